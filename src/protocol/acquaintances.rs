@@ -1,0 +1,145 @@
+//! Nodes to turn to when the ring is lost, or split.
+//!
+//! Stabilization can't join two rings that have forgotten each other, so every node remembers its
+//! seeds and the peers that it met, and asks one of them now and then.
+
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+
+/// Seeds, and the addresses of past and present peers; asked in turn.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acquaintances {
+    me: SocketAddrV4,
+    /// Given by the user; never forgotten.
+    seeds: Vec<SocketAddrV4>,
+    /// At most [`Acquaintances::MAX_MET`], next to be asked first; no seed, and never `me`.
+    met: VecDeque<SocketAddrV4>,
+    /// Whose turn it is among the seeds, and whether it is a seed's turn at all.
+    next_seed: usize,
+    seeds_turn: bool,
+}
+
+impl Acquaintances {
+    /// So many peers are remembered: enough that after a partition some of them are on each side,
+    /// few enough that all are asked within minutes.
+    pub const MAX_MET: usize = 16;
+
+    /// Of the node at `me`, with these seeds.
+    pub fn new(me: SocketAddrV4, seeds: Vec<SocketAddrV4>) -> Acquaintances {
+        let seeds = seeds.into_iter().filter(|seed| *seed != me).collect();
+        Acquaintances { me, seeds, met: VecDeque::new(), next_seed: 0, seeds_turn: true }
+    }
+
+    /// Remembers a peer that is or was alive; the one that waits longest for its turn makes room.
+    pub fn meet(&mut self, addr: SocketAddrV4) {
+        if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
+            return;
+        }
+        if self.met.len() == Self::MAX_MET {
+            self.met.pop_back();
+        }
+        self.met.push_front(addr);
+    }
+
+    /// Remembers a peer that has just been lost: it is the next to be asked, as it may be back
+    /// soon.
+    pub fn lose(&mut self, addr: SocketAddrV4) {
+        let seed = self.seeds.iter().position(|seed| *seed == addr);
+        self.seeds_turn = seed.is_some();
+        self.next_seed = seed.unwrap_or(self.next_seed);
+        self.met.retain(|known| *known != addr);
+        self.meet(addr);
+    }
+
+    /// Whose turn it is to be asked: a seed and a met peer alternate. `None` when nobody is known.
+    pub fn next(&mut self) -> Option<SocketAddrV4> {
+        let seed_first = self.seeds_turn;
+        self.seeds_turn = !seed_first;
+        if seed_first {
+            self.next_seed().or_else(|| self.next_met())
+        } else {
+            self.next_met().or_else(|| self.next_seed())
+        }
+    }
+
+    /// How many nodes are known.
+    pub fn count(&self) -> usize {
+        self.seeds.len() + self.met.len()
+    }
+
+    fn next_seed(&mut self) -> Option<SocketAddrV4> {
+        let seed = *self.seeds.get(self.next_seed % self.seeds.len().max(1))?;
+        self.next_seed = (self.next_seed + 1) % self.seeds.len();
+        Some(seed)
+    }
+
+    fn next_met(&mut self) -> Option<SocketAddrV4> {
+        let next = *self.met.front()?;
+        self.met.rotate_left(1);
+        Some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new([127, 0, 0, 1].into(), port)
+    }
+
+    fn of(seeds: &[u16]) -> Acquaintances {
+        Acquaintances::new(addr(1), seeds.iter().copied().map(addr).collect())
+    }
+
+    fn turns(acquaintances: &mut Acquaintances, n: usize) -> Vec<u16> {
+        (0..n).filter_map(|_| acquaintances.next()).map(|addr| addr.port()).collect()
+    }
+
+    #[test]
+    fn nobody_knows_nobody() {
+        assert_eq!(of(&[]).next(), None);
+        assert_eq!(of(&[1]).next(), None, "oneself is no seed");
+    }
+
+    #[test]
+    fn seeds_and_met_peers_take_turns() {
+        let mut known = of(&[2, 3]);
+        known.meet(addr(10));
+        known.meet(addr(11));
+        assert_eq!(turns(&mut known, 6), [2, 11, 3, 10, 2, 11]);
+    }
+
+    #[test]
+    fn either_kind_alone_has_every_turn() {
+        assert_eq!(turns(&mut of(&[2, 3]), 3), [2, 3, 2]);
+        let mut known = of(&[]);
+        known.meet(addr(10));
+        assert_eq!(turns(&mut known, 2), [10, 10]);
+    }
+
+    #[test]
+    fn who_was_just_lost_is_the_next_to_be_asked() {
+        let mut known = of(&[]);
+        for port in 10..13 {
+            known.meet(addr(port));
+        }
+        known.lose(addr(10));
+        assert_eq!(turns(&mut known, 3), [10, 12, 11]);
+
+        let mut seeded = of(&[2, 3]);
+        seeded.lose(addr(10));
+        assert_eq!(turns(&mut seeded, 2), [10, 2]);
+        seeded.lose(addr(3));
+        assert_eq!(turns(&mut seeded, 3), [3, 10, 2]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_has_no_repetitions() {
+        let mut known = of(&[2]);
+        for port in (10..200).chain(10..200).chain([1, 2]) {
+            known.meet(addr(port));
+        }
+        assert_eq!(known.count(), 1 + Acquaintances::MAX_MET);
+    }
+}

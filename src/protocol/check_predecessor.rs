@@ -1,0 +1,90 @@
+//! Noticing that the predecessor has died (paper, figure 6: `check_predecessor`).
+
+use super::peer::Peer;
+use super::procedure::{Answer, Procedure, Step};
+use super::rpc::{Dialect, Request, Response};
+
+/// Pings the predecessor. Of a plain one the list is fetched too, to hear its dialect: what it
+/// expects of our list depends on that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CheckPredecessor {
+    predecessor: Peer,
+}
+
+/// What a check found out about the predecessor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Checked {
+    /// It lives, and speaks like this.
+    Alive(Peer, Dialect),
+    Dead(Peer),
+    /// It lives, it seems, but would not say more.
+    Unclear,
+}
+
+impl CheckPredecessor {
+    pub fn new(predecessor: Peer) -> CheckPredecessor {
+        CheckPredecessor { predecessor }
+    }
+}
+
+impl Procedure for CheckPredecessor {
+    type Output = Checked;
+
+    fn start(&mut self) -> Step<Checked> {
+        Step::Ask(self.predecessor.into(), Request::CheckPredecessor)
+    }
+
+    fn resume(&mut self, answer: Answer) -> Step<Checked> {
+        match answer {
+            answer if answer.is_dead() => Step::Done(Checked::Dead(self.predecessor)),
+            Answer::Reply(Response::Alive { plain: true }) => {
+                Step::Ask(self.predecessor.into(), Request::GetSuccessorList { joiner: None })
+            }
+            Answer::Reply(Response::Alive { plain: false }) => {
+                Step::Done(Checked::Alive(self.predecessor, Dialect::Ours))
+            }
+            Answer::Reply(Response::SuccessorList { dialect, .. }) => {
+                Step::Done(Checked::Alive(self.predecessor, dialect))
+            }
+            _ => Step::Done(Checked::Unclear),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::testing::peer;
+
+    fn check() -> CheckPredecessor {
+        CheckPredecessor::new(peer(8))
+    }
+
+    #[test]
+    fn living_predecessor_answers_one_ping() {
+        assert_eq!(check().start(), Step::Ask(peer(8).into(), Request::CheckPredecessor));
+        let alive = check().resume(Answer::Reply(Response::Alive { plain: false }));
+        assert_eq!(alive, Step::Done(Checked::Alive(peer(8), Dialect::Ours)));
+    }
+
+    #[test]
+    fn dead_predecessor_is_reported() {
+        assert_eq!(check().resume(Answer::Gone), Step::Done(Checked::Dead(peer(8))));
+    }
+
+    #[test]
+    fn plain_predecessor_shows_its_dialect() {
+        let mut check = check();
+        let list = Step::Ask(peer(8).into(), Request::GetSuccessorList { joiner: None });
+        assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: true })), list);
+        let reply =
+            Response::SuccessorList { successors: vec![], predecessor: None, dialect: Dialect::PlainItselfFirst };
+        let found = Checked::Alive(peer(8), Dialect::PlainItselfFirst);
+        assert_eq!(check.resume(Answer::Reply(reply)), Step::Done(found));
+    }
+
+    #[test]
+    fn slow_predecessor_is_not_dead() {
+        assert_eq!(check().resume(Answer::Silent), Step::Done(Checked::Unclear));
+    }
+}

@@ -1,0 +1,162 @@
+//! Keeping the finger table right (paper, figure 6: `fix_fingers`).
+
+use super::fingers::FingerTable;
+use super::id::Id;
+use super::peer::Peer;
+
+/// Walks round the finger table, one lookup at a time.
+///
+/// A pass takes about log2 N lookups, since fingers that must have one owner are set together. A
+/// pass that changed something, and a change of the neighbours, is followed by another pass at
+/// once, lookup after lookup; else there is one lookup per period.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FixFingers {
+    table: FingerTable,
+    /// The finger to be looked up next.
+    next: u8,
+    /// Whether this pass has changed the table.
+    changed: bool,
+    /// Whether this pass goes on without waiting for the period.
+    hurried: bool,
+    /// Whether something happened since this pass began that calls for another.
+    disturbed: bool,
+}
+
+/// When the next lookup is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pace {
+    AtOnce,
+    NextPeriod,
+}
+
+impl FixFingers {
+    /// Begins with a table that has yet to be filled.
+    pub fn new(table: FingerTable) -> FixFingers {
+        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false }
+    }
+
+    /// The table as it is.
+    pub fn table(&self) -> &FingerTable {
+        &self.table
+    }
+
+    /// The key to look up now: the start of the next finger.
+    pub fn key(&self) -> Id {
+        self.table.start(self.next)
+    }
+
+    /// Digests the outcome of the lookup of [`key`](Self::key); `None` when it failed, which
+    /// leaves its fingers as they are and is no reason to hurry.
+    pub fn digest(&mut self, owner: Option<Peer>) -> Pace {
+        let last = match owner {
+            Some(owner) => {
+                let (last, changed) = self.table.set(self.next, owner);
+                self.changed |= changed;
+                last
+            }
+            None => self.table.last_of_run(self.next),
+        };
+        self.next = last + 1;
+        if self.table.is_past(self.next) {
+            self.hurried = self.changed || self.disturbed;
+            self.next = 1;
+            self.changed = false;
+            self.disturbed = false;
+        }
+        if self.hurried && owner.is_some() { Pace::AtOnce } else { Pace::NextPeriod }
+    }
+
+    /// The neighbours changed: look at all fingers soon.
+    pub fn disturb(&mut self) {
+        if self.hurried {
+            self.disturbed = true;
+        } else {
+            self.hurried = true;
+            self.next = 1;
+        }
+    }
+
+    /// A node is dead. Says whether it was in the table.
+    pub fn forget(&mut self, dead: Peer) -> bool {
+        let known = self.table.forget(dead);
+        if known {
+            self.disturb();
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::testing::{SIX, peer, peers};
+
+    /// The owner of a key in the paper's ring of ten.
+    fn owner(key: Id) -> Peer {
+        let ring = peers(&[1, 8, 14, 21, 32, 38, 42, 48, 51, 56]);
+        ring.iter().copied().find(|node| node.id >= key).unwrap_or(ring[0])
+    }
+
+    fn pass(fingers: &mut FixFingers) -> (usize, Pace) {
+        for lookups in 1.. {
+            let pace = fingers.digest(Some(owner(fingers.key())));
+            if fingers.key() == peer(9).id {
+                return (lookups, pace);
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn a_pass_takes_one_lookup_per_distinct_finger() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        assert_eq!(pass(&mut fingers).0, 4);
+        assert_eq!(fingers.table().nodes().collect::<Vec<_>>(), peers(&[14, 14, 14, 21, 32, 42]));
+    }
+
+    #[test]
+    fn passes_follow_at_once_until_one_changes_nothing() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        assert_eq!(pass(&mut fingers).1, Pace::AtOnce, "the first changes everything");
+        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod, "the second nothing");
+        assert_eq!(fingers.digest(Some(peer(14))), Pace::NextPeriod);
+    }
+
+    #[test]
+    fn a_change_of_neighbours_begins_a_hurried_pass() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        pass(&mut fingers);
+        fingers.digest(Some(peer(14)));
+        fingers.disturb();
+        assert_eq!(fingers.key(), peer(9).id, "from the first finger");
+        assert_eq!(fingers.digest(Some(peer(14))), Pace::AtOnce);
+    }
+
+    #[test]
+    fn a_change_during_a_hurried_pass_calls_for_another() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        fingers.disturb();
+        assert_eq!(pass(&mut fingers).1, Pace::AtOnce);
+        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod);
+    }
+
+    #[test]
+    fn a_failed_lookup_skips_its_fingers_without_hurry() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        assert_eq!(fingers.digest(None), Pace::NextPeriod);
+        assert_eq!(fingers.key(), peer(16).id, "8 + 8 is the next that may differ");
+    }
+
+    #[test]
+    fn a_dead_finger_is_looked_up_again_soon() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        pass(&mut fingers);
+        assert!(fingers.forget(peer(32)));
+        assert_eq!(fingers.digest(Some(owner(fingers.key()))), Pace::AtOnce);
+        assert!(!fingers.forget(peer(32)));
+    }
+}

@@ -1,0 +1,268 @@
+//! Becoming a member of a ring.
+
+use std::net::SocketAddrV4;
+
+use super::id::Id;
+use super::neighbors::cut;
+use super::peer::Peer;
+use super::procedure::{Answer, Procedure, Step, Target};
+use super::rpc::{Code, MAX_HOPS, Request, Response};
+
+/// Finds the joiner's successor through a seed, and takes from it a complete, fresh successor
+/// list. Nothing is kept of an attempt that fails, and nobody in the ring is told: the first
+/// stabilize of the new member does that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Join {
+    me: Peer,
+    r: usize,
+    /// The joiner's identifier + 1: looked up instead of its own, so that a stale entry for the
+    /// joiner itself is not found.
+    key: Id,
+    seed: SocketAddrV4,
+    /// Predecessors that may still be walked back along.
+    walks: u32,
+    stage: Stage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// The seed was asked for the successor.
+    Locating,
+    /// The successor was asked for its list and predecessor.
+    Listing(Peer),
+    /// The successor, a plain peer, has given its list and was asked for its predecessor.
+    Placing(Peer, Vec<Peer>),
+    /// The second node was pinged, which is said to have the joiner's identifier; the first would
+    /// be the successor.
+    Contesting(Peer, Peer, Vec<Peer>),
+}
+
+/// The outcome of one attempt to join.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Joined {
+    /// The successor list to begin with.
+    Member(Vec<Peer>),
+    /// The ring answered, but can't take the joiner just now.
+    NotNow,
+    /// The seed can't be reached, or is no member itself.
+    NoAnswer,
+    /// A living member at another address has the joiner's identifier.
+    IdTaken(Peer),
+}
+
+impl Join {
+    /// An attempt to join through `seed`; `next` is the point after the joiner's identifier.
+    pub fn new(me: Peer, r: usize, next: Id, seed: SocketAddrV4) -> Join {
+        Join { me, r, key: next, seed, walks: MAX_HOPS, stage: Stage::Locating }
+    }
+
+    fn list(&mut self, successor: Peer) -> Step<Joined> {
+        self.stage = Stage::Listing(successor);
+        Step::Ask(successor.into(), Request::GetSuccessorList { joiner: Some(self.me) })
+    }
+
+    /// Checks that the joiner belongs right before `successor`, whose list and predecessor these
+    /// are.
+    fn place(&mut self, successor: Peer, list: Vec<Peer>, predecessor: Option<Peer>) -> Step<Joined> {
+        match predecessor {
+            Some(taken) if taken.id == self.me.id && taken.addr != self.me.addr => {
+                self.stage = Stage::Contesting(successor, taken, list);
+                Step::Ask(taken.into(), Request::CheckPredecessor)
+            }
+            Some(closer) if closer.id != self.me.id && !self.me.id.in_open(closer.id, successor.id) => {
+                if self.walks == 0 {
+                    return Step::Done(Joined::NotNow);
+                }
+                self.walks -= 1;
+                self.list(closer)
+            }
+            _ => self.enter(successor, list),
+        }
+    }
+
+    fn enter(&mut self, successor: Peer, list: Vec<Peer>) -> Step<Joined> {
+        let list = cut(self.me, self.r, std::iter::once(successor).chain(list));
+        Step::Done(if list.is_empty() { Joined::NotNow } else { Joined::Member(list) })
+    }
+}
+
+impl Procedure for Join {
+    type Output = Joined;
+
+    fn start(&mut self) -> Step<Joined> {
+        let question = Request::FindSuccessor { key: self.key, hops: 0, want_path: false };
+        Step::Ask(Target::Address(self.seed), question)
+    }
+
+    fn resume(&mut self, answer: Answer) -> Step<Joined> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Locating);
+        match (stage, answer) {
+            // The ring still believes in a former self; it will find out.
+            (Stage::Locating, Answer::Reply(Response::Successor { owner, .. })) if owner.addr == self.me.addr => {
+                Step::Done(Joined::NotNow)
+            }
+            (Stage::Locating, Answer::Reply(Response::Successor { owner, .. })) => self.list(owner),
+            (Stage::Locating, Answer::Refused(Code::Retry | Code::Busy | Code::Timeout)) => Step::Done(Joined::NotNow),
+            (Stage::Locating, _) => Step::Done(Joined::NoAnswer),
+
+            (Stage::Listing(successor), Answer::Refused(Code::IdTaken)) => Step::Done(Joined::IdTaken(successor)),
+            (Stage::Listing(successor), Answer::Reply(Response::SuccessorList { successors, predecessor, .. })) => {
+                match predecessor {
+                    Some(predecessor) => self.place(successor, successors, predecessor),
+                    None => {
+                        self.stage = Stage::Placing(successor, successors);
+                        Step::Ask(successor.into(), Request::GetPredecessor)
+                    }
+                }
+            }
+            (Stage::Placing(successor, list), Answer::Reply(Response::Predecessor { predecessor, .. })) => {
+                self.place(successor, list, predecessor)
+            }
+            (Stage::Contesting(successor, _, list), answer) if answer.is_dead() => self.enter(successor, list),
+            (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
+
+            // The ring named a node that is dead or busy; it will find out, or calm down.
+            (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NotNow),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::id::Bits;
+    use crate::protocol::rpc::Dialect;
+    use crate::protocol::testing::{SIX, peer, peers};
+
+    /// Node 26, whose seed is node 8.
+    fn join() -> Join {
+        Join::new(peer(26), 3, peer(26).id.next(SIX), peer(8).addr)
+    }
+
+    fn named(n: u8) -> Answer {
+        Answer::Reply(Response::Successor { owner: peer(n), path: vec![] })
+    }
+
+    fn list(successors: &[u8], predecessor: Option<Option<u8>>) -> Answer {
+        Answer::Reply(Response::SuccessorList {
+            successors: peers(successors),
+            predecessor: predecessor.map(|known| known.map(peer)),
+            dialect: Dialect::Ours,
+        })
+    }
+
+    fn asks_list(n: u8) -> Step<Joined> {
+        Step::Ask(peer(n).into(), Request::GetSuccessorList { joiner: Some(peer(26)) })
+    }
+
+    #[test]
+    fn joiner_looks_up_the_point_after_its_own() {
+        let question = Request::FindSuccessor { key: peer(27).id, hops: 0, want_path: false };
+        assert_eq!(join().start(), Step::Ask(Target::Address(peer(8).addr), question));
+    }
+
+    #[test]
+    fn joiner_enters_with_a_complete_list_of_r_entries() {
+        let mut join = join();
+        assert_eq!(join.resume(named(32)), asks_list(32));
+        let entered = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+    }
+
+    #[test]
+    fn joiner_that_does_not_belong_there_walks_back() {
+        let mut join = join();
+        join.resume(named(38));
+        assert_eq!(join.resume(list(&[42, 48, 51], Some(Some(32)))), asks_list(32));
+        let entered = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+    }
+
+    #[test]
+    fn walk_back_along_a_liar_ends() {
+        let far = |n: u32| Peer { id: Id::from_number(n.into(), Bits::FULL), addr: peer(1).addr };
+        let me = Peer { addr: peer(2).addr, ..far(0) };
+        let mut join = Join::new(me, 3, far(1).id, peer(8).addr);
+        join.resume(Answer::Reply(Response::Successor { owner: far(9000), path: vec![] }));
+        let mut closer = |n| {
+            let predecessor = Some(Some(far(9000 - n)));
+            join.resume(Answer::Reply(Response::SuccessorList {
+                successors: vec![],
+                predecessor,
+                dialect: Dialect::Ours,
+            }))
+        };
+        for n in 1..=MAX_HOPS {
+            assert!(matches!(closer(n), Step::Ask(..)));
+        }
+        assert_eq!(closer(MAX_HOPS + 1), Step::Done(Joined::NotNow));
+    }
+
+    #[test]
+    fn successor_without_predecessor_is_taken() {
+        let mut join = join();
+        join.resume(named(32));
+        assert_eq!(join.resume(list(&[], Some(None))), Step::Done(Joined::Member(peers(&[32]))));
+    }
+
+    #[test]
+    fn stale_entry_for_the_joiner_itself_is_no_obstacle() {
+        let mut join = join();
+        join.resume(named(32));
+        let entered = join.resume(list(&[38, 26, 42], Some(Some(26))));
+        assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38]))));
+    }
+
+    #[test]
+    fn joiner_that_is_named_itself_keeps_nothing() {
+        assert_eq!(join().resume(named(26)), Step::Done(Joined::NotNow));
+    }
+
+    #[test]
+    fn plain_successor_is_asked_in_two_calls() {
+        let mut join = join();
+        join.resume(named(32));
+        assert_eq!(join.resume(list(&[38, 42], None)), Step::Ask(peer(32).into(), Request::GetPredecessor));
+        let predecessor = Answer::Reply(Response::Predecessor { predecessor: Some(peer(21)), successors: None });
+        assert_eq!(join.resume(predecessor), Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+    }
+
+    #[test]
+    fn identifier_is_taken_only_by_a_living_node() {
+        let twin = Peer { addr: peer(1).addr, ..peer(26) };
+        let reply = Answer::Reply(Response::SuccessorList {
+            successors: peers(&[38]),
+            predecessor: Some(Some(twin)),
+            dialect: Dialect::Ours,
+        });
+        let contested = || {
+            let mut join = join();
+            join.resume(named(32));
+            assert_eq!(join.resume(reply.clone()), Step::Ask(twin.into(), Request::CheckPredecessor));
+            join
+        };
+        assert_eq!(
+            contested().resume(Answer::Reply(Response::Alive { plain: false })),
+            Step::Done(Joined::IdTaken(twin))
+        );
+        assert_eq!(contested().resume(Answer::Gone), Step::Done(Joined::Member(peers(&[32, 38]))));
+    }
+
+    #[test]
+    fn successor_may_say_that_the_identifier_is_its_own() {
+        let mut join = join();
+        join.resume(named(32));
+        assert_eq!(join.resume(Answer::Refused(Code::IdTaken)), Step::Done(Joined::IdTaken(peer(32))));
+    }
+
+    #[test]
+    fn seed_that_is_dead_or_not_joined_is_no_answer_and_retry_is_one() {
+        for answer in [Answer::Gone, Answer::Silent, Answer::Refused(Code::NotJoined)] {
+            assert_eq!(join().resume(answer), Step::Done(Joined::NoAnswer));
+        }
+        assert_eq!(join().resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));
+        let mut join = join();
+        join.resume(named(32));
+        assert_eq!(join.resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));
+    }
+}

@@ -1,0 +1,294 @@
+//! Finding the owner of a key (paper, figure 5, recursive; IV.E.3 for the successor list).
+
+use super::id::Id;
+use super::neighbors::{Neighbors, Owner};
+use super::peer::Peer;
+use super::procedure::{Answer, Procedure, Step};
+use super::rpc::{Code, Hop, MAX_HOPS, Request, Response};
+
+/// One node's part in a lookup: name the owner if it can, else pass the question on to the
+/// closest node before the key among fingers and successor list. A node that is dead is left out
+/// and the next best is asked, so that each hop lies strictly between this node and the key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lookup {
+    question: Question,
+    /// A copy of the neighbours, from which the dead are dropped on the way.
+    neighbors: Neighbors,
+    /// Whether this node was a ring of one when the lookup began.
+    alone: bool,
+    /// Nodes strictly between this node and the key.
+    fingers: Vec<Peer>,
+    /// The node that was asked last.
+    asked: Option<Peer>,
+    /// Nodes that live but could not answer.
+    refused: Vec<Peer>,
+    dead: Vec<Peer>,
+}
+
+/// What a lookup is after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    pub key: Id,
+    /// Hops that the question has made so far.
+    pub hops: u32,
+    /// Whether to tell who was asked.
+    pub want_path: bool,
+}
+
+/// The outcome of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Finding {
+    pub result: Result<Found, Lost>,
+    /// Nodes that turned out dead: both tables are to hear of it.
+    pub dead: Vec<Peer>,
+}
+
+/// The owner of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Found {
+    pub owner: Peer,
+    /// Who was asked, in the order of asking, without the node that began; empty unless wanted.
+    pub path: Vec<Hop>,
+}
+
+/// Why a lookup found no owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Lost {
+    #[error("this node has not joined a ring yet")]
+    NotJoined,
+    #[error("this node has lost all its successors and looks for its ring")]
+    Isolated,
+    #[error("no node on the way to the key could answer")]
+    NoRoute,
+    #[error("the key was not found within {MAX_HOPS} hops")]
+    TooManyHops,
+    #[error("no answer within the time limit")]
+    Timeout,
+    #[error("too many lookups at once")]
+    Busy,
+}
+
+impl From<Lost> for Code {
+    fn from(lost: Lost) -> Code {
+        match lost {
+            Lost::NotJoined => Code::NotJoined,
+            Lost::Isolated | Lost::NoRoute => Code::Retry,
+            Lost::TooManyHops => Code::BadRequest,
+            Lost::Timeout => Code::Timeout,
+            Lost::Busy => Code::Busy,
+        }
+    }
+}
+
+/// So many living nodes may fail to answer before a lookup gives up: each of them has tried its
+/// own ways already, and trying all ways at every hop would flood a ring that is in trouble.
+const MAX_REFUSALS: usize = 3;
+
+impl Lookup {
+    /// Looks a key up from the node with these neighbours, past these nodes that precede the key.
+    pub fn new(question: Question, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
+        Lookup {
+            question,
+            alone: neighbors.successor().is_none(),
+            neighbors,
+            fingers,
+            asked: None,
+            refused: Vec::new(),
+            dead: Vec::new(),
+        }
+    }
+
+    fn decide(&mut self) -> Step<Finding> {
+        match self.neighbors.owner(self.question.key) {
+            Owner::Me if self.alone || self.neighbors.successor().is_some() => {
+                self.found(self.neighbors.me(), Vec::new())
+            }
+            Owner::Me => self.lost(Lost::Isolated),
+            // A key that equals a node's identifier may be asked by that very node on its way back
+            // into the ring: then it must not be named before it has joined.
+            Owner::Successor(successor) if self.neighbors.is_heard() && successor.id != self.question.key => {
+                self.found(successor, Vec::new())
+            }
+            Owner::Successor(successor) => self.ask(successor, Request::CheckPredecessor),
+            Owner::Beyond if self.question.hops >= MAX_HOPS => self.lost(Lost::TooManyHops),
+            Owner::Beyond if self.refused.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
+            Owner::Beyond => match self.closest_preceding_node() {
+                Some(next) => {
+                    let Question { key, hops, want_path } = self.question;
+                    self.ask(next, Request::FindSuccessor { key, hops: hops + 1, want_path })
+                }
+                None => self.lost(Lost::NoRoute),
+            },
+        }
+    }
+
+    fn closest_preceding_node(&self) -> Option<Peer> {
+        let me = self.neighbors.me().id;
+        let known = self.fingers.iter().chain(self.neighbors.successors());
+        known
+            .filter(|node| node.id.in_open(me, self.question.key) && !self.refused.contains(node))
+            .max_by_key(|node| node.id.clockwise_from(me))
+            .copied()
+    }
+
+    fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
+        self.asked = Some(peer);
+        Step::Ask(peer.into(), request)
+    }
+
+    fn found(&mut self, owner: Peer, path: Vec<Hop>) -> Step<Finding> {
+        self.finish(Ok(Found { owner, path }))
+    }
+
+    fn lost(&mut self, why: Lost) -> Step<Finding> {
+        self.finish(Err(why))
+    }
+
+    fn finish(&mut self, result: Result<Found, Lost>) -> Step<Finding> {
+        Step::Done(Finding { result, dead: std::mem::take(&mut self.dead) })
+    }
+}
+
+impl Procedure for Lookup {
+    type Output = Finding;
+
+    fn start(&mut self) -> Step<Finding> {
+        self.decide()
+    }
+
+    fn resume(&mut self, answer: Answer) -> Step<Finding> {
+        let Some(asked) = self.asked.take() else {
+            return self.lost(Lost::NoRoute);
+        };
+        let pinged = self.neighbors.owner(self.question.key) == Owner::Successor(asked);
+        match answer {
+            answer if answer.is_dead() => {
+                self.neighbors.drop_successor(asked);
+                self.fingers.retain(|finger| *finger != asked);
+                self.dead.push(asked);
+                self.decide()
+            }
+            // Whatever it says to a ping, it lives.
+            _ if pinged => self.found(asked, Vec::new()),
+            Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
+            // The question has gone too far: every other way would only go as far again.
+            Answer::Refused(Code::BadRequest) => self.lost(Lost::TooManyHops),
+            _ => {
+                self.refused.push(asked);
+                self.decide()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::testing::{peer, peers};
+
+    fn lookup(key: u8, successors: &[u8], fingers: &[u8]) -> Lookup {
+        let mut neighbors = Neighbors::alone(peer(8), 4);
+        neighbors.adopt(peers(successors));
+        neighbors.set_predecessor(peer(1));
+        let question = Question { key: peer(key).id, hops: 0, want_path: false };
+        Lookup::new(question, neighbors, peers(fingers))
+    }
+
+    fn asks(n: u8, step: &Step<Finding>) -> bool {
+        matches!(step, Step::Ask(to, Request::FindSuccessor { .. }) if *to == peer(n).into())
+    }
+
+    fn pings(n: u8, step: &Step<Finding>) -> bool {
+        matches!(step, Step::Ask(to, Request::CheckPredecessor) if *to == peer(n).into())
+    }
+
+    fn names(n: u8, step: &Step<Finding>) -> bool {
+        matches!(step, Step::Done(Finding { result: Ok(found), .. }) if found.owner == peer(n))
+    }
+
+    fn fails(why: Lost, step: &Step<Finding>) -> bool {
+        matches!(step, Step::Done(Finding { result: Err(lost), .. }) if *lost == why)
+    }
+
+    #[test]
+    fn own_keys_and_those_of_a_heard_successor_need_no_question() {
+        assert!(names(8, &lookup(8, &[14], &[]).start()));
+        assert!(names(8, &lookup(2, &[14], &[]).start()));
+        assert!(names(14, &lookup(13, &[14], &[]).start()));
+    }
+
+    #[test]
+    fn question_goes_to_the_closest_preceding_node_of_both_tables() {
+        assert!(asks(42, &lookup(54, &[14, 21], &[14, 21, 32, 42]).start()));
+        assert!(asks(48, &lookup(54, &[14, 48], &[14, 21, 32, 42]).start()));
+        assert!(asks(32, &lookup(42, &[14, 21], &[14, 21, 32]).start()), "strictly before the key");
+    }
+
+    #[test]
+    fn dead_hop_is_left_out_and_reported() {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.start();
+        assert!(asks(32, &lookup.resume(Answer::Gone)));
+        assert!(asks(21, &lookup.resume(Answer::Refused(Code::NotJoined))));
+        let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Successor { owner: peer(56), path: vec![] }))
+        else {
+            panic!("an answer ends it");
+        };
+        assert_eq!(finding.dead, peers(&[42, 32]));
+    }
+
+    #[test]
+    fn hop_that_refuses_is_left_out_and_not_called_dead() {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.start();
+        assert!(asks(32, &lookup.resume(Answer::Refused(Code::Timeout))));
+        assert!(asks(21, &lookup.resume(Answer::Silent)));
+        let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Retry)) else {
+            panic!("three refusals are enough");
+        };
+        assert_eq!(finding, Finding { result: Err(Lost::NoRoute), dead: vec![] });
+    }
+
+    #[test]
+    fn successor_in_doubt_is_pinged_before_it_is_named() {
+        let mut lookup = lookup(13, &[14, 21], &[]);
+        lookup.neighbors.doubt_successor();
+        assert!(pings(14, &lookup.start()));
+        assert!(names(14, &lookup.resume(Answer::Reply(Response::Alive { plain: false }))));
+    }
+
+    #[test]
+    fn key_that_equals_a_nodes_identifier_is_pinged() {
+        let mut lookup = lookup(14, &[14, 21], &[]);
+        assert!(pings(14, &lookup.start()));
+        assert!(pings(21, &lookup.resume(Answer::Refused(Code::NotJoined))), "the next live one");
+        assert!(names(21, &lookup.resume(Answer::Silent)), "slow is alive");
+    }
+
+    #[test]
+    fn keys_of_a_dead_successor_fall_to_the_next() {
+        let mut lookup = lookup(20, &[14, 21, 32], &[14]);
+        assert!(asks(14, &lookup.start()));
+        assert!(pings(21, &lookup.resume(Answer::Gone)));
+        assert!(pings(32, &lookup.resume(Answer::Gone)));
+        assert!(names(32, &lookup.resume(Answer::Reply(Response::Alive { plain: true }))));
+    }
+
+    #[test]
+    fn node_whose_whole_list_is_dead_names_nobody() {
+        let mut lookup = lookup(20, &[14, 21], &[]);
+        lookup.start();
+        lookup.resume(Answer::Gone);
+        assert!(fails(Lost::Isolated, &lookup.resume(Answer::Gone)));
+    }
+
+    #[test]
+    fn question_that_has_gone_too_far_ends() {
+        let mut lookup = lookup(54, &[14], &[]);
+        lookup.question.hops = MAX_HOPS;
+        assert!(fails(Lost::TooManyHops, &lookup.start()));
+        lookup.question.hops = MAX_HOPS - 1;
+        assert!(asks(14, &lookup.start()));
+        assert!(fails(Lost::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
+    }
+}

@@ -1,0 +1,29 @@
+//! The protocol: what a node knows, says and concludes.
+//!
+//! Nothing in this folder has a socket, a clock, randomness or an actor, so that one and the same
+//! code runs on the network, in a simulator and in a model checker; `tests/purity.rs` sees to it.
+//!
+//! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
+//! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
+//! [`patient`]; the conversations [`lookup`], [`join`], [`stabilize`], [`rectify`],
+//! [`check_predecessor`] and [`reunite`]; and who holds them when: [`maintenance`] and
+//! [`fix_fingers`].
+
+pub mod acquaintances;
+pub mod check_predecessor;
+pub mod fingers;
+pub mod fix_fingers;
+pub mod id;
+pub mod join;
+pub mod lookup;
+pub mod maintenance;
+pub mod neighbors;
+pub mod patient;
+pub mod peer;
+pub mod procedure;
+pub mod rectify;
+pub mod reunite;
+pub mod rpc;
+pub mod stabilize;
+#[cfg(test)]
+mod testing;

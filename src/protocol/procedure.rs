@@ -1,0 +1,99 @@
+//! Conversations as values.
+//!
+//! A [`Procedure`] is plain data: it names the next question and digests each answer, and does
+//! nothing else. Whoever runs it supplies network and time: actors over TCP, a simulator on a
+//! virtual clock, a model checker that tries every order of events.
+//!
+//! Ask, then apply: a procedure copies what it needs when it is made; its output is applied to
+//! the state as it is then, and assumes nothing about what happened meanwhile.
+
+use std::net::SocketAddrV4;
+
+use super::peer::Peer;
+use super::rpc::{Code, Request, Response};
+
+/// A conversation with other nodes.
+pub trait Procedure {
+    /// What the conversation finds out.
+    type Output;
+
+    /// The first step.
+    fn start(&mut self) -> Step<Self::Output>;
+
+    /// The step after `answer`.
+    fn resume(&mut self, answer: Answer) -> Step<Self::Output>;
+}
+
+/// What a procedure wants next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Step<T> {
+    /// Put a question. One that is still open is given up.
+    Ask(Target, Request),
+    /// Find out whether the target lives: `CheckPredecessor` on a connection made for it. A
+    /// question that is open stays open. Comes back: a reply, [`Answer::Silent`] or
+    /// [`Answer::Gone`], to the probe or to the open question, whichever is first.
+    Probe(Target),
+    /// Go on waiting for the open question.
+    Wait,
+    /// The conversation is over.
+    Done(T),
+}
+
+impl<T> Step<T> {
+    /// The same step of a conversation whose output is wrapped.
+    pub fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Step::Ask(target, request) => Step::Ask(target, request),
+            Step::Probe(target) => Step::Probe(target),
+            Step::Wait => Step::Wait,
+            Step::Done(output) => Step::Done(wrap(output)),
+        }
+    }
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// This very node: if another one answers at its address, it is gone.
+    Peer(Peer),
+    /// Whoever lives there: a joiner does not know its seed.
+    Address(SocketAddrV4),
+}
+
+impl Target {
+    /// Where to call.
+    pub fn addr(self) -> SocketAddrV4 {
+        match self {
+            Target::Peer(peer) => peer.addr,
+            Target::Address(addr) => addr,
+        }
+    }
+}
+
+impl From<Peer> for Target {
+    fn from(peer: Peer) -> Target {
+        Target::Peer(peer)
+    }
+}
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The target answered the open question.
+    Reply(Response),
+    /// The target refused to.
+    Refused(Code),
+    /// The target answered a probe; the open question is still open.
+    Alive,
+    /// Nothing came in time; the open question is still open.
+    Silent,
+    /// Nobody lives there: the connection was refused, or another node answered.
+    Gone,
+}
+
+impl Answer {
+    /// Whether the answer shows that the target is no member of the ring any more.
+    pub fn is_dead(&self) -> bool {
+        matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
+    }
+}

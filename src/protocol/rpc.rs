@@ -1,0 +1,113 @@
+//! What nodes say to each other: the manual of the protocol.
+
+use std::time::Duration;
+
+use super::id::Id;
+use super::peer::Peer;
+
+/// A question from one node to another. Who asks, when, and what comes back:
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Who owns `key`? Asked by a lookup of the closest node before the key that it knows, and by
+    /// a joiner of its seed. The callee passes the question on until a node can name the owner.
+    /// Comes back: [`Response::Successor`].
+    FindSuccessor {
+        key: Id,
+        /// Hops that the question has made so far; no more than [`MAX_HOPS`].
+        hops: u32,
+        /// Whether to tell who was asked.
+        want_path: bool,
+    },
+    /// I might be your predecessor. Said by every completed stabilize to the first successor.
+    /// Comes back at once: [`Response::Done`]; the callee makes up its mind afterwards.
+    Notify { me: Peer },
+    /// Are you alive? Asked of the predecessor now and then, of a successor before it is named as
+    /// an owner, and of anyone who stays silent. Comes back: [`Response::Alive`].
+    CheckPredecessor,
+    /// Who comes before you, and after? Asked by stabilize of the first successor. Comes back:
+    /// [`Response::Predecessor`].
+    GetPredecessor,
+    /// Who comes after you? Asked by stabilize of a candidate, and by a joiner, which says who it
+    /// is, of its successor to be. Comes back: [`Response::SuccessorList`].
+    GetSuccessorList { joiner: Option<Peer> },
+    /// I am your successor and have a new predecessor: stabilize now. Said to the predecessor that
+    /// was replaced. Comes back: [`Response::Done`].
+    Nudge { me: Peer },
+    /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
+    /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].
+    Invite { me: Peer },
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Response {
+    /// The owner of the key, and who was asked for it (empty unless wanted).
+    Successor { owner: Peer, path: Vec<Hop> },
+    /// Heard.
+    Done,
+    /// Alive.
+    Alive {
+        /// Whether the responder is a plain peer (one call per connection, no extensions).
+        plain: bool,
+    },
+    /// The predecessor, and the successor list of the same moment; plain peers give no list.
+    Predecessor { predecessor: Option<Peer>, successors: Option<Vec<Peer>> },
+    /// The successor list, without padding.
+    SuccessorList {
+        successors: Vec<Peer>,
+        /// To a joiner: the predecessor of the same moment. Plain peers don't say.
+        predecessor: Option<Option<Peer>>,
+        dialect: Dialect,
+    },
+}
+
+/// How a node speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Like this program: connections are kept.
+    Ours,
+    /// A plain peer: one call per connection, no extensions.
+    Plain,
+    /// A plain peer whose successor list begins with itself, and which expects the same of ours.
+    PlainItselfFirst,
+}
+
+/// One node that a lookup asked, and the time from its reading the question to its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    pub node: Peer,
+    pub took: Duration,
+}
+
+/// Why a question was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Code {
+    /// For no reason that is known; plain peers never give one.
+    #[error("refused")]
+    Unspecified,
+    /// The callee is not a member of the ring: to the ring it is dead.
+    #[error("not joined yet")]
+    NotJoined,
+    /// Not now; ask again in a little while.
+    #[error("not now")]
+    Retry,
+    /// Too much to do.
+    #[error("busy")]
+    Busy,
+    /// The caller's patience ran out on the way.
+    #[error("out of time")]
+    Timeout,
+    /// Another member has the identifier of the joiner.
+    #[error("identifier taken")]
+    IdTaken,
+    /// The call could not be understood.
+    #[error("bad request")]
+    BadRequest,
+    /// There is no call of that name.
+    #[error("unknown call")]
+    UnknownCall,
+}
+
+/// The most hops that a question makes. With fingers log2 N are enough; a ring without any
+/// fingers needs N / r.
+pub const MAX_HOPS: u32 = 1024;
