@@ -1,1 +1,38 @@
+//! A Chord node: maps any key to the live node that owns it, in O(log N) hops, over a ring that
+//! heals itself.
+//!
+//! A program embeds a node like this; several may run in one process:
+//!
+//! ```
+//! use std::net::Ipv4Addr;
+//! use chord::{Config, Node};
+//!
+//! # #[actix_rt::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let first = Node::start(Config::new(Ipv4Addr::LOCALHOST)).await?;
+//! let config = Config { seeds: vec![first.me().addr], ..Config::new(Ipv4Addr::LOCALHOST) };
+//! let second = Node::start(config).await?;
+//!
+//! let owner = second.lookup("Hello").await?;
+//! assert!(owner == first.me() || owner == second.me());
+//!
+//! second.stop().await;
+//! first.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To read the code, begin with [`protocol`], which decides everything and touches nothing; then
+//! [`wire`], the bytes; then [`actors`], which run the one over the other. [`config`] is what a node
+//! is told, [`console`] how people talk to it.
+
+pub mod actors;
+pub mod config;
+pub mod console;
 pub mod protocol;
+pub mod wire;
+
+pub use actors::node::{LookupError, Node, StartError, State};
+pub use config::Config;
+pub use protocol::id::Id;
+pub use protocol::peer::Peer;

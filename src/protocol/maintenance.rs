@@ -226,11 +226,6 @@ impl Maintenance {
         self.standing
     }
 
-    /// How the predecessor speaks, as of its last check.
-    pub fn predecessor_dialect(&self) -> Dialect {
-        self.predecessor_dialect
-    }
-
     /// The neighbours from which a lookup may begin.
     pub fn vantage(&self) -> Result<&Neighbors, Lost> {
         match self.standing {
@@ -245,8 +240,9 @@ impl Maintenance {
         std::mem::take(&mut self.effects)
     }
 
-    /// Answers any question but `FindSuccessor`, which a lookup answers.
-    pub fn serve(&mut self, request: &Request) -> Result<Response, Code> {
+    /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
+    /// caller is a plain peer.
+    pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
         if self.standing == Standing::Joining {
             return Err(Code::NotJoined);
         }
@@ -279,7 +275,12 @@ impl Maintenance {
                 Ok(Response::SuccessorList {
                     successors: self.neighbors.successors().to_vec(),
                     predecessor: joiner.map(|_| self.neighbors.predecessor()),
-                    dialect: Dialect::Ours,
+                    // The plain peer that asks for our list is most likely our predecessor.
+                    dialect: match self.predecessor_dialect {
+                        _ if !plain => Dialect::Ours,
+                        Dialect::PlainItselfFirst => Dialect::PlainItselfFirst,
+                        _ => Dialect::Plain,
+                    },
                 })
             }
         }

@@ -1,7 +1,7 @@
 //! A node as others know it.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::id::{Bits, Id};
 
@@ -22,6 +22,11 @@ impl Peer {
     pub fn at(addr: SocketAddrV4, bits: Bits) -> Peer {
         Peer { id: Id::of_address(addr, bits), addr }
     }
+}
+
+/// Whether others can call this address: one of a single host.
+pub fn is_unicast(ip: Ipv4Addr) -> bool {
+    !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast())
 }
 
 impl fmt::Display for Peer {

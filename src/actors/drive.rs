@@ -1,0 +1,105 @@
+//! The only bridge from conversations as values to actors.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix::Recipient;
+use futures::future::{Either, select};
+use tokio::time::{Instant, timeout};
+
+use super::{Call, Way};
+use crate::protocol::patient::{Patient, patience};
+use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::rpc::{Code, Request};
+
+/// Runs procedures over whoever answers calls.
+#[derive(Clone)]
+pub struct Driver {
+    pub calls: Recipient<Call>,
+    pub rpc_timeout: Duration,
+    pub lookup_timeout: Duration,
+}
+
+/// The question that waits for its answer.
+type Open = Pin<Box<dyn Future<Output = Answer>>>;
+
+impl Driver {
+    /// Runs a procedure to its end. A question that it forwards tells the next node to be done
+    /// before `deadline`; whoever has one gives up on this future by itself.
+    pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
+        let mut procedure = Patient::new(procedure);
+        let mut step = procedure.start();
+        let mut open: Option<Open> = None;
+        let mut wait = self.rpc_timeout;
+        loop {
+            let answer = match step {
+                Step::Done(output) => return output,
+                Step::Ask(target, request) => {
+                    wait = patience(&request, self.rpc_timeout);
+                    open = Some(self.ask(target, request, deadline));
+                    await_reply(&mut open, wait).await
+                }
+                Step::Wait => await_reply(&mut open, wait).await,
+                Step::Probe(target) => self.probe(target, &mut open).await,
+            };
+            step = procedure.resume(answer);
+        }
+    }
+
+    fn ask(&self, target: Target, request: Request, deadline: Option<Instant>) -> Open {
+        let patience = matches!(request, Request::FindSuccessor { .. }).then(|| {
+            let left = deadline.map_or(self.lookup_timeout, |deadline| deadline - Instant::now());
+            // The callee gives up before its caller does, so that the caller learns why.
+            left * 3 / 4
+        });
+        self.call(Call { target, request, way: Way::Kept, patience })
+    }
+
+    fn call(&self, call: Call) -> Open {
+        let sent = self.calls.send(call);
+        // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
+        Box::pin(async move { sent.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
+    }
+
+    /// Asks the target whether it lives, unless it answers the open question meanwhile.
+    async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
+        let ping = Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience: None };
+        let ping = self.call(ping);
+        let ping = Box::pin(async move { timeout(self.rpc_timeout, ping).await.unwrap_or(Answer::Silent) });
+        let Some(reply) = open.take() else {
+            return alive(ping.await);
+        };
+        match select(reply, ping).await {
+            Either::Left((Answer::Silent, ping)) => alive(ping.await),
+            Either::Left((answer, _)) => answer,
+            Either::Right((answer, reply)) => {
+                *open = Some(reply);
+                alive(answer)
+            }
+        }
+    }
+}
+
+/// What the answer to a ping says about its target.
+fn alive(answer: Answer) -> Answer {
+    match answer {
+        Answer::Reply(_) => Answer::Alive,
+        Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
+        other => other,
+    }
+}
+
+async fn await_reply(open: &mut Option<Open>, wait: Duration) -> Answer {
+    let Some(reply) = open else {
+        // It lives, but closed the connection on the question, twice.
+        return Answer::Refused(Code::Unspecified);
+    };
+    match timeout(wait, reply).await {
+        Ok(answer) => {
+            *open = None;
+            answer
+        }
+        Err(_) => Answer::Silent,
+    }
+}

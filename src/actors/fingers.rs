@@ -1,0 +1,123 @@
+//! Owns the finger table, and keeps it right.
+
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture,
+};
+
+use super::neighbors::jittered;
+use super::{Disturbed, Forget, Preceding, Resolve, ShowFingers, Stop};
+use crate::protocol::fix_fingers::{FixFingers, Pace};
+use crate::protocol::lookup::Question;
+
+/// Runs [`FixFingers`]: one lookup at a time.
+pub struct FingersActor {
+    fingers: FixFingers,
+    resolve: Recipient<Resolve>,
+    every: Duration,
+    lookup_timeout: Duration,
+    /// The number of the last tick that was scheduled; none while a lookup is under way.
+    scheduled: Option<u64>,
+    last_tick: u64,
+}
+
+/// Look a finger up, unless another tick was scheduled since: then the number is an old one.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+struct FixFingerNow(u64);
+
+impl FingersActor {
+    pub fn new(fingers: FixFingers, resolve: Recipient<Resolve>, every: Duration, lookup_timeout: Duration) -> Self {
+        FingersActor { fingers, resolve, every, lookup_timeout, scheduled: None, last_tick: 0 }
+    }
+
+    fn schedule(&mut self, pace: Pace, ctx: &mut Context<Self>) {
+        self.last_tick += 1;
+        self.scheduled = Some(self.last_tick);
+        match pace {
+            Pace::AtOnce => ctx.notify(FixFingerNow(self.last_tick)),
+            Pace::NextPeriod => {
+                ctx.notify_later(FixFingerNow(self.last_tick), jittered(self.every));
+            }
+        }
+    }
+
+    /// A lookup that is under way will see that there is hurry; a pause ends.
+    fn hurry(&mut self, ctx: &mut Context<Self>) {
+        if self.scheduled.is_some() {
+            self.schedule(Pace::AtOnce, ctx);
+        }
+    }
+}
+
+impl Actor for FingersActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.schedule(Pace::NextPeriod, ctx);
+    }
+}
+
+impl Handler<FixFingerNow> for FingersActor {
+    type Result = ();
+
+    fn handle(&mut self, FixFingerNow(tick): FixFingerNow, ctx: &mut Self::Context) {
+        if self.scheduled != Some(tick) {
+            return;
+        }
+        self.scheduled = None;
+        let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
+        let found = self.resolve.send(Resolve { question, patience: self.lookup_timeout });
+        ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
+            let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
+            let pace = actor.fingers.digest(owner);
+            actor.schedule(pace, ctx);
+        }));
+    }
+}
+
+impl Handler<Disturbed> for FingersActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Disturbed, ctx: &mut Self::Context) {
+        self.fingers.disturb();
+        self.hurry(ctx);
+    }
+}
+
+impl Handler<Forget> for FingersActor {
+    type Result = ();
+
+    fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
+        for peer in dead {
+            if self.fingers.forget(peer) {
+                self.hurry(ctx);
+            }
+        }
+    }
+}
+
+impl Handler<Preceding> for FingersActor {
+    type Result = MessageResult<Preceding>;
+
+    fn handle(&mut self, Preceding(key): Preceding, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.fingers.table().preceding(key))
+    }
+}
+
+impl Handler<ShowFingers> for FingersActor {
+    type Result = MessageResult<ShowFingers>;
+
+    fn handle(&mut self, _: ShowFingers, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.fingers.table().nodes().collect())
+    }
+}
+
+impl Handler<Stop> for FingersActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

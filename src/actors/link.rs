@@ -1,0 +1,524 @@
+//! The codec actor: one TCP connection, its frames, and the calls in flight on it.
+//!
+//! A connection that leads to a node of our own kind is kept, carries many calls at once, and in
+//! both directions. Whether it does is not known before the first reply: until it echoes the
+//! call's number, one call at most is in flight, and the others wait. A reply without an echo
+//! comes from a plain peer: it is the last one on the connection.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
+};
+use futures::{SinkExt, Stream, StreamExt, stream};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::codec::{FramedRead, FramedWrite};
+
+use super::{Serve, Severed, Stop};
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Code, Request};
+use crate::wire::{Frame, FrameCodec, Question, Reply, WireError};
+
+/// What all connections of a node share.
+pub struct Shared {
+    pub me: Peer,
+    /// The length of the successor lists that are served.
+    pub r: usize,
+    /// This run of the program.
+    pub incarnation: u64,
+    /// How long a connection may stay silent when asked.
+    pub rpc_timeout: Duration,
+    pub serve: Recipient<Serve>,
+    pub severed: Recipient<Severed>,
+    pub news: Recipient<News>,
+}
+
+/// The number of a connection of this node.
+pub type LinkId = u64;
+
+/// What a connection learned about its other end.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+pub enum News {
+    /// The node at this address, which was dialled, knows the extensions, and runs as this.
+    Ours { addr: SocketAddrV4, incarnation: u64 },
+    /// The node at this address is a plain peer.
+    Plain { addr: SocketAddrV4 },
+    /// The caller on an accepted connection says that it is the node at this address.
+    Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
+    /// The connection is closed.
+    Closed { link: LinkId, addr: Option<SocketAddrV4> },
+}
+
+/// Put a question to the other end.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Ask {
+    pub request: Request,
+    pub patience: Option<Duration>,
+    pub reply: oneshot::Sender<Heard>,
+}
+
+/// What came of an [`Ask`].
+#[derive(Debug)]
+pub enum Heard {
+    Reply(Reply),
+    /// Nobody listens there.
+    Refused,
+    /// The connection was closed before a reply came, or could not be made in time.
+    Lost,
+    /// The other end turned out to be a plain peer while the question was waiting: it needs a
+    /// connection of its own.
+    Plain,
+    /// Too many calls are in flight.
+    Busy,
+}
+
+/// Find out whether the other end is still there: somebody doubts it.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+pub struct Doubt;
+
+/// The writing half is closed.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Unwritable;
+
+/// Whom a connection leads to, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    Ours,
+    Plain,
+}
+
+/// How a connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Dialled, to be kept if the other end can.
+    Dialed(SocketAddrV4),
+    /// Dialled for one call.
+    DialedOnce(SocketAddrV4),
+    /// Dialled for one call to a peer that is known to be plain: no extension is sent.
+    DialedPlain(SocketAddrV4),
+    Accepted(IpAddr),
+}
+
+impl Origin {
+    fn addr(self) -> Option<SocketAddrV4> {
+        match self {
+            Origin::Dialed(addr) | Origin::DialedOnce(addr) | Origin::DialedPlain(addr) => Some(addr),
+            Origin::Accepted(_) => None,
+        }
+    }
+}
+
+/// Questions of the other end that are being answered at once: beyond that nothing more is read.
+const MAX_SERVED: usize = 256;
+
+/// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
+const MAX_ASKED: usize = 1024;
+
+/// Frames that wait to be written.
+const OUTBOX: usize = 256;
+
+/// A frame that can't be written for so long ends the connection.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that can't be made in this time is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An accepted connection without a call is closed after this time, unless its other end is known
+/// to know the extensions.
+const PLAIN_IDLE: Duration = Duration::from_secs(5);
+
+/// A kept connection is closed by whoever dialled it after this time without a frame: longer than
+/// the longest period of maintenance and its jitter.
+const DIALED_IDLE: Duration = Duration::from_secs(90);
+
+/// The accepting end waits a little longer, so that it rarely closes on a call.
+const ACCEPTED_IDLE: Duration = Duration::from_secs(120);
+
+/// One TCP connection.
+pub struct Link {
+    id: LinkId,
+    shared: Rc<Shared>,
+    origin: Origin,
+    /// The accepted stream, until the actor starts.
+    stream: Option<TcpStream>,
+    kind: Kind,
+    /// The address of the node at the other end, dialled or introduced.
+    addr: Option<SocketAddrV4>,
+    /// Where frames to be written go; none until the connection is made.
+    outbox: Option<mpsc::Sender<Frame>>,
+    /// Questions that wait for the connection, or for the first echo.
+    waiting: VecDeque<Ask>,
+    /// Questions in flight, by the number of the call.
+    asked: HashMap<u64, oneshot::Sender<Heard>>,
+    last_call: u64,
+    /// Whether this end has said who it is.
+    introduced: bool,
+    /// When the last whole frame came; shared with the peers actor, which closes the most silent
+    /// connections when there are too many.
+    heard: Rc<Cell<Instant>>,
+    /// One permit per question that is being answered.
+    serving: Arc<Semaphore>,
+    /// Plain calls are answered in their order.
+    in_order: Arc<Mutex<()>>,
+}
+
+impl Link {
+    /// A connection yet to be made.
+    pub fn dial(id: LinkId, origin: Origin, shared: Rc<Shared>) -> Link {
+        Link {
+            id,
+            shared,
+            origin,
+            stream: None,
+            kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
+            addr: origin.addr(),
+            outbox: None,
+            waiting: VecDeque::new(),
+            asked: HashMap::new(),
+            last_call: 0,
+            introduced: false,
+            heard: Rc::new(Cell::new(Instant::now())),
+            serving: Arc::new(Semaphore::new(MAX_SERVED)),
+            in_order: Arc::new(Mutex::new(())),
+        }
+    }
+
+    /// A connection that somebody else has made.
+    pub fn accept(id: LinkId, stream: TcpStream, from: SocketAddr, shared: Rc<Shared>) -> Link {
+        Link { stream: Some(stream), ..Link::dial(id, Origin::Accepted(from.ip()), shared) }
+    }
+
+    /// When the last whole frame came.
+    pub fn heard(&self) -> Rc<Cell<Instant>> {
+        self.heard.clone()
+    }
+
+    fn connected(&mut self, stream: TcpStream, ctx: &mut Context<Link>) {
+        // A frame is written whole; waiting for more would only delay it.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+        let (reading, writing) = stream.into_split();
+        ctx.add_stream(frames(reading, self.serving.clone()));
+        let (outbox, frames) = mpsc::channel(OUTBOX);
+        let link = ctx.address();
+        actix_rt::spawn(async move {
+            if let Err(error) = write_frames(writing, frames).await {
+                tracing::debug!(%error, "can't write to a connection");
+            }
+            link.do_send(Unwritable);
+        });
+        self.outbox = Some(outbox);
+        self.send_waiting();
+    }
+
+    /// Sends as many of the waiting questions as may be in flight.
+    fn send_waiting(&mut self) {
+        while self.kind == Kind::Ours || self.asked.is_empty() {
+            let Some(ask) = self.waiting.pop_front() else { return };
+            // The first is sent even if nobody waits for it any more: a connection without a call
+            // on it blocks some plain peers.
+            if self.last_call == 0 || !ask.reply.is_closed() {
+                self.send(ask);
+            }
+        }
+    }
+
+    fn send(&mut self, ask: Ask) {
+        let Some(outbox) = &self.outbox else {
+            self.waiting.push_back(ask);
+            return;
+        };
+        self.last_call += 1;
+        let mut question = Question::plain(ask.request);
+        if self.kind != Kind::Plain {
+            question.call_id = Some(self.last_call);
+            question.deadline = ask.patience;
+        }
+        if self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some() {
+            self.introduced = true;
+            question.caller = Some((self.shared.me, self.shared.incarnation));
+        }
+        match outbox.try_send(Frame::Call(question)) {
+            Ok(()) => {
+                self.asked.insert(self.last_call, ask.reply);
+            }
+            Err(mpsc::error::TrySendError::Full(_)) => tell(ask.reply, Heard::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => tell(ask.reply, Heard::Lost),
+        }
+    }
+
+    fn returned(&mut self, mut reply: Reply, ctx: &mut Context<Link>) {
+        let asker = match reply.call_id {
+            Some(call) => self.asked.remove(&call),
+            // A plain peer answers in order, and there is one question in flight.
+            None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asker)| asker),
+            None => None,
+        };
+        let Some(asker) = asker else {
+            tracing::debug!(peer = ?self.addr, "a reply to no question");
+            return;
+        };
+        if self.kind == Kind::Unknown {
+            self.learn_kind(&reply);
+        }
+        if self.kind == Kind::Plain {
+            // What a plain peer says with our numbers is not to be believed.
+            (reply.call_id, reply.responder) = (None, None);
+        }
+        tell(asker, Heard::Reply(reply));
+        if self.kind == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
+            self.send_waiting();
+        } else {
+            ctx.stop();
+        }
+    }
+
+    /// The first reply shows whom the connection leads to.
+    fn learn_kind(&mut self, reply: &Reply) {
+        let Some(addr) = self.addr else { return };
+        let news = match (reply.call_id, reply.responder) {
+            (Some(_), Some((_, incarnation))) => {
+                self.kind = Kind::Ours;
+                News::Ours { addr, incarnation }
+            }
+            _ => {
+                self.kind = Kind::Plain;
+                News::Plain { addr }
+            }
+        };
+        self.shared.news.do_send(news);
+    }
+
+    fn called(&mut self, question: Question, permit: OwnedSemaphorePermit) {
+        if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
+            self.kind = Kind::Ours;
+        }
+        if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller) {
+            if ip == IpAddr::V4(*caller.addr.ip()) {
+                self.addr = Some(caller.addr);
+                let news = News::Introduced { link: self.id, addr: caller.addr, incarnation };
+                self.shared.news.do_send(news);
+            }
+        }
+        let Some(outbox) = self.outbox.clone() else { return };
+        let (shared, in_order) = (self.shared.clone(), self.in_order.clone());
+        // Not a future of this actor: it is to be answered also after the other end has closed its
+        // half, and would be polled with every message.
+        actix_rt::spawn(async move {
+            let _permit = permit;
+            let call_id = question.call_id;
+            let mut reply = if call_id.is_some() {
+                answer(question, &shared).await
+            } else {
+                let _turn = in_order.lock().await;
+                answer(question, &shared).await
+            };
+            reply.call_id = call_id;
+            reply.responder = call_id.map(|_| (shared.me.id, shared.incarnation));
+            // An error means that the connection is closed.
+            let _ = outbox.send(Frame::Return(reply)).await;
+        });
+    }
+
+    /// Closes a connection on which nothing happens.
+    fn watch(&mut self, ctx: &mut Context<Link>) {
+        self.asked.retain(|_, asker| !asker.is_closed());
+        let limit = match (self.origin, self.kind) {
+            (Origin::Accepted(_), Kind::Ours) => ACCEPTED_IDLE,
+            (Origin::Dialed(_), Kind::Ours) => DIALED_IDLE,
+            _ => PLAIN_IDLE,
+        };
+        let serving = self.serving.available_permits() < MAX_SERVED - 1;
+        let idle = self.heard.get().elapsed();
+        if idle >= limit && self.asked.is_empty() && !serving {
+            ctx.stop();
+        } else {
+            let left = limit.saturating_sub(idle).max(PLAIN_IDLE / 5);
+            ctx.run_later(left, Link::watch);
+        }
+    }
+
+    /// Tells everyone who waits that no reply will come.
+    fn give_up(&mut self, heard: impl Fn() -> Heard) {
+        for asker in self.asked.drain().map(|(_, asker)| asker) {
+            tell(asker, heard());
+        }
+        let kind = self.kind;
+        for ask in self.waiting.drain(..) {
+            tell(ask.reply, if kind == Kind::Plain { Heard::Plain } else { heard() });
+        }
+    }
+}
+
+impl Actor for Link {
+    type Context = Context<Link>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(PLAIN_IDLE, Link::watch);
+        match (self.stream.take(), self.origin.addr()) {
+            (Some(stream), _) => self.connected(stream, ctx),
+            (None, Some(addr)) => {
+                let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr));
+                ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
+                    Ok(Ok(stream)) => link.connected(stream, ctx),
+                    Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                        link.give_up(|| Heard::Refused);
+                        ctx.stop();
+                    }
+                    Ok(Err(_)) | Err(_) => ctx.stop(),
+                }));
+            }
+            (None, None) => ctx.stop(),
+        }
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.shared.news.do_send(News::Closed { link: self.id, addr: self.addr });
+        self.give_up(|| Heard::Lost);
+    }
+}
+
+impl Handler<Ask> for Link {
+    type Result = ();
+
+    fn handle(&mut self, ask: Ask, _: &mut Self::Context) {
+        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
+            self.asked.retain(|_, asker| !asker.is_closed());
+            self.waiting.retain(|ask| !ask.reply.is_closed());
+        }
+        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
+            tell(ask.reply, Heard::Busy);
+        } else {
+            self.waiting.push_back(ask);
+            if self.outbox.is_some() {
+                self.send_waiting();
+            }
+        }
+    }
+}
+
+impl Handler<Doubt> for Link {
+    type Result = ();
+
+    fn handle(&mut self, _: Doubt, ctx: &mut Self::Context) {
+        if self.kind != Kind::Ours {
+            return;
+        }
+        let (reply, _) = oneshot::channel();
+        self.send(Ask { request: Request::CheckPredecessor, patience: None, reply });
+        let before = self.heard.get();
+        ctx.run_later(self.shared.rpc_timeout, move |link, ctx| {
+            if link.heard.get() == before {
+                tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
+                ctx.stop();
+            }
+        });
+    }
+}
+
+impl Handler<Unwritable> for Link {
+    type Result = ();
+
+    fn handle(&mut self, _: Unwritable, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+impl Handler<Stop> for Link {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// A frame, and the permit to answer it if it is a question.
+type Read = (Result<Frame, WireError>, OwnedSemaphorePermit);
+
+impl StreamHandler<Read> for Link {
+    fn handle(&mut self, (frame, permit): Read, ctx: &mut Self::Context) {
+        match frame {
+            Ok(frame) => {
+                self.heard.set(Instant::now());
+                match frame {
+                    Frame::Call(question) => self.called(question, permit),
+                    Frame::Return(reply) => self.returned(reply, ctx),
+                }
+            }
+            Err(WireError::Io(error)) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),
+            Err(error) => {
+                tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection that talks nonsense");
+                // Whoever asked nonsense learns so: silence hangs some plain peers.
+                if let Some(outbox) = &self.outbox {
+                    let _ = outbox.try_send(Frame::Return(Reply::complain(&error)));
+                }
+                ctx.stop();
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        if let (Kind::Ours, Some(addr)) = (self.kind, self.addr) {
+            let _ = self.shared.severed.do_send(Severed(addr));
+        }
+        ctx.stop();
+    }
+}
+
+fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
+    // An error means that nobody waits any more.
+    let _ = asker.send(heard);
+}
+
+async fn answer(question: Question, shared: &Shared) -> Reply {
+    let request = match question.request {
+        Ok(request) => request,
+        Err(error) => return Reply::complain(&error),
+    };
+    let serve = Serve { request, plain: question.call_id.is_none(), patience: question.deadline };
+    match shared.serve.send(serve).await {
+        Ok(Ok(response)) => Reply::to(&response, shared.me, shared.r),
+        Ok(Err(refusal)) => Reply::refuse(refusal.code, refusal.why),
+        Err(_) => Reply::refuse(Code::NotJoined, "the node is stopping"),
+    }
+}
+
+/// The frames of a connection, read only while there are permits to answer them.
+fn frames(reading: OwnedReadHalf, permits: Arc<Semaphore>) -> impl Stream<Item = Read> {
+    let frames = FramedRead::new(reading, FrameCodec::default());
+    stream::unfold((frames, permits), |(mut frames, permits)| async move {
+        let permit = permits.clone().acquire_owned().await.ok()?;
+        let frame = frames.next().await?;
+        Some(((frame, permit), (frames, permits)))
+    })
+}
+
+/// Writes frames until nobody sends any more; those that wait together leave together.
+async fn write_frames(writing: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>) -> Result<(), WireError> {
+    let mut sink = FramedWrite::new(writing, FrameCodec::default());
+    while let Some(frame) = frames.recv().await {
+        sink.feed(frame).await?;
+        while let Ok(frame) = frames.try_recv() {
+            sink.feed(frame).await?;
+        }
+        match timeout(WRITE_TIMEOUT, sink.flush()).await {
+            Ok(flushed) => flushed?,
+            Err(_) => return Err(WireError::Io(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Accepts connections and hands them to the peers actor.
+
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::Stop;
+
+/// Somebody has connected.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Accepted(pub TcpStream);
+
+/// The listening socket.
+pub struct Listener {
+    socket: Option<TcpListener>,
+    peers: Recipient<Accepted>,
+}
+
+/// The pause after an error of `accept`: out of files, most likely, which takes a while to pass.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Listener {
+    pub fn new(socket: TcpListener, peers: Recipient<Accepted>) -> Listener {
+        Listener { socket: Some(socket), peers }
+    }
+}
+
+impl Actor for Listener {
+    type Context = Context<Listener>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(socket) = self.socket.take() {
+            let accepting = accept(socket, self.peers.clone());
+            ctx.spawn(accepting.into_actor(self).map(|(), _, _| ()));
+        }
+    }
+}
+
+/// Accepts one connection after the other; waiting for each to be taken in keeps a flood of them
+/// in the kernel's queue.
+async fn accept(socket: TcpListener, peers: Recipient<Accepted>) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                if peers.send(Accepted(stream)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+impl Handler<Stop> for Listener {
+    type Result = MessageResult<Stop>;
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
+        actix::ActorContext::stop(ctx);
+        MessageResult(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The actors: thin shells that run the protocol over TCP.
+//!
+//! ```text
+//!                console, embedding program
+//!                          |  Resolve, Snapshot, Stop
+//!                          v
+//!   Serve            +-----------+   Serve, Vantage    +-----------+
+//!  +---------------> |   node    | ------------------> | neighbors | owns Maintenance
+//!  |                 |           |   Preceding         +-----------+ <-----------+
+//!  |                 |           | -----------+          |   |  Disturbed,       |
+//!  |                 +-----------+            v          |   |  Forget           |
+//!  |                   |      ^ Resolve  +---------+ <---|---+                   |
+//!  |              Call |      +--------- | fingers |     | Call                  | Severed
+//!  |                   v                 +---------+     |  owns FixFingers      |
+//!  |                 +-----------+ <---------------------+                       |
+//!  |                 |   peers   |   owns the table of connections               |
+//!  |                 +-----------+ <----------+                                  |
+//!  |                   |      ^ News          | Accepted                         |
+//!  |               Ask v      |          +----------+                            |
+//!  |                 +-----------+       | listener |                            |
+//!  +---------------- |   link    |       +----------+                            |
+//!                    +-----------+ one per TCP connection, frames the calls -----+
+//! ```
+//!
+//! Everything lives on one thread. A message that is owed an answer is sent with `send`; hints and
+//! ticks with `do_send`. What happens in a conversation is decided in [`crate::protocol`]; the
+//! [`drive`] module is the only bridge.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use actix::Message;
+
+use crate::protocol::id::Id;
+use crate::protocol::lookup::{Found, Lost, Question};
+use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Target};
+use crate::protocol::rpc::{Code, Request, Response};
+
+pub mod drive;
+pub mod fingers;
+pub mod link;
+pub mod listener;
+pub mod neighbors;
+pub mod node;
+pub mod peers;
+
+/// Put a question to another node.
+///
+/// The answer is never late: whoever asks bounds its patience. It is [`Answer::Silent`] when it is
+/// certain that no reply will come.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer")]
+pub struct Call {
+    pub target: Target,
+    pub request: Request,
+    pub way: Way,
+    /// What is left of the patience of whoever waits for a forwarded question.
+    pub patience: Option<Duration>,
+}
+
+/// Which connection a [`Call`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The one that is kept, or a new one.
+    Kept,
+    /// The same, for a call that was lost with a closing connection: it is not repeated again.
+    Again,
+    /// A new one made for this call, which proves that the target can be reached now.
+    Fresh,
+}
+
+/// Answer the question of a peer.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Response, Refusal>")]
+pub struct Serve {
+    pub request: Request,
+    /// Whether it is a plain peer that asks.
+    pub plain: bool,
+    /// How long the peer waits, if it said so.
+    pub patience: Option<Duration>,
+}
+
+/// Why a question was not answered, for programs and for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub why: String,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal { code, why: code.to_string() }
+    }
+}
+
+/// Find the owner of a key.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Found, Lost>")]
+pub struct Resolve {
+    pub question: Question,
+    pub patience: Duration,
+}
+
+/// The neighbours, for a lookup to begin with.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Neighbors, Lost>")]
+pub struct Vantage;
+
+/// The fingers strictly between this node and a key, nearest to this node first.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<Peer>")]
+pub struct Preceding(pub Id);
+
+/// These nodes are dead. Both tables hear of it.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forget(pub Vec<Peer>);
+
+/// The neighbours changed, so that fingers may have.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Disturbed;
+
+/// A kept connection broke: whoever lives there may have died.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Severed(pub SocketAddrV4);
+
+/// The neighbours as they are, for people to look at.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Neighbors")]
+pub struct ShowNeighbors;
+
+/// All fingers as they are, for people to look at.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<Peer>")]
+pub struct ShowFingers;
+
+/// End. Whoever has children ends them first.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Stop;

@@ -1,0 +1,209 @@
+//! Owns the successor list and the predecessor, and keeps them right.
+
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, SpawnHandle,
+    WrapFuture,
+};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::drive::Driver;
+use super::{Call, Disturbed, Forget, Refusal, Serve, Severed, ShowNeighbors, Stop, Vantage, Way};
+use crate::protocol::join::Joined;
+use crate::protocol::maintenance::{Effect, Maintenance, Setup, Timer};
+use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Code, Response};
+
+/// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
+pub struct NeighborsActor {
+    maintenance: Maintenance,
+    driver: Driver,
+    disturbed: Recipient<Disturbed>,
+    forget: Recipient<Forget>,
+    /// The timers that are set; a timer that is set anew replaces the old one.
+    armed: [Option<(u64, SpawnHandle)>; Timer::COUNT],
+    last_armed: u64,
+    joining: Joining,
+}
+
+/// Why a node could not join a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinFailure {
+    /// No seed answered in time.
+    NoAnswer,
+    /// A member at another address has the identifier.
+    IdTaken(Peer),
+}
+
+/// Whoever waits for the node to become a member.
+pub struct Joining {
+    report: Option<oneshot::Sender<Result<(), JoinFailure>>>,
+    /// When the ring last answered.
+    answered: Instant,
+    /// For how long it may fail to.
+    limit: Duration,
+}
+
+impl Joining {
+    /// Reports when the node has become a member, or can't.
+    pub fn new(report: oneshot::Sender<Result<(), JoinFailure>>, limit: Duration) -> Joining {
+        Joining { report: Some(report), answered: Instant::now(), limit }
+    }
+
+    fn tried(&mut self, joined: &Joined) {
+        match joined {
+            Joined::Member(_) => self.report(Ok(())),
+            Joined::IdTaken(taken) => self.report(Err(JoinFailure::IdTaken(*taken))),
+            Joined::NotNow => self.answered = Instant::now(),
+            Joined::NoAnswer if self.answered.elapsed() >= self.limit => self.report(Err(JoinFailure::NoAnswer)),
+            Joined::NoAnswer => {}
+        }
+    }
+
+    fn report(&mut self, outcome: Result<(), JoinFailure>) {
+        if let Some(report) = self.report.take() {
+            // An error means that nobody waits any more.
+            let _ = report.send(outcome);
+        }
+    }
+}
+
+/// A timer fired, unless it was set anew since: then its number is an old one.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+struct Fire(Timer, u64);
+
+impl NeighborsActor {
+    pub fn new(
+        setup: Setup,
+        driver: Driver,
+        disturbed: Recipient<Disturbed>,
+        forget: Recipient<Forget>,
+        mut joining: Joining,
+    ) -> NeighborsActor {
+        let maintenance = Maintenance::new(setup);
+        if maintenance.vantage().is_ok() {
+            joining.report(Ok(()));
+        }
+        NeighborsActor { maintenance, driver, disturbed, forget, armed: Default::default(), last_armed: 0, joining }
+    }
+
+    /// Does whatever there is to be done: after every event.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        let conversation = self.maintenance.next();
+        for effect in self.maintenance.effects() {
+            self.carry_out(effect, ctx);
+        }
+        if let Some(conversation) = conversation {
+            let driver = self.driver.clone();
+            let outcome = async move { driver.run(conversation, None).await };
+            ctx.spawn(outcome.into_actor(self).map(|outcome, actor, ctx| {
+                actor.maintenance.digest(outcome);
+                actor.advance(ctx);
+            }));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Wake(timer, after) => self.arm(timer, after, ctx),
+            Effect::Tell(peer, request) => {
+                self.driver.calls.do_send(Call { target: peer.into(), request, way: Way::Kept, patience: None });
+            }
+            Effect::Changed => self.disturbed.do_send(Disturbed),
+            Effect::Dead(peer) => self.forget.do_send(Forget(vec![peer])),
+            Effect::Tried(joined) => self.joining.tried(&joined),
+        }
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration, ctx: &mut Context<Self>) {
+        self.last_armed += 1;
+        let number = self.last_armed;
+        let fire = ctx.notify_later(Fire(timer, number), jittered(after));
+        if let Some((_, old)) = self.armed[timer as usize].replace((number, fire)) {
+            ctx.cancel_future(old);
+        }
+    }
+}
+
+/// A duration off by up to a quarter, so that nodes that start together do not stay in step.
+pub fn jittered(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.75..1.25))
+}
+
+impl Actor for NeighborsActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.advance(ctx);
+    }
+}
+
+impl Handler<Fire> for NeighborsActor {
+    type Result = ();
+
+    fn handle(&mut self, Fire(timer, number): Fire, ctx: &mut Self::Context) {
+        // A cancelled timer can fire all the same.
+        if self.armed[timer as usize].is_some_and(|(armed, _)| armed == number) {
+            self.armed[timer as usize] = None;
+            self.maintenance.fired(timer);
+            self.advance(ctx);
+        }
+    }
+}
+
+impl Handler<Serve> for NeighborsActor {
+    type Result = Result<Response, Refusal>;
+
+    fn handle(&mut self, serve: Serve, ctx: &mut Self::Context) -> Self::Result {
+        let answer = self.maintenance.serve(&serve.request, serve.plain);
+        self.advance(ctx);
+        answer.map_err(|code: Code| Refusal::from(code))
+    }
+}
+
+impl Handler<Vantage> for NeighborsActor {
+    type Result = MessageResult<Vantage>;
+
+    fn handle(&mut self, _: Vantage, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.maintenance.vantage().cloned())
+    }
+}
+
+impl Handler<ShowNeighbors> for NeighborsActor {
+    type Result = MessageResult<ShowNeighbors>;
+
+    fn handle(&mut self, _: ShowNeighbors, _: &mut Self::Context) -> Self::Result {
+        let neighbors: Neighbors = self.maintenance.neighbors().clone();
+        MessageResult(neighbors)
+    }
+}
+
+impl Handler<Forget> for NeighborsActor {
+    type Result = ();
+
+    fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
+        self.maintenance.forget(&dead);
+        self.advance(ctx);
+    }
+}
+
+impl Handler<Severed> for NeighborsActor {
+    type Result = ();
+
+    fn handle(&mut self, Severed(addr): Severed, ctx: &mut Self::Context) {
+        self.maintenance.severed(addr);
+        self.advance(ctx);
+    }
+}
+
+impl Handler<Stop> for NeighborsActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,321 @@
+//! Wires a node together, answers the questions of peers, runs lookups; and its facade.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Recipient, ResponseFuture};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::drive::Driver;
+use super::fingers::FingersActor;
+use super::link::Shared;
+use super::listener::Listener;
+use super::neighbors::{JoinFailure, Joining, NeighborsActor};
+use super::peers::Peers;
+use super::{Forget, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
+use crate::config::{Config, ConfigError};
+use crate::protocol::fingers::FingerTable;
+use crate::protocol::fix_fingers::FixFingers;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::{Found, Lookup, Lost, Question};
+use crate::protocol::maintenance::Setup;
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Hop, Request, Response};
+
+/// A running node. Clones are the same node; it stops when [`Node::stop`] is called, or when the
+/// last of them is dropped.
+///
+/// A node lives on the thread that starts it, which must run an actix system or a tokio
+/// `LocalSet`; its handle may be sent to others.
+#[derive(Clone)]
+pub struct Node {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    me: Peer,
+    lookup_timeout: Duration,
+    node: Addr<NodeActor>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.node.do_send(Stop);
+    }
+}
+
+/// What a node knows of its ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub me: Peer,
+    /// The length r of a full successor list.
+    pub r: usize,
+    /// Nearest first, at most r; empty in a ring of one.
+    pub successors: Vec<Peer>,
+    pub predecessor: Option<Peer>,
+    /// All 160 fingers: `fingers[i - 1]` succeeds `me + 2^(i - 1)`.
+    pub fingers: Vec<Peer>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("can't listen on {addr}: {source}")]
+    Listen { addr: SocketAddrV4, source: io::Error },
+    #[error("no answer from {}: is a node running there?", join(.0))]
+    NoAnswer(Vec<SocketAddrV4>),
+    #[error("identifier {} is taken by the node at {}", .0.id, .0.addr)]
+    IdTaken(Peer),
+    #[error("the node was stopped")]
+    Stopped,
+}
+
+fn join(addrs: &[SocketAddrV4]) -> String {
+    addrs.iter().map(SocketAddrV4::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a lookup has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    #[error("the node was stopped")]
+    Stopped,
+}
+
+impl From<MailboxError> for LookupError {
+    fn from(_: MailboxError) -> LookupError {
+        LookupError::Stopped
+    }
+}
+
+impl Node {
+    /// Starts a node, and returns once it is a member of its ring.
+    pub async fn start(config: Config) -> Result<Node, StartError> {
+        config.validate()?;
+        let addr = SocketAddrV4::new(config.address, config.port);
+        let listen = |source| StartError::Listen { addr, source };
+        let socket = TcpListener::bind(addr).await.map_err(listen)?;
+        let port = socket.local_addr().map_err(listen)?.port();
+        let me = config.peer(port);
+        let (report, joined) = oneshot::channel();
+        let node = wire(&config, me, socket, report);
+        let node = Node { handle: Arc::new(Handle { me, lookup_timeout: config.lookup_timeout, node }) };
+        match joined.await {
+            Ok(Ok(())) => Ok(node),
+            Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
+            Ok(Err(JoinFailure::IdTaken(taken))) => Err(StartError::IdTaken(taken)),
+            Err(_) => Err(StartError::Stopped),
+        }
+    }
+
+    /// The identifier and address of this node.
+    pub fn me(&self) -> Peer {
+        self.handle.me
+    }
+
+    /// The node that owns a key: that of the SHA-1 of these bytes.
+    pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Peer, LookupError> {
+        self.lookup_id(Id::of_key(key.as_ref(), Bits::FULL)).await
+    }
+
+    /// The node that owns an identifier.
+    pub async fn lookup_id(&self, key: Id) -> Result<Peer, LookupError> {
+        Ok(self.resolve(Question { key, hops: 0, want_path: false }).await?.owner)
+    }
+
+    /// The node that owns an identifier, and who was asked for it on the way, in that order.
+    pub async fn trace(&self, key: Id) -> Result<Found, LookupError> {
+        self.resolve(Question { key, hops: 0, want_path: true }).await
+    }
+
+    async fn resolve(&self, question: Question) -> Result<Found, LookupError> {
+        let resolve = Resolve { question, patience: self.handle.lookup_timeout };
+        Ok(self.handle.node.send(resolve).await??)
+    }
+
+    /// What the node knows of its ring; `None` when it was stopped.
+    pub async fn state(&self) -> Option<State> {
+        self.handle.node.send(Show).await.ok().flatten()
+    }
+
+    /// Stops the node: it says nothing to anybody, since a ring has to cope with worse.
+    pub async fn stop(&self) {
+        // An error means that it was stopped already.
+        let _ = self.handle.node.send(Stop).await;
+    }
+}
+
+/// Starts all actors of a node.
+fn wire(
+    config: &Config,
+    me: Peer,
+    socket: TcpListener,
+    report: oneshot::Sender<Result<(), JoinFailure>>,
+) -> Addr<NodeActor> {
+    let setup = Setup {
+        me,
+        bits: Bits::FULL,
+        r: config.r,
+        stabilize_every: config.stabilize,
+        check_predecessor_every: config.check_predecessor,
+        seeds: config.seeds.clone(),
+    };
+    let joining = Joining::new(report, config.join_timeout);
+    NodeActor::create(|node| {
+        let node = node.address();
+        let table = FixFingers::new(FingerTable::alone(me, Bits::FULL));
+        let resolve = node.clone().recipient();
+        let fingers = FingersActor::new(table, resolve, config.fix_fingers, config.lookup_timeout).start();
+        let mut peers = None;
+        let mut driver = None;
+        let neighbors = NeighborsActor::create(|neighbors| {
+            let started = Peers::create(|peers| {
+                Peers::new(Rc::new(Shared {
+                    me,
+                    r: config.r,
+                    incarnation: rand::random(),
+                    rpc_timeout: config.rpc_timeout,
+                    serve: node.recipient(),
+                    severed: neighbors.address().recipient(),
+                    news: peers.address().recipient(),
+                }))
+            });
+            let calls = started.clone().recipient();
+            let own = Driver { calls, rpc_timeout: config.rpc_timeout, lookup_timeout: config.lookup_timeout };
+            peers = Some(started);
+            driver = Some(own.clone());
+            NeighborsActor::new(setup, own, fingers.clone().recipient(), fingers.clone().recipient(), joining)
+        });
+        let (Some(peers), Some(driver)) = (peers, driver) else { unreachable!("create runs its closure") };
+        let listener = Listener::new(socket, peers.clone().recipient()).start();
+        NodeActor {
+            me,
+            lookup_timeout: config.lookup_timeout,
+            neighbors,
+            fingers,
+            driver,
+            children: vec![listener.recipient(), peers.recipient()],
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        }
+    })
+}
+
+/// Answers peers and embedding programs; the parent of all other actors.
+pub struct NodeActor {
+    me: Peer,
+    lookup_timeout: Duration,
+    neighbors: Addr<NeighborsActor>,
+    fingers: Addr<FingersActor>,
+    driver: Driver,
+    /// To be stopped besides the two tables.
+    children: Vec<Recipient<Stop>>,
+    /// One permit per lookup under way.
+    lookups: Arc<Semaphore>,
+}
+
+/// Lookups under way at once, own and forwarded; beyond, the node is busy.
+const MAX_LOOKUPS: usize = 16 * 1024;
+
+/// What the node knows of its ring.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "Option<State>")]
+struct Show;
+
+impl NodeActor {
+    /// This node's part in a lookup.
+    fn lookup(&self, Resolve { question, patience }: Resolve) -> ResponseFuture<Result<Found, Lost>> {
+        let deadline = Instant::now() + patience;
+        let (neighbors, fingers, driver) = (self.neighbors.clone(), self.fingers.clone(), self.driver.clone());
+        let permit = self.lookups.clone().try_acquire_owned();
+        Box::pin(async move {
+            let _permit = permit.map_err(|_| Lost::Busy)?;
+            let vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
+            let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
+            let lookup = Lookup::new(question, vantage, preceding);
+            let finding = timeout_at(deadline, driver.run(lookup, Some(deadline))).await.map_err(|_| Lost::Timeout)?;
+            if !finding.dead.is_empty() {
+                neighbors.do_send(Forget(finding.dead.clone()));
+                fingers.do_send(Forget(finding.dead));
+            }
+            finding.result
+        })
+    }
+
+    /// Passes on the lookup of a peer.
+    fn forward(&self, question: Question, patience: Option<Duration>) -> ResponseFuture<Result<Response, Refusal>> {
+        let (me, asked) = (self.me, Instant::now());
+        let patience = patience.unwrap_or(self.lookup_timeout).min(self.lookup_timeout);
+        let lookup = self.lookup(Resolve { question, patience });
+        Box::pin(async move {
+            let Found { owner, mut path } =
+                lookup.await.map_err(|lost| Refusal { code: lost.into(), why: lost.to_string() })?;
+            if question.want_path {
+                path.insert(0, Hop { node: me, took: asked.elapsed() });
+            }
+            Ok(Response::Successor { owner, path })
+        })
+    }
+}
+
+impl Actor for NodeActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Serve> for NodeActor {
+    type Result = ResponseFuture<Result<Response, Refusal>>;
+
+    fn handle(&mut self, serve: Serve, _: &mut Self::Context) -> Self::Result {
+        if let Request::FindSuccessor { key, hops, want_path } = serve.request {
+            return self.forward(Question { key, hops, want_path }, serve.patience);
+        }
+        let answer = self.neighbors.send(serve);
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(crate::protocol::rpc::Code::NotJoined.into())) })
+    }
+}
+
+impl Handler<Resolve> for NodeActor {
+    type Result = ResponseFuture<Result<Found, Lost>>;
+
+    fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
+        self.lookup(resolve)
+    }
+}
+
+impl Handler<Show> for NodeActor {
+    type Result = ResponseFuture<Option<State>>;
+
+    fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
+        let (neighbors, fingers) = (self.neighbors.send(ShowNeighbors), self.fingers.send(ShowFingers));
+        Box::pin(async move {
+            let neighbors = neighbors.await.ok()?;
+            Some(State {
+                me: neighbors.me(),
+                r: neighbors.r(),
+                successors: neighbors.successors().to_vec(),
+                predecessor: neighbors.predecessor(),
+                fingers: fingers.await.ok()?,
+            })
+        })
+    }
+}
+
+impl Handler<Stop> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.neighbors.do_send(Stop);
+        self.fingers.do_send(Stop);
+        for child in &self.children {
+            child.do_send(Stop);
+        }
+        ctx.stop();
+    }
+}

@@ -1,0 +1,287 @@
+//! The command line.
+
+use std::error::Error as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use chord::config::{PERIOD, R};
+use chord::protocol::peer::is_unicast;
+use chord::{Config, Id};
+use clap::builder::Styles;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+/// A Chord node: maps any key to the live node that owns it, over a ring that heals itself.
+///
+/// Without --ja and --jp the node creates a ring. It answers the commands Lookup <key>, PrintState,
+/// Help and Quit on standard input; logs go to standard error (RUST_LOG=info for more of them).
+#[derive(Debug, Parser)]
+#[command(name = "chord", version, styles = Styles::plain(), max_term_width = 100)]
+#[command(after_help = "Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.")]
+struct Args {
+    /// Address to bind and to advertise: an IPv4 address that others can call
+    #[arg(short = 'a', value_name = "IP", value_parser = address)]
+    address: Ipv4Addr,
+
+    /// Port to listen on, 1 to 65535
+    #[arg(short = 'p', value_name = "PORT", value_parser = port, allow_hyphen_values = true)]
+    port: u16,
+
+    /// Address of a node of the ring to join
+    #[arg(long = "ja", value_name = "IP", value_parser = address, requires = "join_port")]
+    join_address: Option<Ipv4Addr>,
+
+    /// Port of that node, 1 to 65535
+    #[arg(long = "jp", value_name = "PORT", value_parser = port, requires = "join_address", allow_hyphen_values = true)]
+    join_port: Option<u16>,
+
+    /// Milliseconds between runs of stabilize, 1 to 60000
+    #[arg(long = "ts", value_name = "MS", value_parser = period, allow_hyphen_values = true)]
+    stabilize: Duration,
+
+    /// Milliseconds between runs of fix fingers, 1 to 60000
+    #[arg(long = "tff", value_name = "MS", value_parser = period, allow_hyphen_values = true)]
+    fix_fingers: Duration,
+
+    /// Milliseconds between runs of check predecessor, 1 to 60000
+    #[arg(long = "tcp", value_name = "MS", value_parser = period, allow_hyphen_values = true)]
+    check_predecessor: Duration,
+
+    /// Length of the successor list, 1 to 32
+    #[arg(short = 'r', value_name = "N", value_parser = successors, allow_hyphen_values = true)]
+    r: usize,
+
+    /// Identifier, 40 hexadecimal digits [default: SHA-1 of "ip:port"]
+    #[arg(short = 'i', value_name = "ID", value_parser = identifier, allow_hyphen_values = true)]
+    id: Option<Id>,
+
+    /// Patience with one call, 1ms to 60s
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "1s", allow_hyphen_values = true)]
+    rpc_timeout: Duration,
+
+    /// Patience with a whole lookup, 1ms to 60s
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "5s", allow_hyphen_values = true)]
+    lookup_timeout: Duration,
+}
+
+/// What each flag accepts, as the error for any other value says.
+const ACCEPTED: [(&str, &str); 11] = [
+    ("-a", ADDRESS),
+    ("-p", PORT),
+    ("--ja", ADDRESS),
+    ("--jp", PORT),
+    ("--ts", MILLISECONDS),
+    ("--tff", MILLISECONDS),
+    ("--tcp", MILLISECONDS),
+    ("-r", "a number from 1 to 32"),
+    ("-i", "40 hexadecimal digits"),
+    ("--rpc-timeout", TIME),
+    ("--lookup-timeout", TIME),
+];
+const ADDRESS: &str = "an IPv4 address that others can call, not 0.0.0.0, multicast or broadcast";
+const PORT: &str = "a number from 1 to 65535";
+const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
+const TIME: &str = "a time from 1ms to 60s";
+
+/// A value outside what [`ACCEPTED`] says.
+#[derive(Debug, thiserror::Error)]
+#[error("not accepted")]
+struct NotAccepted;
+
+fn address(text: &str) -> Result<Ipv4Addr, NotAccepted> {
+    text.parse().ok().filter(|ip| is_unicast(*ip)).ok_or(NotAccepted)
+}
+
+fn number<T: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Result<T, NotAccepted> {
+    text.parse().ok().filter(|number| range.contains(number)).ok_or(NotAccepted)
+}
+
+fn port(text: &str) -> Result<u16, NotAccepted> {
+    number(text, 1..=u16::MAX)
+}
+
+fn successors(text: &str) -> Result<usize, NotAccepted> {
+    number(text, R)
+}
+
+fn period(text: &str) -> Result<Duration, NotAccepted> {
+    let millis = number(text, 1..=u64::MAX)?;
+    Some(Duration::from_millis(millis)).filter(|period| PERIOD.contains(period)).ok_or(NotAccepted)
+}
+
+fn timeout(text: &str) -> Result<Duration, NotAccepted> {
+    humantime::parse_duration(text).ok().filter(|time| PERIOD.contains(time)).ok_or(NotAccepted)
+}
+
+fn identifier(text: &str) -> Result<Id, NotAccepted> {
+    text.parse().map_err(|_| NotAccepted)
+}
+
+/// What to do instead of running a node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// Print this on standard output, and be done.
+    Print(String),
+    /// Print this line on standard error, and fail.
+    Complain(String),
+}
+
+/// Reads the command line.
+pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Config, Instead> {
+    let args = Args::command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Args::from_arg_matches(&matches))
+        .map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error.to_string()),
+            _ => Instead::Complain(one_line(&error)),
+        })?;
+    let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
+    if seed == Some(SocketAddrV4::new(args.address, args.port)) {
+        let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
+        return Err(Instead::Complain(why.into()));
+    }
+    Ok(Config {
+        port: args.port,
+        seeds: seed.into_iter().collect(),
+        id: args.id,
+        r: args.r,
+        stabilize: args.stabilize,
+        fix_fingers: args.fix_fingers,
+        check_predecessor: args.check_predecessor,
+        rpc_timeout: args.rpc_timeout,
+        lookup_timeout: args.lookup_timeout,
+        ..Config::new(args.address)
+    })
+}
+
+/// An error of the command line in one line that names the flag and what it accepts.
+fn one_line(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    };
+    let flags: Vec<String> = text(ContextKind::InvalidArg);
+    let flags: Vec<&str> = flags.iter().map(|flag| flag.split(' ').next().unwrap_or(flag)).collect();
+    let flag = flags.first().copied().unwrap_or("an argument");
+    let value = text(ContextKind::InvalidValue).pop().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::MissingRequiredArgument => {
+            let missing: Vec<_> = flags.iter().map(|flag| format!("{flag} ({})", accepted(flag))).collect();
+            format!("missing {}", missing.join(", "))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value: {}", accepted(flag)),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            format!("{flag} is {value:?}: it takes {}", accepted(flag))
+        }
+        ErrorKind::UnknownArgument => format!("unknown argument {flag:?}: see chord --help"),
+        ErrorKind::ArgumentConflict => format!("{flag} is given more than once"),
+        _ => {
+            let whole = error.to_string();
+            let first = whole.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            error.source().map_or(first.to_string(), |source| format!("{first}: {source}"))
+        }
+    }
+}
+
+fn accepted(flag: &str) -> &'static str {
+    ACCEPTED.iter().find(|(name, _)| *name == flag).map_or("see chord --help", |(_, accepted)| accepted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "-a 127.0.0.1 -p 4170 --ts 100 --tff 20 --tcp 100 -r 4";
+
+    fn chord(line: &str) -> Result<Config, Instead> {
+        parse(std::iter::once("chord").chain(line.split_whitespace()).map(Into::into))
+    }
+
+    fn complaint(line: &str) -> String {
+        match chord(line) {
+            Err(Instead::Complain(why)) => why,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn course_flags_make_a_configuration() {
+        let config = chord(&format!("{GOOD} --ja 127.0.0.2 --jp 4171 -i {}", "0f".repeat(20))).unwrap();
+        assert_eq!(config.address, Ipv4Addr::LOCALHOST);
+        assert_eq!((config.port, config.r), (4170, 4));
+        assert_eq!(config.seeds, ["127.0.0.2:4171".parse().unwrap()]);
+        assert_eq!(config.fix_fingers, Duration::from_millis(20));
+        assert_eq!(config.id, Some(Id::from_bytes([0x0f; 20])));
+        assert_eq!((config.rpc_timeout, config.lookup_timeout), (Duration::from_secs(1), Duration::from_secs(5)));
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn each_flag_is_refused_outside_its_range_by_name() {
+        for (flag, values) in [
+            ("-a", vec!["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::1", ""]),
+            ("-p", vec!["0", "65536", "-1", "x"]),
+            ("--ts", vec!["0", "60001", "-1", "1.5", "99999999999999999999999"]),
+            ("--tff", vec!["0", "60001", "1s"]),
+            ("--tcp", vec!["0", "60001"]),
+            ("-r", vec!["0", "33", "-4"]),
+            ("-i", vec!["ff", "-1"]),
+            ("--rpc-timeout", vec!["0s", "61s", "5"]),
+            ("--lookup-timeout", vec!["0ms", "2min"]),
+        ] {
+            for value in values {
+                let args = GOOD.split(' ').collect::<Vec<_>>();
+                let mut args: Vec<_> = match args.iter().position(|arg| *arg == flag) {
+                    Some(at) => [&args[..at], &args[at + 2..]].concat(),
+                    None => args,
+                };
+                args.extend([flag, value]);
+                let parsed = parse(std::iter::once("chord").chain(args).map(Into::into));
+                let Err(Instead::Complain(why)) = parsed else { panic!("{flag} {value}: {parsed:?}") };
+                assert!(why.starts_with(flag) && why.contains(accepted(flag)), "{why}");
+                assert_eq!(why.lines().count(), 1, "{why}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_flags_are_all_named() {
+        let why = complaint("-a 127.0.0.1 -p 4170");
+        assert!(
+            ["--ts (", "--tff (", "--tcp (", "-r (a number from 1 to 32)"].iter().all(|flag| why.contains(flag)),
+            "{why}"
+        );
+        assert!(complaint(&format!("{GOOD} --ja 127.0.0.2")).contains("missing --jp (a number from 1 to 65535)"));
+        assert!(complaint(&format!("{GOOD} --jp 4171")).contains("missing --ja ("));
+        assert_eq!(complaint("-p"), "-p needs a value: a number from 1 to 65535");
+    }
+
+    #[test]
+    fn unknown_and_repeated_arguments_are_named() {
+        assert_eq!(complaint(&format!("{GOOD} --foo")), "unknown argument \"--foo\": see chord --help");
+        assert_eq!(complaint(&format!("{GOOD} -p 1")), "-p is given more than once");
+        assert_eq!(complaint(&format!("{GOOD} stray")), "unknown argument \"stray\": see chord --help");
+    }
+
+    #[test]
+    fn node_does_not_join_itself() {
+        assert!(complaint(&format!("{GOOD} --ja 127.0.0.1 --jp 4170")).contains("the node itself"));
+    }
+
+    #[test]
+    fn every_flag_has_its_range() {
+        for arg in Args::command().get_arguments() {
+            let name =
+                arg.get_long().map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
+            assert!(ACCEPTED.iter().any(|(flag, _)| *flag == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_printed() {
+        assert!(matches!(chord("--help"), Err(Instead::Print(help)) if help.contains("--tff <MS>")));
+        assert!(matches!(chord("--version"), Err(Instead::Print(version)) if version.starts_with("chord ")));
+    }
+}

@@ -1,0 +1,162 @@
+//! What a node is configured with.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::{Peer, is_unicast};
+
+/// What a node is configured with. Begin with [`Config::new`] and change what you need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The address to bind, and to advertise: one that others can call.
+    pub address: Ipv4Addr,
+    /// The port to listen on. Default 0: any that is free.
+    pub port: u16,
+    /// Nodes of the ring to join, tried in turn. Default none: a new ring is created.
+    pub seeds: Vec<SocketAddrV4>,
+    /// The identifier. Default none: SHA-1 of `address:port`.
+    pub id: Option<Id>,
+    /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members
+    /// survives the loss of any r - 1 of them at once.
+    pub r: usize,
+    /// Between two rounds of stabilize that change nothing, 1 ms to 60 s; rounds that change
+    /// something follow each other at once. Default 1 s. How long a silent death goes unnoticed.
+    pub stabilize: Duration,
+    /// Between two lookups of fix fingers in passes that change nothing, 1 ms to 60 s. Default 1 s.
+    pub fix_fingers: Duration,
+    /// Between two checks of the predecessor, 1 ms to 60 s. Default 1 s.
+    pub check_predecessor: Duration,
+    /// The patience with a call that depends on the callee alone, 1 ms to 60 s. Default 1 s. A
+    /// node that misses two is dead, so that it must cover a busy machine and a lost packet.
+    pub rpc_timeout: Duration,
+    /// The patience with a whole lookup, 1 ms to 60 s. Default 5 s: enough to find two silent
+    /// nodes dead on the way.
+    pub lookup_timeout: Duration,
+    /// For how long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s:
+    /// they may be starting, too.
+    pub join_timeout: Duration,
+}
+
+/// The accepted periods and time limits.
+pub const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+
+/// The accepted lengths of a successor list.
+pub const R: RangeInclusive<usize> = 1..=32;
+
+/// A configuration that no node can run with.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("address {0} can't be called by others: not 0.0.0.0, multicast or broadcast")]
+    Address(Ipv4Addr),
+    #[error("{field} is {value:?}: from 1ms to 60s")]
+    Period { field: &'static str, value: Duration },
+    #[error("join_timeout is {0:?}: up to 1h")]
+    JoinTimeout(Duration),
+    #[error("r is {0}: from 1 to 32")]
+    R(usize),
+    #[error("{0} is the node itself: a node can't join through itself")]
+    JoinsItself(SocketAddrV4),
+    #[error("seed {0} can't be called: not 0.0.0.0, multicast, broadcast or port 0")]
+    Seed(SocketAddrV4),
+}
+
+impl Config {
+    /// A node at `address`, on any free port, that creates a ring.
+    pub fn new(address: Ipv4Addr) -> Config {
+        Config {
+            address,
+            port: 0,
+            seeds: Vec::new(),
+            id: None,
+            r: 4,
+            stabilize: Duration::from_secs(1),
+            fix_fingers: Duration::from_secs(1),
+            check_predecessor: Duration::from_secs(1),
+            rpc_timeout: Duration::from_secs(1),
+            lookup_timeout: Duration::from_secs(5),
+            join_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Checks that a node can run with this.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if !is_unicast(self.address) {
+            return Err(ConfigError::Address(self.address));
+        }
+        let periods = [
+            ("stabilize", self.stabilize),
+            ("fix_fingers", self.fix_fingers),
+            ("check_predecessor", self.check_predecessor),
+            ("rpc_timeout", self.rpc_timeout),
+            ("lookup_timeout", self.lookup_timeout),
+        ];
+        if let Some((field, value)) = periods.into_iter().find(|(_, value)| !PERIOD.contains(value)) {
+            return Err(ConfigError::Period { field, value });
+        }
+        if self.join_timeout > Duration::from_secs(3600) {
+            return Err(ConfigError::JoinTimeout(self.join_timeout));
+        }
+        if !R.contains(&self.r) {
+            return Err(ConfigError::R(self.r));
+        }
+        for seed in &self.seeds {
+            if *seed == SocketAddrV4::new(self.address, self.port) {
+                return Err(ConfigError::JoinsItself(*seed));
+            }
+            if !is_unicast(*seed.ip()) || seed.port() == 0 {
+                return Err(ConfigError::Seed(*seed));
+            }
+        }
+        Ok(())
+    }
+
+    /// The node that listens on `port`.
+    pub(crate) fn peer(&self, port: u16) -> Peer {
+        let addr = SocketAddrV4::new(self.address, port);
+        Peer { id: self.id.unwrap_or_else(|| Id::of_address(addr, Bits::FULL)), addr }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(Ipv4Addr::LOCALHOST)
+    }
+
+    #[test]
+    fn defaults_work() {
+        assert_eq!(config().validate(), Ok(()));
+    }
+
+    #[test]
+    fn each_limit_is_checked_at_both_ends() {
+        for ip in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
+            assert_eq!(Config::new(ip).validate(), Err(ConfigError::Address(ip)));
+        }
+        for (r, good) in [(0, false), (1, true), (32, true), (33, false)] {
+            assert_eq!(Config { r, ..config() }.validate().is_ok(), good, "r = {r}");
+        }
+        for (millis, good) in [(0, false), (1, true), (60_000, true), (60_001, false)] {
+            let time = Duration::from_millis(millis);
+            for config in [
+                Config { stabilize: time, ..config() },
+                Config { fix_fingers: time, ..config() },
+                Config { check_predecessor: time, ..config() },
+                Config { rpc_timeout: time, ..config() },
+                Config { lookup_timeout: time, ..config() },
+            ] {
+                assert_eq!(config.validate().is_ok(), good, "{config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn node_can_not_join_through_itself() {
+        let itself = Config { port: 4170, seeds: vec!["127.0.0.1:4170".parse().unwrap()], ..config() };
+        assert!(matches!(itself.validate(), Err(ConfigError::JoinsItself(_))));
+    }
+}

@@ -1,0 +1,166 @@
+//! The console: what a line means, and how an answer looks.
+//!
+//! Both are pure; the thread that reads standard input is in [`input`].
+
+pub mod input;
+
+use std::io::Write;
+
+use crate::actors::node::{LookupError, State};
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::Peer;
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The owner of this key.
+    Lookup(Vec<u8>),
+    /// The successor list and the fingers.
+    PrintState,
+    /// What can be asked.
+    Help,
+    /// The end of the node.
+    Quit,
+}
+
+/// The longest line that is read, in bytes: a key is hashed whole, and has to be kept for that.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// A line that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    #[error("Lookup needs a key: Lookup <key>")]
+    NoKey,
+    #[error("unknown command; there are Lookup <key>, PrintState, Help, Quit")]
+    Unknown,
+    #[error("the line is longer than {MAX_LINE} bytes")]
+    TooLong,
+    #[error("the line can't be read: {0}")]
+    Unreadable(String),
+}
+
+/// What a line asks for; nothing if it is empty. White space around command and key does not
+/// count; inside the key it does.
+pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
+    let line = line.trim_ascii();
+    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+    let (command, rest) = line.split_at(end);
+    match (command, rest.trim_ascii()) {
+        (b"", _) => Ok(None),
+        (b"Lookup", b"") => Err(BadLine::NoKey),
+        (b"Lookup", key) => Ok(Some(Command::Lookup(key.to_vec()))),
+        (b"PrintState", b"") => Ok(Some(Command::PrintState)),
+        (b"Help", b"") => Ok(Some(Command::Help)),
+        (b"Quit", b"") => Ok(Some(Command::Quit)),
+        _ => Err(BadLine::Unknown),
+    }
+}
+
+/// The answer to a lookup: the key with its identifier, then the owner or why there is none.
+pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
+    let mut answer = b"< ".to_vec();
+    answer.extend_from_slice(key);
+    answer.extend_from_slice(format!(" {}\n", Id::of_key(key, Bits::FULL)).as_bytes());
+    match owner {
+        Ok(owner) => answer.extend_from_slice(format!("< {owner}\n").as_bytes()),
+        Err(error) => answer.extend_from_slice(&render_error(&error)),
+    }
+    answer
+}
+
+/// The state of a node: always r successors, padded with the node itself, and all fingers.
+pub fn render_state(state: &State) -> Vec<u8> {
+    let mut answer = format!("< Self {}\n", state.me).into_bytes();
+    let successors = state.successors.iter().chain(std::iter::repeat(&state.me)).take(state.r);
+    let lines = [("Successor", successors.collect::<Vec<_>>()), ("Finger", state.fingers.iter().collect())];
+    for (name, peers) in lines {
+        for (i, peer) in (1..).zip(peers) {
+            // Writing to memory does not fail.
+            let _ = writeln!(answer, "< {name} [{i}] {peer}");
+        }
+    }
+    answer
+}
+
+/// Why a line has no answer.
+pub fn render_error(error: &impl std::fmt::Display) -> Vec<u8> {
+    format!("< Error: {error}\n").into_bytes()
+}
+
+/// What can be asked.
+pub fn render_help() -> Vec<u8> {
+    b"< Lookup <key>   the node that owns the key: the rest of the line, spaces inside count\n\
+      < PrintState     this node, its successors and its fingers\n\
+      < Help           this text\n\
+      < Quit           end this node\n"
+        .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::lookup::Lost;
+
+    fn node() -> Peer {
+        Peer::at("128.8.126.63:2001".parse().unwrap(), Bits::FULL)
+    }
+
+    #[test]
+    fn key_is_the_rest_of_the_line() {
+        let lookup = |key: &str| Ok(Some(Command::Lookup(key.into())));
+        assert_eq!(parse(b"Lookup Hello"), lookup("Hello"));
+        assert_eq!(parse(b"  Lookup   to be  or not \t\r"), lookup("to be  or not"));
+        assert_eq!(parse(b"Lookup PrintState"), lookup("PrintState"));
+        assert_eq!(parse(b"Lookup \xff\x00"), Ok(Some(Command::Lookup(vec![0xff, 0]))));
+    }
+
+    #[test]
+    fn other_commands_stand_alone() {
+        assert_eq!(parse(b"PrintState"), Ok(Some(Command::PrintState)));
+        assert_eq!(parse(b"Help "), Ok(Some(Command::Help)));
+        assert_eq!(parse(b"Quit"), Ok(Some(Command::Quit)));
+        assert_eq!(parse(b"PrintState now"), Err(BadLine::Unknown));
+    }
+
+    #[test]
+    fn empty_line_asks_for_nothing() {
+        assert_eq!(parse(b""), Ok(None));
+        assert_eq!(parse(b" \t\r"), Ok(None));
+    }
+
+    #[test]
+    fn line_that_means_nothing_is_an_error() {
+        assert_eq!(parse(b"Lookup "), Err(BadLine::NoKey));
+        for line in ["lookup Hello", "Lookups", "LookupHello", "\u{1}", "?"] {
+            assert_eq!(parse(line.as_bytes()), Err(BadLine::Unknown), "{line:?}");
+        }
+        let listed = BadLine::Unknown.to_string();
+        assert!(["Lookup", "PrintState", "Help", "Quit"].iter().all(|command| listed.contains(command)));
+    }
+
+    #[test]
+    fn lookup_shows_key_identifier_and_owner() {
+        let answer = String::from_utf8(render_lookup(b"Hello", Ok(node()))).unwrap();
+        let expected = format!("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0\n< {} 128.8.126.63 2001\n", node().id);
+        assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn failed_lookup_says_why_in_its_second_line() {
+        let answer = String::from_utf8(render_lookup(b"Hello", Err(Lost::Timeout.into()))).unwrap();
+        assert_eq!(answer.lines().nth(1), Some("< Error: no answer within the time limit"));
+    }
+
+    #[test]
+    fn ring_of_one_prints_itself_everywhere() {
+        let me = node();
+        let state = State { me, r: 3, successors: vec![], predecessor: None, fingers: vec![me; 160] };
+        let answer = String::from_utf8(render_state(&state)).unwrap();
+        let lines: Vec<_> = answer.lines().collect();
+        assert_eq!(lines.len(), 1 + 3 + 160);
+        assert_eq!(lines[0], format!("< Self {me}"));
+        assert_eq!(lines[3], format!("< Successor [3] {me}"));
+        assert_eq!(lines[4], format!("< Finger [1] {me}"));
+        assert_eq!(lines[163], format!("< Finger [160] {me}"));
+    }
+}

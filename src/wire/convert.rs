@@ -1,0 +1,535 @@
+//! Between the protocol's types and those of the wire, which are not to be trusted.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::proto;
+use crate::protocol::id::Id;
+use crate::protocol::peer::{Peer, is_unicast};
+use crate::protocol::rpc::{Code, Dialect, Hop, Request, Response};
+
+/// What came over the wire can't be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("frame length outside 8 to {} bytes", super::MAX_FRAME)]
+    Length,
+    #[error("not a protobuf message: {0}")]
+    Protobuf(#[from] prost::DecodeError),
+    #[error("identifier of {0} bytes instead of 20")]
+    Id(usize),
+    #[error("{0:?} is not a unicast IPv4 address")]
+    Address(String),
+    #[error("port {0} is outside 1 to 65535")]
+    Port(u32),
+    #[error("there is no call named {0:?}")]
+    UnknownCall(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl WireError {
+    fn code(&self) -> Code {
+        match self {
+            WireError::UnknownCall(_) => Code::UnknownCall,
+            _ => Code::BadRequest,
+        }
+    }
+}
+
+/// A call as it travels.
+#[derive(Debug)]
+pub struct Question {
+    /// What is asked. One that can't be understood is refused, not ignored: see [`Reply::refuse`].
+    pub request: Result<Request, WireError>,
+    /// Echoed by the reply; plain peers send none.
+    pub call_id: Option<u64>,
+    /// What is left of the caller's patience.
+    pub deadline: Option<Duration>,
+    /// Who calls, and in which run of its program.
+    pub caller: Option<(Peer, u64)>,
+}
+
+/// A reply as it travels.
+#[derive(Debug)]
+pub struct Reply {
+    /// The serialized answer, or why there is none, for programs and for people.
+    value: Result<Option<Bytes>, (Code, String)>,
+    /// Echo of the call.
+    pub call_id: Option<u64>,
+    /// Who answers, and in which run of its program.
+    pub responder: Option<(Id, u64)>,
+}
+
+/// The longest path that is told, in hops: three times what a ring of a million needs.
+const MAX_PATH: usize = 64;
+
+/// The longest list that is read, in nodes. Every node cuts it to its own r, which is no more.
+const MAX_LIST: usize = 32;
+
+impl Question {
+    /// A call without extensions.
+    pub fn plain(request: Request) -> Question {
+        Question { request: Ok(request), call_id: None, deadline: None, caller: None }
+    }
+}
+
+impl From<Question> for proto::Call {
+    fn from(question: Question) -> proto::Call {
+        let (name, args, hops) = match &question.request {
+            Ok(request) => encode_request(request),
+            Err(_) => ("", Bytes::new(), None),
+        };
+        proto::Call {
+            name: name.into(),
+            args,
+            call_id: question.call_id,
+            deadline_ms: question.deadline.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)),
+            // A plain call carries no extension at all.
+            hops: hops.filter(|_| question.call_id.is_some()),
+            caller: question.caller.map(|(peer, _)| node(peer)),
+            incarnation: question.caller.map(|(_, incarnation)| incarnation),
+        }
+    }
+}
+
+impl From<proto::Call> for Question {
+    fn from(call: proto::Call) -> Question {
+        let caller = call.caller.as_ref().and_then(|caller| peer(caller).ok());
+        Question {
+            request: decode_request(&call),
+            call_id: call.call_id,
+            deadline: call.deadline_ms.map(|millis| Duration::from_millis(millis.into())),
+            caller: caller.zip(call.incarnation),
+        }
+    }
+}
+
+fn encode_request(request: &Request) -> (&'static str, Bytes, Option<u32>) {
+    let args = |message: &dyn Encoded| message.bytes();
+    match request {
+        Request::FindSuccessor { key, hops, want_path } => {
+            let want_path = want_path.then_some(true);
+            let message = proto::FindSuccessorArgs { id: id_bytes(*key), want_path };
+            ("find_successor", args(&message), Some(*hops))
+        }
+        Request::Notify { me } => ("notify", args(&proto::NotifyArgs { node: node(*me) }), None),
+        Request::CheckPredecessor => ("check_predecessor", args(&proto::CheckPredecessorArgs {}), None),
+        Request::GetPredecessor => ("get_predecessor", args(&proto::GetPredecessorArgs {}), None),
+        Request::GetSuccessorList { joiner } => {
+            ("get_successor_list", args(&proto::GetSuccessorListArgs { joiner: joiner.map(node) }), None)
+        }
+        Request::Nudge { me } => ("nudge", args(&proto::NudgeArgs { node: node(*me) }), None),
+        Request::Invite { me } => ("invite", args(&proto::InviteArgs { node: node(*me) }), None),
+    }
+}
+
+/// Any message, as bytes.
+trait Encoded {
+    fn bytes(&self) -> Bytes;
+}
+
+impl<M: Message> Encoded for M {
+    fn bytes(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+}
+
+fn decode_request(call: &proto::Call) -> Result<Request, WireError> {
+    let args = call.args.clone();
+    Ok(match call.name.as_str() {
+        "find_successor" | "findsuccessor" => {
+            let args = proto::FindSuccessorArgs::decode(args)?;
+            Request::FindSuccessor {
+                key: id(&args.id)?,
+                hops: call.hops.unwrap_or(0),
+                want_path: args.want_path.unwrap_or(false),
+            }
+        }
+        "notify" => Request::Notify { me: peer(&proto::NotifyArgs::decode(args)?.node)? },
+        "check_predecessor" | "checkpredecessor" => Request::CheckPredecessor,
+        "get_predecessor" | "getpredecessor" => Request::GetPredecessor,
+        "get_successor_list" | "getsuccessorlist" => {
+            let joiner = proto::GetSuccessorListArgs::decode(args)?.joiner;
+            Request::GetSuccessorList { joiner: joiner.as_ref().map(peer).transpose()? }
+        }
+        "nudge" => Request::Nudge { me: peer(&proto::NudgeArgs::decode(args)?.node)? },
+        "invite" => Request::Invite { me: peer(&proto::InviteArgs::decode(args)?.node)? },
+        unknown => return Err(WireError::UnknownCall(unknown.chars().take(40).collect())),
+    })
+}
+
+impl Reply {
+    /// The reply of node `me`, with successor lists of length `r`, that says `response`.
+    pub fn to(response: &Response, me: Peer, r: usize) -> Reply {
+        let value = match response {
+            Response::Done | Response::Alive { .. } => None,
+            Response::Successor { owner, path } => {
+                let path = path.iter().take(MAX_PATH).map(|hop| proto::Hop {
+                    node: node(hop.node),
+                    micros: u64::try_from(hop.took.as_micros()).unwrap_or(u64::MAX),
+                });
+                Some(proto::FindSuccessorRet { node: node(*owner), path: path.collect() }.bytes())
+            }
+            Response::Predecessor { predecessor, successors } => {
+                let successors = successors.iter().flatten().copied().map(node).collect();
+                // Oneself for none: an empty answer crashes some plain peers.
+                Some(proto::GetPredecessorRet { node: Some(node(predecessor.unwrap_or(me))), successors }.bytes())
+            }
+            Response::SuccessorList { successors, predecessor, dialect } => {
+                let first = (*dialect == Dialect::PlainItselfFirst).then_some(me);
+                let padded = first.into_iter().chain(successors.iter().copied()).chain(std::iter::repeat(me)).take(r);
+                let plain = *dialect != Dialect::Ours;
+                let message = proto::GetSuccessorListRet {
+                    successors: padded.map(node).collect(),
+                    known: (!plain).then_some(successors.len() as u32),
+                    predecessor: predecessor.map(|known| node(known.unwrap_or(me))),
+                };
+                Some(message.bytes())
+            }
+        };
+        Reply { value: Ok(value), call_id: None, responder: None }
+    }
+
+    /// The reply that says why there is no answer.
+    pub fn refuse(code: Code, why: impl Into<String>) -> Reply {
+        Reply { value: Err((code, why.into())), call_id: None, responder: None }
+    }
+
+    /// The reply to a call that can't be understood.
+    pub fn complain(error: &WireError) -> Reply {
+        Reply::refuse(error.code(), error.to_string())
+    }
+
+    /// What the reply says to `request`, if it was sent by the node `responder`.
+    ///
+    /// A plain peer's words are read generously: a missing, zero or own predecessor means none, and
+    /// a successor list may begin with its owner and is padded with it.
+    pub fn read(&self, request: &Request, responder: Option<Id>) -> Result<Result<Response, Code>, WireError> {
+        let value = match &self.value {
+            Ok(value) => value.clone().unwrap_or_default(),
+            Err((code, _)) => return Ok(Err(*code)),
+        };
+        let ours = self.call_id.is_some();
+        let is_responder = |peer: &Peer| Some(peer.id) == responder;
+        let response = match request {
+            Request::FindSuccessor { .. } => {
+                let ret = proto::FindSuccessorRet::decode(value)?;
+                let path = ret.path.iter().take(MAX_PATH);
+                let path = path.map(|hop| Ok(Hop { node: peer(&hop.node)?, took: Duration::from_micros(hop.micros) }));
+                Response::Successor { owner: peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
+            }
+            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
+            Request::CheckPredecessor => Response::Alive { plain: !ours },
+            Request::GetPredecessor => {
+                let ret = proto::GetPredecessorRet::decode(value)?;
+                Response::Predecessor {
+                    predecessor: maybe(ret.node.as_ref())?.filter(|peer| !is_responder(peer)),
+                    successors: ours.then(|| list(&ret.successors)).transpose()?,
+                }
+            }
+            Request::GetSuccessorList { .. } => {
+                let ret = proto::GetSuccessorListRet::decode(value)?;
+                let predecessor = maybe(ret.predecessor.as_ref())?;
+                let mut successors = list(&ret.successors)?;
+                let itself_first = !ours && successors.first().is_some_and(is_responder);
+                let others = successors.iter().any(|peer| !is_responder(peer));
+                if itself_first {
+                    successors.remove(0);
+                }
+                let real = successors.iter().take_while(|peer| !is_responder(peer)).count();
+                let known = ret.known.map_or(real, |known| real.min(known as usize));
+                successors.truncate(known);
+                Response::SuccessorList {
+                    successors,
+                    predecessor: ret.predecessor.map(|_| predecessor.filter(|peer| !is_responder(peer))),
+                    dialect: match (ours, itself_first && others) {
+                        (true, _) => Dialect::Ours,
+                        (false, true) => Dialect::PlainItselfFirst,
+                        (false, false) => Dialect::Plain,
+                    },
+                }
+            }
+        };
+        Ok(Ok(response))
+    }
+}
+
+impl From<Reply> for proto::Return {
+    fn from(reply: Reply) -> proto::Return {
+        let (success, value, why) = match reply.value {
+            Ok(value) => (true, value, None),
+            Err(why) => (false, None, Some(why)),
+        };
+        let (code, error) = why.unzip();
+        proto::Return {
+            success,
+            value,
+            call_id: reply.call_id,
+            error,
+            code: code.map(|code| proto::Code::from(code).into()),
+            responder: reply.responder.map(|(id, _)| id_bytes(id)),
+            incarnation: reply.responder.map(|(_, incarnation)| incarnation),
+        }
+    }
+}
+
+impl From<proto::Return> for Reply {
+    fn from(message: proto::Return) -> Reply {
+        let code = message.code().into();
+        let responder = message.responder.as_ref().and_then(|bytes| id(bytes).ok());
+        Reply {
+            value: if message.success { Ok(message.value) } else { Err((code, message.error.unwrap_or_default())) },
+            call_id: message.call_id,
+            responder: responder.zip(message.incarnation),
+        }
+    }
+}
+
+impl From<Code> for proto::Code {
+    fn from(code: Code) -> proto::Code {
+        match code {
+            Code::Unspecified => proto::Code::Unspecified,
+            Code::NotJoined => proto::Code::NotJoined,
+            Code::Retry => proto::Code::Retry,
+            Code::Busy => proto::Code::Busy,
+            Code::Timeout => proto::Code::Timeout,
+            Code::IdTaken => proto::Code::IdTaken,
+            Code::BadRequest => proto::Code::BadRequest,
+            Code::UnknownCall => proto::Code::UnknownCall,
+        }
+    }
+}
+
+impl From<proto::Code> for Code {
+    fn from(code: proto::Code) -> Code {
+        match code {
+            proto::Code::Unspecified => Code::Unspecified,
+            proto::Code::NotJoined => Code::NotJoined,
+            proto::Code::Retry => Code::Retry,
+            proto::Code::Busy => Code::Busy,
+            proto::Code::Timeout => Code::Timeout,
+            proto::Code::IdTaken => Code::IdTaken,
+            proto::Code::BadRequest => Code::BadRequest,
+            proto::Code::UnknownCall => Code::UnknownCall,
+        }
+    }
+}
+
+fn id_bytes(id: Id) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+fn id(bytes: &[u8]) -> Result<Id, WireError> {
+    bytes.try_into().map(Id::from_bytes).map_err(|_| WireError::Id(bytes.len()))
+}
+
+fn node(peer: Peer) -> proto::Node {
+    proto::Node { id: id_bytes(peer.id), address: peer.addr.ip().to_string(), port: peer.addr.port().into() }
+}
+
+fn peer(node: &proto::Node) -> Result<Peer, WireError> {
+    let id = id(&node.id)?;
+    let ip = node.address.parse().ok().filter(|ip| is_unicast(*ip));
+    let ip = ip.ok_or_else(|| WireError::Address(node.address.chars().take(40).collect()))?;
+    let port = u16::try_from(node.port).ok().filter(|port| *port != 0).ok_or(WireError::Port(node.port))?;
+    Ok(Peer { id, addr: SocketAddrV4::new(ip, port) })
+}
+
+/// Some plain peers write nobody as a node of zeros.
+fn is_zero(node: &proto::Node) -> bool {
+    node.port == 0 && node.address.is_empty() && node.id.iter().all(|byte| *byte == 0)
+}
+
+fn maybe(node: Option<&proto::Node>) -> Result<Option<Peer>, WireError> {
+    node.filter(|node| !is_zero(node)).map(peer).transpose()
+}
+
+fn list(nodes: &[proto::Node]) -> Result<Vec<Peer>, WireError> {
+    nodes.iter().take_while(|node| !is_zero(node)).take(MAX_LIST).map(peer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::protocol::id::Bits;
+
+    fn at(port: u16) -> Peer {
+        Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
+    }
+
+    fn find() -> Request {
+        Request::FindSuccessor { key: at(9).id, hops: 3, want_path: true }
+    }
+
+    /// What the other end reads of a reply that node 1 sends.
+    fn sent(reply: Reply, request: &Request) -> Result<Response, Code> {
+        Reply::from(proto::Return::from(reply)).read(request, Some(at(1).id)).unwrap()
+    }
+
+    fn plain(value: Option<Bytes>) -> Reply {
+        Reply::from(proto::Return { success: true, value, ..Default::default() })
+    }
+
+    fn ours(reply: Reply) -> Reply {
+        Reply { call_id: Some(7), responder: Some((at(1).id, 1)), ..reply }
+    }
+
+    #[test]
+    fn every_call_comes_back_as_it_was_sent() {
+        let me = at(2);
+        let requests = [
+            find(),
+            Request::Notify { me },
+            Request::CheckPredecessor,
+            Request::GetPredecessor,
+            Request::GetSuccessorList { joiner: Some(me) },
+            Request::Nudge { me },
+            Request::Invite { me },
+        ];
+        for request in requests {
+            let deadline = Some(Duration::from_millis(1234));
+            let question =
+                Question { request: Ok(request.clone()), call_id: Some(5), deadline, caller: Some((me, 77)) };
+            let read = Question::from(proto::Call::from(question));
+            assert_eq!(read.request.unwrap(), request);
+            assert_eq!((read.call_id, read.deadline, read.caller), (Some(5), deadline, Some((me, 77))));
+        }
+    }
+
+    #[test]
+    fn spellings_without_underscores_are_understood() {
+        for (name, expected) in [
+            ("checkpredecessor", Request::CheckPredecessor),
+            ("getpredecessor", Request::GetPredecessor),
+            ("getsuccessorlist", Request::GetSuccessorList { joiner: None }),
+        ] {
+            let call = proto::Call { name: name.into(), ..Default::default() };
+            assert_eq!(Question::from(call).request.unwrap(), expected);
+        }
+        let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), want_path: None }.bytes();
+        let call = proto::Call { name: "findsuccessor".into(), args, ..Default::default() };
+        assert!(matches!(Question::from(call).request, Ok(Request::FindSuccessor { .. })));
+    }
+
+    #[test]
+    fn unknown_and_malformed_calls_are_told_apart() {
+        let unknown = Question::from(proto::Call { name: "get_money".into(), ..Default::default() });
+        assert_eq!(unknown.request.unwrap_err().code(), Code::UnknownCall);
+        let args = proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), want_path: None }.bytes();
+        let short = Question::from(proto::Call { name: "find_successor".into(), args, ..Default::default() });
+        let error = short.request.unwrap_err();
+        assert_eq!(
+            (error.code(), error.to_string().as_str()),
+            (Code::BadRequest, "identifier of 19 bytes instead of 20")
+        );
+        let none = Question::from(proto::Call { name: "notify".into(), ..Default::default() });
+        assert_eq!(none.request.unwrap_err().code(), Code::BadRequest);
+    }
+
+    #[test]
+    fn node_that_nobody_can_call_is_refused() {
+        let with = |address: &str, port| peer(&proto::Node { id: id_bytes(at(1).id), address: address.into(), port });
+        assert!(with("10.1.2.3", 65535).is_ok());
+        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::1", "127.1", "", "1.2.3.4.5"] {
+            assert!(matches!(with(address, 1), Err(WireError::Address(_))), "{address}");
+        }
+        for port in [0, 65536, u32::MAX] {
+            assert!(matches!(with("10.1.2.3", port), Err(WireError::Port(_))), "{port}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_say_no_predecessor_is_understood() {
+        let zero = proto::Node { id: vec![0; 20].into(), address: String::new(), port: 0 };
+        let says = |node| Some(proto::GetPredecessorRet { node, successors: vec![] }.bytes());
+        let none = Ok(Response::Predecessor { predecessor: None, successors: None });
+        for value in [None, Some(Bytes::new()), says(None), says(Some(zero)), says(Some(node(at(1))))] {
+            assert_eq!(sent(plain(value), &Request::GetPredecessor), none);
+        }
+        let some = Ok(Response::Predecessor { predecessor: Some(at(2)), successors: None });
+        assert_eq!(sent(plain(says(Some(node(at(2))))), &Request::GetPredecessor), some);
+    }
+
+    #[test]
+    fn plain_list_is_read_in_both_dialects() {
+        let request = Request::GetSuccessorList { joiner: None };
+        let read = |ports: &[u16]| {
+            let successors = ports.iter().map(|port| node(at(*port))).collect();
+            let message = proto::GetSuccessorListRet { successors, known: None, predecessor: None };
+            match sent(plain(Some(message.bytes())), &request) {
+                Ok(Response::SuccessorList { successors, dialect, .. }) => (successors, dialect),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(&[2, 3, 1, 1]), (vec![at(2), at(3)], Dialect::Plain));
+        assert_eq!(read(&[1, 2, 3, 1]), (vec![at(2), at(3)], Dialect::PlainItselfFirst));
+        assert_eq!(read(&[1, 1, 1]), (vec![], Dialect::Plain), "a ring of one shows no dialect");
+        assert_eq!(read(&[]), (vec![], Dialect::Plain));
+    }
+
+    #[test]
+    fn list_is_served_with_exactly_r_entries() {
+        let served = |successors: &[u16], dialect| {
+            let successors = successors.iter().map(|port| at(*port)).collect();
+            let response = Response::SuccessorList { successors, predecessor: None, dialect };
+            let value = Reply::to(&response, at(1), 4).value.unwrap().unwrap();
+            let message = proto::GetSuccessorListRet::decode(value).unwrap();
+            (message.successors.iter().map(|node| node.port).collect::<Vec<_>>(), message.known)
+        };
+        assert_eq!(served(&[2, 3], Dialect::Ours), (vec![2, 3, 1, 1], Some(2)));
+        assert_eq!(served(&[], Dialect::Plain), (vec![1, 1, 1, 1], None));
+        assert_eq!(served(&[2, 3, 4, 5], Dialect::PlainItselfFirst), (vec![1, 2, 3, 4], None));
+    }
+
+    #[test]
+    fn our_own_answers_come_back_as_they_were_sent() {
+        let hop = Hop { node: at(3), took: Duration::from_micros(250) };
+        let answers = [
+            (find(), Response::Successor { owner: at(2), path: vec![hop] }),
+            (Request::Notify { me: at(2) }, Response::Done),
+            (Request::CheckPredecessor, Response::Alive { plain: false }),
+            (Request::GetPredecessor, Response::Predecessor { predecessor: None, successors: Some(vec![at(2)]) }),
+            (
+                Request::GetSuccessorList { joiner: Some(at(2)) },
+                Response::SuccessorList {
+                    successors: vec![at(3)],
+                    predecessor: Some(Some(at(4))),
+                    dialect: Dialect::Ours,
+                },
+            ),
+        ];
+        for (request, response) in answers {
+            assert_eq!(sent(ours(Reply::to(&response, at(1), 4)), &request), Ok(response));
+        }
+    }
+
+    #[test]
+    fn refusal_carries_its_code_and_reason() {
+        let refusal = proto::Return::from(Reply::refuse(Code::Retry, "another joins"));
+        assert_eq!((refusal.success, refusal.error.as_deref()), (false, Some("another joins")));
+        assert_eq!(sent(Reply::from(refusal), &find()), Err(Code::Retry));
+        let silent = proto::Return { success: false, ..Default::default() };
+        assert_eq!(sent(Reply::from(silent), &find()), Err(Code::Unspecified));
+    }
+
+    #[test]
+    fn answer_without_an_owner_is_an_error() {
+        assert!(matches!(plain(None).read(&find(), None), Err(WireError::Id(0))));
+    }
+
+    #[test]
+    fn endless_lists_are_cut() {
+        let successors = (1000..1100).map(|port| node(at(port))).collect();
+        let value = proto::GetSuccessorListRet { successors, known: Some(u32::MAX), predecessor: None }.bytes();
+        match sent(plain(Some(value)), &Request::GetSuccessorList { joiner: None }) {
+            Ok(Response::SuccessorList { successors, .. }) => assert_eq!(successors.len(), MAX_LIST),
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The wire: protobuf messages in length-prefixed frames, as in `proto/chord.proto`.
+//!
+//! Bytes from a peer are hostile until [`convert`] has checked them: presence, lengths, ranges.
+//! The generated types do not leave this folder.
+
+mod convert;
+mod frame;
+
+pub use convert::{Question, Reply, WireError};
+pub use frame::{Frame, FrameCodec, MAX_FRAME};
+
+/// The types that prost generates from `proto/chord.proto`; empty ones are never made, only read.
+#[allow(dead_code)]
+mod proto {
+    include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
+}
