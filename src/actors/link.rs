@@ -307,12 +307,11 @@ impl Link {
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.kind = Kind::Ours;
         }
-        if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller) {
-            if ip == IpAddr::V4(*caller.addr.ip()) {
-                self.addr = Some(caller.addr);
-                let news = News::Introduced { link: self.id, addr: caller.addr, incarnation };
-                self.shared.news.do_send(news);
-            }
+        if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller)
+            && ip == IpAddr::V4(*caller.addr.ip())
+        {
+            self.addr = Some(caller.addr);
+            self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.outbox.clone() else { return };
         let (shared, in_order) = (self.shared.clone(), self.in_order.clone());
@@ -473,7 +472,7 @@ impl StreamHandler<Read> for Link {
 
     fn finished(&mut self, ctx: &mut Self::Context) {
         if let (Kind::Ours, Some(addr)) = (self.kind, self.addr) {
-            let _ = self.shared.severed.do_send(Severed(addr));
+            self.shared.severed.do_send(Severed(addr));
         }
         ctx.stop();
     }

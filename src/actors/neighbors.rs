@@ -93,7 +93,7 @@ impl NeighborsActor {
 
     /// Does whatever there is to be done: after every event.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        let conversation = self.maintenance.next();
+        let conversation = self.maintenance.next_conversation();
         for effect in self.maintenance.effects() {
             self.carry_out(effect, ctx);
         }

@@ -106,10 +106,11 @@ impl Peers {
     }
 
     fn learn(&mut self, addr: SocketAddrV4, known: Known) {
-        if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&addr) {
-            if let Some(forgotten) = self.known.keys().next().copied() {
-                self.known.remove(&forgotten);
-            }
+        if self.known.len() >= MAX_KNOWN
+            && !self.known.contains_key(&addr)
+            && let Some(forgotten) = self.known.keys().next().copied()
+        {
+            self.known.remove(&forgotten);
         }
         self.known.insert(addr, known);
     }

@@ -52,7 +52,7 @@ impl Acquaintances {
     }
 
     /// Whose turn it is to be asked: a seed and a met peer alternate. `None` when nobody is known.
-    pub fn next(&mut self) -> Option<SocketAddrV4> {
+    pub fn take_turn(&mut self) -> Option<SocketAddrV4> {
         let seed_first = self.seeds_turn;
         self.seeds_turn = !seed_first;
         if seed_first {
@@ -93,13 +93,13 @@ mod tests {
     }
 
     fn turns(acquaintances: &mut Acquaintances, n: usize) -> Vec<u16> {
-        (0..n).filter_map(|_| acquaintances.next()).map(|addr| addr.port()).collect()
+        (0..n).filter_map(|_| acquaintances.take_turn()).map(|addr| addr.port()).collect()
     }
 
     #[test]
     fn nobody_knows_nobody() {
-        assert_eq!(of(&[]).next(), None);
-        assert_eq!(of(&[1]).next(), None, "oneself is no seed");
+        assert_eq!(of(&[]).take_turn(), None);
+        assert_eq!(of(&[1]).take_turn(), None, "oneself is no seed");
     }
 
     #[test]

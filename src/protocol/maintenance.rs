@@ -2,7 +2,7 @@
 //!
 //! [`Maintenance`] owns the neighbours of one node. Whoever runs it tells it what happened (a
 //! timer fired, a peer asked, a connection broke), carries out the [`Effect`]s, and holds the one
-//! conversation at a time that [`next`](Maintenance::next) hands out, back to
+//! conversation at a time that [`next_conversation`](Maintenance::next_conversation) hands out, back to
 //! [`digest`](Maintenance::digest). Questions from others are answered at once from the state as
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 
@@ -209,7 +209,7 @@ impl Maintenance {
             effects: Vec::new(),
             setup,
         };
-        match maintenance.acquaintances.next() {
+        match maintenance.acquaintances.take_turn() {
             Some(seed) => maintenance.wishes.join = Some(seed),
             None => maintenance.enter(),
         }
@@ -307,7 +307,7 @@ impl Maintenance {
     /// A timer fired.
     pub fn fired(&mut self, timer: Timer) {
         match timer {
-            Timer::Join => match self.acquaintances.next() {
+            Timer::Join => match self.acquaintances.take_turn() {
                 Some(seed) => self.wishes.join = Some(seed),
                 None => self.be_alone(),
             },
@@ -321,7 +321,7 @@ impl Maintenance {
 
     /// The conversation to hold now, if any. It is held alone: there is no other until its outcome
     /// was digested.
-    pub fn next(&mut self) -> Option<Conversation> {
+    pub fn next_conversation(&mut self) -> Option<Conversation> {
         const TURNS: [Kind; 5] = [Kind::Join, Kind::Rectify, Kind::Stabilize, Kind::CheckPredecessor, Kind::Reunite];
         if self.holding {
             return None;
@@ -362,7 +362,7 @@ impl Maintenance {
                 if !std::mem::take(&mut self.wishes.reunite) {
                     return None;
                 }
-                let Some(acquaintance) = self.acquaintances.next() else {
+                let Some(acquaintance) = self.acquaintances.take_turn() else {
                     self.wake(Timer::Reunite, REUNITE_ALONE);
                     return None;
                 };
@@ -398,7 +398,7 @@ impl Maintenance {
             (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
             (Standing::Joining, _) => NOT_NOW.after(self.attempts),
             (Standing::Isolated, _) if self.attempts >= ISOLATED_ROUNDS * round => return self.be_alone(),
-            (Standing::Isolated, _) if self.attempts % round != 0 => Duration::ZERO,
+            (Standing::Isolated, _) if !self.attempts.is_multiple_of(round) => Duration::ZERO,
             (Standing::Isolated, _) => NO_ANSWER.most,
         };
         self.wake(Timer::Join, pause);
