@@ -34,6 +34,8 @@ pub struct NeighborsActor {
 pub enum JoinFailure {
     /// No seed answered in time.
     NoAnswer,
+    /// The seeds answered, but none became a member in time.
+    NotJoined,
     /// A member at another address has the identifier.
     IdTaken(Peer),
 }
@@ -58,8 +60,9 @@ impl Joining {
             Joined::Member(_) => self.report(Ok(())),
             Joined::IdTaken(taken) => self.report(Err(JoinFailure::IdTaken(*taken))),
             Joined::NotNow => self.answered = Instant::now(),
-            Joined::NoAnswer if self.answered.elapsed() >= self.limit => self.report(Err(JoinFailure::NoAnswer)),
-            Joined::NoAnswer => {}
+            Joined::NotJoined | Joined::NoAnswer if self.answered.elapsed() < self.limit => {}
+            Joined::NotJoined => self.report(Err(JoinFailure::NotJoined)),
+            Joined::NoAnswer => self.report(Err(JoinFailure::NoAnswer)),
         }
     }
 

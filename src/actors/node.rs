@@ -71,6 +71,8 @@ pub enum StartError {
     Listen { addr: SocketAddrV4, source: io::Error },
     #[error("no answer from {}: is a node running there?", join(.0))]
     NoAnswer(Vec<SocketAddrV4>),
+    #[error("{} answers, but has not joined a ring itself", join(.0))]
+    NotJoined(Vec<SocketAddrV4>),
     #[error("identifier {} is taken by the node at {}", .0.id, .0.addr)]
     IdTaken(Peer),
     #[error("the node was stopped")]
@@ -111,6 +113,7 @@ impl Node {
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
+            Ok(Err(JoinFailure::NotJoined)) => Err(StartError::NotJoined(config.seeds)),
             Ok(Err(JoinFailure::IdTaken(taken))) => Err(StartError::IdTaken(taken)),
             Err(_) => Err(StartError::Stopped),
         }

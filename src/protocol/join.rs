@@ -44,7 +44,9 @@ pub enum Joined {
     Member(Vec<Peer>),
     /// The ring answered, but can't take the joiner just now.
     NotNow,
-    /// The seed can't be reached, or is no member itself.
+    /// The seed is not a member yet itself.
+    NotJoined,
+    /// The seed can't be reached.
     NoAnswer,
     /// A living member at another address has the joiner's identifier.
     IdTaken(Peer),
@@ -103,6 +105,7 @@ impl Procedure for Join {
             }
             (Stage::Locating, Answer::Reply(Response::Successor { owner, .. })) => self.list(owner),
             (Stage::Locating, Answer::Refused(Code::Retry | Code::Busy | Code::Timeout)) => Step::Done(Joined::NotNow),
+            (Stage::Locating, Answer::Refused(Code::NotJoined)) => Step::Done(Joined::NotJoined),
             (Stage::Locating, _) => Step::Done(Joined::NoAnswer),
 
             (Stage::Listing(successor), Answer::Refused(Code::IdTaken)) => Step::Done(Joined::IdTaken(successor)),
@@ -256,10 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn seed_that_is_dead_or_not_joined_is_no_answer_and_retry_is_one() {
-        for answer in [Answer::Gone, Answer::Silent, Answer::Refused(Code::NotJoined)] {
+    fn seed_that_is_dead_not_joined_or_busy_is_told_apart() {
+        for answer in [Answer::Gone, Answer::Silent] {
             assert_eq!(join().resume(answer), Step::Done(Joined::NoAnswer));
         }
+        assert_eq!(join().resume(Answer::Refused(Code::NotJoined)), Step::Done(Joined::NotJoined));
         assert_eq!(join().resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));
         let mut join = join();
         join.resume(named(32));

@@ -163,8 +163,12 @@ const MAX_HURRIED: u32 = 64;
 /// longer each time.
 const NOT_NOW: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(500) };
 
+/// The same when the seed is joining, too: a chain of nodes that start together must not add up long
+/// pauses.
+const NOT_JOINED: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(100) };
+
 /// The same when the seed did not answer: it may be starting.
-const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(1) };
+const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_millis(500) };
 
 /// The pause between questions to acquaintances: short after a loss, since whoever was lost may be
 /// back soon; then longer and longer, since in a healthy ring they find nothing.
@@ -396,6 +400,7 @@ impl Maintenance {
         let pause = match (self.standing, joined) {
             (Standing::Member, _) => return,
             (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
+            (Standing::Joining, Joined::NotJoined) => NOT_JOINED.after(self.attempts),
             (Standing::Joining, _) => NOT_NOW.after(self.attempts),
             (Standing::Isolated, _) if self.attempts >= ISOLATED_ROUNDS * round => return self.be_alone(),
             (Standing::Isolated, _) if !self.attempts.is_multiple_of(round) => Duration::ZERO,

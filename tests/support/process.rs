@@ -1,0 +1,242 @@
+//! Real `chord` processes, and what their ring should look like.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chord::protocol::id::Bits;
+use chord::{Id, Peer};
+
+/// How long an answer of the console may take before the test fails: more than any time limit of
+/// the program, on a busy machine.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// A running `chord`, ended when it is dropped.
+pub struct Process {
+    pub peer: Peer,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Receiver<String>,
+    errors: Arc<Mutex<String>>,
+}
+
+/// What a process prints of its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    pub me: Peer,
+    pub successors: Vec<Peer>,
+    pub fingers: Vec<Peer>,
+}
+
+impl Process {
+    /// Starts a node at `addr` with the periods of these tests, to join the ring of `seed`.
+    pub fn start(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Process {
+        let mut flags = vec!["--ts", "100", "--tff", "20", "--tcp", "100"];
+        let (ip, port, r) = (addr.ip().to_string(), addr.port().to_string(), r.to_string());
+        flags.extend(["-a", &ip, "-p", &port, "-r", &r]);
+        let seed = seed.map(|seed| (seed.ip().to_string(), seed.port().to_string()));
+        if let Some((ip, port)) = &seed {
+            flags.extend(["--ja", ip, "--jp", port]);
+        }
+        Process::with_flags(addr, &flags)
+    }
+
+    /// Starts a node with these flags, which put it at `addr`.
+    pub fn with_flags(addr: SocketAddrV4, flags: &[&str]) -> Process {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_chord"))
+            .args(flags)
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("warn".into()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("chord starts");
+        let (lines, output) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        let errors = Arc::new(Mutex::new(String::new()));
+        let (kept, stderr) = (errors.clone(), BufReader::new(child.stderr.take().unwrap()));
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let input = child.stdin.take();
+        Process { peer: Peer::at(addr, Bits::FULL), child, input, output, errors }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
+    }
+
+    /// Writes to its console.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.input.as_mut().expect("the console is open").write_all(bytes).expect("the console reads");
+    }
+
+    /// Closes its standard input.
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        match self.output.recv_timeout(ANSWER) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("{} prints nothing; errors:\n{}", self.peer, self.errors()),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} has ended; errors:\n{}", self.peer, self.errors()),
+        }
+    }
+
+    /// The owner that it names for a key, or its error.
+    pub fn lookup(&mut self, key: &str) -> Result<Peer, String> {
+        self.write(format!("Lookup {key}\n").as_bytes());
+        assert_eq!(self.line(), format!("< {key} {}", Id::of_key(key.as_bytes(), Bits::FULL)));
+        let line = self.line();
+        match line.strip_prefix("< Error: ") {
+            Some(error) => Err(error.to_string()),
+            None => Ok(peer(line.strip_prefix("< ").expect("answers begin with <"))),
+        }
+    }
+
+    /// What it prints of its state.
+    pub fn state(&mut self, r: usize) -> Printed {
+        self.write(b"PrintState\n");
+        let mut entry = |name: String| {
+            let line = self.line();
+            peer(line.strip_prefix(&format!("< {name} ")).unwrap_or_else(|| panic!("{name} expected: {line}")))
+        };
+        Printed {
+            me: entry("Self".into()),
+            successors: (1..=r).map(|i| entry(format!("Successor [{i}]"))).collect(),
+            fingers: (1..=160).map(|i| entry(format!("Finger [{i}]"))).collect(),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal} {}", self.id());
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(mut self) -> SocketAddrV4 {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        self.peer.addr
+    }
+
+    /// Waits until it ends; its exit status.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut status = None;
+        eventually(ANSWER, || {
+            status = self.child.try_wait().expect("it can be waited for");
+            if status.is_some() { Ok(()) } else { Err("still running".into()) }
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Whether it is still running.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be waited for").is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- {} printed on standard error:\n{}", self.peer, self.errors());
+        }
+    }
+}
+
+/// A peer as the console prints it.
+fn peer(text: &str) -> Peer {
+    let mut words = text.split(' ');
+    let mut word = || words.next().unwrap_or_else(|| panic!("<id> <ip> <port> expected: {text}"));
+    let (id, ip, port) = (word(), word(), word());
+    Peer { id: id.parse().expect(text), addr: SocketAddrV4::new(ip.parse().expect(text), port.parse().expect(text)) }
+}
+
+/// Addresses on this machine that were free a moment ago.
+pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
+    let held: Vec<_> = (0..n).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")).collect();
+    held.iter().map(|socket| SocketAddrV4::new(Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port())).collect()
+}
+
+/// Waits until the condition holds; how long that took. Fails with its last reason after `limit`.
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> Result<(), String>) -> Duration {
+    let began = Instant::now();
+    loop {
+        match condition() {
+            Ok(()) => return began.elapsed(),
+            Err(why) if began.elapsed() > limit => panic!("not within {limit:?}: {why}"),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// A ring as it should be.
+pub struct Ideal {
+    by_id: BTreeMap<Id, Peer>,
+}
+
+impl Ideal {
+    pub fn of<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Ideal {
+        Ideal { by_id: processes.into_iter().map(|process| (process.peer.id, process.peer)).collect() }
+    }
+
+    /// The first node at or after a point of the circle.
+    pub fn successor(&self, id: Id) -> Peer {
+        *self.by_id.range(id..).chain(self.by_id.iter()).next().expect("a node").1
+    }
+
+    /// The owner of a key.
+    pub fn owner(&self, key: &str) -> Peer {
+        self.successor(Id::of_key(key.as_bytes(), Bits::FULL))
+    }
+
+    /// The neighbours of `peer` clockwise, nearest first, `n` of them: itself where there is none.
+    fn successors(&self, peer: Peer, n: usize) -> Vec<Peer> {
+        let others = self.by_id.range(peer.id..).chain(self.by_id.range(..peer.id)).skip(1).map(|(_, other)| *other);
+        others.chain(std::iter::repeat(peer)).take(n).collect()
+    }
+
+    /// Whether a node prints what it should.
+    pub fn check(&self, state: &Printed) -> Result<(), String> {
+        let expected = Printed {
+            me: state.me,
+            successors: self.successors(state.me, state.successors.len()),
+            fingers: (1..=160).map(|i| self.successor(state.me.id.finger_start(i, Bits::FULL))).collect(),
+        };
+        if state.successors != expected.successors {
+            return Err(format!(
+                "successors of {:?}:\n{:?}, not\n{:?}",
+                state.me, state.successors, expected.successors
+            ));
+        }
+        let wrong = (0..160).filter(|i| state.fingers[*i] != expected.fingers[*i]).count();
+        if wrong > 0 { Err(format!("{wrong} wrong fingers of {:?}", state.me)) } else { Ok(()) }
+    }
+}
+
+/// Waits until every process prints an ideal ring; how long that took.
+pub fn await_ideal(processes: &mut [Process], r: usize, limit: Duration) -> Duration {
+    let ideal = Ideal::of(processes.iter());
+    eventually(limit, || processes.iter_mut().try_for_each(|process| ideal.check(&process.state(r))))
+}
