@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         }
     };
     log();
+    let _terminal = input::KeepTerminal::new();
     match actix_rt::System::new().block_on(run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

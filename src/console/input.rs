@@ -3,12 +3,33 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::thread;
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{BadLine, Command, MAX_LINE, parse, render_error};
+
+/// Puts the terminal back as it was: line editing changes it while it waits for a line, and the
+/// node may be ended just then.
+pub struct KeepTerminal(Option<Termios>);
+
+impl KeepTerminal {
+    /// Remembers the terminal on standard input, if there is one.
+    pub fn new() -> KeepTerminal {
+        KeepTerminal(tcgetattr(io::stdin()).ok())
+    }
+}
+
+impl Drop for KeepTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // An error means that the terminal is gone.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
 
 /// A command, and where its answer goes.
 pub type Asked = (Command, oneshot::Sender<Vec<u8>>);
