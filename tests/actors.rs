@@ -146,7 +146,10 @@ fn healthy(call: &Call) -> Option<(Duration, Answer)> {
     let after = ring.iter().position(|node| *node == asked).map_or(1, |at| at + 1);
     let successors: Vec<Peer> = ring.iter().cycle().skip(after).take(3).copied().collect();
     at_once(match &call.request {
-        Request::FindSuccessor { .. } => Response::Successor { owner: peer(32), path: vec![] },
+        Request::FindSuccessor { key, .. } => {
+            let owner = if *key == peer(21).id { peer(21) } else { peer(32) };
+            Response::Successor { owner, path: vec![] }
+        }
         Request::GetSuccessorList { .. } => {
             Response::SuccessorList { successors, predecessor: Some(Some(peer(8))), dialect: Dialect::Ours }
         }
