@@ -1,0 +1,456 @@
+//! Connections between nodes of our own kind, over real sockets; and the embedding interface.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use chord::actors::link::Shared;
+use chord::actors::listener::Listener;
+use chord::actors::peers::Peers;
+use chord::actors::{Call, Refusal, Serve, Severed, Way};
+use chord::protocol::id::Bits;
+use chord::protocol::procedure::{Answer, Target};
+use chord::protocol::rpc::{Code, Request, Response};
+use chord::wire::{Frame, FrameCodec, Question, Reply};
+use chord::{Config, Id, LookupError, Node, Peer, StartError};
+use futures::future::join_all;
+use futures::{SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::codec::Framed;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers everything with "alive", and counts broken connections.
+#[derive(Default)]
+struct Local {
+    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+}
+
+impl Actor for Local {
+    type Context = Context<Local>;
+}
+
+impl Handler<Serve> for Local {
+    type Result = Result<Response, Refusal>;
+    fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
+        Ok(Response::Alive { plain: false })
+    }
+}
+
+impl Handler<Severed> for Local {
+    type Result = ();
+    fn handle(&mut self, Severed(addr): Severed, _: &mut Self::Context) {
+        self.severed.borrow_mut().push(addr);
+    }
+}
+
+/// The connections of a node without the rest of it.
+struct Us {
+    me: Peer,
+    peers: Addr<Peers>,
+    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+}
+
+impl Us {
+    /// Listens only if asked to.
+    async fn start(incarnation: u64) -> Us {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let me = at(socket.local_addr().unwrap());
+        let severed = Rc::new(RefCell::new(Vec::new()));
+        let local = Local { severed: severed.clone() }.start();
+        let peers = Peers::create(|ctx| {
+            Peers::new(Rc::new(Shared {
+                me,
+                r: 4,
+                incarnation,
+                rpc_timeout: Duration::from_millis(200),
+                serve: local.clone().recipient(),
+                severed: local.recipient(),
+                news: ctx.address().recipient(),
+            }))
+        });
+        Listener::new(socket, peers.clone().recipient()).start();
+        Us { me, peers, severed }
+    }
+
+    async fn call(&self, target: impl Into<Target>, way: Way) -> Answer {
+        let call = Call { target: target.into(), request: Request::CheckPredecessor, way, patience: None };
+        timeout(PATIENCE, self.peers.send(call)).await.expect("an answer in time").unwrap()
+    }
+}
+
+fn at(addr: SocketAddr) -> Peer {
+    match addr {
+        SocketAddr::V4(addr) => Peer::at(addr, Bits::FULL),
+        SocketAddr::V6(_) => unreachable!(),
+    }
+}
+
+fn alive() -> Answer {
+    Answer::Reply(Response::Alive { plain: false })
+}
+
+/// A node of our kind whose every move is scripted.
+struct Them {
+    me: Peer,
+    socket: TcpListener,
+}
+
+type Wire = Framed<TcpStream, FrameCodec>;
+
+impl Them {
+    async fn start() -> Them {
+        let socket = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        Them { me: at(socket.local_addr().unwrap()), socket }
+    }
+
+    async fn accept(&self) -> Wire {
+        let (stream, _) = timeout(PATIENCE, self.socket.accept()).await.expect("a connection in time").unwrap();
+        Framed::new(stream, FrameCodec::default())
+    }
+
+    /// Whether nobody connects for a while.
+    async fn is_left_alone(&self) -> bool {
+        timeout(Duration::from_millis(100), self.socket.accept()).await.is_err()
+    }
+
+    async fn answer(&self, wire: &mut Wire, question: &Question) {
+        self.answer_as(wire, question, self.me.id, 7).await;
+    }
+
+    async fn answer_as(&self, wire: &mut Wire, question: &Question, id: Id, incarnation: u64) {
+        let mut reply = Reply::to(&Response::Alive { plain: false }, self.me, 4);
+        reply.call_id = question.call_id;
+        reply.responder = Some((id, incarnation));
+        wire.send(Frame::Return(reply)).await.unwrap();
+    }
+}
+
+async fn question(wire: &mut Wire) -> Question {
+    match timeout(PATIENCE, wire.next()).await.expect("a frame in time") {
+        Some(Ok(Frame::Call(question))) => question,
+        other => panic!("a call expected: {other:?}"),
+    }
+}
+
+#[actix_rt::test]
+async fn many_calls_share_one_connection() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let calls = join_all((0..100).map(|_| us.call(them.me, Way::Kept)));
+    let serve = async {
+        let mut wire = them.accept().await;
+        let first = question(&mut wire).await;
+        let more = timeout(Duration::from_millis(100), wire.next()).await;
+        assert!(more.is_err(), "one call until the first echo: {more:?}");
+        them.answer(&mut wire, &first).await;
+        let mut rest = Vec::new();
+        while rest.len() < 99 {
+            rest.push(question(&mut wire).await);
+        }
+        for question in rest.iter().rev() {
+            them.answer(&mut wire, question).await;
+        }
+        assert!(them.is_left_alone().await);
+    };
+    let (answers, ()) = tokio::join!(calls, serve);
+    assert!(answers.iter().all(|answer| *answer == alive()));
+}
+
+/// Connects to `us` from `ip`, and says to be the node `claimed`.
+async fn introduce(us: &Us, ip: [u8; 4], claimed: Peer, run: u64) -> Wire {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((ip, 0))).unwrap();
+    let stream = socket.connect(us.me.addr.into()).await.unwrap();
+    let mut wire = Framed::new(stream, FrameCodec::default());
+    let mut call = Question::plain(Request::CheckPredecessor);
+    (call.call_id, call.caller) = (Some(1), Some((claimed, run)));
+    wire.send(Frame::Call(call)).await.unwrap();
+    assert!(matches!(timeout(PATIENCE, wire.next()).await, Ok(Some(Ok(Frame::Return(_))))));
+    wire
+}
+
+/// Has `us` call `them`, who have to dial them for it.
+async fn call_by_dialling(us: &Us, them: &Them) {
+    let serve = async {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+    };
+    let (answer, ()) = tokio::join!(us.call(them.me, Way::Fresh), serve);
+    assert_eq!(answer, alive());
+}
+
+#[actix_rt::test]
+async fn calls_go_both_ways_on_one_connection() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    call_by_dialling(&us, &them).await;
+    let mut wire = introduce(&us, [127, 0, 0, 2], them.me, 7).await;
+    let serve = async {
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+    };
+    let (answer, ()) = tokio::join!(us.call(them.me, Way::Kept), serve);
+    assert_eq!(answer, alive());
+    assert!(them.is_left_alone().await);
+}
+
+#[actix_rt::test]
+async fn claim_to_be_somebody_is_believed_only_if_the_address_agrees() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let _unproven = introduce(&us, [127, 0, 0, 2], them.me, 7).await;
+    call_by_dialling(&us, &them).await;
+    let _another_run = introduce(&us, [127, 0, 0, 2], them.me, 8).await;
+    let _another_host = introduce(&us, [127, 0, 0, 9], them.me, 7).await;
+    let serve = async {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+    };
+    let (answer, ()) = tokio::join!(us.call(them.me, Way::Kept), serve);
+    assert_eq!(answer, alive());
+}
+
+#[actix_rt::test]
+async fn call_that_a_closing_connection_swallowed_is_repeated_once() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let serve = async {
+        let mut wire = them.accept().await;
+        let first = question(&mut wire).await;
+        them.answer(&mut wire, &first).await;
+        question(&mut wire).await;
+        drop(wire);
+        let mut again = them.accept().await;
+        let second = question(&mut again).await;
+        them.answer(&mut again, &second).await;
+        (wire_is_open(&mut again).await, them.is_left_alone().await)
+    };
+    let calls = async {
+        assert_eq!(us.call(them.me, Way::Kept).await, alive());
+        assert_eq!(us.call(them.me, Way::Kept).await, alive());
+    };
+    let ((open, alone), ()) = tokio::join!(serve, calls);
+    assert!(open && alone, "the fresh connection is kept, and the only one");
+    assert_eq!(*us.severed.borrow(), [them.me.addr], "a kept connection that breaks is a hint");
+}
+
+async fn wire_is_open(wire: &mut Wire) -> bool {
+    timeout(Duration::from_millis(100), wire.next()).await.is_err()
+}
+
+#[actix_rt::test]
+async fn call_that_is_swallowed_twice_has_no_answer() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let serve = async {
+        let mut wire = them.accept().await;
+        let first = question(&mut wire).await;
+        them.answer(&mut wire, &first).await;
+        question(&mut wire).await;
+        drop(wire);
+        question(&mut them.accept().await).await;
+        assert!(them.is_left_alone().await, "not a third time");
+    };
+    let calls = async {
+        us.call(them.me, Way::Kept).await;
+        assert_eq!(us.call(them.me, Way::Kept).await, Answer::Silent);
+    };
+    tokio::join!(serve, calls);
+}
+
+#[actix_rt::test]
+async fn nobody_there_is_gone() {
+    let us = Us::start(1).await;
+    let nobody = Them::start().await.me;
+    assert_eq!(us.call(nobody, Way::Kept).await, Answer::Gone);
+    assert_eq!(us.call(nobody, Way::Fresh).await, Answer::Gone);
+}
+
+#[actix_rt::test]
+async fn somebody_else_at_the_address_means_that_the_target_is_gone() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let serve = async {
+        let mut wire = them.accept().await;
+        for (id, incarnation) in [(Id::of_key(b"another", Bits::FULL), 7), (them.me.id, 7)] {
+            let asked = question(&mut wire).await;
+            them.answer_as(&mut wire, &asked, id, incarnation).await;
+        }
+        drop(wire);
+        // Started again: the same identifier, but another run.
+        let mut wire = them.accept().await;
+        for _ in 0..3 {
+            let asked = question(&mut wire).await;
+            them.answer_as(&mut wire, &asked, them.me.id, 8).await;
+        }
+    };
+    let calls = async {
+        assert_eq!(us.call(them.me, Way::Kept).await, Answer::Gone, "another identifier");
+        assert_eq!(us.call(them.me, Way::Kept).await, alive());
+        assert_eq!(us.call(them.me, Way::Kept).await, Answer::Gone, "another run");
+        assert_eq!(us.call(them.me, Way::Kept).await, alive(), "which is known now");
+        assert_eq!(us.call(Target::Address(them.me.addr), Way::Kept).await, alive());
+    };
+    tokio::join!(serve, calls);
+}
+
+#[actix_rt::test]
+async fn connection_that_leads_nowhere_is_closed_when_in_doubt() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let serve = async {
+        let mut kept = them.accept().await;
+        let first = question(&mut kept).await;
+        them.answer(&mut kept, &first).await;
+        let mut fresh = them.accept().await;
+        let asked = question(&mut fresh).await;
+        them.answer(&mut fresh, &asked).await;
+        assert!(timeout(PATIENCE, fresh.next()).await.unwrap().is_none(), "a fresh connection is for one call");
+        question(&mut kept).await;
+        let closed = timeout(PATIENCE, async { while kept.next().await.is_some() {} }).await;
+        assert!(closed.is_ok(), "a ping on the kept connection goes unanswered");
+    };
+    let calls = async {
+        us.call(them.me, Way::Kept).await;
+        assert_eq!(us.call(them.me, Way::Fresh).await, alive());
+    };
+    tokio::join!(serve, calls);
+}
+
+#[actix_rt::test]
+async fn target_with_too_many_questions_is_busy() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let calls: Vec<_> = (0..1024)
+        .map(|_| Call { target: them.me.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None })
+        .map(|call| Box::pin(us.peers.send(call)))
+        .collect();
+    let mut calls = join_all(calls);
+    let waiting = timeout(Duration::from_millis(100), &mut calls).await;
+    assert!(waiting.is_err(), "nobody answers");
+    assert_eq!(us.call(them.me, Way::Kept).await, Answer::Refused(Code::Busy));
+}
+
+#[actix_rt::test]
+async fn calls_of_our_own_go_only_to_our_own_kind() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let invite =
+        Call { target: them.me.into(), request: Request::Invite { me: us.me }, way: Way::Kept, patience: None };
+    assert_eq!(us.peers.send(invite.clone()).await.unwrap(), Answer::Refused(Code::UnknownCall));
+    assert!(them.is_left_alone().await);
+    let serve = async {
+        let mut wire = them.accept().await;
+        for _ in 0..2 {
+            let asked = question(&mut wire).await;
+            them.answer(&mut wire, &asked).await;
+        }
+    };
+    let calls = async {
+        us.call(them.me, Way::Kept).await;
+        assert_eq!(us.peers.send(invite).await.unwrap(), Answer::Reply(Response::Done));
+    };
+    tokio::join!(serve, calls);
+}
+
+fn config() -> Config {
+    Config {
+        stabilize: Duration::from_millis(50),
+        fix_fingers: Duration::from_millis(50),
+        check_predecessor: Duration::from_millis(50),
+        ..Config::new(Ipv4Addr::LOCALHOST)
+    }
+}
+
+async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"));
+}
+
+#[actix_rt::test]
+async fn several_nodes_of_one_process_form_a_ring() {
+    let first = Node::start(config()).await.unwrap();
+    let seeded = Config { seeds: vec![first.me().addr], ..config() };
+    let more = join_all((0..7).map(|_| Node::start(seeded.clone()))).await;
+    let mut nodes = vec![first];
+    nodes.extend(more.into_iter().map(Result::unwrap));
+    let mut ring: Vec<Peer> = nodes.iter().map(Node::me).collect();
+    ring.sort();
+    let owner = |key: Id| *ring.iter().find(|node| node.id >= key).unwrap_or(&ring[0]);
+    eventually("a ring", async || {
+        let states = join_all(nodes.iter().map(Node::state)).await;
+        states.into_iter().flatten().all(|state| {
+            let at = ring.iter().position(|node| *node == state.me).unwrap();
+            let next: Vec<_> = ring.iter().cycle().skip(at + 1).take(4).copied().collect();
+            let before = ring[(at + ring.len() - 1) % ring.len()];
+            let fingers = (1..=160).map(|i| owner(state.me.id.finger_start(i, Bits::FULL)));
+            state.successors == next && state.predecessor == Some(before) && state.fingers.iter().copied().eq(fingers)
+        })
+    })
+    .await;
+    for (i, node) in nodes.iter().enumerate() {
+        let key = format!("key {i}");
+        assert_eq!(node.lookup(&key).await, Ok(owner(Id::of_key(key.as_bytes(), Bits::FULL))));
+    }
+}
+
+#[actix_rt::test]
+async fn trace_tells_who_was_asked() {
+    let first = Node::start(config()).await.unwrap();
+    assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
+    let second = Node::start(Config { seeds: vec![first.me().addr], ..config() }).await.unwrap();
+    let third = Node::start(Config { seeds: vec![first.me().addr], r: 1, ..config() }).await.unwrap();
+    let nodes = [&first, &second, &third];
+    eventually("a path", async || {
+        let mut asked = Vec::new();
+        for (node, key) in nodes.iter().flat_map(|node| nodes.map(|other| (node, other.me().id))) {
+            let found = node.trace(key).await.unwrap();
+            asked.extend(found.path.iter().map(|hop| hop.node));
+            assert!(found.path.iter().all(|hop| hop.node != node.me()));
+        }
+        !asked.is_empty()
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn node_can_start_again_on_its_port_at_once() {
+    let first = Node::start(config()).await.unwrap();
+    let second = Node::start(Config { seeds: vec![first.me().addr], ..config() }).await.unwrap();
+    let port = second.me().addr.port();
+    eventually("a ring of two", async || first.state().await.unwrap().predecessor == Some(second.me())).await;
+    second.stop().await;
+    let again = Node::start(Config { port, seeds: vec![first.me().addr], ..config() }).await.unwrap();
+    eventually("a ring of two", async || {
+        again.state().await.unwrap().predecessor == Some(first.me())
+            && first.state().await.unwrap().predecessor == Some(again.me())
+    })
+    .await;
+    assert_eq!(second.lookup("Hello").await, Err(LookupError::Stopped));
+    assert_eq!(second.state().await, None);
+}
+
+#[actix_rt::test]
+async fn node_stops_when_its_last_handle_is_dropped() {
+    let node = Node::start(config()).await.unwrap();
+    let addr = node.me().addr;
+    let clone = node.clone();
+    drop(node);
+    assert_eq!(clone.lookup("Hello").await, Ok(clone.me()), "not the last");
+    drop(clone);
+    eventually("the port is free", async || TcpListener::bind(addr).await.is_ok()).await;
+}
+
+#[actix_rt::test]
+async fn failure_to_start_says_why() {
+    let first = Node::start(config()).await.unwrap();
+    let taken = Config { port: first.me().addr.port(), ..config() };
+    assert!(matches!(Node::start(taken).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr));
+    let nobody = Them::start().await.me.addr;
+    let lonely = Config { seeds: vec![nobody], join_timeout: Duration::from_millis(200), ..config() };
+    assert!(matches!(Node::start(lonely).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody]));
+    let twin = Config { seeds: vec![first.me().addr], id: Some(first.me().id), ..config() };
+    assert!(matches!(Node::start(twin).await, Err(StartError::IdTaken(taken)) if taken == first.me()));
+    assert!(matches!(Node::start(Config { r: 0, ..config() }).await, Err(StartError::Config(_))));
+}
