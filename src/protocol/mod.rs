@@ -6,11 +6,12 @@
 //! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
 //! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
 //! [`patient`]; the conversations [`lookup`], [`join`], [`stabilize`], [`rectify`],
-//! [`check_predecessor`] and [`reunite`]; and who holds them when: [`maintenance`] and
-//! [`fix_fingers`].
+//! [`check_predecessor`] and [`reunite`], together [`conversation`]; and who holds them when:
+//! [`maintenance`] and [`fix_fingers`].
 
 pub mod acquaintances;
 pub mod check_predecessor;
+pub mod conversation;
 pub mod fingers;
 pub mod fix_fingers;
 pub mod id;

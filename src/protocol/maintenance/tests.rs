@@ -1,0 +1,415 @@
+use super::*;
+use crate::protocol::procedure::{Answer, Procedure, Step};
+use crate::protocol::testing::{SIX, peer, peers};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn setup(me: u8, r: usize, seeds: &[u8]) -> Setup {
+    Setup {
+        me: peer(me),
+        bits: SIX,
+        r,
+        stabilize_every: SECOND,
+        check_predecessor_every: SECOND,
+        seeds: peers(seeds).into_iter().map(|seed| seed.addr).collect(),
+    }
+}
+
+/// Node 21, a member with these successors, that has nothing to do just now.
+fn member(successors: &[u8]) -> Maintenance {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Join(_))));
+    node.digest(Outcome::Join(Joined::Member(peers(successors))));
+    settle(&mut node, successors);
+    node
+}
+
+/// Node 21 after its predecessor has become `predecessor`.
+fn member_after(predecessor: u8, successors: &[u8]) -> Maintenance {
+    let mut node = member(successors);
+    rectify(&mut node, predecessor);
+    settle(&mut node, successors);
+    node
+}
+
+/// Holds all conversations that are due, in a world in which all is well.
+fn settle(node: &mut Maintenance, successors: &[u8]) {
+    while let Some(conversation) = node.next_conversation() {
+        node.digest(match conversation {
+            Conversation::Stabilize(_) => learned(successors),
+            Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
+            Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
+            other => panic!("{other:?}"),
+        });
+    }
+    node.effects();
+}
+
+fn rectify(node: &mut Maintenance, notifier: u8) {
+    node.serve(&Request::Notify { me: peer(notifier) }, false).unwrap();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Rectify(_))));
+    node.digest(Outcome::Rectify(Verdict { notifier: peer(notifier), answered: true, dead: None }));
+}
+
+fn learned(list: &[u8]) -> Outcome {
+    Outcome::Stabilize(Learned { list: Some(peers(list)), ..Learned::default() })
+}
+
+fn dead(n: u8) -> Outcome {
+    Outcome::Stabilize(Learned { dead: peers(&[n]), ..Learned::default() })
+}
+
+fn stabilize(node: &mut Maintenance, outcome: Outcome) {
+    node.fired(Timer::Stabilize);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(outcome);
+}
+
+fn tells(node: &mut Maintenance) -> Vec<(Peer, Request)> {
+    let told = node.effects().into_iter().filter_map(|effect| match effect {
+        Effect::Tell(peer, request) => Some((peer, request)),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn wakes(node: &mut Maintenance, timer: Timer) -> Option<Duration> {
+    let woken = node.effects().into_iter().filter_map(|effect| match effect {
+        Effect::Wake(woken, after) if woken == timer => Some(after),
+        _ => None,
+    });
+    woken.last()
+}
+
+fn admits(node: &mut Maintenance, joiner: u8) -> Result<(), Code> {
+    node.serve(&Request::GetSuccessorList { joiner: Some(peer(joiner)) }, false).map(|_| ())
+}
+
+#[test]
+fn node_without_seeds_is_a_ring_of_one() {
+    let node = Maintenance::new(setup(21, 3, &[]));
+    assert_eq!(node.standing(), Standing::Member);
+    assert_eq!(node.vantage().unwrap().successors(), []);
+}
+
+#[test]
+fn joiner_is_no_member_until_it_has_a_list() {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    assert_eq!(node.vantage(), Err(Lost::NotJoined));
+    for request in [Request::CheckPredecessor, Request::GetPredecessor, Request::Notify { me: peer(8) }] {
+        assert_eq!(node.serve(&request, false), Err(Code::NotJoined), "{request:?}");
+    }
+    node.next_conversation();
+    node.digest(Outcome::Join(Joined::NotNow));
+    assert_eq!(node.standing(), Standing::Joining);
+    assert_eq!(wakes(&mut node, Timer::Join), Some(NOT_NOW.first));
+}
+
+#[test]
+fn new_member_stabilizes_at_once() {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    node.next_conversation();
+    node.digest(Outcome::Join(Joined::Member(peers(&[32, 38]))));
+    assert_eq!(node.neighbors().predecessor(), None);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn one_conversation_is_held_at_a_time() {
+    let mut node = member(&[32, 38]);
+    node.fired(Timer::Stabilize);
+    node.fired(Timer::Reunite);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
+    assert_eq!(node.next_conversation(), None);
+    node.digest(Outcome::Reunite(Reunion::Nothing));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn conversations_take_turns() {
+    let mut node = member(&[32, 38]);
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        // A flood of notifications, and a successor that changes with every round.
+        node.serve(&Request::Notify { me: peer(14) }, false).unwrap();
+        node.fired(Timer::Stabilize);
+        held.push(match node.next_conversation() {
+            Some(Conversation::Rectify(_)) => {
+                node.digest(Outcome::Rectify(Verdict { notifier: peer(14), answered: false, dead: None }));
+                'r'
+            }
+            Some(Conversation::Stabilize(_)) => {
+                node.digest(learned(&[32, 38]));
+                's'
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(held.iter().filter(|kind| **kind == 's').count(), 3, "{held:?}");
+}
+
+#[test]
+fn every_completed_round_notifies_the_first_successor_of_then() {
+    let notify = Request::Notify { me: peer(21) };
+    for (outcome, head) in [
+        (learned(&[32, 38]), 32),
+        (learned(&[26, 32]), 26),
+        (dead(32), 38),
+        (Outcome::Stabilize(Learned::default()), 32),
+    ] {
+        let mut node = member(&[32, 38]);
+        stabilize(&mut node, outcome.clone());
+        assert_eq!(tells(&mut node), [(peer(head), notify.clone())], "{outcome:?}");
+    }
+}
+
+#[test]
+fn round_that_changed_something_is_followed_by_another_at_once() {
+    let mut node = member(&[32, 38]);
+    stabilize(&mut node, learned(&[26, 32, 38]));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(learned(&[26, 32, 38]));
+    assert_eq!(node.next_conversation(), None);
+    assert_eq!(wakes(&mut node, Timer::Stabilize), Some(SECOND));
+}
+
+#[test]
+fn rounds_that_change_something_for_ever_pause_now_and_then() {
+    let mut node = member(&[32, 38]);
+    node.fired(Timer::Stabilize);
+    let rounds = (0..).take_while(|i| {
+        let next = node.next_conversation().is_some();
+        if next {
+            node.digest(learned(if i % 2 == 0 { &[26, 32] } else { &[32, 38] }));
+        }
+        next
+    });
+    assert_eq!(rounds.count() as u32, MAX_HURRIED + 1);
+    assert_eq!(wakes(&mut node, Timer::Stabilize), Some(SECOND));
+}
+
+#[test]
+fn dead_head_leaves_a_short_list_that_no_joiner_is_given() {
+    let mut node = member(&[32, 38, 42]);
+    stabilize(&mut node, dead(32));
+    assert_eq!(node.neighbors().successors(), peers(&[38, 42]));
+    assert_eq!(admits(&mut node, 14), Err(Code::Retry));
+    node.next_conversation();
+    node.digest(learned(&[38, 42, 48]));
+    assert_eq!(admits(&mut node, 14), Ok(()));
+}
+
+#[test]
+fn second_joiner_of_a_gap_waits_until_the_first_has_notified_or_its_time_is_up() {
+    let mut node = member_after(8, &[32, 38]);
+    assert_eq!(admits(&mut node, 14), Ok(()));
+    assert_eq!(wakes(&mut node, Timer::Admission), Some(ADMISSION));
+    assert_eq!(admits(&mut node, 14), Ok(()), "it may ask again");
+    assert_eq!(admits(&mut node, 15), Err(Code::Retry));
+    assert_eq!(admits(&mut node, 1), Ok(()), "somebody who belongs elsewhere only learns so");
+    node.fired(Timer::Admission);
+    assert_eq!(admits(&mut node, 15), Ok(()));
+    rectify(&mut node, 15);
+    assert_eq!(admits(&mut node, 20), Ok(()));
+}
+
+#[test]
+fn plain_joiner_is_never_told_to_wait() {
+    let mut node = member_after(8, &[32, 38]);
+    admits(&mut node, 14).unwrap();
+    assert!(node.serve(&Request::GetSuccessorList { joiner: None }, true).is_ok());
+}
+
+#[test]
+fn joiner_with_our_identifier_is_told_that_it_is_taken() {
+    let mut node = member(&[32, 38]);
+    let twin = Peer { addr: peer(1).addr, ..peer(21) };
+    assert_eq!(node.serve(&Request::GetSuccessorList { joiner: Some(twin) }, false), Err(Code::IdTaken));
+}
+
+#[test]
+fn predecessor_is_taken_only_while_it_is_still_closer() {
+    let mut node = member_after(8, &[32, 38]);
+    rectify(&mut node, 14);
+    assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
+    assert_eq!(tells(&mut node), [(peer(8), Request::Nudge { me: peer(21) })], "the old one is to look again");
+    settle(&mut node, &[32, 38]);
+    rectify(&mut node, 9);
+    assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
+}
+
+#[test]
+fn closest_of_many_notifiers_is_judged_first_and_their_number_is_bounded() {
+    let mut node = member(&[32, 38]);
+    for notifier in (22..=63).chain(0..=20) {
+        node.serve(&Request::Notify { me: peer(notifier) }, false).unwrap();
+    }
+    assert_eq!(node.wishes.rectify.len(), MAX_NOTIFIERS);
+    let Some(Conversation::Rectify(mut first)) = node.next_conversation() else { panic!("a notifier") };
+    assert_eq!(first.start(), Step::Probe(peer(20).into()));
+    node.digest(Outcome::Rectify(Verdict { notifier: peer(20), answered: true, dead: None }));
+    assert_eq!(node.wishes.rectify, [], "the others lose");
+}
+
+#[test]
+fn dead_predecessor_is_dropped_and_remembered() {
+    let mut node = member_after(8, &[32, 38]);
+    node.fired(Timer::CheckPredecessor);
+    assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
+    node.digest(Outcome::CheckPredecessor(Checked::Dead(peer(8))));
+    assert_eq!(node.neighbors().predecessor(), None);
+    assert!(node.effects().contains(&Effect::Dead(peer(8))), "the fingers hear of it");
+    assert_eq!(node.acquaintances.take_turn(), Some(peer(8).addr));
+}
+
+#[test]
+fn check_in_a_ring_of_two_does_not_empty_the_list() {
+    let mut node = member_after(32, &[32]);
+    node.fired(Timer::CheckPredecessor);
+    node.next_conversation();
+    node.digest(Outcome::CheckPredecessor(Checked::Dead(peer(32))));
+    assert_eq!(node.neighbors().successors(), peers(&[32]), "stabilize will find out");
+    assert!(!node.neighbors().is_heard());
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn lookup_that_found_entries_dead_shortens_the_list_but_never_empties_it() {
+    let mut node = member(&[32, 38]);
+    node.forget(&peers(&[38, 32]));
+    assert_eq!(node.neighbors().successors(), peers(&[32]));
+    assert!(!node.neighbors().is_heard());
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn node_that_lost_its_whole_list_names_no_owners_but_lives() {
+    let mut node = member_after(8, &[32]);
+    stabilize(&mut node, dead(32));
+    assert_eq!(node.standing(), Standing::Isolated);
+    assert_eq!(node.vantage(), Err(Lost::Isolated));
+    assert_eq!(node.serve(&Request::GetPredecessor, false), Err(Code::Retry));
+    assert!(node.serve(&Request::CheckPredecessor, false).is_ok());
+    assert!(node.serve(&Request::Notify { me: peer(14) }, false).is_ok());
+}
+
+#[test]
+fn isolated_node_asks_everyone_three_times_before_it_is_alone() {
+    let mut node = member(&[32]);
+    stabilize(&mut node, dead(32));
+    let mut asked = Vec::new();
+    while node.standing() == Standing::Isolated {
+        node.fired(Timer::Join);
+        let Some(Conversation::Join(mut join)) = node.next_conversation() else { panic!("an attempt") };
+        match join.start() {
+            Step::Ask(target, _) => asked.push(target.addr()),
+            other => panic!("{other:?}"),
+        }
+        node.digest(Outcome::Join(Joined::NoAnswer));
+    }
+    let (seed, lost) = (peer(8).addr, peer(32).addr);
+    assert_eq!(asked, [lost, seed, lost, seed, lost, seed]);
+    assert_eq!(node.standing(), Standing::Member);
+    assert_eq!(node.neighbors().successors(), []);
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE), "and goes on asking");
+}
+
+#[test]
+fn isolated_node_that_finds_its_ring_is_a_member_again() {
+    let mut node = member(&[32]);
+    stabilize(&mut node, dead(32));
+    node.fired(Timer::Join);
+    node.next_conversation();
+    node.digest(Outcome::Join(Joined::Member(peers(&[38, 42]))));
+    assert_eq!(node.vantage().unwrap().successors(), peers(&[38, 42]));
+}
+
+#[test]
+fn invitation_is_followed_only_by_a_node_that_is_alone() {
+    let invite = Request::Invite { me: peer(8) };
+    let mut alone = Maintenance::new(setup(21, 3, &[]));
+    settle(&mut alone, &[]);
+    alone.serve(&invite, false).unwrap();
+    assert!(matches!(alone.next_conversation(), Some(Conversation::Join(_))));
+    let mut member = member(&[32]);
+    member.serve(&invite, false).unwrap();
+    assert_eq!(member.next_conversation(), None);
+}
+
+#[test]
+fn nudge_counts_from_the_first_successor_only() {
+    let mut node = member(&[32, 38]);
+    node.serve(&Request::Nudge { me: peer(38) }, false).unwrap();
+    assert_eq!(node.next_conversation(), None);
+    node.serve(&Request::Nudge { me: peer(32) }, false).unwrap();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn node_of_another_ring_is_a_candidate_for_the_next_round() {
+    let mut node = member(&[32, 38]);
+    node.fired(Timer::Reunite);
+    node.next_conversation();
+    node.digest(Outcome::Reunite(Reunion::Candidate(peer(26))));
+    let Some(Conversation::Stabilize(mut round)) = node.next_conversation() else { panic!("a round") };
+    round.start();
+    let reply = Response::Predecessor { predecessor: Some(peer(21)), successors: Some(peers(&[38])) };
+    let asked = Step::Ask(peer(26).into(), Request::GetSuccessorList { joiner: None });
+    assert_eq!(round.resume(Answer::Reply(reply)), asked);
+}
+
+#[test]
+fn questions_to_acquaintances_become_rarer_until_somebody_is_lost() {
+    let mut node = member(&[32, 38]);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        node.fired(Timer::Reunite);
+        node.next_conversation();
+        node.digest(Outcome::Reunite(Reunion::Nothing));
+        pauses.push(wakes(&mut node, Timer::Reunite).unwrap().as_secs());
+    }
+    assert_eq!(pauses, [2, 4, 8, 16, 32, 32, 32]);
+    stabilize(&mut node, dead(32));
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE.first));
+}
+
+#[test]
+fn broken_connection_puts_a_neighbour_in_doubt() {
+    let mut node = member_after(8, &[32, 38]);
+    node.severed(peer(38).addr);
+    assert_eq!(node.next_conversation(), None, "the rest of the list only routes");
+    node.severed(peer(32).addr);
+    assert!(!node.neighbors().is_heard());
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(learned(&[32, 38]));
+    node.severed(peer(8).addr);
+    assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
+}
+
+#[test]
+fn plain_head_is_heard_for_one_period() {
+    let mut node = member(&[32, 38]);
+    let plain = Learned { list: Some(peers(&[32, 38])), plain: true, dead: vec![] };
+    stabilize(&mut node, Outcome::Stabilize(plain));
+    assert_eq!(wakes(&mut node, Timer::Unheard), Some(SECOND));
+    node.fired(Timer::Unheard);
+    assert!(!node.neighbors().is_heard());
+}
+
+#[test]
+fn plain_caller_is_served_in_the_dialect_of_our_plain_predecessor() {
+    let mut node = member_after(8, &[32, 38]);
+    let mut dialect = |plain| match node.serve(&Request::GetSuccessorList { joiner: None }, plain) {
+        Ok(Response::SuccessorList { dialect, .. }) => dialect,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((dialect(false), dialect(true)), (Dialect::Ours, Dialect::Plain));
+    node.fired(Timer::CheckPredecessor);
+    node.next_conversation();
+    node.digest(Outcome::CheckPredecessor(Checked::Alive(peer(8), Dialect::PlainItselfFirst)));
+    let mut dialect = |plain| match node.serve(&Request::GetSuccessorList { joiner: None }, plain) {
+        Ok(Response::SuccessorList { dialect, .. }) => dialect,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((dialect(false), dialect(true)), (Dialect::Ours, Dialect::PlainItselfFirst));
+}
