@@ -12,13 +12,9 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-/// A Chord node: maps any key to the live node that owns it, over a ring that heals itself.
-///
-/// Without --ja and --jp the node creates a ring. It answers the commands Lookup <key>, PrintState,
-/// Help and Quit on standard input; logs go to standard error (RUST_LOG=info for more of them).
+/// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
-#[command(name = "chord", version, styles = Styles::plain(), max_term_width = 100)]
-#[command(after_help = "Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.")]
+#[command(name = "chord", version, styles = Styles::plain(), max_term_width = 100, after_help = AFTER_HELP)]
 struct Args {
     /// Address to bind and to advertise: an IPv4 address that others can call
     #[arg(short = 'a', value_name = "IP", value_parser = address)]
@@ -64,6 +60,12 @@ struct Args {
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "5s", allow_hyphen_values = true)]
     lookup_timeout: Duration,
 }
+
+const AFTER_HELP: &str = "\
+Without --ja and --jp the node creates a ring.
+It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
+Logs go to standard error; RUST_LOG=info shows more of them.
+Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
 
 /// What each flag accepts, as the error for any other value says.
 const ACCEPTED: [(&str, &str); 11] = [

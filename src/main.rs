@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         }
     };
     log();
-    let _terminal = input::KeepTerminal::new();
+    let _terminal = input::KeepTerminal::as_it_is();
     match actix_rt::System::new().block_on(run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Recipient, ResponseFuture};
+use futures::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -149,7 +150,8 @@ impl Node {
         self.handle.node.send(Show).await.ok().flatten()
     }
 
-    /// Stops the node: it says nothing to anybody, since a ring has to cope with worse.
+    /// Stops the node and closes its connections. It takes leave of nobody: a ring has to cope with
+    /// worse.
     pub async fn stop(&self) {
         // An error means that it was stopped already.
         let _ = self.handle.node.send(Stop).await;
@@ -199,13 +201,15 @@ fn wire(
         });
         let (Some(peers), Some(driver)) = (peers, driver) else { unreachable!("create runs its closure") };
         let listener = Listener::new(socket, peers.clone().recipient()).start();
+        let children =
+            vec![listener.recipient(), neighbors.clone().recipient(), fingers.clone().recipient(), peers.recipient()];
         NodeActor {
             me,
             lookup_timeout: config.lookup_timeout,
             neighbors,
             fingers,
             driver,
-            children: vec![listener.recipient(), peers.recipient()],
+            children,
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
         }
     })
@@ -218,7 +222,7 @@ pub struct NodeActor {
     neighbors: Addr<NeighborsActor>,
     fingers: Addr<FingersActor>,
     driver: Driver,
-    /// To be stopped besides the two tables.
+    /// To be stopped with this actor.
     children: Vec<Recipient<Stop>>,
     /// One permit per lookup under way.
     lookups: Arc<Semaphore>,
@@ -311,14 +315,12 @@ impl Handler<Show> for NodeActor {
 }
 
 impl Handler<Stop> for NodeActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.neighbors.do_send(Stop);
-        self.fingers.do_send(Stop);
-        for child in &self.children {
-            child.do_send(Stop);
-        }
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
+        let stopped = join_all(self.children.iter().map(|child| child.send(Stop)));
+        // Errors mean that they have stopped already.
+        Box::pin(async move { drop(stopped.await) })
     }
 }

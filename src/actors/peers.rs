@@ -6,6 +6,7 @@ use std::net::SocketAddrV4;
 use std::rc::Rc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use futures::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
@@ -216,12 +217,12 @@ impl Handler<News> for Peers {
 }
 
 impl Handler<Stop> for Peers {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        for (_, open) in self.links.drain() {
-            open.link.do_send(Stop);
-        }
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
+        let stopped = join_all(self.links.drain().map(|(_, open)| open.link.send(Stop)));
+        // Errors mean that they have closed already.
+        Box::pin(async move { drop(stopped.await) })
     }
 }

@@ -17,7 +17,7 @@ pub struct KeepTerminal(Option<Termios>);
 
 impl KeepTerminal {
     /// Remembers the terminal on standard input, if there is one.
-    pub fn new() -> KeepTerminal {
+    pub fn as_it_is() -> KeepTerminal {
         KeepTerminal(tcgetattr(io::stdin()).ok())
     }
 }
