@@ -202,7 +202,7 @@ fn node_whose_input_ends_stays_in_the_ring() {
         assert_eq!(ring[i % 4].lookup(&key), Ok(ideal.owner(&key)));
     }
     assert!(daemon.runs());
-    eventually(5 * SECOND, || ring.iter_mut().try_for_each(|process| ideal.check(&process.state(4))));
+    eventually(5 * SECOND, || ring.iter_mut().try_for_each(|process| ideal.check(process, 4)));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait(), Some(0));
 }

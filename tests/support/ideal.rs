@@ -34,8 +34,19 @@ impl Ideal {
         others.chain(std::iter::repeat(peer)).take(n).collect()
     }
 
-    /// Whether a node prints what it should.
-    pub fn check(&self, state: &Printed) -> Result<(), String> {
+    /// The last node before `peer`: itself if there is no other.
+    fn predecessor(&self, peer: Peer) -> Peer {
+        *self.by_id.range(..peer.id).next_back().or(self.by_id.last_key_value()).expect("a node").1
+    }
+
+    /// Whether a node's tables are what they should be.
+    pub fn check(&self, process: &mut Process, r: usize) -> Result<(), String> {
+        self.check_printed(&process.state(r))?;
+        let (told, expected) = (process.predecessor()?, self.predecessor(process.peer));
+        if told == expected { Ok(()) } else { Err(format!("predecessor of {:?}: {told:?}", process.peer)) }
+    }
+
+    fn check_printed(&self, state: &Printed) -> Result<(), String> {
         let expected = Printed {
             me: state.me,
             successors: self.successors(state.me, state.successors.len()),
@@ -55,5 +66,5 @@ impl Ideal {
 /// Waits until every process prints an ideal ring; how long that took.
 pub fn await_ideal(processes: &mut [Process], r: usize, limit: Duration) -> Duration {
     let ideal = Ideal::of(processes.iter());
-    eventually(limit, || processes.iter_mut().try_for_each(|process| ideal.check(&process.state(r))))
+    eventually(limit, || processes.iter_mut().try_for_each(|process| ideal.check(process, r)))
 }

@@ -3,17 +3,21 @@
 // Each test file uses its own part.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use chord::protocol::id::Bits;
+use chord::protocol::rpc::{Request, Response};
+use chord::wire::{Frame, FrameCodec, Question};
 use chord::{Id, Peer};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio_util::codec::{Decoder, Encoder};
 
 /// How long an answer of the console may take before the test fails: more than any time limit of
 /// the program, on a busy machine.
@@ -124,6 +128,12 @@ impl Process {
         }
     }
 
+    /// The predecessor that it tells a plain peer: itself if it has none.
+    pub fn predecessor(&self) -> Result<Peer, String> {
+        let told = ask_predecessor(self.peer);
+        told.map_err(|error| format!("{:?} does not tell its predecessor: {error}", self.peer))
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
@@ -159,6 +169,29 @@ impl Drop for Process {
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- {} printed on standard error:\n{}", self.peer, self.errors());
+        }
+    }
+}
+
+fn ask_predecessor(of: Peer) -> Result<Peer, Box<dyn std::error::Error>> {
+    let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
+    codec.encode(Frame::Call(Question::plain(Request::GetPredecessor)), &mut bytes)?;
+    let mut stream = TcpStream::connect(of.addr)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.write_all(&bytes)?;
+    bytes.clear();
+    let mut buffer = [0; 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        bytes.extend_from_slice(&buffer[..n]);
+        match codec.decode(&mut bytes)? {
+            Some(Frame::Return(reply)) => match reply.read(&Request::GetPredecessor, Some(of.id))? {
+                Ok(Response::Predecessor { predecessor, .. }) => return Ok(predecessor.unwrap_or(of)),
+                other => return Err(format!("{other:?}").into()),
+            },
+            Some(Frame::Call(_)) => return Err("a call".into()),
+            None if n == 0 => return Err("the connection closes".into()),
+            None => {}
         }
     }
 }
