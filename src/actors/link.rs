@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -374,11 +375,11 @@ impl Actor for Link {
                 let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr));
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
-                    Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                        link.give_up(|| Heard::Refused);
+                    Ok(Err(error)) => {
+                        link.give_up(|| not_connected(&error));
                         ctx.stop();
                     }
-                    Ok(Err(_)) | Err(_) => ctx.stop(),
+                    Err(_) => ctx.stop(),
                 }));
             }
             (None, None) => ctx.stop(),
@@ -478,6 +479,22 @@ impl StreamHandler<Read> for Link {
     }
 }
 
+/// What it says of the other end that a connection could not be made.
+fn not_connected(error: &io::Error) -> Heard {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+    };
+    match error.kind() {
+        ConnectionRefused => Heard::Refused,
+        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut => Heard::Lost,
+        // Out of files or ports, most likely: nobody else is to blame.
+        _ => {
+            tracing::warn!(%error, "can't make a connection");
+            Heard::Busy
+        }
+    }
+}
+
 fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
     // An error means that nobody waits any more.
     let _ = asker.send(heard);
@@ -516,8 +533,27 @@ async fn write_frames(writing: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>
         }
         match timeout(WRITE_TIMEOUT, sink.flush()).await {
             Ok(flushed) => flushed?,
-            Err(_) => return Err(WireError::Io(std::io::ErrorKind::TimedOut.into())),
+            Err(_) => return Err(WireError::Io(io::ErrorKind::TimedOut.into())),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_connection_proves_that_nobody_is_there() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(matches!(not_connected(&refused), Heard::Refused));
+        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
+        assert!(matches!(not_connected(&unreachable), Heard::Lost));
+    }
+
+    #[test]
+    fn being_out_of_files_is_nobody_else_s_fault() {
+        const EMFILE: i32 = 24;
+        assert!(matches!(not_connected(&io::Error::from_raw_os_error(EMFILE)), Heard::Busy));
+    }
 }

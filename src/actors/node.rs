@@ -173,45 +173,37 @@ fn wire(
         check_predecessor_every: config.check_predecessor,
         seeds: config.seeds.clone(),
     };
+    // Their addresses come first, since they know each other.
+    let (node, neighbors, peers) = (Context::new(), Context::<NeighborsActor>::new(), Context::<Peers>::new());
+    let calls = peers.address().recipient();
+    let driver = Driver { calls, rpc_timeout: config.rpc_timeout, lookup_timeout: config.lookup_timeout };
+    let shared = Rc::new(Shared {
+        me,
+        r: config.r,
+        incarnation: rand::random(),
+        rpc_timeout: config.rpc_timeout,
+        serve: node.address().recipient(),
+        severed: neighbors.address().recipient(),
+        news: peers.address().recipient(),
+    });
+    let peers = peers.run(Peers::new(shared));
+    let listener = Listener::new(socket, peers.clone().recipient()).start();
+    let table = FixFingers::new(FingerTable::alone(me, Bits::FULL));
+    let resolve = node.address().recipient();
+    let fingers = FingersActor::new(table, resolve, config.fix_fingers, config.lookup_timeout).start();
     let joining = Joining::new(report, config.join_timeout);
-    NodeActor::create(|node| {
-        let node = node.address();
-        let table = FixFingers::new(FingerTable::alone(me, Bits::FULL));
-        let resolve = node.clone().recipient();
-        let fingers = FingersActor::new(table, resolve, config.fix_fingers, config.lookup_timeout).start();
-        let mut peers = None;
-        let mut driver = None;
-        let neighbors = NeighborsActor::create(|neighbors| {
-            let started = Peers::create(|peers| {
-                Peers::new(Rc::new(Shared {
-                    me,
-                    r: config.r,
-                    incarnation: rand::random(),
-                    rpc_timeout: config.rpc_timeout,
-                    serve: node.recipient(),
-                    severed: neighbors.address().recipient(),
-                    news: peers.address().recipient(),
-                }))
-            });
-            let calls = started.clone().recipient();
-            let own = Driver { calls, rpc_timeout: config.rpc_timeout, lookup_timeout: config.lookup_timeout };
-            peers = Some(started);
-            driver = Some(own.clone());
-            NeighborsActor::new(setup, own, fingers.clone().recipient(), fingers.clone().recipient(), joining)
-        });
-        let (Some(peers), Some(driver)) = (peers, driver) else { unreachable!("create runs its closure") };
-        let listener = Listener::new(socket, peers.clone().recipient()).start();
-        let children =
-            vec![listener.recipient(), neighbors.clone().recipient(), fingers.clone().recipient(), peers.recipient()];
-        NodeActor {
-            me,
-            lookup_timeout: config.lookup_timeout,
-            neighbors,
-            fingers,
-            driver,
-            children,
-            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-        }
+    let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
+    let neighbors = neighbors.run(NeighborsActor::new(setup, driver.clone(), disturbed, forget, joining));
+    let children =
+        vec![listener.recipient(), neighbors.clone().recipient(), fingers.clone().recipient(), peers.recipient()];
+    node.run(NodeActor {
+        me,
+        lookup_timeout: config.lookup_timeout,
+        neighbors,
+        fingers,
+        driver,
+        children,
+        lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
     })
 }
 
