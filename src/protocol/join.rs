@@ -8,8 +8,8 @@ use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step, Target};
 use super::rpc::{Code, MAX_HOPS, Request, Response};
 
-/// Finds the joiner's successor through a seed, and takes from it a complete, fresh successor
-/// list. Nothing is kept of an attempt that fails, and nobody in the ring is told: the first
+/// Finds the joiner's successor through a seed, takes from it a complete, fresh successor list, and
+/// has the place confirmed by the node before. Nothing is kept of an attempt that fails, and nobody in the ring is told: the first
 /// stabilize of the new member does that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Join {
@@ -32,6 +32,8 @@ enum Stage {
     Listing(Peer),
     /// The successor, a plain peer, has given its list and was asked for its predecessor.
     Placing(Peer, Vec<Peer>),
+    /// The predecessor of the successor to be, named last, was asked for its list.
+    Confirming(Peer, Vec<Peer>),
     /// The second node was pinged, which is said to have the joiner's identifier; the first would
     /// be the successor.
     Contesting(Peer, Peer, Vec<Peer>),
@@ -78,6 +80,12 @@ impl Join {
                 self.walks -= 1;
                 self.list(closer)
             }
+            // What the successor knows may be stale: a predecessor that is dead hides nodes that have
+            // come in between. One that lives, and has nobody between, vouches for the place.
+            Some(predecessor) if predecessor.id != self.me.id => {
+                self.stage = Stage::Confirming(successor, list);
+                Step::Ask(predecessor.into(), Request::GetSuccessorList { joiner: None })
+            }
             _ => self.enter(successor, list),
         }
     }
@@ -121,11 +129,16 @@ impl Procedure for Join {
             (Stage::Placing(successor, list), Answer::Reply(Response::Predecessor { predecessor, .. })) => {
                 self.place(successor, list, predecessor)
             }
+            (Stage::Confirming(successor, list), Answer::Reply(Response::SuccessorList { successors, .. }))
+                if successors.first() == Some(&successor) =>
+            {
+                self.enter(successor, list)
+            }
             (Stage::Contesting(successor, _, list), answer) if answer.is_dead() => self.enter(successor, list),
             (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
 
             // The ring named a node that is dead or busy; it will find out, or calm down.
-            (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NotNow),
+            (Stage::Listing(_) | Stage::Placing(..) | Stage::Confirming(..), _) => Step::Done(Joined::NotNow),
         }
     }
 }
@@ -164,12 +177,35 @@ mod tests {
         assert_eq!(join().start(), Step::Ask(Target::Address(peer(8).addr), question));
     }
 
+    /// What comes of it when node 21 says that this is its list.
+    fn confirmed(join: &mut Join, step: Step<Joined>, successors: &[u8]) -> Step<Joined> {
+        assert_eq!(step, Step::Ask(peer(21).into(), Request::GetSuccessorList { joiner: None }));
+        join.resume(list(successors, None))
+    }
+
     #[test]
     fn joiner_enters_with_a_complete_list_of_r_entries() {
         let mut join = join();
         assert_eq!(join.resume(named(32)), asks_list(32));
-        let entered = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        let step = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        let entered = confirmed(&mut join, step, &[32, 38, 42]);
         assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+    }
+
+    #[test]
+    fn joiner_does_not_pass_over_a_node_that_its_successor_has_not_heard_of() {
+        let mut join = join();
+        join.resume(named(32));
+        let step = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        assert_eq!(confirmed(&mut join, step, &[30, 32, 38]), Step::Done(Joined::NotNow));
+    }
+
+    #[test]
+    fn dead_predecessor_vouches_for_nothing() {
+        let mut join = join();
+        join.resume(named(32));
+        join.resume(list(&[38, 42, 48], Some(Some(21))));
+        assert_eq!(join.resume(Answer::Gone), Step::Done(Joined::NotNow));
     }
 
     #[test]
@@ -177,7 +213,8 @@ mod tests {
         let mut join = join();
         join.resume(named(38));
         assert_eq!(join.resume(list(&[42, 48, 51], Some(Some(32)))), asks_list(32));
-        let entered = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        let step = join.resume(list(&[38, 42, 48], Some(Some(21))));
+        let entered = confirmed(&mut join, step, &[32, 38, 42]);
         assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
     }
 
@@ -227,7 +264,9 @@ mod tests {
         join.resume(named(32));
         assert_eq!(join.resume(list(&[38, 42], None)), Step::Ask(peer(32).into(), Request::GetPredecessor));
         let predecessor = Answer::Reply(Response::Predecessor { predecessor: Some(peer(21)), successors: None });
-        assert_eq!(join.resume(predecessor), Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+        let step = join.resume(predecessor);
+        let entered = confirmed(&mut join, step, &[32, 38, 42]);
+        assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
     }
 
     #[test]

@@ -224,6 +224,37 @@ impl Maintenance {
         std::mem::take(&mut self.effects)
     }
 
+    /// The same node without everything that only says when it does something and whom it would turn
+    /// to in need: for explorers of the state space, in which any timer may fire at any time. Its
+    /// next conversation is the one whose timer is fired then, else the judgement of a notifier.
+    pub fn without_pace(&self) -> Maintenance {
+        Maintenance {
+            setup: self.setup.clone(),
+            neighbors: self.neighbors.clone(),
+            standing: self.standing,
+            acquaintances: Acquaintances::new(self.setup.me.addr, Vec::new()),
+            wishes: Wishes { rectify: self.wishes.rectify.clone(), ..Wishes::default() },
+            last: Kind::Rectify,
+            holding: self.holding,
+            admitted: self.admitted,
+            predecessor_dialect: self.predecessor_dialect,
+            attempts: 0,
+            hurried: 0,
+            reunite_after: REUNITE.first,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Whether notifiers wait to be judged.
+    pub fn is_notified(&self) -> bool {
+        !self.wishes.rectify.is_empty()
+    }
+
+    /// The joiner that was given the list last, while it holds up others.
+    pub fn admitted(&self) -> Option<Peer> {
+        self.admitted
+    }
+
     /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
     /// caller is a plain peer.
     pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
@@ -410,6 +441,11 @@ impl Maintenance {
     /// Nobody answers: a ring of one again. A predecessor that has answered lately is kept: it is
     /// the first to try as a successor.
     fn be_alone(&mut self) {
+        let predecessor = self.neighbors.predecessor();
+        self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
+        if let Some(predecessor) = predecessor {
+            self.neighbors.set_predecessor(predecessor);
+        }
         self.reunite_after = REUNITE_ALONE;
         self.enter();
     }
@@ -516,11 +552,18 @@ impl Maintenance {
     /// Gives a joiner leave to become a member right before this node. One at a time in one gap:
     /// joiners that were let in together would find each other only after many rounds.
     fn admit(&mut self, joiner: Peer) -> Result<(), Code> {
-        let (me, predecessor) = (self.setup.me, self.neighbors.predecessor());
-        if joiner.id == me.id {
+        if joiner.id == self.setup.me.id {
             return Err(Code::IdTaken);
         }
-        if self.neighbors.is_short() {
+        // Our predecessor is back as a joiner: it was dead.
+        if self.neighbors.drop_predecessor(joiner) {
+            self.changed();
+        }
+        // A member that does not know who comes before it does not know what its gap is: somebody may
+        // have come in between.
+        let predecessor = self.neighbors.predecessor();
+        let gap_unknown = predecessor.is_none() && !self.is_alone();
+        if self.neighbors.is_short() || gap_unknown {
             return Err(Code::Retry);
         }
         let belongs_here =

@@ -190,7 +190,7 @@ fn rounds_that_change_something_for_ever_pause_now_and_then() {
 
 #[test]
 fn dead_head_leaves_a_short_list_that_no_joiner_is_given() {
-    let mut node = member(&[32, 38, 42]);
+    let mut node = member_after(8, &[32, 38, 42]);
     stabilize(&mut node, dead(32));
     assert_eq!(node.neighbors().successors(), peers(&[38, 42]));
     assert_eq!(admits(&mut node, 14), Err(Code::Retry));
@@ -211,6 +211,20 @@ fn second_joiner_of_a_gap_waits_until_the_first_has_notified_or_its_time_is_up()
     assert_eq!(admits(&mut node, 15), Ok(()));
     rectify(&mut node, 15);
     assert_eq!(admits(&mut node, 20), Ok(()));
+}
+
+#[test]
+fn predecessor_that_comes_back_as_a_joiner_is_forgotten_first() {
+    let mut node = member_after(8, &[32, 38]);
+    assert_eq!(admits(&mut node, 8), Err(Code::Retry));
+    assert_eq!(node.neighbors().predecessor(), None);
+}
+
+#[test]
+fn member_that_does_not_know_its_predecessor_admits_nobody() {
+    assert_eq!(admits(&mut member(&[32, 38]), 14), Err(Code::Retry));
+    let mut alone = Maintenance::new(setup(21, 3, &[]));
+    assert_eq!(admits(&mut alone, 14), Ok(()), "the whole circle is its gap");
 }
 
 #[test]
@@ -312,6 +326,18 @@ fn isolated_node_asks_everyone_three_times_before_it_is_alone() {
     assert_eq!(node.standing(), Standing::Member);
     assert_eq!(node.neighbors().successors(), []);
     assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE), "and goes on asking");
+}
+
+#[test]
+fn node_that_is_alone_again_admits_joiners() {
+    let mut node = member(&[32]);
+    stabilize(&mut node, dead(32));
+    while node.standing() == Standing::Isolated {
+        node.fired(Timer::Join);
+        node.next_conversation();
+        node.digest(Outcome::Join(Joined::NoAnswer));
+    }
+    assert_eq!(admits(&mut node, 32), Ok(()), "a ring of one is complete, not short");
 }
 
 #[test]
