@@ -185,7 +185,8 @@ fn lines_of_any_length_and_any_bytes_do_no_harm() {
 fn console_ends_with_quit_and_signals_with_status_0() {
     let mut quits = one();
     quits.write(b"Lookup Hello\nQuit\nLookup Hello\n");
-    (quits.line(), quits.line());
+    quits.line();
+    quits.line();
     assert_eq!(quits.wait(), Some(0));
     for signal in [Signal::INT, Signal::TERM] {
         let mut node = one();
@@ -209,7 +210,8 @@ fn joiner_ends_with_a_signal_too() {
 fn end_of_input_does_not_end_the_node() {
     let mut node = one();
     node.write(b"Lookup Hello\n");
-    (node.line(), node.line());
+    node.line();
+    node.line();
     node.close_input();
     let addr = free_addrs(1)[0];
     let mut other = Process::start(addr, Some(node.peer.addr), 4);

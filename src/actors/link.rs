@@ -244,15 +244,17 @@ impl Link {
             return;
         };
         self.last_call += 1;
-        let mut question = Question::plain(ask.request);
-        if self.kind != Kind::Plain {
-            question.call_id = Some(self.last_call);
-            question.deadline = ask.patience;
-        }
-        if self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some() {
-            self.introduced = true;
-            question.caller = Some((self.shared.me, self.shared.incarnation));
-        }
+        let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
+        self.introduced |= introduces;
+        let question = match self.kind {
+            Kind::Plain => Question::plain(ask.request),
+            Kind::Unknown | Kind::Ours => Question {
+                request: Ok(ask.request),
+                call_id: Some(self.last_call),
+                deadline: ask.patience,
+                caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
+            },
+        };
         match outbox.try_send(Frame::Call(question)) {
             Ok(()) => {
                 self.asked.insert(self.last_call, ask.reply);
@@ -345,6 +347,7 @@ impl Link {
         let serving = self.serving.available_permits() < MAX_SERVED - 1;
         let idle = self.heard.get().elapsed();
         if idle >= limit && self.asked.is_empty() && !serving {
+            tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
         } else {
             let left = limit.saturating_sub(idle).max(PLAIN_IDLE / 5);
@@ -462,9 +465,10 @@ impl StreamHandler<Read> for Link {
             Err(WireError::Io(error)) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),
             Err(error) => {
                 tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection that talks nonsense");
-                // Whoever asked nonsense learns so: silence hangs some plain peers.
-                if let Some(outbox) = &self.outbox {
-                    let _ = outbox.try_send(Frame::Return(Reply::complain(&error)));
+                // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
+                if matches!(self.origin, Origin::Accepted(_)) {
+                    let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
+                    self.called(nonsense, permit);
                 }
                 ctx.stop();
             }

@@ -117,7 +117,10 @@ impl NeighborsActor {
                 self.driver.calls.do_send(Call { target: peer.into(), request, way: Way::Kept, patience: None });
             }
             Effect::Changed => self.disturbed.do_send(Disturbed),
-            Effect::Dead(peer) => self.forget.do_send(Forget(vec![peer])),
+            Effect::Dead(peer) => {
+                tracing::info!(id = %peer.id, addr = %peer.addr, "found dead");
+                self.forget.do_send(Forget(vec![peer]));
+            }
             Effect::Tried(joined) => self.joining.tried(&joined),
         }
     }

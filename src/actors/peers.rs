@@ -8,7 +8,7 @@ use std::rc::Rc;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use futures::future::join_all;
 use tokio::sync::oneshot;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::link::{Ask, Doubt, Heard, Link, LinkId, News, Origin, Shared};
 use super::listener::Accepted;
@@ -61,13 +61,13 @@ impl Peers {
     fn link(&mut self, addr: SocketAddrV4, way: Way) -> (Addr<Link>, bool) {
         let kept = self.routes.get(&addr).and_then(|id| self.links.get(id));
         match (way, kept) {
+            (_, _) if self.is_plain(addr) => (self.dial(Origin::DialedPlain(addr)), true),
             (Way::Fresh, kept) => {
                 if let Some(doubted) = kept {
                     doubted.link.do_send(Doubt);
                 }
                 (self.dial(Origin::DialedOnce(addr)), true)
             }
-            (_, _) if self.is_plain(addr) => (self.dial(Origin::DialedPlain(addr)), true),
             (_, Some(open)) => (open.link.clone(), false),
             (_, None) => {
                 let link = self.dial(Origin::Dialed(addr));
@@ -136,8 +136,12 @@ impl Handler<Call> for Peers {
         let (reply, heard) = oneshot::channel();
         link.do_send(Ask { request: call.request.clone(), patience: call.patience, reply });
         let peers = ctx.address();
+        // Nobody waits longer than this: whoever forwards has what it passed on and a third of it, and
+        // who asks otherwise probes after one time-out and gives up after the second.
+        let limit = call.patience.map_or(self.shared.rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
         Box::pin(async move {
-            let again = match heard.await.unwrap_or(Heard::Lost) {
+            let Ok(heard) = timeout(limit, heard).await else { return Answer::Silent };
+            let again = match heard.unwrap_or(Heard::Lost) {
                 Heard::Reply(reply) => return understand(&call, known, &reply),
                 Heard::Refused => return Answer::Gone,
                 Heard::Busy => return Answer::Refused(Code::Busy),

@@ -20,6 +20,8 @@ pub struct FixFingers {
     hurried: bool,
     /// Whether something happened since this pass began that calls for another.
     disturbed: bool,
+    /// Whether the next lookup is to begin a new pass.
+    restart: bool,
 }
 
 /// When the next lookup is due.
@@ -32,7 +34,7 @@ pub enum Pace {
 impl FixFingers {
     /// Begins with a table that has yet to be filled.
     pub fn new(table: FingerTable) -> FixFingers {
-        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false }
+        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false, restart: false }
     }
 
     /// The table as it is.
@@ -40,8 +42,12 @@ impl FixFingers {
         &self.table
     }
 
-    /// The key to look up now: the start of the next finger.
-    pub fn key(&self) -> Id {
+    /// The key to look up now: the start of the next finger. Its outcome is to be digested before
+    /// the next one is asked for.
+    pub fn key(&mut self) -> Id {
+        if std::mem::take(&mut self.restart) {
+            self.next = 1;
+        }
         self.table.start(self.next)
     }
 
@@ -58,7 +64,7 @@ impl FixFingers {
         };
         self.next = last + 1;
         if self.table.is_past(self.next) {
-            self.hurried = self.changed || self.disturbed;
+            self.hurried = self.changed || self.disturbed || self.restart;
             self.next = 1;
             self.changed = false;
             self.disturbed = false;
@@ -72,7 +78,7 @@ impl FixFingers {
             self.disturbed = true;
         } else {
             self.hurried = true;
-            self.next = 1;
+            self.restart = true;
         }
     }
 
@@ -99,7 +105,8 @@ mod tests {
 
     fn pass(fingers: &mut FixFingers) -> (usize, Pace) {
         for lookups in 1.. {
-            let pace = fingers.digest(Some(owner(fingers.key())));
+            let key = fingers.key();
+            let pace = fingers.digest(Some(owner(key)));
             if fingers.key() == peer(9).id {
                 return (lookups, pace);
             }
@@ -134,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_during_a_lookup_does_not_mistake_its_answer() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        pass(&mut fingers);
+        fingers.digest(Some(peer(14)));
+        let answer = owner(fingers.key());
+        fingers.disturb();
+        fingers.digest(Some(answer));
+        assert_eq!(fingers.table().nodes().collect::<Vec<_>>(), peers(&[14, 14, 14, 21, 32, 42]));
+        assert_eq!(fingers.key(), peer(9).id, "and then from the first finger");
+    }
+
+    #[test]
     fn a_change_during_a_hurried_pass_calls_for_another() {
         let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
         pass(&mut fingers);
@@ -156,7 +176,8 @@ mod tests {
         pass(&mut fingers);
         pass(&mut fingers);
         assert!(fingers.forget(peer(32)));
-        assert_eq!(fingers.digest(Some(owner(fingers.key()))), Pace::AtOnce);
+        let key = fingers.key();
+        assert_eq!(fingers.digest(Some(owner(key))), Pace::AtOnce);
         assert!(!fingers.forget(peer(32)));
     }
 }

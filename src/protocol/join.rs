@@ -137,8 +137,12 @@ impl Procedure for Join {
             (Stage::Contesting(successor, _, list), answer) if answer.is_dead() => self.enter(successor, list),
             (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
 
-            // The ring named a node that is dead or busy; it will find out, or calm down.
-            (Stage::Listing(_) | Stage::Placing(..) | Stage::Confirming(..), _) => Step::Done(Joined::NotNow),
+            (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {
+                Step::Done(Joined::NotNow)
+            }
+            (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NoAnswer),
+            // Whoever is before the place is dead, or knows somebody in between: the ring will settle.
+            (Stage::Confirming(..), _) => Step::Done(Joined::NotNow),
         }
     }
 }

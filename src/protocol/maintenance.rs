@@ -6,6 +6,7 @@
 //! [`digest`](Maintenance::digest). Questions from others are answered at once from the state as
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 
+use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -77,8 +78,8 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct Wishes {
     join: Option<SocketAddrV4>,
-    /// Notifiers to be judged; at most [`MAX_NOTIFIERS`].
-    rectify: Vec<Peer>,
+    /// Notifiers to be judged, in the order in which they came; at most [`MAX_NOTIFIERS`].
+    rectify: VecDeque<Peer>,
     stabilize: bool,
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
@@ -281,7 +282,7 @@ impl Maintenance {
             _ if self.standing == Standing::Isolated => Err(Code::Retry),
             Request::GetPredecessor => Ok(Response::Predecessor {
                 predecessor: self.neighbors.predecessor(),
-                successors: Some(self.neighbors.successors().to_vec()),
+                successors: (!plain).then(|| self.neighbors.successors().to_vec()),
             }),
             Request::GetSuccessorList { joiner } => {
                 if let Some(joiner) = joiner {
@@ -293,7 +294,9 @@ impl Maintenance {
                     // The plain peer that asks for our list is most likely our predecessor.
                     dialect: match self.predecessor_dialect {
                         _ if !plain => Dialect::Ours,
-                        Dialect::PlainItselfFirst => Dialect::PlainItselfFirst,
+                        Dialect::PlainItselfFirst if self.neighbors.predecessor().is_some() => {
+                            Dialect::PlainItselfFirst
+                        }
                         _ => Dialect::Plain,
                     },
                 })
@@ -359,7 +362,7 @@ impl Maintenance {
             }
             (_, Standing::Joining) => None,
             (Kind::Rectify, _) => {
-                let notifier = self.wishes.rectify.pop()?;
+                let notifier = self.wishes.rectify.pop_front()?;
                 Some(Conversation::Rectify(Rectify::new(&self.neighbors, notifier)))
             }
             (Kind::CheckPredecessor, _) => {
@@ -487,12 +490,14 @@ impl Maintenance {
         if notifier.id == self.setup.me.id || self.wishes.rectify.contains(&notifier) {
             return;
         }
-        // The closest is judged first: the end of the vector is the front of the queue.
-        let me = self.setup.me.id;
-        self.wishes.rectify.push(notifier);
-        self.wishes.rectify.sort_by_key(|peer| peer.id.clockwise_from(me));
+        self.wishes.rectify.push_back(notifier);
         if self.wishes.rectify.len() > MAX_NOTIFIERS {
-            self.wishes.rectify.remove(0);
+            // The farthest has the least to hope for.
+            let me = self.setup.me.id;
+            let queue = self.wishes.rectify.iter().enumerate();
+            if let Some((farthest, _)) = queue.min_by_key(|(_, peer)| peer.id.clockwise_from(me)) {
+                self.wishes.rectify.remove(farthest);
+            }
         }
     }
 

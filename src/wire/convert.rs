@@ -73,6 +73,11 @@ const MAX_LIST: usize = 32;
 impl Question {
     /// A call without extensions.
     pub fn plain(request: Request) -> Question {
+        let request = match request {
+            Request::FindSuccessor { key, hops, .. } => Request::FindSuccessor { key, hops, want_path: false },
+            Request::GetSuccessorList { .. } => Request::GetSuccessorList { joiner: None },
+            other => other,
+        };
         Question { request: Ok(request), call_id: None, deadline: None, caller: None }
     }
 }
