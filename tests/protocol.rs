@@ -443,14 +443,14 @@ proptest! {
         said in vec(hostile(), 1..30),
     ) {
         let (me, r) = (neighbors.me(), neighbors.r());
+        let check = CheckPredecessor::new(&neighbors).map(Conversation::CheckPredecessor);
         let conversations = [
             Conversation::Join(Join::new(me, r, me.id.next(FOUR), seed.addr)),
             Conversation::Stabilize(Stabilize::new(&neighbors, hint)),
             Conversation::Rectify(Rectify::new(&neighbors, other)),
-            Conversation::CheckPredecessor(CheckPredecessor::new(other)),
             Conversation::Reunite(Reunite::new(&neighbors, seed.addr)),
         ];
-        for conversation in conversations {
+        for conversation in conversations.into_iter().chain(check) {
             let shown = format!("{conversation:?}");
             prop_assert!(run(conversation, &said, |_, _| {}).is_some(), "{}", shown);
         }

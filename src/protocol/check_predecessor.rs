@@ -1,5 +1,6 @@
 //! Noticing that the predecessor has died (paper, figure 6: `check_predecessor`).
 
+use super::neighbors::Neighbors;
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Dialect, Request, Response};
@@ -9,6 +10,8 @@ use super::rpc::{Dialect, Request, Response};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckPredecessor {
     predecessor: Peer,
+    /// The first successor of the node that checks.
+    successor: Option<Peer>,
 }
 
 /// What a check found out about the predecessor.
@@ -22,8 +25,18 @@ pub enum Checked {
 }
 
 impl CheckPredecessor {
-    pub fn new(predecessor: Peer) -> CheckPredecessor {
-        CheckPredecessor { predecessor }
+    /// A check of the predecessor of these neighbours, if there is one.
+    pub fn new(neighbors: &Neighbors) -> Option<CheckPredecessor> {
+        let predecessor = neighbors.predecessor()?;
+        Some(CheckPredecessor { predecessor, successor: neighbors.successor() })
+    }
+
+    /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
+    /// its list with us, or with itself in the other dialect; one that begins with our own successor
+    /// has copied our list as it was, and so takes ours for one that begins with ourselves.
+    fn dialect(&self, told: Dialect, list: &[Peer]) -> Dialect {
+        let copied = self.successor.is_some() && list.first() == self.successor.as_ref();
+        if told == Dialect::Plain && copied { Dialect::PlainItselfFirst } else { told }
     }
 }
 
@@ -43,8 +56,8 @@ impl Procedure for CheckPredecessor {
             Answer::Reply(Response::Alive { plain: false }) => {
                 Step::Done(Checked::Alive(self.predecessor, Dialect::Ours))
             }
-            Answer::Reply(Response::SuccessorList { dialect, .. }) => {
-                Step::Done(Checked::Alive(self.predecessor, dialect))
+            Answer::Reply(Response::SuccessorList { dialect, successors, .. }) => {
+                Step::Done(Checked::Alive(self.predecessor, self.dialect(dialect, &successors)))
             }
             _ => Step::Done(Checked::Unclear),
         }
@@ -54,10 +67,14 @@ impl Procedure for CheckPredecessor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::testing::peer;
+    use crate::protocol::testing::{peer, peers};
 
+    /// Node 14 between 8 and 21.
     fn check() -> CheckPredecessor {
-        CheckPredecessor::new(peer(8))
+        let mut neighbors = Neighbors::alone(peer(14), 3);
+        neighbors.adopt(peers(&[21, 32]));
+        neighbors.set_predecessor(peer(8));
+        CheckPredecessor::new(&neighbors).unwrap()
     }
 
     #[test]
@@ -81,6 +98,21 @@ mod tests {
             Response::SuccessorList { successors: vec![], predecessor: None, dialect: Dialect::PlainItselfFirst };
         let found = Checked::Alive(peer(8), Dialect::PlainItselfFirst);
         assert_eq!(check.resume(Answer::Reply(reply)), Step::Done(found));
+    }
+
+    #[test]
+    fn plain_predecessor_that_copied_our_list_expects_it_to_begin_with_us() {
+        let told = |list: &[u8]| {
+            let mut check = check();
+            check.resume(Answer::Reply(Response::Alive { plain: true }));
+            check.resume(Answer::Reply(Response::SuccessorList {
+                successors: peers(list),
+                predecessor: None,
+                dialect: Dialect::Plain,
+            }))
+        };
+        assert_eq!(told(&[14, 21, 32]), Step::Done(Checked::Alive(peer(8), Dialect::Plain)));
+        assert_eq!(told(&[21, 32, 38]), Step::Done(Checked::Alive(peer(8), Dialect::PlainItselfFirst)));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Maintenance {
     /// The joiner that was given our list last and has not notified us since.
     admitted: Option<Peer>,
     predecessor_dialect: Dialect,
+    /// Whether the first successor is a plain peer that believes itself to be alone.
+    lonely_successor: bool,
     /// Attempts to join, in a row, that came to nothing.
     attempts: u32,
     /// Rounds of stabilize, in a row, that changed something.
@@ -188,6 +190,7 @@ impl Maintenance {
             holding: false,
             admitted: None,
             predecessor_dialect: Dialect::Ours,
+            lonely_successor: false,
             attempts: 0,
             hurried: 0,
             reunite_after: REUNITE.first,
@@ -239,6 +242,7 @@ impl Maintenance {
             holding: self.holding,
             admitted: self.admitted,
             predecessor_dialect: self.predecessor_dialect,
+            lonely_successor: self.lonely_successor,
             attempts: 0,
             hurried: 0,
             reunite_after: REUNITE.first,
@@ -297,6 +301,9 @@ impl Maintenance {
                         Dialect::PlainItselfFirst if self.neighbors.predecessor().is_some() => {
                             Dialect::PlainItselfFirst
                         }
+                        // A ring of one shows no dialect. In this form either finds us in the list;
+                        // in the other one some would copy themselves, and stay alone.
+                        _ if self.lonely_successor => Dialect::PlainItselfFirst,
                         _ => Dialect::Plain,
                     },
                 })
@@ -370,8 +377,7 @@ impl Maintenance {
                     return None;
                 }
                 self.wake(Timer::CheckPredecessor, self.setup.check_predecessor_every);
-                let predecessor = self.neighbors.predecessor()?;
-                Some(Conversation::CheckPredecessor(CheckPredecessor::new(predecessor)))
+                CheckPredecessor::new(&self.neighbors).map(Conversation::CheckPredecessor)
             }
             (_, Standing::Isolated) => None,
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
@@ -464,6 +470,7 @@ impl Maintenance {
         if let Some(list) = learned.list {
             self.neighbors.adopt(list);
             self.meet_neighbors();
+            self.lonely_successor = learned.plain && learned.alone;
             if learned.plain {
                 self.wake(Timer::Unheard, self.setup.stabilize_every);
             }

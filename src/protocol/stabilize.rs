@@ -41,6 +41,8 @@ pub struct Learned {
     pub dead: Vec<Peer>,
     /// Whether the head of `list` is a plain peer, to which no connection is kept.
     pub plain: bool,
+    /// Whether that head says that it is a ring of one.
+    pub alone: bool,
 }
 
 impl Stabilize {
@@ -79,8 +81,9 @@ impl Stabilize {
     }
 
     fn learn(&mut self, head: Peer, list: Vec<Peer>, plain: bool) {
-        self.learned.list = Some(cut(self.me, self.r, std::iter::once(head).chain(list)));
         self.learned.plain = plain;
+        self.learned.alone = list.is_empty();
+        self.learned.list = Some(cut(self.me, self.r, std::iter::once(head).chain(list)));
     }
 
     fn ask_list(&mut self, candidate: Peer) -> Step<Learned> {
@@ -211,7 +214,8 @@ mod tests {
         let alone = || Answer::Reply(Response::Predecessor { predecessor: None, successors: Some(vec![]) });
         let dead = Learned { dead: peers(&[32]), ..Learned::default() };
         assert_eq!(round(&[32, 38, 42]).resume(alone()), Step::Done(dead));
-        assert_eq!(round(&[32]).resume(alone()), Step::Done(learned(&[32])), "unless nobody else is known");
+        let kept = Learned { alone: true, ..learned(&[32]) };
+        assert_eq!(round(&[32]).resume(alone()), Step::Done(kept), "unless nobody else is known");
     }
 
     #[test]

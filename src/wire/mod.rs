@@ -1,6 +1,6 @@
 //! The wire: protobuf messages in length-prefixed frames, as in `proto/chord.proto`.
 //!
-//! Bytes from a peer are hostile until [`convert`] has checked them: presence, lengths, ranges.
+//! Bytes from a peer are hostile until `convert` has checked them: presence, lengths, ranges.
 //! The generated types do not leave this folder.
 
 mod convert;

@@ -415,11 +415,26 @@ fn broken_connection_puts_a_neighbour_in_doubt() {
 #[test]
 fn plain_head_is_heard_for_one_period() {
     let mut node = member(&[32, 38]);
-    let plain = Learned { list: Some(peers(&[32, 38])), plain: true, dead: vec![] };
+    let plain = Learned { list: Some(peers(&[32, 38])), plain: true, ..Learned::default() };
     stabilize(&mut node, Outcome::Stabilize(plain));
     assert_eq!(wakes(&mut node, Timer::Unheard), Some(SECOND));
     node.fired(Timer::Unheard);
     assert!(!node.neighbors().is_heard());
+}
+
+#[test]
+fn plain_successor_that_is_alone_finds_us_in_our_list_whatever_its_dialect() {
+    let mut node = member(&[32]);
+    let mut dialect_after = |alone| {
+        let told = Learned { list: Some(peers(&[32])), plain: true, alone, dead: vec![] };
+        stabilize(&mut node, Outcome::Stabilize(told));
+        match node.serve(&Request::GetSuccessorList { joiner: None }, true) {
+            Ok(Response::SuccessorList { dialect, .. }) => dialect,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(dialect_after(true), Dialect::PlainItselfFirst);
+    assert_eq!(dialect_after(false), Dialect::Plain);
 }
 
 #[test]
