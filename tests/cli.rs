@@ -252,20 +252,25 @@ fn prompt_is_shown_on_a_terminal_only() {
     let mut input = child.stdin.take().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut shown = String::new();
-    let mut read_until = |what: &str, shown: &mut String| {
+    // Reads on until the text stands behind what was seen before.
+    let mut seen = 0;
+    let mut read_until = |what: &str| {
         let mut buffer = [0; 1024];
-        while !shown.contains(what) {
+        loop {
+            if let Some(at) = shown[seen..].find(what) {
+                seen += at + what.len();
+                return;
+            }
             let n = output.read(&mut buffer).unwrap();
             assert_ne!(n, 0, "{what:?} expected: {shown:?}");
             shown.push_str(&String::from_utf8_lossy(&buffer[..n]));
         }
     };
-    read_until("> ", &mut shown);
+    read_until("> ");
     input.write_all(b"Lookup Hello\r").unwrap();
     let id = Id::of_address(addr, chord::protocol::id::Bits::FULL);
-    read_until(&format!("< {id} 127.0.0.1 {}", addr.port()), &mut shown);
-    shown.clear();
-    read_until("> ", &mut shown);
+    read_until(&format!("< {id} 127.0.0.1 {}", addr.port()));
+    read_until("> ");
     input.write_all(b"\x03").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C ends it");
 }
