@@ -54,6 +54,7 @@ async fn run(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
     let serving = async {
         let node = Node::start(config).await?;
+        tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
         let commands = input::start().context("can't start the console")?;
         answer(&node, commands).await;
         node.stop().await;
