@@ -89,6 +89,30 @@ fn nodes_that_start_in_a_chain_become_one_ring() {
     });
 }
 
+/// Whoever has joined knows r successors from the first moment on, and can lose r - 1 of them before
+/// it has said a word to anybody.
+#[test]
+fn new_member_survives_the_death_of_its_first_successors() {
+    sweep(0..12, |seed| {
+        let r = 2 + (seed % 3) as usize;
+        let mut world = ring(seed, 8, r);
+        let joiner = hashed(8);
+        world.start(joiner, &[hashed(0)]);
+        while world.node(joiner).maintenance.standing() == Standing::Joining {
+            world.step();
+        }
+        let live = world.live();
+        let behind = live.iter().copied().cycle().skip_while(|peer| *peer != joiner).skip(1).take(r);
+        let list = world.node(joiner).maintenance.neighbors().successors().to_vec();
+        assert_eq!(list, behind.collect::<Vec<_>>());
+        list[..r - 1].iter().for_each(|victim| world.crash(*victim));
+        world.run_until(MINUTE, |world| {
+            assert_eq!(world.node(joiner).maintenance.standing(), Standing::Member);
+            world.ideal()
+        });
+    });
+}
+
 #[test]
 fn ring_answers_right_and_heals_after_fewer_than_r_neighbours_crash() {
     sweep(0..16, |seed| {

@@ -656,5 +656,5 @@ fn history(seed: u64, acts: usize, check: &impl Fn(&State, Option<Peer>, &State)
         }
         assert!(act < acts + 300, "not ideal after a minute or more: {:?}", world.ideal());
     }
-    assert!(joins > 0 && failures > 0, "{joins} joins, {failures} failures");
+    assert!(joins.min(failures) > acts / 8, "only {joins} joins and {failures} failures");
 }

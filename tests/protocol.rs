@@ -87,8 +87,9 @@ proptest! {
     #[test]
     fn intervals_turn_with_the_circle((bits, [a, b, x, turn]) in circle()) {
         let turned = |n| id((n + turn) % (1 << bits.count()), bits);
-        prop_assert_eq!(id(x, bits).in_open(id(a, bits), id(b, bits)), turned(x).in_open(turned(a), turned(b)));
-        prop_assert_eq!(id(x, bits).in_half_open(id(a, bits), id(b, bits)), turned(x).in_half_open(turned(a), turned(b)));
+        for inside in [Id::in_open, Id::in_half_open] {
+            prop_assert_eq!(inside(id(x, bits), id(a, bits), id(b, bits)), inside(turned(x), turned(a), turned(b)));
+        }
     }
 
     #[test]
@@ -108,7 +109,11 @@ proptest! {
 
     /// The same on the circle of 160 bits, with addition as on paper.
     #[test]
-    fn fingers_of_whole_digests_start_at_powers_of_two(mut bytes in any::<[u8; 20]>(), carries in 0usize..20, i in 1u8..=160) {
+    fn fingers_of_whole_digests_start_at_powers_of_two(
+        mut bytes in any::<[u8; 20]>(),
+        carries in 0usize..20,
+        i in 1u8..=160,
+    ) {
         bytes[20 - carries..].fill(0xff);
         let me = Id::from_bytes(bytes);
         let (mut at, mut carry) = (19 - usize::from(i - 1) / 8, 1u16 << ((i - 1) % 8));
@@ -242,7 +247,7 @@ proptest! {
                 let expected = match list.first() {
                     None => Owner::Me,
                     Some(_) if mine => Owner::Me,
-                    Some(head) if key.id != me.id && distance(me, key) <= distance(me, *head) => Owner::Successor(*head),
+                    Some(head) if key.id.in_half_open(me.id, head.id) => Owner::Successor(*head),
                     Some(_) => Owner::Beyond,
                 };
                 prop_assert_eq!(neighbors.owner(key.id), expected, "of {:?}", key);
@@ -286,11 +291,12 @@ proptest! {
             let mut distinct = array.clone();
             distinct.dedup();
             prop_assert_eq!(table.distinct().collect::<Vec<_>>(), distinct.clone());
-            let last_of_run = |i: u8| (i..=m).take_while(|k| array[usize::from(*k) - 1] == array[usize::from(i) - 1]).last();
+            let node = |i: u8| array[usize::from(i) - 1];
+            let last_of_run = |i: u8| (i..=m).take_while(|k| node(*k) == node(i)).last();
             prop_assert!((1..=m).all(|i| Some(table.last_of_run(i)) == last_of_run(i)));
             for key in (0..16).map(|n| Id::from_number(n, FOUR)) {
-                let preceding: Vec<Peer> = distinct.iter().copied().filter(|node| node.id.in_open(me.id, key)).collect();
-                prop_assert_eq!(table.preceding(key), preceding);
+                let preceding = distinct.iter().copied().filter(|node| node.id.in_open(me.id, key));
+                prop_assert_eq!(table.preceding(key), preceding.collect::<Vec<_>>());
             }
         }
     }
@@ -471,7 +477,8 @@ proptest! {
         let question = Question { key, hops, want_path: false };
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
         let ended = run(Lookup::new(question, neighbors.clone(), fingers), &said, |step, answer| {
-            if let (Some(Target::Peer(peer)), Answer::Silent | Answer::Gone | Answer::Refused(Code::NotJoined)) = (target, answer) {
+            let no_life = matches!(answer, Answer::Silent | Answer::Gone | Answer::Refused(Code::NotJoined));
+            if let Some(Target::Peer(peer)) = target && no_life {
                 lifeless.insert(peer);
             }
             if let Step::Ask(next, request) = step {
@@ -490,6 +497,36 @@ proptest! {
         if let Ok(found) = finding.result {
             prop_assert!(!asked.is_empty() || !finding.dead.contains(&found.owner));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Rule 6, among nodes that either live or are dead.
+    #[test]
+    fn notifier_is_taken_if_it_is_closer_or_the_old_predecessor_is_dead(
+        neighbors in neighbors(),
+        notifier in peer(),
+        (notifier_lives, old_lives) in any::<(bool, bool)>(),
+    ) {
+        let old = neighbors.predecessor().filter(|old| *old != notifier && notifier.id != neighbors.me().id);
+        let mut rectify = Patient::new(Rectify::new(&neighbors, notifier));
+        let mut step = rectify.start();
+        let verdict = loop {
+            let (target, alive) = match step {
+                Step::Done(verdict) => break verdict,
+                Step::Ask(target, _) => (target, Answer::Reply(Response::Alive { plain: false })),
+                Step::Probe(target) => (target, Answer::Alive),
+                Step::Wait => unreachable!("a ping is not waited for twice"),
+            };
+            let lives = if target == notifier.into() { notifier_lives } else { old_lives };
+            step = rectify.resume(if lives { alive } else { Answer::Gone });
+        };
+        let closer = neighbors.is_closer_predecessor(notifier);
+        let free = closer || old.is_some() && !old_lives;
+        prop_assert_eq!((verdict.notifier, verdict.answered), (notifier, free && notifier_lives));
+        prop_assert_eq!(verdict.dead, old.filter(|_| !closer && !old_lives));
     }
 }
 
@@ -611,21 +648,34 @@ impl Besieged {
                 let before = self.node.neighbors().clone();
                 self.talk = None;
                 self.node.digest(outcome.clone());
+                let effects = self.node.effects();
                 let after = self.node.neighbors();
+                let (predecessor, head) = (after.predecessor(), after.successor());
                 // Rule 3: only who has answered in this very conversation becomes a neighbour; rule 4:
                 // an entry of the list may move up.
-                let known = |peer: &Peer| self.answered.contains(peer);
-                assert!(
-                    after.predecessor().is_none_or(|new| before.predecessor() == Some(new) || known(&new)),
-                    "{outcome:?}"
-                );
-                let head = after.successor();
-                assert!(head.is_none_or(|new| before.successors().contains(&new) || known(&new)), "{outcome:?}");
-                assert!(
-                    !after.is_heard()
-                        || head.is_none_or(|new| before.is_heard() && before.successor() == Some(new) || known(&new))
-                );
+                let known = |peer: Peer| self.answered.contains(&peer);
+                assert!(predecessor.is_none_or(|new| before.predecessor() == Some(new) || known(new)), "{outcome:?}");
+                assert!(head.is_none_or(|new| before.successors().contains(&new) || known(new)), "{outcome:?}");
+                let still_heard = before.is_heard() && before.successor() == head;
+                assert!(!after.is_heard() || still_heard || head.is_none_or(known), "{outcome:?}");
+                // Rule 5.
+                if let (Outcome::Stabilize(_), Some(head)) = (&outcome, head) {
+                    let notify = Effect::Tell(head, Request::Notify { me: after.me() });
+                    assert!(effects.contains(&notify), "{outcome:?} is followed by {effects:?}");
+                }
+                self.heed(effects);
                 self.advance();
+            }
+        }
+    }
+
+    fn heed(&mut self, effects: Vec<Effect>) {
+        let me = self.node.neighbors().me();
+        for effect in effects {
+            match effect {
+                Effect::Wake(timer, _) => drop(self.armed.insert(timer as usize, timer)),
+                Effect::Tell(peer, request) => assert_ne!(peer.id, me.id, "{request:?}"),
+                Effect::Changed | Effect::Dead(_) | Effect::Tried(_) => {}
             }
         }
     }
@@ -634,13 +684,8 @@ impl Besieged {
         let me = self.node.neighbors().me();
         let next = self.node.next_conversation();
         assert!(next.is_none() || self.talk.is_none(), "rule 7: one conversation at a time");
-        for effect in self.node.effects() {
-            match effect {
-                Effect::Wake(timer, _) => drop(self.armed.insert(timer as usize, timer)),
-                Effect::Tell(peer, request) => assert_ne!(peer.id, me.id, "{request:?}"),
-                Effect::Changed | Effect::Dead(_) | Effect::Tried(_) => {}
-            }
-        }
+        let effects = self.node.effects();
+        self.heed(effects);
         let neighbors = self.node.neighbors();
         assert!(neighbors.successors().len() <= neighbors.r() && goes_round_once(me, neighbors.successors()));
         assert_ne!(neighbors.predecessor().map(|predecessor| predecessor.id), Some(me.id));

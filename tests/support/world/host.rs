@@ -190,7 +190,7 @@ impl World {
     /// The successor lists that were said to somebody who has yet to apply them, each behind the
     /// node whose it is.
     pub fn lists_in_flight(&self) -> Vec<(Peer, Vec<Peer>)> {
-        let said = self.nodes.values().flat_map(|node| {
+        let said = self.nodes.values().filter(|node| node.paused_until < Duration::MAX).flat_map(|node| {
             let lists = node.runs.values().flat_map(|run| &run.lists);
             lists.map(|list| (node.me, list.clone()))
         });
