@@ -21,7 +21,7 @@ use actix::{
 };
 use futures::stream;
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -189,10 +189,9 @@ pub struct Link {
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
     /// silent connections when there are too many.
     pulse: Pulse,
-    /// One permit per question that is being answered.
+    /// One permit per question that is being answered; all of them for a plain one, since those are
+    /// answered in their order.
     serving: Arc<Semaphore>,
-    /// Plain calls are answered in their order.
-    in_order: Arc<Mutex<()>>,
 }
 
 impl Link {
@@ -215,7 +214,6 @@ impl Link {
             since: Instant::now(),
             pulse: Pulse::default(),
             serving: Arc::new(Semaphore::new(MAX_SERVED)),
-            in_order: Arc::new(Mutex::new(())),
         }
     }
 
@@ -354,17 +352,12 @@ impl Link {
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.outbox.clone() else { return };
-        let (shared, in_order) = (self.shared.clone(), self.in_order.clone());
+        let shared = self.shared.clone();
         // Not a future of this actor: it is to be answered also after the other end has closed its
         // half, and would be polled with every message.
         actix_rt::spawn(async move {
             let call_id = question.call_id;
-            let mut reply = if call_id.is_some() {
-                answer(question, &shared).await
-            } else {
-                let _turn = in_order.lock().await;
-                answer(question, &shared).await
-            };
+            let mut reply = answer(question, &shared).await;
             reply.call_id = call_id;
             reply.responder = call_id.map(|_| (shared.me.id, shared.incarnation));
             drop(leave.in_all);
@@ -526,7 +519,10 @@ async fn read(
         Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
         Err(error) => Err(error),
     };
-    let leave = Leave { here: here.acquire_owned().await.ok()?, in_all: in_all.acquire_owned().await.ok()? };
+    let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
+    let permits = if plain { MAX_SERVED as u32 } else { 1 };
+    let here = here.acquire_many_owned(permits).await.ok()?;
+    let leave = Leave { here, in_all: in_all.acquire_owned().await.ok()? };
     Some(match frame {
         Ok(question) => (Incoming::Question(question, leave), Some(reader)),
         Err(error) => (Incoming::Nonsense(error, leave), None),
