@@ -52,6 +52,10 @@ struct Args {
     #[arg(short = 'i', value_name = "ID", value_parser = identifier, allow_hyphen_values = true)]
     id: Option<Id>,
 
+    /// Refuse every node whose identifier is not the SHA-1 of its "ip:port"; not with -i
+    #[arg(long)]
+    strict_ids: bool,
+
     /// Patience with one call, 1ms to 60s
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "1s", allow_hyphen_values = true)]
     rpc_timeout: Duration,
@@ -68,7 +72,7 @@ Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
 
 /// What each flag accepts, as the error for any other value says.
-const ACCEPTED: [(&str, &str); 11] = [
+const ACCEPTED: [(&str, &str); 12] = [
     ("-a", ADDRESS),
     ("-p", PORT),
     ("--ja", ADDRESS),
@@ -78,6 +82,7 @@ const ACCEPTED: [(&str, &str); 11] = [
     ("--tcp", MILLISECONDS),
     ("-r", "a number from 1 to 32"),
     ("-i", "40 hexadecimal digits"),
+    ("--strict-ids", "no value"),
     ("--rpc-timeout", TIME),
     ("--lookup-timeout", TIME),
 ];
@@ -143,10 +148,15 @@ pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Confi
         let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
         return Err(Instead::Complain(why.into()));
     }
+    if args.strict_ids && args.id.is_some() {
+        let why = "-i and --strict-ids exclude each other: with --strict-ids an identifier is the SHA-1 of \"ip:port\"";
+        return Err(Instead::Complain(why.into()));
+    }
     Ok(Config {
         port: args.port,
         seeds: seed.into_iter().collect(),
         id: args.id,
+        strict_ids: args.strict_ids,
         r: args.r,
         stabilize: args.stabilize,
         fix_fingers: args.fix_fingers,
@@ -174,7 +184,7 @@ fn one_line(error: &clap::Error) -> String {
             format!("missing {}", missing.join(", "))
         }
         ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value: {}", accepted(flag)),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::TooManyValues => {
             format!("{flag} is {value:?}: it takes {}", accepted(flag))
         }
         ErrorKind::UnknownArgument => format!("unknown argument {flag:?}: see chord --help"),
@@ -265,6 +275,16 @@ mod tests {
         assert_eq!(complaint(&format!("{GOOD} --foo")), "unknown argument \"--foo\": see chord --help");
         assert_eq!(complaint(&format!("{GOOD} -p 1")), "-p is given more than once");
         assert_eq!(complaint(&format!("{GOOD} stray")), "unknown argument \"stray\": see chord --help");
+    }
+
+    #[test]
+    fn strict_identifiers_exclude_one_of_ones_own() {
+        assert!(!chord(GOOD).unwrap().strict_ids);
+        assert!(chord(&format!("{GOOD} --strict-ids")).unwrap().strict_ids);
+        let why = complaint(&format!("{GOOD} --strict-ids -i {}", "0f".repeat(20)));
+        assert!(why.starts_with("-i and --strict-ids exclude each other"), "{why}");
+        let why = complaint(&format!("{GOOD} --strict-ids=yes"));
+        assert_eq!(why, "--strict-ids is \"yes\": it takes no value");
     }
 
     #[test]

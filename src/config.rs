@@ -19,6 +19,10 @@ pub struct Config {
     pub seeds: Vec<SocketAddrV4>,
     /// The identifier. Default none: SHA-1 of `address:port`.
     pub id: Option<Id>,
+    /// Whether to believe only in nodes whose identifier is the SHA-1 of their `address:port`, so
+    /// that nobody chooses a place on the circle without having an address for it; for rings whose
+    /// nodes all do. Default false, since `id` exists; not together with it.
+    pub strict_ids: bool,
     /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members
     /// survives the loss of any r - 1 of them at once.
     pub r: usize,
@@ -63,6 +67,8 @@ pub enum ConfigError {
     Period { field: &'static str, value: Duration },
     #[error("join_timeout is {0:?}: up to 1h")]
     JoinTimeout(Duration),
+    #[error("an identifier of one's own is not for a ring with strict identifiers")]
+    StrictIds,
     #[error("r is {0}: from 1 to 32")]
     R(usize),
     #[error("{field} is 0: at least 1")]
@@ -81,6 +87,7 @@ impl Config {
             port: 0,
             seeds: Vec::new(),
             id: None,
+            strict_ids: false,
             r: 4,
             stabilize: Duration::from_secs(1),
             fix_fingers: Duration::from_secs(1),
@@ -113,6 +120,9 @@ impl Config {
         }
         if !R.contains(&self.r) {
             return Err(ConfigError::R(self.r));
+        }
+        if self.strict_ids && self.id.is_some() {
+            return Err(ConfigError::StrictIds);
         }
         let connections =
             [("connections", self.connections), ("connections_per_address", self.connections_per_address)];
@@ -170,6 +180,13 @@ mod tests {
                 assert_eq!(config.validate().is_ok(), good, "{config:?}");
             }
         }
+    }
+
+    #[test]
+    fn identifier_of_ones_own_is_not_strict() {
+        let id = Some(Id::from_bytes([7; 20]));
+        assert_eq!(Config { strict_ids: true, id, ..config() }.validate(), Err(ConfigError::StrictIds));
+        assert_eq!(Config { strict_ids: true, ..config() }.validate(), Ok(()));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use chord::actors::{Call, Refusal, Serve, Severed, Way};
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Request, Response};
-use chord::wire::{Frame, FrameCodec, Question, Reply};
+use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
@@ -72,6 +72,7 @@ impl Us {
                 incarnation,
                 rpc_timeout: Duration::from_millis(200),
                 limits: Limits::default(),
+                ids: Ids::Any,
                 serve: local.clone().recipient(),
                 severed: local.recipient(),
                 news: ctx.address().recipient(),

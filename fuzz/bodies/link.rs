@@ -16,7 +16,7 @@ use chord::actors::link::{Ask, Doubt, Heard, Link, MAX_SERVED, News, Origin, Sha
 use chord::actors::tally::Tally;
 use chord::actors::{Refusal, Serve, Severed, Stop};
 use chord::protocol::rpc::{Code, Request, Response};
-use chord::wire::{Frame, FrameCodec, Reply};
+use chord::wire::{Frame, FrameCodec, Ids, Reply};
 use chord::{Id, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::runtime::{Builder, Runtime};
@@ -176,6 +176,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
         incarnation: 1,
         rpc_timeout: SECOND,
         limits: Limits::default(),
+        ids: Ids::Any,
         serve: host.clone().recipient(),
         severed: host.clone().recipient(),
         news: host.clone().recipient(),

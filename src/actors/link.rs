@@ -31,7 +31,7 @@ use super::tally::{Shed, Tally};
 use super::{Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Request};
-use crate::wire::{Frame, FrameCodec, Question, Reply, WireError};
+use crate::wire::{Frame, FrameCodec, Ids, Question, Reply, WireError};
 
 /// What all connections of a node share.
 pub struct Shared {
@@ -44,6 +44,8 @@ pub struct Shared {
     pub rpc_timeout: Duration,
     /// Connections that others may have open.
     pub limits: Limits,
+    /// Which nodes are believed to exist.
+    pub ids: Ids,
     pub serve: Recipient<Serve>,
     pub severed: Recipient<Severed>,
     pub news: Recipient<News>,
@@ -233,7 +235,7 @@ impl Link {
     }
 
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
-        let (reader, writer) = stream.split(FrameCodec::default());
+        let (reader, writer) = stream.split(FrameCodec::new(self.shared.ids));
         let permits = (self.serving.clone(), self.shared.serving.clone());
         ctx.add_stream(stream::unfold(Some(reader), move |reader| read(reader, permits.clone())));
         let (outbox, frames) = mpsc::channel(OUTBOX);

@@ -30,6 +30,7 @@ use crate::protocol::lookup::{Found, Lookup, Lost, Question};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Hop, Request, Response};
+use crate::wire::Ids;
 
 /// A running node. Clones are the same node; it stops when [`Node::stop`] is called, or when the
 /// last of them is dropped.
@@ -186,6 +187,7 @@ fn wire(
         incarnation: rand::random(),
         rpc_timeout: config.rpc_timeout,
         limits: Limits { in_all: connections(config), per_address: config.connections_per_address },
+        ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
         serve: node.address().recipient(),
         severed: neighbors.address().recipient(),
         news: peers.address().recipient(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::proto;
-use crate::protocol::id::Id;
+use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::{Peer, is_unicast};
 use crate::protocol::rpc::{Code, Dialect, Hop, Request, Response};
 
@@ -25,6 +25,8 @@ pub enum WireError {
     Address(String),
     #[error("port {0} is outside 1 to 65535")]
     Port(u32),
+    #[error("identifier {} is not the SHA-1 of {}", .0.id, .0.addr)]
+    NotItsId(Peer),
     #[error("there is no call named {0:?}")]
     UnknownCall(String),
     #[error("a frame was begun and not completed in time")]
@@ -42,6 +44,17 @@ impl WireError {
             _ => Code::BadRequest,
         }
     }
+}
+
+/// Which nodes are believed to exist when somebody names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// All: whoever answers at its address may have any identifier.
+    #[default]
+    Any,
+    /// Those whose identifier is the SHA-1 of their address. A question about any other is refused; in
+    /// a reply it is left out, as if its sender had not heard of it.
+    OfAddress,
 }
 
 /// A call as it travels.
@@ -66,6 +79,8 @@ pub struct Reply {
     pub call_id: Option<u64>,
     /// Who answers, and in which run of its program.
     pub responder: Option<(Id, u64)>,
+    /// Whom it may name.
+    ids: Ids,
 }
 
 /// The longest path that is told, in hops: three times what a ring of a million needs.
@@ -105,11 +120,12 @@ impl From<Question> for proto::Call {
     }
 }
 
-impl From<proto::Call> for Question {
-    fn from(call: proto::Call) -> Question {
-        let caller = call.caller.as_ref().and_then(|caller| peer(caller).ok());
+impl Question {
+    /// What a call says that came.
+    pub(super) fn heard(call: proto::Call, ids: Ids) -> Question {
+        let caller = call.caller.as_ref().and_then(|caller| ids.peer(caller).ok());
         Question {
-            request: decode_request(&call),
+            request: decode_request(&call, ids),
             call_id: call.call_id,
             deadline: call.deadline_ms.map(|millis| Duration::from_millis(millis.into())),
             caller: caller.zip(call.incarnation),
@@ -147,7 +163,7 @@ impl<M: Message> Encoded for M {
     }
 }
 
-fn decode_request(call: &proto::Call) -> Result<Request, WireError> {
+fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
     let args = call.args.clone();
     Ok(match call.name.as_str() {
         "find_successor" | "findsuccessor" => {
@@ -158,15 +174,15 @@ fn decode_request(call: &proto::Call) -> Result<Request, WireError> {
                 want_path: args.want_path.unwrap_or(false),
             }
         }
-        "notify" => Request::Notify { me: peer(&proto::NotifyArgs::decode(args)?.node)? },
+        "notify" => Request::Notify { me: ids.peer(&proto::NotifyArgs::decode(args)?.node)? },
         "check_predecessor" | "checkpredecessor" => Request::CheckPredecessor,
         "get_predecessor" | "getpredecessor" => Request::GetPredecessor,
         "get_successor_list" | "getsuccessorlist" => {
             let joiner = proto::GetSuccessorListArgs::decode(args)?.joiner;
-            Request::GetSuccessorList { joiner: joiner.as_ref().map(peer).transpose()? }
+            Request::GetSuccessorList { joiner: joiner.as_ref().map(|joiner| ids.peer(joiner)).transpose()? }
         }
-        "nudge" => Request::Nudge { me: peer(&proto::NudgeArgs::decode(args)?.node)? },
-        "invite" => Request::Invite { me: peer(&proto::InviteArgs::decode(args)?.node)? },
+        "nudge" => Request::Nudge { me: ids.peer(&proto::NudgeArgs::decode(args)?.node)? },
+        "invite" => Request::Invite { me: ids.peer(&proto::InviteArgs::decode(args)?.node)? },
         unknown => return Err(WireError::UnknownCall(unknown.chars().take(40).collect())),
     })
 }
@@ -200,12 +216,12 @@ impl Reply {
                 Some(message.bytes())
             }
         };
-        Reply { value: Ok(value), call_id: None, responder: None }
+        Reply { value: Ok(value), call_id: None, responder: None, ids: Ids::Any }
     }
 
     /// The reply that says why there is no answer.
     pub fn refuse(code: Code, why: impl Into<String>) -> Reply {
-        Reply { value: Err((code, why.into())), call_id: None, responder: None }
+        Reply { value: Err((code, why.into())), call_id: None, responder: None, ids: Ids::Any }
     }
 
     /// The reply to a call that can't be understood.
@@ -222,28 +238,31 @@ impl Reply {
             Ok(value) => value.clone().unwrap_or_default(),
             Err((code, _)) => return Ok(Err(*code)),
         };
-        let ours = self.call_id.is_some();
+        let (ours, ids) = (self.call_id.is_some(), self.ids);
         let is_responder = |peer: &Peer| Some(peer.id) == responder;
         let response = match request {
             Request::FindSuccessor { .. } => {
                 let ret = proto::FindSuccessorRet::decode(value)?;
-                let path = ret.path.iter().take(MAX_PATH);
-                let path = path.map(|hop| Ok(Hop { node: peer(&hop.node)?, took: Duration::from_micros(hop.micros) }));
-                Response::Successor { owner: peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
+                let hop = |hop: &proto::Hop| {
+                    let node = ids.known(&hop.node)?;
+                    Ok(node.map(|node| Hop { node, took: Duration::from_micros(hop.micros) }))
+                };
+                let path = ret.path.iter().take(MAX_PATH).filter_map(|told| hop(told).transpose());
+                Response::Successor { owner: ids.peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
             }
             Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
             Request::CheckPredecessor => Response::Alive { plain: !ours },
             Request::GetPredecessor => {
                 let ret = proto::GetPredecessorRet::decode(value)?;
                 Response::Predecessor {
-                    predecessor: maybe(ret.node.as_ref())?.filter(|peer| !is_responder(peer)),
-                    successors: ours.then(|| list(&ret.successors)).transpose()?,
+                    predecessor: ids.maybe(ret.node.as_ref())?.filter(|peer| !is_responder(peer)),
+                    successors: ours.then(|| ids.list(&ret.successors)).transpose()?,
                 }
             }
             Request::GetSuccessorList { .. } => {
                 let ret = proto::GetSuccessorListRet::decode(value)?;
-                let predecessor = maybe(ret.predecessor.as_ref())?;
-                let mut successors = list(&ret.successors)?;
+                let predecessor = ids.maybe(ret.predecessor.as_ref())?;
+                let mut successors = ids.list(&ret.successors)?;
                 let itself_first = !ours && successors.first().is_some_and(is_responder);
                 let others = successors.iter().any(|peer| !is_responder(peer));
                 if itself_first {
@@ -286,14 +305,16 @@ impl From<Reply> for proto::Return {
     }
 }
 
-impl From<proto::Return> for Reply {
-    fn from(message: proto::Return) -> Reply {
+impl Reply {
+    /// What a return says that came.
+    pub(super) fn heard(message: proto::Return, ids: Ids) -> Reply {
         let code = message.code().into();
         let responder = message.responder.as_ref().and_then(|bytes| id(bytes).ok());
         Reply {
             value: if message.success { Ok(message.value) } else { Err((code, message.error.unwrap_or_default())) },
             call_id: message.call_id,
             responder: responder.zip(message.incarnation),
+            ids,
         }
     }
 }
@@ -353,12 +374,33 @@ fn is_zero(node: &proto::Node) -> bool {
     node.port == 0 && node.address.is_empty() && node.id.iter().all(|byte| *byte == 0)
 }
 
-fn maybe(node: Option<&proto::Node>) -> Result<Option<Peer>, WireError> {
-    node.filter(|node| !is_zero(node)).map(peer).transpose()
-}
+/// Every node that anybody names comes in through one of these.
+impl Ids {
+    /// A node that has to be there.
+    fn peer(self, node: &proto::Node) -> Result<Peer, WireError> {
+        let peer = peer(node)?;
+        if self == Ids::OfAddress && peer != Peer::at(peer.addr, Bits::FULL) {
+            return Err(WireError::NotItsId(peer));
+        }
+        Ok(peer)
+    }
 
-fn list(nodes: &[proto::Node]) -> Result<Vec<Peer>, WireError> {
-    nodes.iter().take_while(|node| !is_zero(node)).take(MAX_LIST).map(peer).collect()
+    /// A node that may be left out.
+    fn known(self, node: &proto::Node) -> Result<Option<Peer>, WireError> {
+        match self.peer(node) {
+            Err(WireError::NotItsId(_)) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn maybe(self, node: Option<&proto::Node>) -> Result<Option<Peer>, WireError> {
+        Ok(node.filter(|node| !is_zero(node)).map(|node| self.known(node)).transpose()?.flatten())
+    }
+
+    fn list(self, nodes: &[proto::Node]) -> Result<Vec<Peer>, WireError> {
+        let nodes = nodes.iter().take_while(|node| !is_zero(node)).take(MAX_LIST);
+        nodes.filter_map(|node| self.known(node).transpose()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -366,7 +408,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::protocol::id::Bits;
 
     fn at(port: u16) -> Peer {
         Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
@@ -378,11 +419,11 @@ mod tests {
 
     /// What the other end reads of a reply that node 1 sends.
     fn sent(reply: Reply, request: &Request) -> Result<Response, Code> {
-        Reply::from(proto::Return::from(reply)).read(request, Some(at(1).id)).unwrap()
+        Reply::heard(proto::Return::from(reply), Ids::Any).read(request, Some(at(1).id)).unwrap()
     }
 
     fn plain(value: Option<Bytes>) -> Reply {
-        Reply::from(proto::Return { success: true, value, ..Default::default() })
+        Reply::heard(proto::Return { success: true, value, ..Default::default() }, Ids::Any)
     }
 
     fn ours(reply: Reply) -> Reply {
@@ -405,7 +446,7 @@ mod tests {
             let deadline = Some(Duration::from_millis(1234));
             let question =
                 Question { request: Ok(request.clone()), call_id: Some(5), deadline, caller: Some((me, 77)) };
-            let read = Question::from(proto::Call::from(question));
+            let read = Question::heard(proto::Call::from(question), Ids::Any);
             assert_eq!(read.request.unwrap(), request);
             assert_eq!((read.call_id, read.deadline, read.caller), (Some(5), deadline, Some((me, 77))));
         }
@@ -419,25 +460,26 @@ mod tests {
             ("getsuccessorlist", Request::GetSuccessorList { joiner: None }),
         ] {
             let call = proto::Call { name: name.into(), ..Default::default() };
-            assert_eq!(Question::from(call).request.unwrap(), expected);
+            assert_eq!(Question::heard(call, Ids::Any).request.unwrap(), expected);
         }
         let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), want_path: None }.bytes();
         let call = proto::Call { name: "findsuccessor".into(), args, ..Default::default() };
-        assert!(matches!(Question::from(call).request, Ok(Request::FindSuccessor { .. })));
+        assert!(matches!(Question::heard(call, Ids::Any).request, Ok(Request::FindSuccessor { .. })));
     }
 
     #[test]
     fn unknown_and_malformed_calls_are_told_apart() {
-        let unknown = Question::from(proto::Call { name: "get_money".into(), ..Default::default() });
+        let unknown = Question::heard(proto::Call { name: "get_money".into(), ..Default::default() }, Ids::Any);
         assert_eq!(unknown.request.unwrap_err().code(), Code::UnknownCall);
         let args = proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), want_path: None }.bytes();
-        let short = Question::from(proto::Call { name: "find_successor".into(), args, ..Default::default() });
+        let short =
+            Question::heard(proto::Call { name: "find_successor".into(), args, ..Default::default() }, Ids::Any);
         let error = short.request.unwrap_err();
         assert_eq!(
             (error.code(), error.to_string().as_str()),
             (Code::BadRequest, "identifier of 19 bytes instead of 20")
         );
-        let none = Question::from(proto::Call { name: "notify".into(), ..Default::default() });
+        let none = Question::heard(proto::Call { name: "notify".into(), ..Default::default() }, Ids::Any);
         assert_eq!(none.request.unwrap_err().code(), Code::BadRequest);
     }
 
@@ -522,14 +564,79 @@ mod tests {
     fn refusal_carries_its_code_and_reason() {
         let refusal = proto::Return::from(Reply::refuse(Code::Retry, "another joins"));
         assert_eq!((refusal.success, refusal.error.as_deref()), (false, Some("another joins")));
-        assert_eq!(sent(Reply::from(refusal), &find()), Err(Code::Retry));
+        assert_eq!(sent(Reply::heard(refusal, Ids::Any), &find()), Err(Code::Retry));
         let silent = proto::Return { success: false, ..Default::default() };
-        assert_eq!(sent(Reply::from(silent), &find()), Err(Code::Unspecified));
+        assert_eq!(sent(Reply::heard(silent, Ids::Any), &find()), Err(Code::Unspecified));
     }
 
     #[test]
     fn answer_without_an_owner_is_an_error() {
         assert!(matches!(plain(None).read(&find(), None), Err(WireError::Id(0))));
+    }
+
+    /// What is read of this message by a node that believes in these.
+    fn read_by(ids: Ids, value: &dyn Encoded, request: &Request) -> Result<Response, String> {
+        let message =
+            proto::Return { success: true, value: Some(value.bytes()), call_id: Some(1), ..Default::default() };
+        let read = Reply::heard(message, ids).read(request, None);
+        read.map(|said| said.expect("no refusal")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn strict_node_refuses_questions_about_nodes_with_other_identifiers() {
+        let liar = Peer { id: at(3).id, ..at(2) };
+        let about = |peer| {
+            let [node, joiner] = [node(peer), node(peer)];
+            [
+                ("notify", proto::NotifyArgs { node: node.clone() }.bytes()),
+                ("nudge", proto::NudgeArgs { node: node.clone() }.bytes()),
+                ("invite", proto::InviteArgs { node }.bytes()),
+                ("get_successor_list", proto::GetSuccessorListArgs { joiner: Some(joiner) }.bytes()),
+            ]
+        };
+        let understood = |ids, (name, args): (&str, Bytes), caller| {
+            let caller = Some(node(caller));
+            let call = proto::Call { name: name.into(), args, caller, incarnation: Some(1), ..Default::default() };
+            let question = Question::heard(call, ids);
+            (question.request.is_ok(), question.caller.is_some())
+        };
+        for (lie, truth) in about(liar).into_iter().zip(about(at(2))) {
+            assert_eq!(understood(Ids::OfAddress, lie.clone(), liar), (false, false), "{}", lie.0);
+            assert_eq!(understood(Ids::Any, lie, liar), (true, true));
+            assert_eq!(understood(Ids::OfAddress, truth, at(2)), (true, true));
+        }
+    }
+
+    #[test]
+    fn strict_node_hears_of_no_node_with_another_identifier() {
+        let liar = Peer { id: at(3).id, ..at(2) };
+        let lists = |successors: Vec<Peer>, predecessor| {
+            let successors: Vec<_> = successors.into_iter().map(node).collect();
+            let list = proto::GetSuccessorListRet {
+                successors: successors.clone(),
+                known: None,
+                predecessor: Some(node(predecessor)),
+            };
+            (list, proto::GetPredecessorRet { node: Some(node(predecessor)), successors })
+        };
+        let (list, both) = lists(vec![at(5), liar, at(6)], liar);
+        let request = Request::GetSuccessorList { joiner: None };
+        let left = |predecessor, successors| Response::SuccessorList {
+            successors,
+            predecessor: Some(predecessor),
+            dialect: Dialect::Ours,
+        };
+        assert_eq!(read_by(Ids::OfAddress, &list, &request), Ok(left(None, vec![at(5), at(6)])));
+        assert_eq!(read_by(Ids::Any, &list, &request), Ok(left(Some(liar), vec![at(5), liar, at(6)])));
+        let left = Response::Predecessor { predecessor: None, successors: Some(vec![at(5), at(6)]) };
+        assert_eq!(read_by(Ids::OfAddress, &both, &Request::GetPredecessor), Ok(left));
+
+        let hops = |peer| vec![proto::Hop { node: node(peer), micros: 1 }];
+        let found = proto::FindSuccessorRet { node: node(liar), path: vec![] };
+        assert!(read_by(Ids::OfAddress, &found, &find()).unwrap_err().contains("is not the SHA-1 of"));
+        let found = proto::FindSuccessorRet { node: node(at(5)), path: hops(liar) };
+        let left = Response::Successor { owner: at(5), path: vec![] };
+        assert_eq!(read_by(Ids::OfAddress, &found, &find()), Ok(left));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
-use super::convert::{Question, Reply, WireError};
+use super::convert::{Ids, Question, Reply, WireError};
 use super::proto;
 
 /// One message on a connection.
@@ -26,17 +26,26 @@ const PREFIX: usize = 8;
 #[derive(Clone, Debug)]
 pub struct FrameCodec {
     lengths: LengthDelimitedCodec,
+    /// Which nodes are believed to exist.
+    ids: Ids,
 }
 
 impl Default for FrameCodec {
     fn default() -> FrameCodec {
+        FrameCodec::new(Ids::Any)
+    }
+}
+
+impl FrameCodec {
+    /// Reads frames that may name these nodes.
+    pub fn new(ids: Ids) -> FrameCodec {
         // The adjustment makes the length count itself, and refuses one below 8.
         let lengths = LengthDelimitedCodec::builder()
             .length_field_length(PREFIX)
             .length_adjustment(-(PREFIX as isize))
             .max_frame_length(MAX_FRAME)
             .new_codec();
-        FrameCodec { lengths }
+        FrameCodec { lengths, ids }
     }
 }
 
@@ -52,21 +61,21 @@ impl Decoder for FrameCodec {
         else {
             return Ok(None);
         };
-        parse(payload.freeze()).map(Some)
+        parse(payload.freeze(), self.ids).map(Some)
     }
 }
 
 /// Field 1 is length-delimited in a call and a varint in a return, and comes first from every
 /// encoder; a payload that begins with anything else is whichever it can be.
-fn parse(payload: Bytes) -> Result<Frame, WireError> {
+fn parse(payload: Bytes, ids: Ids) -> Result<Frame, WireError> {
     const RETURN_BEGINS: u8 = 0x08;
     if payload.first() == Some(&RETURN_BEGINS) {
-        return Ok(Frame::Return(Reply::from(proto::Return::decode(payload)?)));
+        return Ok(Frame::Return(Reply::heard(proto::Return::decode(payload)?, ids)));
     }
     match proto::Call::decode(payload.clone()) {
-        Ok(call) => Ok(Frame::Call(Question::from(call))),
+        Ok(call) => Ok(Frame::Call(Question::heard(call, ids))),
         Err(error) => match proto::Return::decode(payload) {
-            Ok(reply) => Ok(Frame::Return(Reply::from(reply))),
+            Ok(reply) => Ok(Frame::Return(Reply::heard(reply, ids))),
             Err(_) => Err(error.into()),
         },
     }

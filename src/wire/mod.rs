@@ -6,7 +6,7 @@
 mod convert;
 mod frame;
 
-pub use convert::{Question, Reply, WireError};
+pub use convert::{Ids, Question, Reply, WireError};
 pub use frame::{Frame, FrameCodec, MAX_FRAME};
 
 /// The types that prost generates from `proto/chord.proto`; empty ones are never made, only read.
