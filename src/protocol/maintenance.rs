@@ -228,16 +228,21 @@ impl Maintenance {
         std::mem::take(&mut self.effects)
     }
 
-    /// The same node without everything that only says when it does something and whom it would turn
-    /// to in need: for explorers of the state space, in which any timer may fire at any time. Its
-    /// next conversation is the one whose timer is fired then, else the judgement of a notifier.
+    /// The same node without everything that only says when it does something, and whom it has met:
+    /// for explorers of the state space, in which any timer may fire at any time. Its next
+    /// conversation is the one whose timer is fired then, else the judgement of a notifier.
     pub fn without_pace(&self) -> Maintenance {
         Maintenance {
             setup: self.setup.clone(),
             neighbors: self.neighbors.clone(),
             standing: self.standing,
-            acquaintances: Acquaintances::new(self.setup.me.addr, Vec::new()),
-            wishes: Wishes { rectify: self.wishes.rectify.clone(), ..Wishes::default() },
+            acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
+            wishes: Wishes {
+                join: self.wishes.join,
+                rectify: self.wishes.rectify.clone(),
+                hint: self.wishes.hint,
+                ..Wishes::default()
+            },
             last: Kind::Rectify,
             holding: self.holding,
             admitted: self.admitted,
@@ -253,6 +258,11 @@ impl Maintenance {
     /// Whether notifiers wait to be judged.
     pub fn is_notified(&self) -> bool {
         !self.wishes.rectify.is_empty()
+    }
+
+    /// Whether it is alone and has found a ring to join.
+    pub fn is_bound_elsewhere(&self) -> bool {
+        self.wishes.join.is_some()
     }
 
     /// The joiner that was given the list last, while it holds up others.
