@@ -21,6 +21,7 @@ pub mod log;
 pub mod network;
 pub mod nodes;
 pub mod queue;
+pub mod script;
 pub mod tally;
 pub mod world;
 
