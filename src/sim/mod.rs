@@ -13,6 +13,7 @@
 //! Chance comes from one seed through `ChaCha8`, and every collection that is walked is an ordered
 //! one, so that a seed is a history: the same on every machine, event by event.
 
+pub mod chaos;
 pub mod draw;
 pub mod environment;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod ideal;
 pub mod log;
 pub mod network;
 pub mod nodes;
+pub mod oracle;
 pub mod queue;
 pub mod script;
 pub mod tally;

@@ -35,7 +35,7 @@ pub struct Network {
 
 /// What a late message takes longer, at most: less than the patience with a call, so that lateness
 /// alone makes nobody seem dead.
-pub const LATE: Duration = Duration::from_millis(400);
+pub const LATE: Duration = Duration::from_millis(300);
 
 /// What becomes of a message.
 #[derive(Debug)]
@@ -65,6 +65,11 @@ impl Network {
         self.cut.insert((from, to));
     }
 
+    /// Opens the way from one to another again.
+    pub fn mend(&mut self, from: Slot, to: Slot) {
+        self.cut.remove(&(from, to));
+    }
+
     /// Lets everything on the way from one to another wait until it is released.
     pub fn hold(&mut self, from: Slot, to: Slot) {
         self.held.entry((from, to)).or_default();
@@ -80,17 +85,12 @@ impl Network {
         self.slow.insert(node, by);
     }
 
-    /// Ends every trouble but holds, whose messages are still owed.
+    /// Ends every trouble. What was held up is still owed: it waits on these ways.
     pub(super) fn heal(&mut self) -> Vec<(Slot, Slot)> {
-        self.cut.clear();
-        self.slow.clear();
-        (self.loss, self.duplication, self.lateness) = (0.0, 0.0, 0.0);
-        self.held.keys().copied().collect()
-    }
-
-    /// Whether nothing gets from one to another at the moment.
-    pub fn is_blocked(&self, from: Slot, to: Slot) -> bool {
-        self.cut.contains(&(from, to)) || self.held.contains_key(&(from, to))
+        let held = std::mem::take(&mut self.held);
+        let ways = held.keys().copied().collect();
+        *self = Network { held, ..Network::new() };
+        ways
     }
 
     /// What becomes of a message. Whether a connection broke is told by the kernels until it is

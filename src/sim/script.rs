@@ -1,13 +1,16 @@
 //! Scenarios as text: one command a line, and the ring that comes of it.
 //!
-//! There are two kinds. A scenario that begins with the line `by hand` runs in a world where time
-//! stands still ([`by_hand`]): no timer fires and no message moves unless a command says so, which is
-//! what the counter-examples of a model checker need.
+//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands
+//! are those of [`Command`](command::Command). One that begins with the line `by hand` runs in a world where time stands
+//! still ([`by_hand`]): no timer fires and no message moves unless a command says so, which is what
+//! the counter-examples of a model checker need.
 //!
 //! Nodes are named by their numbers on a circle of so many `bits`. Empty lines and whatever follows a
 //! `#` say nothing. A line `---` ends the commands: behind it a file keeps what is to come of them.
 
 pub mod by_hand;
+pub mod command;
+pub mod timed;
 
 use std::collections::BTreeMap;
 
@@ -43,7 +46,7 @@ pub fn run(text: &str) -> Result<Played, ScriptError> {
     let mut lines = commands(text).peekable();
     match lines.next_if(|(_, words)| words[..] == ["by", "hand"]) {
         Some(_) => play(by_hand::ByHand::default(), lines),
-        None => Err(ScriptError { line: 1, why: "a scenario begins with: by hand".into() }),
+        None => play(timed::Timed::default(), lines),
     }
 }
 
@@ -111,10 +114,14 @@ impl Circle {
         Ok(true)
     }
 
-    fn peer(&self, word: &str) -> Result<Peer, String> {
+    fn number(&self, word: &str) -> Result<u32, String> {
         let bits = self.bits.count();
         let number = word.parse().ok().filter(|n: &u32| u64::from(*n) < 1 << bits);
-        number.map(|n| numbered(n, self.bits)).ok_or_else(|| format!("{word:?} is no number below 2^{bits}"))
+        number.ok_or_else(|| format!("{word:?} is no number below 2^{bits}"))
+    }
+
+    fn peer(&self, word: &str) -> Result<Peer, String> {
+        self.number(word).map(|n| numbered(n, self.bits))
     }
 
     fn peers(&self, words: &[&str]) -> Result<Vec<Peer>, String> {

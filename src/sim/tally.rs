@@ -1,7 +1,5 @@
 //! What happened in a history, in numbers. A history in which nothing happened proves nothing.
 
-use std::collections::BTreeMap;
-
 /// Counts of what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -39,9 +37,6 @@ pub struct Tally {
     pub severed: u64,
     /// Lookups of finger entries and of joiners are not among these.
     pub lookups: u64,
-    pub found: u64,
-    /// Nodes that lookups asked on their way.
+    /// Nodes that lookups asked on their way to an answer.
     pub hops: u64,
-    /// Lookups without an answer, by the reason.
-    pub lost_lookups: BTreeMap<&'static str, u64>,
 }

@@ -97,11 +97,12 @@ impl World {
     }
 
     /// Stops a node for a while, without a word to anybody; for ever if that is `MAX`. What comes
-    /// meanwhile waits: messages, timers and time limits, which then are all due at once.
+    /// meanwhile waits: messages, timers and time limits, which then are all due at once. One that is
+    /// paused already goes on when both times are over.
     pub fn pause(&mut self, peer: Peer, time: Duration) {
         let until = self.env.now.saturating_add(time);
         if let Some(host) = self.host_mut(peer) {
-            host.paused_until = until;
+            host.paused_until = host.paused_until.max(until);
             self.env.changed = true;
             if until == Duration::MAX {
                 self.env.tally.vanished += 1;

@@ -241,6 +241,7 @@ impl Host {
                 self.answer(from, number, answer, env);
             }
             Purpose::Outside(number) => {
+                env.tally.hops += result.as_ref().map_or(0, |found| found.path.len() as u64);
                 env.found.insert(number, result);
             }
         }
