@@ -148,10 +148,6 @@ impl Environment {
         })
     }
 
-    pub(super) fn known_slot(&self, addr: SocketAddrV4) -> Option<Slot> {
-        self.slots.get(&addr).copied()
-    }
-
     pub(super) fn address(&self, slot: Slot) -> SocketAddrV4 {
         self.addresses[slot.index()]
     }

@@ -104,11 +104,6 @@ impl Host {
         self.place.generation
     }
 
-    /// Which run of the program of that node was reached last, if any.
-    pub(super) fn last_reached(&self, addr: SocketAddrV4) -> Option<u32> {
-        self.known.get(&addr).map(|known| known.generation)
-    }
-
     /// Whether a connection to that node is kept.
     pub(super) fn is_linked(&self, addr: SocketAddrV4) -> bool {
         self.links.contains_key(&addr)

@@ -4,9 +4,6 @@
 //! its successors; a list that was said to somebody who has yet to apply it is one, too. A
 //! *principal* is a member that no extended list skips. Following the first living entry of each
 //! list, members come to a *ring*; those who are not on it are *appendages*, and own nothing yet.
-//!
-//! An entry is a run of a program, not an address: as long as its owner knows a node by a former
-//! run, it will take the present one for dead once, and the entry counts as dead.
 
 use crate::protocol::id::Id;
 use crate::protocol::neighbors::cut;
@@ -88,24 +85,18 @@ impl Survey {
         let remains = |peer: &Peer| !victims.contains(peer);
         let r = world.config.r;
         let survivors = world.hosts().filter(|host| host.is_alive() && remains(&host.me));
-        let lives = |owner: &Host, list: &[Peer]| list.iter().any(|entry| remains(entry) && lives(world, owner, *entry));
+        let lives = |list: &[Peer]| list.iter().any(|entry| remains(entry) && lives(world, *entry));
         let mut lists = survivors.filter(|host| host.is_member() || host.lists_said().next().is_some()).map(|host| {
-            let own = !host.is_member() || lives(host, host.maintenance.neighbors().successors());
-            own && host.lists_said().all(|list| lives(host, &cut(host.me, r, list.iter().copied())))
+            let own = !host.is_member() || lives(host.maintenance.neighbors().successors());
+            own && host.lists_said().all(|list| lives(&cut(host.me, r, list.iter().copied())))
         });
         self.principals.iter().filter(|principal| remains(principal)).count() > r && lists.all(|good| good)
     }
 }
 
 /// Whether an entry of a list stands for a node that lives.
-fn lives(world: &World, owner: &Host, entry: Peer) -> bool {
-    world.host(entry).is_some_and(|host| host.is_alive() && host.is_member() && knows(owner, host))
-}
-
-/// Whether `owner` would not take that node for somebody else than it knows.
-fn knows(owner: &Host, entry: &Host) -> bool {
-    let generation = entry.generation();
-    generation == 1 || owner.last_reached(entry.me.addr).is_none_or(|reached| reached == generation)
+fn lives(world: &World, entry: Peer) -> bool {
+    world.host(entry).is_some_and(|host| host.is_alive() && host.is_member())
 }
 
 struct View<'a> {
@@ -120,14 +111,7 @@ impl View<'_> {
         let (mut before, mut best) = (self.members[owner], None);
         for entry in self.hosts[owner].maintenance.neighbors().successors() {
             let at = self.mark_between(before, *entry);
-            if let Some(at) = at {
-                if knows(self.hosts[owner], self.hosts[at]) {
-                    best = best.or(Some(at));
-                } else {
-                    // It will be dropped from the list.
-                    self.skipped[at] = true;
-                }
-            }
+            best = best.or(at);
             before = *entry;
         }
         best
@@ -262,16 +246,5 @@ mod tests {
         world.run_until(Duration::from_secs(60), World::ideal).unwrap();
         world.run(Duration::from_secs(3));
         assert_eq!(Survey::of(&world).principals().len(), 6);
-    }
-
-    #[test]
-    fn who_has_restarted_is_dead_to_those_who_knew_the_former_self() {
-        let mut world = ring_of(&[1, 8, 14, 21, 32], 2);
-        world.env.network.delay = Duration::from_millis(1)..=Duration::from_millis(1);
-        world.crash(peer(8));
-        world.start(peer(8), &[peer(21)]);
-        world.run(Duration::from_millis(2));
-        let survey = Survey::of(&world);
-        assert!(!survey.principals().contains(&peer(8)));
     }
 }

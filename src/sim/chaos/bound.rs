@@ -41,7 +41,8 @@ pub fn repair(config: &Config, nodes: usize) -> Duration {
     let round = jittered(config.stabilize) + 4 * t;
     let lookups = 2 * (n.max(2).ilog2() + 3);
     config.lookup_timeout
-        + round + 2 * r * t
+        + round
+        + 2 * r * t
         + r * round
         + n * Duration::from_secs(1)
         + lookups * jittered(config.fix_fingers)

@@ -271,16 +271,18 @@ fn understand(call: &Call, reply: &Reply) -> Answer {
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
     };
+    let mut restarted = false;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
-        let restarted = call.known.is_some_and(|known| known != incarnation);
-        if responder != expected || restarted {
+        if responder != expected {
             return Answer::Gone;
         }
+        restarted = call.known.is_some_and(|known| known != incarnation);
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
-    match reply.read(&call.request, responder) {
+    let answer = match reply.read(&call.request, responder) {
         Ok(Ok(response)) => Answer::Reply(response),
         Ok(Err(code)) => Answer::Refused(code),
         Err(_) => Answer::Refused(Code::Unspecified),
-    }
+    };
+    if restarted { answer.after_restart() } else { answer }
 }

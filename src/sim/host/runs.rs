@@ -73,6 +73,13 @@ impl Procedure for Talk {
             Talk::Lookup(lookup) => lookup.resume(answer).map(End::Finding),
         }
     }
+
+    fn take_dead(&mut self) -> Vec<Peer> {
+        match self {
+            Talk::Conversation(conversation) => conversation.take_dead(),
+            Talk::Lookup(lookup) => lookup.take_dead(),
+        }
+    }
 }
 
 /// What the answer to a probe says about its target.
@@ -115,6 +122,8 @@ impl Host {
             self.calls.remove(&probe);
         }
         let step = run.talk.resume(answer);
+        let dead = run.talk.take_dead();
+        self.bury(&dead, env);
         self.follow(number, step, env);
     }
 
@@ -177,13 +186,18 @@ impl Host {
                 self.advance(env);
             }
             End::Finding(Finding { result, dead }) => {
-                if !dead.is_empty() {
-                    self.maintenance.forget(&dead);
-                    self.forget_fingers(&dead, env);
-                    self.advance(env);
-                }
+                self.bury(&dead, env);
                 self.resolved(run.purpose, result, env);
             }
+        }
+    }
+
+    /// Tells both tables who turned out dead.
+    fn bury(&mut self, dead: &[Peer], env: &mut Environment) {
+        if !dead.is_empty() {
+            self.maintenance.forget(dead);
+            self.forget_fingers(dead, env);
+            self.advance(env);
         }
     }
 
