@@ -18,6 +18,7 @@ pub mod bound;
 mod director;
 mod judge;
 pub mod summary;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -260,6 +261,7 @@ impl History {
         if self.judge.open_lookups() > 0 {
             return Err("a lookup does not end".into());
         }
+        self.judge.try_to_resume(&self.world);
         let (ring, right) = (self.world.live(), self.judge.verdicts.right);
         let judged = ring.len() > self.world.config.r;
         for _ in 0..LAST_LOOKUPS {

@@ -92,8 +92,13 @@ pub(super) struct Director {
     later: BTreeMap<Duration, Vec<Command>>,
     /// When all trouble must have ended.
     end: Duration,
+    /// The two sides of a partition that is to make two rings.
+    sides: (Vec<u32>, Vec<u32>),
     pub(super) faults: Faults,
 }
+
+/// Before two rings are to meet again they are left in peace for so long: each is to become ideal.
+const CALM: Duration = Duration::from_secs(14);
 
 /// Nodes have so many seeds at most: the first of the cast.
 pub(super) const SEEDS: usize = 3;
@@ -110,8 +115,18 @@ impl Director {
         let mut troubles: Vec<Trouble> = all.sample(&mut rng, count).copied().collect();
         // Without some coming and going there is little to be seen.
         troubles.extend([Trouble::Crash, Trouble::Restart]);
-        let (later, end) = (BTreeMap::new(), Duration::ZERO);
-        Director { rng, temper, r, cast, nodes, troubles, later, end, faults: Faults::default() }
+        Director {
+            rng,
+            temper,
+            r,
+            cast,
+            nodes,
+            troubles,
+            later: BTreeMap::new(),
+            end: Duration::ZERO,
+            sides: Default::default(),
+            faults: Faults::default(),
+        }
     }
 
     /// So much more or less time.
@@ -180,7 +195,12 @@ impl Director {
         self.end = end;
         if self.temper == Temper::Torn {
             let cut = now + (end - now) / 8;
-            let (one, other) = self.halves(&self.cast.clone(), 4);
+            // Of those that run from the beginning some are on each side.
+            let (mut one, mut other) = self.halves(&self.cast[..self.nodes].to_vec(), 3);
+            let (more, most) = self.halves(&self.cast[self.nodes..].to_vec(), 3);
+            one.extend(more);
+            other.extend(most);
+            self.sides = (one.clone(), other.clone());
             self.later.entry(cut).or_default().push(Command::Partition(one.clone(), other.clone()));
             self.later.entry(end).or_default().push(Command::Mend(one, other));
         }
@@ -210,6 +230,9 @@ impl Director {
 
     /// Some trouble, all at once; perhaps none.
     pub(super) fn trouble(&mut self, world: &World, survey: &Survey) -> Vec<Command> {
+        if self.temper == Temper::Torn && world.now() + CALM > self.end {
+            return Vec::new();
+        }
         let Some(trouble) = self.troubles.choose(&mut self.rng).copied() else { return Vec::new() };
         let members = survey.members().to_vec();
         let commands = self.make(trouble, world, survey, &members);
@@ -296,21 +319,21 @@ impl Director {
                 self.due(now)
             }
             Trouble::Held => {
-                let mut commands = Vec::new();
+                let mut stop = Duration::ZERO;
                 for _ in 0..self.rng.random_range(1..=6) {
                     let (Some(a), Some(b)) = (self.choose(members), self.choose(members)) else { break };
                     if a == b {
                         continue;
                     }
                     let (a, b) = (number_of(a.addr), number_of(b.addr));
-                    let stop = self.between(0, 500);
                     let most = if self.lawful() { 400 } else { 8000 };
                     let release = stop + self.between(50, most);
                     self.ends(now, stop, Command::Hold(a, b));
                     self.ends(now, release, Command::Release(a, b));
-                    commands = self.due(now);
+                    // One by one; and they are released in any order.
+                    stop += self.between(0, 200);
                 }
-                commands
+                self.due(now)
             }
             Trouble::Severed => {
                 let (Some(a), Some(b)) = (self.choose(members), self.choose(members)) else { return Vec::new() };
@@ -359,7 +382,10 @@ impl Director {
         match self.temper {
             Temper::Lawful => survey.can_spare(world, victims),
             Temper::Lawless => members.len() >= victims.len() + 2,
-            Temper::Torn => members.len() >= victims.len() + self.nodes / 2,
+            Temper::Torn => [&self.sides.0, &self.sides.1].into_iter().all(|side| {
+                let here = |peer: &&Peer| side.contains(&number_of(peer.addr));
+                members.iter().filter(here).count() >= victims.iter().filter(here).count() + 2
+            }),
         }
     }
 

@@ -61,7 +61,7 @@ pub struct Verdicts {
     /// An owner was named while the rules did not hold all the time.
     pub unjudged: u64,
     /// No owner was named, for this reason.
-    pub lost: BTreeMap<String, u64>,
+    pub lost: BTreeMap<&'static str, u64>,
     /// The node that asked has died.
     pub orphaned: u64,
 }
@@ -236,7 +236,7 @@ impl Judge {
         let found = match result {
             Ok(found) => found.owner,
             Err(lost) => {
-                *self.verdicts.lost.entry(reason(lost).to_owned()).or_default() += 1;
+                *self.verdicts.lost.entry(reason(lost)).or_default() += 1;
                 return Ok(());
             }
         };
