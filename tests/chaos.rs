@@ -7,10 +7,14 @@
 mod census;
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/hosts.rs"]
+mod hosts;
 #[path = "support/ideal.rs"]
 mod ideal;
 #[path = "support/lookups.rs"]
 mod lookups;
+#[path = "support/network.rs"]
+mod network;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/torture.rs"]
@@ -21,9 +25,13 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use census::Census;
+use census::{Census, Presence};
+use hosts::Hosts;
 use lookups::Lookups;
+use network::Network;
 use process::free_addrs_at;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use torture::Torture;
 
 /// Rings run one after the other: what is timed here is healing, not the scheduler.
@@ -33,20 +41,22 @@ fn alone() -> impl Drop {
     ONE_RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 const R: usize = 4;
 const MEMBERS: usize = 24;
 const STORM: usize = 30;
 
 /// Threads that look keys up.
-const ASKERS: u64 = 6;
+const ASKERS: u64 = 12;
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number, not {value:?}")))
 }
 
-/// Hosts of this process: nobody else uses their addresses.
-fn hosts(n: usize) -> impl Iterator<Item = Ipv4Addr> {
+/// Addresses of this process: nobody else uses them.
+fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
     let [_, _, high, low] = std::process::id().to_be_bytes();
     (1..=n as u8).map(move |host| Ipv4Addr::new(127, 64 | high & 63, low, host))
 }
@@ -57,7 +67,7 @@ fn ring_stays_right_and_heals_while_its_members_are_tortured() {
     let seed = variable("SEED").unwrap_or_else(rand::random);
     let time = Duration::from_secs(variable("CHAOS_SECONDS").unwrap_or(20));
     println!("chaos: {time:?} of faults, SEED={seed}");
-    let addrs = free_addrs_at(hosts(MEMBERS + STORM));
+    let addrs = free_addrs_at(addresses(MEMBERS + STORM));
     let census = Census::new();
     let lookups = Lookups::new(&census);
     let mut torture = Torture::start(&addrs, MEMBERS, R, seed, &census);
@@ -82,4 +92,58 @@ fn ring_stays_right_and_heals_while_its_members_are_tortured() {
     let growth = torture.growth();
     for (before, now) in growth.since { println!("{before:?} {now:?}"); }
     for now in growth.all { println!("{now:?}"); }
+}
+
+/// One node each.
+const HOSTS: usize = 12;
+
+#[test]
+fn hosts_that_lose_packets_power_and_each_other_stay_right_and_meet_again() -> Result<(), String> {
+    let _alone = alone();
+    let network = match Network::new(HOSTS) {
+        Ok(network) => network,
+        Err(why) => {
+            eprintln!("chaos: no network namespaces here ({why}): hosts of their own are not tested");
+            return Ok(());
+        }
+    };
+    let seed = variable("SEED").unwrap_or_else(rand::random);
+    let time = Duration::from_secs(variable("CHAOS_SECONDS").unwrap_or(0));
+    println!("chaos: {HOSTS} hosts, SEED={seed}");
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut hosts = Hosts::start(network, HOSTS, R, seed);
+    let all = hosts.all();
+    let took = hosts.await_rings(&[&all], 10 * SECOND);
+    println!("ideal {took:?} after the start");
+    hosts.settled();
+    let how = hosts.network.spoil()?;
+    println!("{how}");
+    let flaps = hosts.flap(2 * SECOND, &mut rng)?;
+    println!("{flaps} flaps, {} lost", hosts.network.lost());
+    let took = hosts.await_rings(&[&all], 10 * SECOND);
+    println!("ideal {took:?} after");
+    hosts.network.mend()?;
+    let began = Instant::now();
+    hosts.fail_power(3, Duration::from_millis(300))?;
+    let took = hosts.await_rings(&[&all], 10 * SECOND);
+    println!("ideal {took:?} after power, {:?}", began.elapsed());
+    hosts.settled();
+    let halves = hosts.halves();
+    let since = hosts.divide(&halves)?;
+    let took = hosts.await_rings(&[&halves[0], &halves[1]], 20 * SECOND);
+    println!("ideal {took:?} halves");
+    halves.iter().for_each(|half| hosts.others_are(half, Presence::Missed(since)));
+    thread::sleep(SECOND);
+    hosts.unite(&halves, since)?;
+    let took = hosts.await_rings(&[&all], 40 * SECOND);
+    println!("ideal {took:?} united");
+    hosts.settled();
+    let since = hosts.cut(&[4, 5, 6])?;
+    let rest = hosts.rest(&[4, 5, 6]);
+    let took = hosts.await_rings(&[&rest], 40 * SECOND);
+    println!("ideal {took:?} without 3");
+    hosts.splice(&[4, 5, 6], since)?;
+    let took = hosts.await_rings(&[&all], 40 * SECOND);
+    println!("ideal {took:?} spliced");
+    Ok(())
 }

@@ -65,16 +65,23 @@ impl<'a> Lookups<'a> {
         Ended(&self.done)
     }
 
-    /// Asks until it is done.
+    /// Asks random nodes until it is done.
     pub fn run(&self, seed: u64) {
+        self.ask(seed, |rng| match self.census.uncertain().choose(rng) {
+            Some(of) if rng.random_ratio(1, UNCERTAIN) => Some(*of),
+            _ => self.census.sure().choose(rng).copied(),
+        });
+    }
+
+    /// Asks one node until it is done.
+    pub fn run_at(&self, of: Peer, seed: u64) {
+        self.ask(seed, |_| Some(of));
+    }
+
+    fn ask(&self, seed: u64, mut choose: impl FnMut(&mut ChaCha8Rng) -> Option<Peer>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         while !self.done.load(SeqCst) {
-            let uncertain = self.census.uncertain();
-            let of = match uncertain.choose(&mut rng) {
-                Some(of) if rng.random_ratio(1, UNCERTAIN) => Some(*of),
-                _ => self.census.sure().choose(&mut rng).copied(),
-            };
-            if let Some(of) = of {
+            if let Some(of) = choose(&mut rng) {
                 self.look_up(of, Id::from_bytes(rng.random()));
             }
             thread::sleep(PAUSE);
@@ -117,6 +124,15 @@ impl Tally {
         } else {
             self.unexcused.push(format!("{of:?} fails after {:?}: {why}", answered - asked));
         }
+    }
+
+    /// Adds the lookups of somebody else.
+    pub fn add(&mut self, other: Tally) {
+        self.took.extend(other.took);
+        self.wrong.extend(other.wrong);
+        other.excused.into_iter().for_each(|(why, n)| *self.excused.entry(why).or_default() += n);
+        self.unexcused.extend(other.unexcused);
+        self.interrupted += other.interrupted;
     }
 
     /// How many were answered.
