@@ -19,7 +19,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chord::{Id, Peer};
 
@@ -101,6 +101,14 @@ impl Census {
         alive && span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner))
     }
 
+    /// Whether some node was on its way back at some time between these instants.
+    pub fn was_waking(&self, from: Instant, to: Instant) -> bool {
+        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| {
+            let mut nodes = moment.nodes.values();
+            nodes.any(|(_, presence)| matches!(presence, Presence::Waking(_)))
+        })
+    }
+
     /// Whether some node kept silent, and was not known to, at some time between these instants.
     pub fn was_silence(&self, from: Instant, to: Instant) -> bool {
         span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.unanswering > 0)
@@ -110,6 +118,11 @@ impl Census {
     pub fn was_sure(&self, node: Peer, from: Instant, to: Instant) -> bool {
         let sure = |moment: &Moment| matches!(moment.nodes.get(&node.id), Some((_, Presence::Surely)));
         span(&self.moments.read().unwrap(), from, to).iter().all(sure)
+    }
+
+    /// The time since the beginning.
+    pub fn time(&self, at: Instant) -> Duration {
+        at - self.moments.read().unwrap()[0].since
     }
 
     /// The ring around a key between two instants, for people.

@@ -17,35 +17,46 @@ use crate::ideal::Ideal;
 use crate::network::Network;
 use crate::process::{Process, eventually};
 
-/// A ring of one node per host.
-pub struct Hosts {
-    /// In the order of the hosts; none where the power is off. They end before the network.
-    processes: Vec<Option<Process>>,
-    pub network: Network,
-    pub peers: Vec<Peer>,
+/// A ring that is whole, or as whole as its cables are, is ideal after so long.
+const IDEAL_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long lookups go on in a ring that has come to terms with a cut.
+const LISTEN: Duration = Duration::from_millis(500);
+
+/// How long after the end of a cut the ring is to be one: nodes that were lost are asked after pauses
+/// that double, so that the last of them may have been as long as the cut, and with its jitter a
+/// quarter longer; then the ring heals.
+fn met_again(since: Instant) -> Duration {
+    since.elapsed().mul_f64(1.25) + IDEAL_WITHIN
+}
+
+/// A ring of one node per host, in the order of the circle.
+pub struct Hosts<'a> {
+    network: &'a Network,
+    peers: &'a [Peer],
     /// What each host can know.
-    pub views: Vec<Census>,
+    views: &'a [Census],
+    /// None where the power is off.
+    processes: Vec<Option<Process>>,
     r: usize,
     began: Instant,
     log: Vec<String>,
 }
 
-impl Hosts {
-    /// Nodes that all join the first at once, in the order of the circle.
-    pub fn start(network: Network, n: usize, r: usize, seed: u64) -> Hosts {
+impl<'a> Hosts<'a> {
+    /// The nodes of so many hosts.
+    pub fn peers(n: usize, seed: u64) -> Vec<Peer> {
         let mut ids: Vec<_> = (0..n).map(|i| Id::of_key(format!("{seed} {i}").as_bytes(), Bits::FULL)).collect();
         ids.sort();
-        let peer = |(host, id): (usize, Id)| Peer { id, addr: Network::address(host) };
-        let mut hosts = Hosts {
-            processes: (0..n).map(|_| None).collect(),
-            network,
-            peers: ids.into_iter().enumerate().map(peer).collect(),
-            views: (0..n).map(|_| Census::new()).collect(),
-            r,
-            began: Instant::now(),
-            log: Vec::new(),
-        };
-        (0..n).for_each(|host| hosts.power(host));
+        ids.into_iter().enumerate().map(|(host, id)| Peer { id, addr: Network::address(host) }).collect()
+    }
+
+    /// Starts all nodes at once, and waits until they are a ring.
+    pub fn start(network: &'a Network, peers: &'a [Peer], views: &'a [Census], r: usize) -> Hosts<'a> {
+        let processes = peers.iter().map(|_| None).collect();
+        let mut hosts = Hosts { network, peers, views, processes, r, began: Instant::now(), log: Vec::new() };
+        hosts.all().into_iter().for_each(|host| hosts.power(host));
+        hosts.await_ring(IDEAL_WITHIN);
         hosts
     }
 
@@ -56,13 +67,20 @@ impl Hosts {
         self.processes[host] = Some(process);
     }
 
+    /// Waits until all hosts are one ideal ring; how long that took.
+    fn await_ring(&mut self, limit: Duration) -> Duration {
+        let all = self.all();
+        let took = self.await_rings(&[&all], limit);
+        self.views.iter().for_each(|view| view.set(Some(Presence::Surely), self.peers.iter().copied()));
+        took
+    }
+
     /// Waits until each of these groups is an ideal ring; how long that took.
-    pub fn await_rings(&mut self, groups: &[&[usize]], limit: Duration) -> Duration {
+    fn await_rings(&mut self, groups: &[&[usize]], limit: Duration) -> Duration {
         let began = Instant::now();
         for group in groups {
             let Hosts { processes, network, r, .. } = self;
-            let members = group.iter().filter_map(|host| processes[*host].as_ref());
-            let ideal = Ideal::of(members);
+            let ideal = Ideal::of(group.iter().filter_map(|host| processes[*host].as_ref()));
             eventually(limit.saturating_sub(began.elapsed()), || {
                 group.iter().try_for_each(|host| {
                     let process = processes[*host].as_mut().expect("the power is on");
@@ -75,95 +93,97 @@ impl Hosts {
         began.elapsed()
     }
 
-    /// All hosts, in the order of the circle.
-    pub fn all(&self) -> Vec<usize> {
+    fn all(&self) -> Vec<usize> {
         (0..self.peers.len()).collect()
     }
 
-    /// All is well, and known to be.
-    pub fn settled(&self) {
-        self.views.iter().for_each(|view| view.set(Some(Presence::Surely), self.peers.iter().copied()));
-    }
-
-    /// To `group`, all others are this from now on.
-    pub fn others_are(&self, group: &[usize], presence: Presence) {
-        let others: Vec<_> = self.all().into_iter().filter(|host| !group.contains(host)).collect();
-        for host in group {
-            self.views[*host].set(Some(presence), others.iter().map(|other| self.peers[*other]));
-        }
-    }
-
-    /// Divides the hosts into two halves that do not reach each other, within the rules: two of
-    /// each half are side by side, never four.
-    pub fn halves(&mut self) -> [Vec<usize>; 2] {
-        let halves = self.all().into_iter().partition(|host| host / 2 % 2 == 0);
-        <[Vec<usize>; 2]>::from(halves)
-    }
-
-    pub fn divide(&mut self, halves: &[Vec<usize>; 2]) -> Result<Instant, String> {
-        let now = Instant::now();
-        halves.iter().for_each(|half| self.others_are(half, Presence::Silent(now)));
-        halves[1].iter().try_for_each(|host| self.network.connect(*host, 1))?;
-        self.log("divided");
-        Ok(now)
-    }
-
-    pub fn unite(&mut self, halves: &[Vec<usize>; 2], since: Instant) -> Result<(), String> {
-        halves.iter().for_each(|half| self.others_are(half, Presence::Waking(since)));
-        halves[1].iter().try_for_each(|host| self.network.connect(*host, 0))?;
-        self.log("united");
-        Ok(())
-    }
-
-    /// Pulls the cables of some hosts.
-    pub fn cut(&mut self, hosts: &[usize]) -> Result<Instant, String> {
-        let (now, rest) = (Instant::now(), self.rest(hosts));
-        self.others_are(&rest, Presence::Silent(now));
-        hosts.iter().for_each(|host| self.others_are(&[*host], Presence::Silent(now)));
-        hosts.iter().try_for_each(|host| self.network.pull(*host))?;
-        self.log(&format!("cut {hosts:?}"));
-        Ok(now)
-    }
-
-    /// Puts them in again.
-    pub fn splice(&mut self, hosts: &[usize], since: Instant) -> Result<(), String> {
-        let rest = self.rest(hosts);
-        self.others_are(&rest, Presence::Waking(since));
-        hosts.iter().for_each(|host| self.others_are(&[*host], Presence::Waking(since)));
-        hosts.iter().try_for_each(|host| self.network.plug(*host))?;
-        self.log(&format!("spliced {hosts:?}"));
-        Ok(())
-    }
-
-    pub fn rest(&self, hosts: &[usize]) -> Vec<usize> {
+    fn rest(&self, hosts: &[usize]) -> Vec<usize> {
         self.all().into_iter().filter(|host| !hosts.contains(host)).collect()
     }
 
-    /// The power of a host fails and comes back: its node dies without a word to anyone, and is
-    /// another one soon after.
-    pub fn fail_power(&mut self, host: usize, off: Duration) -> Result<(), String> {
-        let since = self.cut(&[host])?;
-        self.views[host].set(Some(Presence::Perhaps), [self.peers[host]]);
-        self.processes[host].take().expect("the power is on").kill();
-        self.log(&format!("power off at {host}"));
-        thread::sleep(off);
-        self.splice(&[host], since)?;
-        self.power(host);
-        Ok(())
+    /// To each of these groups all others are this from now on.
+    fn others_are(&self, presence: Presence, groups: &[&[usize]]) {
+        for group in groups {
+            let others: Vec<_> = self.rest(group).into_iter().map(|host| self.peers[host]).collect();
+            group.iter().for_each(|host| self.views[*host].set(Some(presence), others.iter().copied()));
+        }
     }
 
-    /// For some time, random cables are pulled for moments that are too short to be missed.
-    pub fn flap(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<usize, String> {
-        let (began, all, mut flaps) = (Instant::now(), self.all(), 0);
+    /// All cables lose and delay packets, and for moments that are too short to be missed some of
+    /// them are pulled. The ring is to stay as it is.
+    pub fn spoil(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let how = self.network.spoil()?;
+        self.log(how);
+        let (began, all, mut pulled) = (Instant::now(), self.all(), 0);
         while began.elapsed() < time {
             let host = *all.choose(rng).expect("there are hosts");
             self.network.pull(host)?;
             thread::sleep(rng.random_range(Duration::from_millis(20)..Duration::from_millis(300)));
             self.network.plug(host)?;
             thread::sleep(rng.random_range(Duration::ZERO..Duration::from_millis(200)));
-            flaps += 1;
+            pulled += 1;
         }
-        Ok(flaps)
+        let lost = self.network.lost();
+        self.network.mend()?;
+        let took = self.await_ring(IDEAL_WITHIN);
+        Ok(format!("{how}; {lost} packets lost, cables pulled for a moment {pulled} times; ideal {took:?} later"))
+    }
+
+    /// The power of a host fails and comes back: its node dies without a word to anyone, and another
+    /// takes its place soon after.
+    pub fn fail_power(&mut self, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let host = rng.random_range(0..self.peers.len());
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &[&self.rest(&[host]), &[host]]);
+        self.views.iter().for_each(|view| view.set(Some(Presence::Silent(since)), [self.peers[host]]));
+        self.network.pull(host)?;
+        self.processes[host].take().expect("the power is on").kill();
+        self.log(&format!("power off at {host}"));
+        thread::sleep(rng.random_range(Duration::ZERO..Duration::from_secs(4)));
+        self.network.plug(host)?;
+        self.power(host);
+        self.log(&format!("power on at {host}"));
+        let took = self.await_ring(IDEAL_WITHIN);
+        Ok(format!("power off and on at a host: ideal {took:?} later"))
+    }
+
+    /// The cables of three hosts side by side are pulled for some time.
+    pub fn cut(&mut self, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let first = rng.random_range(0..self.peers.len());
+        let cut: Vec<_> = self.all().into_iter().cycle().skip(first).take(self.r - 1).collect();
+        let rest = self.rest(&cut);
+        let mut groups: Vec<&[usize]> = cut.chunks(1).collect();
+        groups.push(&rest);
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &groups);
+        cut.iter().try_for_each(|host| self.network.pull(*host))?;
+        self.log(&format!("cut {cut:?}"));
+        let without = self.await_rings(&[&rest], IDEAL_WITHIN);
+        self.others_are(Presence::Missed(since), &[&rest]);
+        thread::sleep(LISTEN);
+        self.others_are(Presence::Waking(since), &groups);
+        cut.iter().try_for_each(|host| self.network.plug(*host))?;
+        self.log("spliced");
+        let took = self.await_ring(met_again(since));
+        Ok(format!("{} hosts cut off: the others ideal after {without:?}, all {took:?} after the end", cut.len()))
+    }
+
+    /// The switch falls into halves, within the rules: two of each half are side by side, never four.
+    pub fn divide(&mut self) -> Result<String, String> {
+        let (left, right): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|host| host / 2 % 2 == 0);
+        let halves: [&[usize]; 2] = [&left, &right];
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &halves);
+        right.iter().try_for_each(|host| self.network.connect(*host, 1))?;
+        self.log("divided");
+        let apart = self.await_rings(&halves, IDEAL_WITHIN);
+        self.others_are(Presence::Missed(since), &halves);
+        thread::sleep(LISTEN);
+        self.others_are(Presence::Waking(since), &halves);
+        right.iter().try_for_each(|host| self.network.connect(*host, 0))?;
+        self.log("united");
+        let took = self.await_ring(met_again(since));
+        Ok(format!("two halves: each ideal after {apart:?}, one ring {took:?} after the end"))
     }
 
     fn log(&mut self, what: &str) {
@@ -172,7 +192,7 @@ impl Hosts {
 }
 
 /// A test that fails tells what was done.
-impl Drop for Hosts {
+impl Drop for Hosts<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("{}", self.log.join("\n"));

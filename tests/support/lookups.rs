@@ -44,14 +44,18 @@ pub struct Tally {
 
 /// Lookups of random keys, put to random nodes.
 pub struct Lookups<'a> {
-    pub census: &'a Census,
+    /// The ring as those see it who are asked.
+    census: &'a Census,
+    /// The ring as others see it who may be on the way: while it is being put together again, that
+    /// counts, too.
+    others: &'a [Census],
     pub tally: Mutex<Tally>,
     done: AtomicBool,
 }
 
 impl<'a> Lookups<'a> {
-    pub fn new(census: &'a Census) -> Lookups<'a> {
-        Lookups { census, tally: Mutex::default(), done: AtomicBool::new(false) }
+    pub fn new(census: &'a Census, others: &'a [Census]) -> Lookups<'a> {
+        Lookups { census, others, tally: Mutex::default(), done: AtomicBool::new(false) }
     }
 
     /// Ends all askers when it is dropped, also by a panic: the scope of their threads waits for them.
@@ -92,14 +96,18 @@ impl<'a> Lookups<'a> {
         let asked = Instant::now();
         let answer = ask(of, &Request::FindSuccessor { key, hops: 0, want_path: false }, LIMIT);
         let answered = Instant::now();
-        let right = |owner| self.census.is_right(of, key, owner, asked, answered);
+        let right_to = |census: &Census, owner| census.is_right(of, key, owner, asked, answered);
+        let right = |owner| {
+            let merging = || self.census.was_waking(asked, answered);
+            right_to(self.census, owner) || merging() && self.others.iter().any(|other| right_to(other, owner))
+        };
         let mut tally = self.tally.lock().unwrap();
         match answer {
             Ok(Ok(Response::Successor { owner, .. })) if right(owner) => tally.took.push(answered - asked),
             Ok(Ok(Response::Successor { owner, .. })) => {
                 let around = self.census.describe(key, asked, answered);
-                let took = answered - asked;
-                tally.wrong.push(format!("{of:?} names {owner:?} for {key}, asked for {took:?}:\n{around}"));
+                let (at, took) = (self.census.time(answered), answered - asked);
+                tally.wrong.push(format!("{at:8.3?}  {of:?} names {owner:?} for {key}, after {took:?}:\n{around}"));
             }
             answer => tally.fail(self.census, of, &why(answer), asked, answered),
         }
