@@ -109,30 +109,30 @@ impl<'a> Hosts<'a> {
         }
     }
 
-    /// All cables lose and delay packets, and for moments that are too short to be missed some of
-    /// them are pulled. The ring is to stay as it is.
+    /// All cables lose and delay packets, and some hosts are cut off for moments that are too short to
+    /// be missed. The ring is to stay as it is.
     pub fn spoil(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<String, String> {
         let how = self.network.spoil()?;
         self.log(how);
-        let (began, all, mut pulled) = (Instant::now(), self.all(), 0);
+        let (began, all, mut moments) = (Instant::now(), self.all(), 0);
         while began.elapsed() < time {
             let host = *all.choose(rng).expect("there are hosts");
-            self.network.pull(host)?;
+            // Not pulled: a cable that is put in again carries nothing for up to a second.
+            self.network.connect(host, 1)?;
             thread::sleep(rng.random_range(Duration::from_millis(20)..Duration::from_millis(300)));
-            self.network.plug(host)?;
+            self.network.connect(host, 0)?;
             thread::sleep(rng.random_range(Duration::ZERO..Duration::from_millis(200)));
-            pulled += 1;
+            moments += 1;
         }
         let lost = self.network.lost();
         self.network.mend()?;
         let took = self.await_ring(IDEAL_WITHIN);
-        Ok(format!("{how}; {lost} packets lost, cables pulled for a moment {pulled} times; ideal {took:?} later"))
+        Ok(format!("{how}; {lost} packets lost, hosts cut off for a moment {moments} times; ideal {took:?} later"))
     }
 
     /// The power of a host fails and comes back: its node dies without a word to anyone, and another
     /// takes its place soon after.
-    pub fn fail_power(&mut self, rng: &mut ChaCha8Rng) -> Result<String, String> {
-        let host = rng.random_range(0..self.peers.len());
+    pub fn fail_power(&mut self, host: usize, rng: &mut ChaCha8Rng) -> Result<String, String> {
         let since = Instant::now();
         self.others_are(Presence::Silent(since), &[&self.rest(&[host]), &[host]]);
         self.views.iter().for_each(|view| view.set(Some(Presence::Silent(since)), [self.peers[host]]));

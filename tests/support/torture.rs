@@ -13,14 +13,15 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::{Id, Peer};
 use chord::protocol::id::Bits;
+use chord::{Id, Peer};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 
 use crate::census::{Census, Presence};
+use crate::faults::{DRAWN, Fault, allow};
 use crate::figures::{Cost, Growth};
 use crate::ideal::Ideal;
 use crate::process::{CHORD, Process, eventually};
@@ -36,32 +37,6 @@ const STORM_EVERY: usize = 15;
 
 /// No more than so many of the nodes that are to be there are down or silent at a time.
 const MAX_MISSING: usize = 6;
-
-/// What happens to nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    /// Killed; started again in some later burst.
-    Crash,
-    /// Killed and started again at once.
-    Restart,
-    /// Stopped for less than three seconds.
-    Flicker,
-    /// Stopped until some later burst.
-    Silence,
-    /// Killed some milliseconds after its start.
-    DeathInJoining,
-    /// Thirty start at once.
-    Storm,
-    /// As many of those thirty as the rules allow, all over the ring, are killed at once.
-    Leave,
-    /// Started after a crash.
-    Return,
-    /// Continued after a silence.
-    Wake,
-}
-
-/// The incidents that are drawn, each once before any comes again.
-const DRAWN: [Fault; 5] = [Fault::Crash, Fault::Restart, Fault::Flicker, Fault::Silence, Fault::DeathInJoining];
 
 /// An address at which a node lives at times.
 struct Place {
@@ -311,25 +286,12 @@ impl<'a> Torture<'a> {
 
     /// Whether these may be struck, too, in this burst.
     fn is_allowed(&self, victims: &[usize]) -> bool {
-        let bad: BTreeSet<_> = self.struck.iter().chain(victims).copied().collect();
-        let again = victims.iter().any(|at| self.struck.contains(at));
-        // Living newcomers may be on a list or not: they do no harm, and are not relied upon.
-        let circle: BTreeSet<_> = self.settled.union(&bad).copied().collect();
-        let members = circle.difference(&bad).count();
-        let mut run = 0;
-        // Twice round, since a run may pass the end.
-        let longest = circle.iter().chain(&circle).map(|at| {
-            run = if bad.contains(at) { run + 1 } else { 0 };
-            run
-        });
-        let adjacent = longest.max().unwrap_or_default();
         let lives = |(at, run): &(usize, u32)| {
             let place = &self.places[*at];
-            place.state == State::Up && place.run == *run && !bad.contains(at)
+            place.state == State::Up && place.run == *run && !self.struck.contains(at) && !victims.contains(at)
         };
         let mut sleepers = self.places.iter().filter(|place| !place.remembers.is_empty());
-        let remembered = sleepers.all(|place| place.remembers.iter().any(lives));
-        !again && adjacent < self.r && members > self.r && remembered
+        sleepers.all(|place| place.remembers.iter().any(lives)) && allow(&self.settled, &self.struck, victims, self.r)
     }
 
     fn join(&mut self, victims: &[usize]) {
@@ -361,7 +323,10 @@ impl<'a> Torture<'a> {
         self.struck.extend(victims);
         let processes: Vec<_> = victims.iter().filter_map(|at| self.places[*at].process.take()).collect();
         processes.iter().for_each(|process| process.signal(Signal::KILL));
-        processes.into_iter().for_each(|process| { process.kill(); });
+        for process in processes {
+            check_errors(&process);
+            process.kill();
+        }
         self.census.set(None, self.peers(victims));
         for at in victims {
             let place = &mut self.places[*at];
@@ -420,12 +385,17 @@ impl<'a> Torture<'a> {
             self.pause(due.saturating_duration_since(Instant::now()));
         }
         let up = self.which(|place| place.state == State::Up);
-        let mut processes: Vec<_> =
-            self.places.iter_mut().filter(|place| place.state == State::Up).filter_map(|place| place.process.as_mut()).collect();
+        let mut processes: Vec<_> = self
+            .places
+            .iter_mut()
+            .filter(|place| place.state == State::Up)
+            .filter_map(|place| place.process.as_mut())
+            .collect();
         let ideal = Ideal::of(processes.iter().map(|process| &**process));
         eventually(IDEAL_WITHIN.saturating_sub(self.last_fault.elapsed()), || {
             processes.iter_mut().try_for_each(|process| {
                 assert!(process.runs(), "{:?} has ended by itself", process.peer);
+                check_errors(process);
                 ideal.check(process, self.r)
             })
         });
@@ -455,12 +425,16 @@ impl<'a> Torture<'a> {
         up.filter_map(|(at, place)| Some(((at, place.run), Cost::of(place.process.as_ref()?).ok()?))).collect()
     }
 
-    /// How much more memory the members need than when all was warm, in KiB, at most; fails if they
-    /// keep more files open than a ring of that size accounts for.
+    /// What became of the costs of its members since all was warm.
     pub fn growth(&self) -> Growth {
         let now = self.costs();
         let both = self.warm.iter().filter_map(|(key, before)| Some((*before, *now.get(key)?)));
         Growth { since: both.collect(), all: now.into_values().collect() }
+    }
+
+    /// How many bursts there were, and how many nodes each kind of fault has struck.
+    pub fn faults(&self) -> (usize, &BTreeMap<Fault, usize>) {
+        (self.healed.len(), &self.faults)
     }
 
     /// The figures.
@@ -484,6 +458,12 @@ impl<'a> Torture<'a> {
     fn log(&mut self, what: &str) {
         self.log.push(format!("{:8.3} s  {what}", self.began.elapsed().as_secs_f64()));
     }
+}
+
+/// An actor that panics dies without ending its process.
+fn check_errors(process: &Process) {
+    let errors = process.errors();
+    assert!(!errors.contains("panicked"), "{:?} has panicked:\n{errors}", process.peer);
 }
 
 /// A test that fails tells what was done.
