@@ -109,6 +109,10 @@ impl<'a> Hosts<'a> {
         }
     }
 
+    fn is_to_itself(&self, host: usize, presence: Presence) {
+        self.views[host].set(Some(presence), [self.peers[host]]);
+    }
+
     /// All cables lose and delay packets, and some hosts are cut off for moments that are too short to
     /// be missed. The ring is to stay as it is.
     pub fn spoil(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<String, String> {
@@ -156,12 +160,15 @@ impl<'a> Hosts<'a> {
         groups.push(&rest);
         let since = Instant::now();
         self.others_are(Presence::Silent(since), &groups);
+        // Alone, a host has lost its whole list: it may say that it is looking for its ring.
+        cut.iter().for_each(|host| self.is_to_itself(*host, Presence::Silent(since)));
         cut.iter().try_for_each(|host| self.network.pull(*host))?;
         self.log(&format!("cut {cut:?}"));
         let without = self.await_rings(&[&rest], IDEAL_WITHIN);
         self.others_are(Presence::Missed(since), &[&rest]);
         thread::sleep(LISTEN);
         self.others_are(Presence::Waking(since), &groups);
+        cut.iter().for_each(|host| self.is_to_itself(*host, Presence::Waking(since)));
         cut.iter().try_for_each(|host| self.network.plug(*host))?;
         self.log("spliced");
         let took = self.await_ring(met_again(since));
