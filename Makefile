@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-model clean
+.PHONY: chord ring test check check-chaos check-model clean
 
 # An optimised ./chord.
 chord:
@@ -16,6 +16,11 @@ ring: chord
 # Every test.
 test:
 	cargo test --locked
+
+# Real processes under random faults for five minutes, and hosts of their own for two more where
+# iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
+check-chaos:
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test chaos -- --nocapture
 
 # Formatting, lints and docs, all warnings denied.
 check:

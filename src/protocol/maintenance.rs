@@ -393,7 +393,10 @@ impl Maintenance {
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
                 .then(|| Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take()))),
             (Kind::Reunite, _) => {
-                if !std::mem::take(&mut self.wishes.reunite) {
+                // Whoever was lost is asked first, and may be as silent as before: meanwhile a list with
+                // gaps would stay as it is, and its next entry unnoticed if it is dead as well.
+                let repairing = self.wishes.stabilize && self.neighbors.is_short();
+                if repairing || !std::mem::take(&mut self.wishes.reunite) {
                     return None;
                 }
                 let Some(acquaintance) = self.acquaintances.take_turn() else {
