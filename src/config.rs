@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::actors::crowd::Limits;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::{Peer, is_unicast};
 
@@ -37,6 +38,14 @@ pub struct Config {
     /// For how long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s:
     /// they may be starting, too.
     pub join_timeout: Duration,
+    /// Connections that others may have open to this node, at least 1. Default 512, half of the files
+    /// that a program may have open unless told otherwise; the node takes no more than half of what
+    /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
+    /// those that have longest sent none.
+    pub connections: usize,
+    /// The same from one address, except loopback and the node's own, where a whole ring may live.
+    /// Default 64.
+    pub connections_per_address: usize,
 }
 
 /// The accepted periods and time limits.
@@ -56,6 +65,8 @@ pub enum ConfigError {
     JoinTimeout(Duration),
     #[error("r is {0}: from 1 to 32")]
     R(usize),
+    #[error("{field} is 0: at least 1")]
+    Connections { field: &'static str },
     #[error("{0} is the node itself: a node can't join through itself")]
     JoinsItself(SocketAddrV4),
     #[error("seed {0} can't be called: not 0.0.0.0, multicast, broadcast or port 0")]
@@ -77,6 +88,8 @@ impl Config {
             rpc_timeout: Duration::from_secs(1),
             lookup_timeout: Duration::from_secs(5),
             join_timeout: Duration::from_secs(10),
+            connections: Limits::default().in_all,
+            connections_per_address: Limits::default().per_address,
         }
     }
 
@@ -100,6 +113,11 @@ impl Config {
         }
         if !R.contains(&self.r) {
             return Err(ConfigError::R(self.r));
+        }
+        let connections =
+            [("connections", self.connections), ("connections_per_address", self.connections_per_address)];
+        if let Some((field, _)) = connections.into_iter().find(|(_, limit)| *limit == 0) {
+            return Err(ConfigError::Connections { field });
         }
         for seed in &self.seeds {
             if *seed == SocketAddrV4::new(self.address, self.port) {
@@ -152,6 +170,18 @@ mod tests {
                 assert_eq!(config.validate().is_ok(), good, "{config:?}");
             }
         }
+    }
+
+    #[test]
+    fn node_that_takes_no_connections_is_none() {
+        let field = "connections";
+        assert_eq!(Config { connections: 0, ..config() }.validate(), Err(ConfigError::Connections { field }));
+        let field = "connections_per_address";
+        assert_eq!(
+            Config { connections_per_address: 0, ..config() }.validate(),
+            Err(ConfigError::Connections { field })
+        );
+        assert_eq!(Config { connections: 1, connections_per_address: 1, ..config() }.validate(), Ok(()));
     }
 
     #[test]

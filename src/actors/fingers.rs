@@ -17,10 +17,17 @@ pub struct FingersActor {
     resolve: Recipient<Resolve>,
     every: Duration,
     lookup_timeout: Duration,
-    /// The number of the last tick that was scheduled; none while a lookup is under way.
-    scheduled: Option<u64>,
+    /// The number of the last tick that was scheduled, and when it is due; none while a lookup is
+    /// under way.
+    scheduled: Option<(u64, Pace)>,
     last_tick: u64,
+    /// Lookups, in a row, that did not wait for the period.
+    in_a_row: u32,
 }
+
+/// So many lookups follow each other at once: some passes even if all fingers differ. Then a period
+/// passes, whatever happens: answers that are never the same twice keep nobody busy.
+const MAX_IN_A_ROW: u32 = 640;
 
 /// Look a finger up, unless another tick was scheduled since: then the number is an old one.
 #[derive(Clone, Copy, Debug, actix::Message)]
@@ -29,12 +36,13 @@ struct FixFingerNow(u64);
 
 impl FingersActor {
     pub fn new(fingers: FixFingers, resolve: Recipient<Resolve>, every: Duration, lookup_timeout: Duration) -> Self {
-        FingersActor { fingers, resolve, every, lookup_timeout, scheduled: None, last_tick: 0 }
+        FingersActor { fingers, resolve, every, lookup_timeout, scheduled: None, last_tick: 0, in_a_row: 0 }
     }
 
     fn schedule(&mut self, pace: Pace, ctx: &mut Context<Self>) {
+        let pace = if self.in_a_row < MAX_IN_A_ROW { pace } else { Pace::NextPeriod };
         self.last_tick += 1;
-        self.scheduled = Some(self.last_tick);
+        self.scheduled = Some((self.last_tick, pace));
         match pace {
             Pace::AtOnce => ctx.notify(FixFingerNow(self.last_tick)),
             Pace::NextPeriod => {
@@ -45,7 +53,7 @@ impl FingersActor {
 
     /// A lookup that is under way will see that there is hurry; a pause ends.
     fn hurry(&mut self, ctx: &mut Context<Self>) {
-        if self.scheduled.is_some() {
+        if self.scheduled.is_some() && self.in_a_row < MAX_IN_A_ROW {
             self.schedule(Pace::AtOnce, ctx);
         }
     }
@@ -63,10 +71,8 @@ impl Handler<FixFingerNow> for FingersActor {
     type Result = ();
 
     fn handle(&mut self, FixFingerNow(tick): FixFingerNow, ctx: &mut Self::Context) {
-        if self.scheduled != Some(tick) {
-            return;
-        }
-        self.scheduled = None;
+        let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
+        self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
         let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
         let found = self.resolve.send(Resolve { question, patience: self.lookup_timeout });
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {

@@ -4,8 +4,11 @@
 //! both directions. Whether it does is not known before the first reply: until it echoes the
 //! call's number, one call at most is in flight, and the others wait. A reply without an echo
 //! comes from a plain peer: it is the last one on the connection.
+//!
+//! What the other end makes this one do is bounded: questions beyond [`MAX_SERVED`] are not read
+//! until others are answered and the answers written, and whoever does not get on with a frame
+//! loses the connection ([`frames`](super::frames)).
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -16,13 +19,15 @@ use std::time::Duration;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
 };
-use futures::{SinkExt, Stream, StreamExt, stream};
+use futures::stream;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tokio_util::codec::{FramedRead, FramedWrite};
 
+use super::crowd::{Limits, Pulse};
+use super::frames::{Outgoing, Reader, Stream};
+use super::tally::{Shed, Tally};
 use super::{Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Request};
@@ -37,10 +42,19 @@ pub struct Shared {
     pub incarnation: u64,
     /// How long a connection may stay silent when asked.
     pub rpc_timeout: Duration,
+    /// Connections that others may have open.
+    pub limits: Limits,
     pub serve: Recipient<Serve>,
     pub severed: Recipient<Severed>,
     pub news: Recipient<News>,
+    /// One permit per question that is being answered on any of them.
+    pub serving: Arc<Semaphore>,
+    pub tally: Tally,
 }
+
+/// Questions that are being answered at once on all connections together: beyond that no more are
+/// read. Each costs some KiB, and none takes longer than a lookup may.
+pub const MAX_SERVED_IN_ALL: usize = 4096;
 
 /// The number of a connection of this node.
 pub type LinkId = u64;
@@ -55,6 +69,8 @@ pub enum News {
     Plain { addr: SocketAddrV4 },
     /// The caller on an accepted connection says that it is the node at this address.
     Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
+    /// The connection takes no more calls.
+    Closing { link: LinkId, addr: Option<SocketAddrV4> },
     /// The connection is closed.
     Closed { link: LinkId, addr: Option<SocketAddrV4> },
 }
@@ -88,10 +104,10 @@ pub enum Heard {
 #[rtype(result = "()")]
 pub struct Doubt;
 
-/// The writing half is closed.
-#[derive(Clone, Copy, Debug, actix::Message)]
+/// Everything is written, or nothing can be written any more.
+#[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-struct Unwritable;
+struct Written(Result<(), WireError>);
 
 /// Whom a connection leads to, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +130,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    fn addr(self) -> Option<SocketAddrV4> {
+    /// Who was dialled.
+    pub fn addr(self) -> Option<SocketAddrV4> {
         match self {
             Origin::Dialed(addr) | Origin::DialedOnce(addr) | Origin::DialedPlain(addr) => Some(addr),
             Origin::Accepted(_) => None,
@@ -122,17 +139,15 @@ impl Origin {
     }
 }
 
-/// Questions of the other end that are being answered at once: beyond that nothing more is read.
-const MAX_SERVED: usize = 256;
+/// Questions of the other end that are being answered, or whose answers wait to be written, at once:
+/// beyond that no more are read.
+pub const MAX_SERVED: usize = 128;
 
 /// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
 const MAX_ASKED: usize = 1024;
 
 /// Frames that wait to be written.
 const OUTBOX: usize = 256;
-
-/// A frame that can't be written for so long ends the connection.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -153,13 +168,16 @@ pub struct Link {
     id: LinkId,
     shared: Rc<Shared>,
     origin: Origin,
-    /// The accepted stream, until the actor starts.
-    stream: Option<TcpStream>,
+    /// The stream, if there is one before the actor starts.
+    stream: Option<Stream>,
     kind: Kind,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
-    /// Where frames to be written go; none until the connection is made.
-    outbox: Option<mpsc::Sender<Frame>>,
+    /// Where frames to be written go; none until the connection is made, and when it is closing.
+    outbox: Option<mpsc::Sender<Outgoing>>,
+    writing: Option<AbortHandle>,
+    /// Whether only what is still owed to the other end is to be done.
+    closing: bool,
     /// Questions that wait for the connection, or for the first echo.
     waiting: VecDeque<Ask>,
     /// Questions in flight, by the number of the call.
@@ -167,13 +185,13 @@ pub struct Link {
     last_call: u64,
     /// Whether this end has said who it is.
     introduced: bool,
-    /// When the last whole frame came; shared with the peers actor, which closes the most silent
-    /// connections when there are too many.
-    heard: Rc<Cell<Instant>>,
-    /// One permit per question that is being answered.
+    since: Instant,
+    /// When the last whole valid frame came; shared with the peers actor, which closes the most
+    /// silent connections when there are too many.
+    pulse: Pulse,
+    /// One permit per question that is being answered; all of them for a plain one, since those are
+    /// answered in their order.
     serving: Arc<Semaphore>,
-    /// Plain calls are answered in their order.
-    in_order: Arc<Mutex<()>>,
 }
 
 impl Link {
@@ -187,43 +205,56 @@ impl Link {
             kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
             addr: origin.addr(),
             outbox: None,
+            writing: None,
+            closing: false,
             waiting: VecDeque::new(),
             asked: HashMap::new(),
             last_call: 0,
             introduced: false,
-            heard: Rc::new(Cell::new(Instant::now())),
+            since: Instant::now(),
+            pulse: Pulse::default(),
             serving: Arc::new(Semaphore::new(MAX_SERVED)),
-            in_order: Arc::new(Mutex::new(())),
         }
     }
 
     /// A connection that somebody else has made.
     pub fn accept(id: LinkId, stream: TcpStream, from: SocketAddr, shared: Rc<Shared>) -> Link {
-        Link { stream: Some(stream), ..Link::dial(id, Origin::Accepted(from.ip()), shared) }
+        Link::over(id, stream.into(), Origin::Accepted(from.ip()), shared)
     }
 
-    /// When the last whole frame came.
-    pub fn heard(&self) -> Rc<Cell<Instant>> {
-        self.heard.clone()
+    /// A connection over a stream that is there already.
+    pub fn over(id: LinkId, stream: Stream, origin: Origin, shared: Rc<Shared>) -> Link {
+        Link { stream: Some(stream), ..Link::dial(id, origin, shared) }
     }
 
-    fn connected(&mut self, stream: TcpStream, ctx: &mut Context<Link>) {
-        // A frame is written whole; waiting for more would only delay it.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "can't set TCP_NODELAY");
-        }
-        let (reading, writing) = stream.into_split();
-        ctx.add_stream(frames(reading, self.serving.clone()));
+    /// When the last whole valid frame came.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
+        let (reader, writer) = stream.split(FrameCodec::default());
+        let permits = (self.serving.clone(), self.shared.serving.clone());
+        ctx.add_stream(stream::unfold(Some(reader), move |reader| read(reader, permits.clone())));
         let (outbox, frames) = mpsc::channel(OUTBOX);
         let link = ctx.address();
-        actix_rt::spawn(async move {
-            if let Err(error) = write_frames(writing, frames).await {
-                tracing::debug!(%error, "can't write to a connection");
-            }
-            link.do_send(Unwritable);
-        });
+        let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(frames).await)) });
+        self.writing = Some(writing.abort_handle());
         self.outbox = Some(outbox);
         self.send_waiting();
+    }
+
+    /// Takes nothing more in, and ends when what is owed to the other end has been written.
+    fn close(&mut self) {
+        self.closing = true;
+        self.outbox = None;
+        self.shared.news.do_send(News::Closing { link: self.id, addr: self.addr });
+        self.give_up(|| Heard::Lost);
+    }
+
+    /// How long the other end has sent no whole valid frame.
+    fn silence(&self) -> Duration {
+        self.pulse.get().unwrap_or(self.since).elapsed()
     }
 
     /// Sends as many of the waiting questions as may be in flight.
@@ -255,7 +286,7 @@ impl Link {
                 caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
             },
         };
-        match outbox.try_send(Frame::Call(question)) {
+        match outbox.try_send(Outgoing { frame: Frame::Call(question), permit: None }) {
             Ok(()) => {
                 self.asked.insert(self.last_call, ask.reply);
             }
@@ -264,7 +295,7 @@ impl Link {
         }
     }
 
-    fn returned(&mut self, mut reply: Reply, ctx: &mut Context<Link>) {
+    fn returned(&mut self, mut reply: Reply) {
         let asker = match reply.call_id {
             Some(call) => self.asked.remove(&call),
             // A plain peer answers in order, and there is one question in flight.
@@ -275,6 +306,7 @@ impl Link {
             tracing::debug!(peer = ?self.addr, "a reply to no question");
             return;
         };
+        self.pulse.set(Some(Instant::now()));
         if self.kind == Kind::Unknown {
             self.learn_kind(&reply);
         }
@@ -286,7 +318,7 @@ impl Link {
         if self.kind == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
             self.send_waiting();
         } else {
-            ctx.stop();
+            self.close();
         }
     }
 
@@ -306,7 +338,10 @@ impl Link {
         self.shared.news.do_send(news);
     }
 
-    fn called(&mut self, question: Question, permit: OwnedSemaphorePermit) {
+    fn called(&mut self, question: Question, leave: Leave) {
+        if question.request.is_ok() {
+            self.pulse.set(Some(Instant::now()));
+        }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.kind = Kind::Ours;
         }
@@ -317,22 +352,17 @@ impl Link {
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.outbox.clone() else { return };
-        let (shared, in_order) = (self.shared.clone(), self.in_order.clone());
+        let shared = self.shared.clone();
         // Not a future of this actor: it is to be answered also after the other end has closed its
         // half, and would be polled with every message.
         actix_rt::spawn(async move {
-            let _permit = permit;
             let call_id = question.call_id;
-            let mut reply = if call_id.is_some() {
-                answer(question, &shared).await
-            } else {
-                let _turn = in_order.lock().await;
-                answer(question, &shared).await
-            };
+            let mut reply = answer(question, &shared).await;
             reply.call_id = call_id;
             reply.responder = call_id.map(|_| (shared.me.id, shared.incarnation));
+            drop(leave.in_all);
             // An error means that the connection is closed.
-            let _ = outbox.send(Frame::Return(reply)).await;
+            let _ = outbox.send(Outgoing { frame: Frame::Return(reply), permit: Some(leave.here) }).await;
         });
     }
 
@@ -344,8 +374,8 @@ impl Link {
             (Origin::Dialed(_), Kind::Ours) => DIALED_IDLE,
             _ => PLAIN_IDLE,
         };
-        let serving = self.serving.available_permits() < MAX_SERVED - 1;
-        let idle = self.heard.get().elapsed();
+        let serving = self.serving.available_permits() < MAX_SERVED;
+        let idle = self.silence();
         if idle >= limit && self.asked.is_empty() && !serving {
             tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
@@ -377,8 +407,12 @@ impl Actor for Link {
             (None, Some(addr)) => {
                 let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr));
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
-                    Ok(Ok(stream)) => link.connected(stream, ctx),
+                    Ok(Ok(stream)) => link.connected(stream.into(), ctx),
                     Ok(Err(error)) => {
+                        let starved = matches!(not_connected(&error), Heard::Busy);
+                        if starved && link.shared.tally.count(Shed::Starved) {
+                            tracing::warn!(%error, "can't make a connection");
+                        }
                         link.give_up(|| not_connected(&error));
                         ctx.stop();
                     }
@@ -390,6 +424,9 @@ impl Actor for Link {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(writing) = &self.writing {
+            writing.abort();
+        }
         self.shared.news.do_send(News::Closed { link: self.id, addr: self.addr });
         self.give_up(|| Heard::Lost);
     }
@@ -399,6 +436,9 @@ impl Handler<Ask> for Link {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Self::Context) {
+        if self.closing {
+            return tell(ask.reply, Heard::Lost);
+        }
         if self.asked.len() + self.waiting.len() >= MAX_ASKED {
             self.asked.retain(|_, asker| !asker.is_closed());
             self.waiting.retain(|ask| !ask.reply.is_closed());
@@ -418,14 +458,14 @@ impl Handler<Doubt> for Link {
     type Result = ();
 
     fn handle(&mut self, _: Doubt, ctx: &mut Self::Context) {
-        if self.kind != Kind::Ours {
+        if self.kind != Kind::Ours || self.closing {
             return;
         }
         let (reply, _) = oneshot::channel();
         self.send(Ask { request: Request::CheckPredecessor, patience: None, reply });
-        let before = self.heard.get();
+        let before = self.pulse.get();
         ctx.run_later(self.shared.rpc_timeout, move |link, ctx| {
-            if link.heard.get() == before {
+            if link.pulse.get() == before {
                 tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
                 ctx.stop();
             }
@@ -433,10 +473,13 @@ impl Handler<Doubt> for Link {
     }
 }
 
-impl Handler<Unwritable> for Link {
+impl Handler<Written> for Link {
     type Result = ();
 
-    fn handle(&mut self, _: Unwritable, ctx: &mut Self::Context) {
+    fn handle(&mut self, Written(written): Written, ctx: &mut Self::Context) {
+        if let Err(error) = written {
+            self.shed(&error);
+        }
         ctx.stop();
     }
 }
@@ -449,37 +492,86 @@ impl Handler<Stop> for Link {
     }
 }
 
-/// A frame, and the permit to answer it if it is a question.
-type Read = (Result<Frame, WireError>, OwnedSemaphorePermit);
+/// Leave to answer one question, of this connection and of all.
+struct Leave {
+    here: OwnedSemaphorePermit,
+    in_all: OwnedSemaphorePermit,
+}
 
-impl StreamHandler<Read> for Link {
-    fn handle(&mut self, (frame, permit): Read, ctx: &mut Self::Context) {
-        match frame {
-            Ok(frame) => {
-                self.heard.set(Instant::now());
-                match frame {
-                    Frame::Call(question) => self.called(question, permit),
-                    Frame::Return(reply) => self.returned(reply, ctx),
-                }
-            }
-            Err(WireError::Io(error)) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),
-            Err(error) => {
-                tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection that talks nonsense");
-                // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
-                if matches!(self.origin, Origin::Accepted(_)) {
-                    let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
-                    self.called(nonsense, permit);
-                }
-                ctx.stop();
-            }
+/// What was read, in its turn.
+enum Incoming {
+    Question(Question, Leave),
+    Reply(Reply),
+    Nonsense(WireError, Leave),
+    Broken(io::Error),
+}
+
+/// Reads the next frame; a question only when there is leave to answer it, so that nothing behind
+/// it is read before. There is nothing after an error.
+async fn read(
+    reader: Option<Reader>,
+    (here, in_all): (Arc<Semaphore>, Arc<Semaphore>),
+) -> Option<(Incoming, Option<Reader>)> {
+    let mut reader = reader?;
+    let frame = match reader.next().await? {
+        Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(reader))),
+        Ok(Frame::Call(question)) => Ok(question),
+        Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
+        Err(error) => Err(error),
+    };
+    let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
+    let permits = if plain { MAX_SERVED as u32 } else { 1 };
+    let here = here.acquire_many_owned(permits).await.ok()?;
+    let leave = Leave { here, in_all: in_all.acquire_owned().await.ok()? };
+    Some(match frame {
+        Ok(question) => (Incoming::Question(question, leave), Some(reader)),
+        Err(error) => (Incoming::Nonsense(error, leave), None),
+    })
+}
+
+impl Link {
+    /// Counts what the other end did wrong.
+    fn shed(&self, error: &WireError) {
+        let shed = match error {
+            WireError::Io(error) => return tracing::debug!(%error, peer = ?self.addr, "can't write to a connection"),
+            WireError::Slow => Shed::Slow,
+            WireError::Unread => Shed::Unread,
+            _ => Shed::Nonsense,
+        };
+        if self.shared.tally.count(shed) {
+            tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
         }
     }
 
-    fn finished(&mut self, ctx: &mut Self::Context) {
+    fn misunderstood(&mut self, error: WireError, leave: Leave) {
+        self.shed(&error);
+        // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
+        if matches!(self.origin, Origin::Accepted(_)) {
+            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
+            self.called(nonsense, leave);
+        }
+    }
+}
+
+impl StreamHandler<Incoming> for Link {
+    fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
+        match incoming {
+            _ if self.closing => {}
+            Incoming::Question(question, leave) => self.called(question, leave),
+            Incoming::Reply(reply) => self.returned(reply),
+            Incoming::Nonsense(error, leave) => self.misunderstood(error, leave),
+            Incoming::Broken(error) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),
+        }
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        if self.closing {
+            return;
+        }
         if let (Kind::Ours, Some(addr)) = (self.kind, self.addr) {
             self.shared.severed.do_send(Severed(addr));
         }
-        ctx.stop();
+        self.close();
     }
 }
 
@@ -492,10 +584,7 @@ fn not_connected(error: &io::Error) -> Heard {
         ConnectionRefused => Heard::Refused,
         ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut => Heard::Lost,
         // Out of files or ports, most likely: nobody else is to blame.
-        _ => {
-            tracing::warn!(%error, "can't make a connection");
-            Heard::Busy
-        }
+        _ => Heard::Busy,
     }
 }
 
@@ -515,32 +604,6 @@ async fn answer(question: Question, shared: &Shared) -> Reply {
         Ok(Err(refusal)) => Reply::refuse(refusal.code, refusal.why),
         Err(_) => Reply::refuse(Code::NotJoined, "the node is stopping"),
     }
-}
-
-/// The frames of a connection, read only while there are permits to answer them.
-fn frames(reading: OwnedReadHalf, permits: Arc<Semaphore>) -> impl Stream<Item = Read> {
-    let frames = FramedRead::new(reading, FrameCodec::default());
-    stream::unfold((frames, permits), |(mut frames, permits)| async move {
-        let permit = permits.clone().acquire_owned().await.ok()?;
-        let frame = frames.next().await?;
-        Some(((frame, permit), (frames, permits)))
-    })
-}
-
-/// Writes frames until nobody sends any more; those that wait together leave together.
-async fn write_frames(writing: OwnedWriteHalf, mut frames: mpsc::Receiver<Frame>) -> Result<(), WireError> {
-    let mut sink = FramedWrite::new(writing, FrameCodec::default());
-    while let Some(frame) = frames.recv().await {
-        sink.feed(frame).await?;
-        while let Ok(frame) = frames.try_recv() {
-            sink.feed(frame).await?;
-        }
-        match timeout(WRITE_TIMEOUT, sink.flush()).await {
-            Ok(flushed) => flushed?,
-            Err(_) => return Err(WireError::Io(io::ErrorKind::TimedOut.into())),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

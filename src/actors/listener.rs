@@ -1,5 +1,7 @@
 //! Accepts connections and hands them to the peers actor.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
@@ -7,10 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Stop;
 
-/// Somebody has connected.
+/// Somebody has connected, or can't.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub struct Accepted(pub TcpStream);
+pub struct Accepted(pub io::Result<(TcpStream, SocketAddr)>);
 
 /// The listening socket.
 pub struct Listener {
@@ -42,16 +44,13 @@ impl Actor for Listener {
 /// in the kernel's queue.
 async fn accept(socket: TcpListener, peers: Recipient<Accepted>) {
     loop {
-        match socket.accept().await {
-            Ok((stream, _)) => {
-                if peers.send(Accepted(stream)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
-                tokio::time::sleep(PAUSE).await;
-            }
+        let accepted = socket.accept().await;
+        let failed = accepted.is_err();
+        if peers.send(Accepted(accepted)).await.is_err() {
+            return;
+        }
+        if failed {
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

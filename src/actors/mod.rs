@@ -38,13 +38,17 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 
+pub mod crowd;
 pub mod drive;
 pub mod fingers;
+pub mod frames;
 pub mod link;
 pub mod listener;
 pub mod neighbors;
 pub mod node;
 pub mod peers;
+pub mod strangers;
+pub mod tally;
 
 /// Put a question to another node.
 ///

@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Recipient, ResponseFuture};
 use futures::future::join_all;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::crowd::Limits;
 use super::drive::Driver;
 use super::fingers::FingersActor;
-use super::link::Shared;
+use super::link::{MAX_SERVED_IN_ALL, Shared};
 use super::listener::Listener;
 use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
+use super::tally::Tally;
 use super::{Forget, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
 use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
@@ -182,9 +185,12 @@ fn wire(
         r: config.r,
         incarnation: rand::random(),
         rpc_timeout: config.rpc_timeout,
+        limits: Limits { in_all: connections(config), per_address: config.connections_per_address },
         serve: node.address().recipient(),
         severed: neighbors.address().recipient(),
         news: peers.address().recipient(),
+        serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
+        tally: Tally::default(),
     });
     let peers = peers.run(Peers::new(shared));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
@@ -205,6 +211,13 @@ fn wire(
         children,
         lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
     })
+}
+
+/// How many connections others may have: as configured, but no more than half of the files that the
+/// program may have open.
+fn connections(config: &Config) -> usize {
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    files.map_or(config.connections, |files| config.connections.min(files / 2))
 }
 
 /// Answers peers and embedding programs; the parent of all other actors.

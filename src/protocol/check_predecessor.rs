@@ -12,6 +12,8 @@ pub struct CheckPredecessor {
     predecessor: Peer,
     /// The first successor of the node that checks.
     successor: Option<Peer>,
+    /// Whether somebody says that it is joining, so that it has to show that it is a member.
+    doubted: bool,
 }
 
 /// What a check found out about the predecessor.
@@ -28,7 +30,13 @@ impl CheckPredecessor {
     /// A check of the predecessor of these neighbours, if there is one.
     pub fn new(neighbors: &Neighbors) -> Option<CheckPredecessor> {
         let predecessor = neighbors.predecessor()?;
-        Some(CheckPredecessor { predecessor, successor: neighbors.successor() })
+        Some(CheckPredecessor { predecessor, successor: neighbors.successor(), doubted: false })
+    }
+
+    /// The same of a predecessor that is said to be joining. One that knows no successor has been
+    /// started again as a ring of one, or fell out: as a predecessor it is dead.
+    pub fn in_doubt(self) -> CheckPredecessor {
+        CheckPredecessor { doubted: true, ..self }
     }
 
     /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
@@ -50,11 +58,14 @@ impl Procedure for CheckPredecessor {
     fn resume(&mut self, answer: Answer) -> Step<Checked> {
         match answer {
             answer if answer.is_dead() => Step::Done(Checked::Dead(self.predecessor)),
-            Answer::Reply(Response::Alive { plain: true }) => {
+            Answer::Reply(Response::Alive { plain }) if plain || self.doubted => {
                 Step::Ask(self.predecessor.into(), Request::GetSuccessorList { joiner: None })
             }
-            Answer::Reply(Response::Alive { plain: false }) => {
-                Step::Done(Checked::Alive(self.predecessor, Dialect::Ours))
+            Answer::Reply(Response::Alive { .. }) => Step::Done(Checked::Alive(self.predecessor, Dialect::Ours)),
+            Answer::Reply(Response::SuccessorList { dialect: Dialect::Ours, successors, .. })
+                if successors.is_empty() =>
+            {
+                Step::Done(Checked::Dead(self.predecessor))
             }
             Answer::Reply(Response::SuccessorList { dialect, successors, .. }) => {
                 Step::Done(Checked::Alive(self.predecessor, self.dialect(dialect, &successors)))
@@ -113,6 +124,22 @@ mod tests {
         };
         assert_eq!(told(&[14, 21, 32]), Step::Done(Checked::Alive(peer(8), Dialect::Plain)));
         assert_eq!(told(&[21, 32, 38]), Step::Done(Checked::Alive(peer(8), Dialect::PlainItselfFirst)));
+    }
+
+    #[test]
+    fn doubted_predecessor_shows_that_it_is_a_member() {
+        let told = |successors: &[u8]| {
+            let mut check = check().in_doubt();
+            let list = Step::Ask(peer(8).into(), Request::GetSuccessorList { joiner: None });
+            assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: false })), list);
+            check.resume(Answer::Reply(Response::SuccessorList {
+                successors: peers(successors),
+                predecessor: None,
+                dialect: Dialect::Ours,
+            }))
+        };
+        assert_eq!(told(&[14, 21]), Step::Done(Checked::Alive(peer(8), Dialect::Ours)));
+        assert_eq!(told(&[]), Step::Done(Checked::Dead(peer(8))), "a ring of one");
     }
 
     #[test]

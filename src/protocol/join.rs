@@ -135,6 +135,7 @@ impl Procedure for Join {
                 self.enter(successor, list)
             }
             (Stage::Contesting(successor, _, list), answer) if answer.is_dead() => self.enter(successor, list),
+            (Stage::Contesting(..), Answer::Unasked) => Step::Done(Joined::NotNow),
             (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
 
             (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {
@@ -291,6 +292,7 @@ mod tests {
             contested().resume(Answer::Reply(Response::Alive { plain: false })),
             Step::Done(Joined::IdTaken(twin))
         );
+        assert_eq!(contested().resume(Answer::Unasked), Step::Done(Joined::NotNow), "nobody has answered");
         assert_eq!(contested().resume(Answer::Gone), Step::Done(Joined::Member(peers(&[32, 38]))));
     }
 

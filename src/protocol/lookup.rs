@@ -64,7 +64,7 @@ pub enum Lost {
     TooManyHops,
     #[error("no answer within the time limit")]
     Timeout,
-    #[error("too many lookups at once")]
+    #[error("too much to do at once")]
     Busy,
 }
 
@@ -168,6 +168,7 @@ impl Procedure for Lookup {
                 self.dead.push(asked);
                 self.decide()
             }
+            Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found(asked, Vec::new()),
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
@@ -297,6 +298,14 @@ mod tests {
         lookup.start();
         lookup.resume(Answer::Gone);
         assert!(fails(Lost::Isolated, &lookup.resume(Answer::Gone)));
+    }
+
+    #[test]
+    fn successor_that_could_not_be_pinged_is_not_named() {
+        let mut lookup = lookup(13, &[14, 21], &[]);
+        lookup.neighbors.doubt_successor();
+        assert!(pings(14, &lookup.start()));
+        assert!(fails(Lost::Busy, &lookup.resume(Answer::Unasked)));
     }
 
     #[test]

@@ -52,13 +52,17 @@ pub struct Maintenance {
     holding: bool,
     /// The joiner that was given our list last and has not notified us since.
     admitted: Option<Peer>,
+    /// Whether the last joiner that held up others never came: then the next holds up nobody.
+    lapsed: bool,
     predecessor_dialect: Dialect,
     /// Whether the first successor is a plain peer that believes itself to be alone.
     lonely_successor: bool,
     /// Attempts to join, in a row, that came to nothing.
     attempts: u32,
-    /// Rounds of stabilize, in a row, that changed something.
-    hurried: u32,
+    /// Conversations of each kind that no timer of this node called for, since the last pause.
+    errands: [u32; TURNS.len()],
+    /// Whether the pause goes on that renews the allowance for them.
+    pausing: bool,
     /// The pause before the next acquaintance is asked.
     reunite_after: Duration,
     effects: Vec<Effect>,
@@ -86,6 +90,8 @@ struct Wishes {
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
     check_predecessor: bool,
+    /// Whether it is to show that it is a member.
+    doubt_predecessor: bool,
     reunite: bool,
 }
 
@@ -98,6 +104,9 @@ enum Kind {
     Reunite,
 }
 
+/// Conversations take turns in this order, that of [`Kind`].
+const TURNS: [Kind; 5] = [Kind::Join, Kind::Rectify, Kind::Stabilize, Kind::CheckPredecessor, Kind::Reunite];
+
 /// What fires later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
@@ -109,10 +118,23 @@ pub enum Timer {
     Unheard,
     /// The admitted joiner has used up its time.
     Admission,
+    /// The pause is over that followed too many conversations of one kind.
+    Pause,
 }
 
 impl Timer {
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
+
+    /// The conversation that the timer calls for.
+    fn kind(self) -> Option<Kind> {
+        match self {
+            Timer::Join => Some(Kind::Join),
+            Timer::Stabilize => Some(Kind::Stabilize),
+            Timer::CheckPredecessor => Some(Kind::CheckPredecessor),
+            Timer::Reunite => Some(Kind::Reunite),
+            Timer::Unheard | Timer::Admission | Timer::Pause => None,
+        }
+    }
 }
 
 /// What is to be done in the world.
@@ -138,9 +160,15 @@ const ADMISSION: Duration = Duration::from_secs(1);
 /// So many notifiers wait to be judged. Only the closest can win, so that more are not needed.
 const MAX_NOTIFIERS: usize = 16;
 
-/// So many rounds of stabilize in a row follow each other at once. Whatever takes longer to settle
-/// is kept from turning maintenance into a busy loop.
-const MAX_HURRIED: u32 = 64;
+/// So many conversations of one kind are held that no timer of this node called for: rounds that
+/// follow a round that changed something, judgements of notifiers, whatever a nudge, an invitation, a
+/// broken connection or a dead node calls for. Then such wishes wait for a pause to end, and only the
+/// timers go on. A ring that settles needs fewer; whoever lies to a node, or keeps it busy, drives
+/// it no faster than this.
+const MAX_ERRANDS: u32 = 64;
+
+/// How long that pause is.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause before another attempt to join when the ring said "not now": a few round trips, and
 /// longer each time.
@@ -189,10 +217,12 @@ impl Maintenance {
             last: Kind::Reunite,
             holding: false,
             admitted: None,
+            lapsed: false,
             predecessor_dialect: Dialect::Ours,
             lonely_successor: false,
             attempts: 0,
-            hurried: 0,
+            errands: [0; TURNS.len()],
+            pausing: false,
             reunite_after: REUNITE.first,
             effects: Vec::new(),
             setup,
@@ -241,15 +271,18 @@ impl Maintenance {
                 join: self.wishes.join,
                 rectify: self.wishes.rectify.clone(),
                 hint: self.wishes.hint,
+                doubt_predecessor: self.wishes.doubt_predecessor,
                 ..Wishes::default()
             },
             last: Kind::Rectify,
             holding: self.holding,
             admitted: self.admitted,
+            lapsed: false,
             predecessor_dialect: self.predecessor_dialect,
             lonely_successor: self.lonely_successor,
             attempts: 0,
-            hurried: 0,
+            errands: [0; TURNS.len()],
+            pausing: false,
             reunite_after: REUNITE.first,
             effects: Vec::new(),
         }
@@ -341,6 +374,10 @@ impl Maintenance {
 
     /// A timer fired.
     pub fn fired(&mut self, timer: Timer) {
+        if let Some(kind) = timer.kind() {
+            let errands = &mut self.errands[kind as usize];
+            *errands = errands.saturating_sub(1);
+        }
         match timer {
             Timer::Join => match self.acquaintances.take_turn() {
                 Some(seed) => self.wishes.join = Some(seed),
@@ -350,28 +387,42 @@ impl Maintenance {
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
             Timer::Reunite => self.wishes.reunite = true,
             Timer::Unheard => self.neighbors.doubt_successor(),
-            Timer::Admission => self.admitted = None,
+            Timer::Admission => self.lapsed = self.admitted.take().is_some(),
+            Timer::Pause => {
+                self.pausing = false;
+                self.errands = [0; TURNS.len()];
+            }
         }
     }
 
     /// The conversation to hold now, if any. It is held alone: there is no other until its outcome
     /// was digested.
     pub fn next_conversation(&mut self) -> Option<Conversation> {
-        const TURNS: [Kind; 5] = [Kind::Join, Kind::Rectify, Kind::Stabilize, Kind::CheckPredecessor, Kind::Reunite];
         if self.holding {
             return None;
         }
         let last = TURNS.iter().position(|kind| *kind == self.last).unwrap_or_default();
         let mut turns = TURNS.into_iter().cycle().skip(last + 1).take(TURNS.len());
         let (kind, conversation) = turns.find_map(|kind| Some((kind, self.begin(kind)?)))?;
+        self.errands[kind as usize] += 1;
+        if !self.may(kind) && !self.pausing {
+            self.pausing = true;
+            self.wake(Timer::Pause, PAUSE);
+        }
         self.last = kind;
         self.holding = true;
         Some(conversation)
     }
 
+    /// Whether another conversation of this kind may be held before the next pause.
+    fn may(&self, kind: Kind) -> bool {
+        self.errands[kind as usize] < MAX_ERRANDS
+    }
+
     fn begin(&mut self, kind: Kind) -> Option<Conversation> {
         let Setup { me, r, bits, .. } = self.setup;
         match (kind, self.standing) {
+            _ if !self.may(kind) => None,
             (Kind::Join, _) => {
                 let seed = self.wishes.join.take()?;
                 let unbound = self.standing != Standing::Member || self.is_alone();
@@ -387,7 +438,9 @@ impl Maintenance {
                     return None;
                 }
                 self.wake(Timer::CheckPredecessor, self.setup.check_predecessor_every);
-                CheckPredecessor::new(&self.neighbors).map(Conversation::CheckPredecessor)
+                let doubted = std::mem::take(&mut self.wishes.doubt_predecessor);
+                let check = CheckPredecessor::new(&self.neighbors)?;
+                Some(Conversation::CheckPredecessor(if doubted { check.in_doubt() } else { check }))
             }
             (_, Standing::Isolated) => None,
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
@@ -497,11 +550,8 @@ impl Maintenance {
             None if changed => return self.isolate(),
             None => {}
         }
-        if changed && self.hurried < MAX_HURRIED {
-            self.hurried += 1;
-            self.wishes.stabilize = true;
-        } else {
-            self.hurried = 0;
+        self.wishes.stabilize |= changed;
+        if !changed || !self.may(Kind::Stabilize) {
             self.wake(Timer::Stabilize, self.setup.stabilize_every);
         }
     }
@@ -528,6 +578,7 @@ impl Maintenance {
         }
         if self.admitted == Some(notifier) {
             self.admitted = None;
+            self.lapsed = !answered;
         }
         if !answered || !self.neighbors.is_closer_predecessor(notifier) {
             return;
@@ -580,9 +631,11 @@ impl Maintenance {
         if joiner.id == self.setup.me.id {
             return Err(Code::IdTaken);
         }
-        // Our predecessor is back as a joiner: it was dead.
-        if self.neighbors.drop_predecessor(joiner) {
-            self.changed();
+        // Our predecessor is back as a joiner, it seems: then it was dead. But anybody can say so.
+        if self.neighbors.predecessor() == Some(joiner) {
+            self.wishes.check_predecessor = true;
+            self.wishes.doubt_predecessor = true;
+            return Err(Code::Retry);
         }
         // A member that does not know who comes before it does not know what its gap is: somebody may
         // have come in between.
@@ -597,7 +650,7 @@ impl Maintenance {
             return Ok(());
         }
         match self.admitted {
-            Some(other) if other != joiner => Err(Code::Retry),
+            Some(other) if other != joiner && !self.lapsed => Err(Code::Retry),
             _ => {
                 self.admitted = Some(joiner);
                 self.wake(Timer::Admission, ADMISSION);

@@ -75,6 +75,8 @@ impl<P: Procedure> Procedure for Patient<P> {
         let Some(asked) = &mut self.asked else {
             return self.tell(answer);
         };
+        // A probe that could not be made is no evidence against the target.
+        let answer = if self.probing && answer == Answer::Unasked { Answer::Alive } else { answer };
         match answer {
             Answer::Silent if self.probing => self.tell(Answer::Gone),
             Answer::Silent => {
@@ -87,7 +89,7 @@ impl<P: Procedure> Procedure for Patient<P> {
                 Step::Wait
             }
             Answer::Alive => self.tell(Answer::Silent),
-            Answer::Reply(_) | Answer::Refused(_) | Answer::Gone => self.tell(answer),
+            Answer::Reply(_) | Answer::Refused(_) | Answer::Gone | Answer::Unasked => self.tell(answer),
         }
     }
 
@@ -145,6 +147,17 @@ mod tests {
         one.start();
         one.resume(Answer::Silent);
         assert_eq!(one.resume(Answer::Alive), Step::Done(Answer::Silent));
+    }
+
+    #[test]
+    fn a_probe_that_can_not_be_made_is_no_evidence() {
+        let mut one = Patient::new(One(Request::GetPredecessor));
+        one.start();
+        assert_eq!(one.resume(Answer::Unasked), Step::Done(Answer::Unasked), "nor is a question that was not put");
+        let mut one = Patient::new(One(lookup()));
+        one.start();
+        assert_eq!(one.resume(Answer::Silent), Step::Probe(peer().into()));
+        assert_eq!(one.resume(Answer::Unasked), Step::Wait);
     }
 
     #[test]

@@ -96,6 +96,8 @@ pub enum Answer {
     Silent,
     /// Nobody lives there: the connection was refused, or another node answered.
     Gone,
+    /// This node could not put the question: it has too much to do. That says nothing of the target.
+    Unasked,
 }
 
 impl Answer {

@@ -94,6 +94,14 @@ mod tests {
     }
 
     #[test]
+    fn notifier_that_could_not_be_asked_is_not_taken() {
+        let mut rectify = Rectify::new(&node_32(None), peer(26));
+        assert_eq!(rectify.start(), Step::Probe(peer(26).into()));
+        let verdict = Verdict { notifier: peer(26), answered: false, dead: None };
+        assert_eq!(rectify.resume(Answer::Unasked), Step::Done(verdict));
+    }
+
+    #[test]
     fn first_notifier_is_taken_once_it_has_answered() {
         let mut rectify = Rectify::new(&node_32(None), peer(8));
         assert_eq!(rectify.start(), Step::Probe(peer(8).into()));

@@ -27,6 +27,10 @@ pub enum WireError {
     Port(u32),
     #[error("there is no call named {0:?}")]
     UnknownCall(String),
+    #[error("a frame was begun and not completed in time")]
+    Slow,
+    #[error("nothing is read any more")]
+    Unread,
     #[error(transparent)]
     Io(#[from] io::Error),
 }

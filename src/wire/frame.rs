@@ -23,7 +23,7 @@ pub const MAX_FRAME: usize = 16 * 1024;
 const PREFIX: usize = 8;
 
 /// Reads and writes frames on a byte stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FrameCodec {
     lengths: LengthDelimitedCodec,
 }

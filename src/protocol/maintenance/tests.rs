@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
 use crate::protocol::testing::{SIX, peer, peers};
 
@@ -184,8 +185,73 @@ fn rounds_that_change_something_for_ever_pause_now_and_then() {
         }
         next
     });
-    assert_eq!(rounds.count() as u32, MAX_HURRIED + 1);
+    assert_eq!(rounds.count() as u32, MAX_ERRANDS);
     assert_eq!(wakes(&mut node, Timer::Stabilize), Some(SECOND));
+    node.fired(Timer::Stabilize);
+    assert!(node.next_conversation().is_some(), "its own timer goes on");
+    node.digest(learned(&[26, 32]));
+    assert_eq!(node.next_conversation(), None);
+    node.fired(Timer::Pause);
+    assert!(node.next_conversation().is_some());
+}
+
+/// How many conversations it holds while `provoke` is done to it all the time, until it pauses.
+fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> u32 {
+    let mut held = 0;
+    for i in 0..10_000 {
+        provoke(node, i);
+        if let Some(conversation) = node.next_conversation() {
+            held += 1;
+            node.digest(match conversation {
+                Conversation::Join(_) => Outcome::Join(Joined::NoAnswer),
+                Conversation::Rectify(_) => {
+                    Outcome::Rectify(Verdict { notifier: stranger(i), answered: false, dead: None })
+                }
+                Conversation::Stabilize(_) => learned(&[32, 38]),
+                Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
+                Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
+            });
+        }
+    }
+    held
+}
+
+/// One of many nodes right before node 21 that do not exist.
+fn stranger(n: u32) -> Peer {
+    let mut id = *peer(20).id.as_bytes();
+    id[16..].copy_from_slice(&n.to_be_bytes());
+    Peer { id: Id::from_bytes(id), addr: peer(20).addr }
+}
+
+#[test]
+fn others_drive_a_node_no_faster_than_its_allowance() {
+    let nudge = Request::Nudge { me: peer(32) };
+    let floods: [(&str, Box<dyn Fn(&mut Maintenance, u32)>); 4] = [
+        ("nudges", Box::new(move |node, _| drop(node.serve(&nudge, false)))),
+        ("notifications", Box::new(|node, i| drop(node.serve(&Request::Notify { me: stranger(i) }, false)))),
+        ("broken connections", Box::new(|node, _| node.severed(peer(32).addr))),
+        (
+            "claims to be its predecessor",
+            Box::new(|node, _| drop(node.serve(&Request::GetSuccessorList { joiner: Some(peer(8)) }, false))),
+        ),
+    ];
+    for (flood, provoke) in floods {
+        let mut node = member_after(8, &[32, 38]);
+        let held = provoked(&mut node, &provoke);
+        assert!((1..=MAX_ERRANDS).contains(&held), "{flood}: {held}");
+        assert_eq!(wakes(&mut node, Timer::Pause), Some(PAUSE), "{flood}");
+        node.fired(Timer::Pause);
+        let held = provoked(&mut node, &provoke);
+        assert_eq!(held, MAX_ERRANDS, "{flood}, after the pause");
+    }
+}
+
+#[test]
+fn invitations_drive_a_ring_of_one_no_faster_than_its_allowance() {
+    let mut alone = Maintenance::new(setup(21, 3, &[]));
+    let held = provoked(&mut alone, |node, i| drop(node.serve(&Request::Invite { me: stranger(i) }, false)));
+    assert!((1..=2 * MAX_ERRANDS).contains(&held), "{held}");
+    assert_eq!(alone.standing(), Standing::Member);
 }
 
 /// Of three silent neighbours each cost a round of stabilize and a question to the one that had been
@@ -228,10 +294,40 @@ fn second_joiner_of_a_gap_waits_until_the_first_has_notified_or_its_time_is_up()
 }
 
 #[test]
-fn predecessor_that_comes_back_as_a_joiner_is_forgotten_first() {
+fn predecessor_that_comes_back_as_a_joiner_is_asked_and_forgotten_first() {
     let mut node = member_after(8, &[32, 38]);
     assert_eq!(admits(&mut node, 8), Err(Code::Retry));
+    assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
+    node.digest(Outcome::CheckPredecessor(Checked::Dead(peer(8))));
     assert_eq!(node.neighbors().predecessor(), None);
+}
+
+#[test]
+fn whoever_says_to_be_the_predecessor_that_joins_does_not_make_a_node_forget_it() {
+    let mut node = member_after(8, &[32, 38]);
+    assert_eq!(admits(&mut node, 8), Err(Code::Retry));
+    assert_eq!(node.neighbors().predecessor(), Some(peer(8)), "anybody can say so");
+    node.next_conversation();
+    node.digest(Outcome::CheckPredecessor(Checked::Alive(peer(8), Dialect::Ours)));
+    assert_eq!(node.neighbors().predecessor(), Some(peer(8)));
+}
+
+#[test]
+fn joiner_that_never_comes_holds_up_others_once_only() {
+    let mut node = member_after(8, &[32, 38]);
+    assert_eq!(admits(&mut node, 14), Ok(()));
+    assert_eq!(admits(&mut node, 15), Err(Code::Retry));
+    node.fired(Timer::Admission);
+    assert_eq!(admits(&mut node, 16), Ok(()));
+    assert_eq!(admits(&mut node, 15), Ok(()), "another that may never come does not");
+    // One that does not answer where it says to live has not come.
+    node.serve(&Request::Notify { me: peer(15) }, false).unwrap();
+    node.next_conversation();
+    node.digest(Outcome::Rectify(Verdict { notifier: peer(15), answered: false, dead: None }));
+    assert_eq!((admits(&mut node, 16), admits(&mut node, 17)), (Ok(()), Ok(())));
+    rectify(&mut node, 17);
+    assert_eq!(admits(&mut node, 18), Ok(()));
+    assert_eq!(admits(&mut node, 19), Err(Code::Retry), "one has come");
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! The frame decoder: however a stream is cut into pieces, it says the same frames, and what it says
+//! comes back as it was.
+
+use bytes::BytesMut;
+use chord::wire::{Frame, FrameCodec, MAX_FRAME, WireError};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::words::frame;
+
+/// The first byte says whether what follows are frames by themselves or payloads that are to be
+/// framed, each behind a byte with its length; the next four say how long the pieces are.
+pub fn run(data: &[u8]) {
+    let Some((head, rest)) = data.split_at_checked(5) else { return };
+    let stream = if head[0] % 2 == 0 { rest.to_vec() } else { framed(rest) };
+    let whole = decode(std::iter::once(&stream[..]));
+    let cuts = head[1..].iter().map(|cut| usize::from(*cut) + 1).cycle();
+    assert_eq!(decode(pieces(&stream, cuts)), whole, "cut in another way");
+    for bytes in &whole.frames {
+        assert_eq!(decode(std::iter::once(&bytes[..])).frames, [&bytes[..]], "what is said comes back");
+    }
+}
+
+fn framed(mut payloads: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while let Some((length, rest)) = payloads.split_first() {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        stream.extend(frame(payload));
+        payloads = rest;
+    }
+    stream
+}
+
+fn pieces(mut stream: &[u8], cuts: impl Iterator<Item = usize>) -> impl Iterator<Item = &[u8]> {
+    cuts.map_while(move |cut| {
+        let piece = stream.split_off(..cut.min(stream.len()))?;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// What came of a stream.
+#[derive(Debug, PartialEq, Eq)]
+struct Decoded {
+    /// As they are written.
+    frames: Vec<Vec<u8>>,
+    /// What ended it, if anything did.
+    error: Option<String>,
+}
+
+fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Decoded {
+    let (mut codec, mut buffer) = (FrameCodec::default(), BytesMut::new());
+    let mut decoded = Decoded { frames: Vec::new(), error: None };
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            match codec.decode(&mut buffer) {
+                Ok(Some(frame)) => decoded.frames.extend(encode(frame)),
+                Ok(None) => break,
+                Err(error) => {
+                    decoded.error = Some(error.to_string());
+                    return decoded;
+                }
+            }
+        }
+        assert!(buffer.capacity() <= 4 * (MAX_FRAME + piece.len()), "{} bytes are held", buffer.capacity());
+    }
+    decoded
+}
+
+/// The frame as it is written; none if it is one of the largest, and larger in our words.
+fn encode(frame: Frame) -> Option<Vec<u8>> {
+    let mut bytes = BytesMut::new();
+    match FrameCodec::default().encode(frame, &mut bytes) {
+        Ok(()) => Some(bytes.to_vec()),
+        Err(WireError::Length) => None,
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,275 @@
+//! A whole connection, accepted or dialled, whose other end says anything in any order: it ends, all
+//! who asked learn so, and nothing of it stays behind. Time is virtual, the stream is in memory.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use arbitrary::{Result, Unstructured};
+use bytes::BytesMut;
+use chord::actors::crowd::Limits;
+use chord::actors::frames::Stream;
+use chord::actors::link::{Ask, Doubt, Heard, Link, MAX_SERVED, News, Origin, Shared};
+use chord::actors::tally::Tally;
+use chord::actors::{Refusal, Serve, Severed, Stop};
+use chord::protocol::rpc::{Code, Request, Response};
+use chord::wire::{Frame, FrameCodec, Reply};
+use chord::{Id, Peer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{sleep, timeout};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::words;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whoever asks waits no longer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// When all that was asked is answered, a connection on which nothing happens is closed by now: the
+/// longest idle limit, what is waited for in between, and the writing of the last answers.
+const END: Duration = Duration::from_secs(150);
+
+/// So many things happen at most: enough for any order of two or three, and quickly over.
+const MOST_ACTS: usize = 20;
+
+/// The shortest frame with a call.
+const SHORTEST: u32 = 10;
+
+thread_local! {
+    static RUNTIME: Runtime =
+        Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without a socket");
+}
+
+pub fn run(data: &[u8]) {
+    RUNTIME.with(|runtime| LocalSet::new().block_on(runtime, scenario(&mut Unstructured::new(data))));
+}
+
+fn peer(n: u8) -> Peer {
+    Peer { id: Id::from_bytes([n; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+}
+
+/// What the rest of the node sees of the connection.
+#[derive(Default)]
+struct Seen {
+    serving: Cell<usize>,
+    most_served: Cell<usize>,
+    closed: Cell<usize>,
+}
+
+/// The rest of the node. It answers at once, late, or not at all.
+struct Host {
+    seen: Rc<Seen>,
+    takes: Duration,
+    refuses: bool,
+}
+
+impl Actor for Host {
+    type Context = Context<Host>;
+}
+
+impl Handler<Serve> for Host {
+    type Result = ResponseFuture<std::result::Result<Response, Refusal>>;
+
+    fn handle(&mut self, serve: Serve, _: &mut Self::Context) -> Self::Result {
+        let (seen, takes, refuses) = (self.seen.clone(), self.takes, self.refuses);
+        seen.serving.set(seen.serving.get() + 1);
+        seen.most_served.set(seen.most_served.get().max(seen.serving.get()));
+        Box::pin(async move {
+            if !takes.is_zero() {
+                sleep(takes).await;
+            }
+            seen.serving.set(seen.serving.get() - 1);
+            match serve.request {
+                _ if refuses => Err(Code::Busy.into()),
+                Request::FindSuccessor { .. } => Ok(Response::Successor { owner: peer(1), path: vec![] }),
+                Request::GetPredecessor => Ok(Response::Predecessor { predecessor: None, successors: None }),
+                _ => Ok(Response::Done),
+            }
+        })
+    }
+}
+
+impl Handler<Severed> for Host {
+    type Result = ();
+    fn handle(&mut self, _: Severed, _: &mut Self::Context) {}
+}
+
+impl Handler<News> for Host {
+    type Result = ();
+    fn handle(&mut self, news: News, _: &mut Self::Context) {
+        if let News::Closed { .. } = news {
+            self.seen.closed.set(self.seen.closed.get() + 1);
+        }
+    }
+}
+
+/// How the other end answers.
+#[derive(Clone, Copy)]
+enum Manner {
+    Ours,
+    Plain,
+    Never,
+}
+
+/// The other end. What comes is read and answered, unless it has stopped to.
+struct Other {
+    writing: RefCell<Option<WriteHalf<DuplexStream>>>,
+    written: Cell<u32>,
+    reads: Cell<bool>,
+    manner: Manner,
+}
+
+impl Other {
+    /// Writes; whoever does not read that within a while is not waited for.
+    async fn write(&self, bytes: &[u8]) {
+        let Some(mut writing) = self.writing.take() else { return };
+        self.written.set(self.written.get() + bytes.len() as u32);
+        if matches!(timeout(SECOND, writing.write_all(bytes)).await, Ok(Ok(()))) {
+            self.writing.replace(Some(writing));
+        }
+    }
+
+    async fn read(&self, mut reading: ReadHalf<DuplexStream>) {
+        let (mut codec, mut buffer) = (FrameCodec::default(), BytesMut::new());
+        while self.reads.get() && reading.read_buf(&mut buffer).await.is_ok_and(|n| n > 0) {
+            while let Some(frame) = codec.decode(&mut buffer).expect("the connection says nothing wrong") {
+                if let Frame::Call(question) = frame {
+                    self.answer(question.call_id).await;
+                }
+            }
+        }
+        // A stream that is not read stays open until the scenario ends.
+        while !self.reads.get() {
+            sleep(SECOND).await;
+        }
+    }
+
+    async fn answer(&self, call_id: Option<u64>) {
+        let mut reply = Reply::to(&Response::Done, peer(1), 4);
+        match self.manner {
+            Manner::Ours => (reply.call_id, reply.responder) = (call_id, Some((peer(1).id, 1))),
+            Manner::Plain => {}
+            Manner::Never => return,
+        }
+        let mut bytes = BytesMut::new();
+        FrameCodec::default().encode(Frame::Return(reply), &mut bytes).expect("a small frame");
+        self.write(&bytes).await;
+    }
+}
+
+async fn scenario(u: &mut Unstructured<'_>) {
+    let seen = Rc::new(Seen::default());
+    // Too short an input is one that begins with zeros.
+    let choice = |u: &mut Unstructured, n: u8| u.int_in_range(0..=n).unwrap_or_default();
+    let takes = [Duration::ZERO, Duration::from_millis(1), 5 * SECOND][usize::from(choice(u, 2))];
+    let host = Host { seen: seen.clone(), takes, refuses: choice(u, 7) == 7 }.start();
+    let shared = Rc::new(Shared {
+        me: peer(9),
+        r: 4,
+        incarnation: 1,
+        rpc_timeout: SECOND,
+        limits: Limits::default(),
+        serve: host.clone().recipient(),
+        severed: host.clone().recipient(),
+        news: host.clone().recipient(),
+        serving: Arc::new(Semaphore::new(2 * MAX_SERVED)),
+        tally: Tally::default(),
+    });
+    let origin = match choice(u, 5) {
+        0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        3 => Origin::Dialed(peer(1).addr),
+        4 => Origin::DialedOnce(peer(1).addr),
+        _ => Origin::DialedPlain(peer(1).addr),
+    };
+    let manner = [Manner::Ours, Manner::Plain, Manner::Never][usize::from(choice(u, 2))];
+    let (ours, theirs) = duplex([64 * 1024, 256, 64 * 1024, 20][usize::from(choice(u, 3))]);
+    let (reading, writing) = split(theirs);
+    let other =
+        Rc::new(Other { writing: RefCell::new(Some(writing)), written: Cell::new(0), reads: Cell::new(true), manner });
+    let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();
+    let read = spawn_local({
+        let other = other.clone();
+        async move { other.read(reading).await }
+    });
+    let mut asked = Vec::new();
+    for _ in 0..MOST_ACTS {
+        if u.is_empty() || act(u, &link, &other, &mut asked).await.is_err() {
+            break;
+        }
+    }
+    // All that is still held is let go by itself, whether the other end is there or not. Plain calls
+    // are answered one after the other.
+    if choice(u, 1) == 1 {
+        other.writing.take();
+    }
+    sleep(END + takes * (other.written.get() / SHORTEST)).await;
+    assert_eq!(seen.closed.get(), 1, "the connection ends, once");
+    assert!(!link.connected(), "and the actor with it");
+    assert!(asked.iter().all(|asked| asked.is_finished()), "whoever asked has heard, or has given up");
+    assert!(seen.most_served.get() <= MAX_SERVED, "{} questions were served at once", seen.most_served.get());
+    assert_eq!(seen.serving.get(), 0);
+    read.abort();
+    assert_eq!(Rc::strong_count(&shared), 1, "nothing of it stays behind");
+    assert_eq!(shared.serving.available_permits(), 2 * MAX_SERVED, "and all that it held is given back");
+}
+
+/// One thing happens.
+async fn act(
+    u: &mut Unstructured<'_>,
+    link: &Addr<Link>,
+    other: &Rc<Other>,
+    asked: &mut Vec<tokio::task::JoinHandle<()>>,
+) -> Result<()> {
+    match u.int_in_range(0..=15)? {
+        0 | 1 => {
+            let n = u.int_in_range(0..=255)?;
+            other.write(u.bytes(u.len().min(n))?).await;
+        }
+        2..=5 => {
+            let call = words::frame(&words::call(u)?);
+            other.write(&call).await;
+        }
+        6 => {
+            let times = *u.choose(&[2, 3, 4, 5, 6, 7, 8, 2 * MAX_SERVED])?;
+            let call = words::frame(&words::call(u)?);
+            other.write(&call.repeat(times)).await;
+        }
+        7 | 8 => {
+            let call = if u.ratio(7, 8)? { Some(u.int_in_range(0..=4)?) } else { None };
+            let reply = words::frame(&words::reply(u, call)?);
+            other.write(&reply).await;
+        }
+        9..=11 => asked.extend((0..u.int_in_range(1..=3)?).map(|_| ask(link))),
+        12 => link.do_send(Doubt),
+        13 => {
+            const TIMES: [u64; 6] = [0, 1, 300, 1_500, 4_900, 91_000];
+            sleep(Duration::from_millis(*u.choose(&TIMES)?)).await;
+        }
+        14 => match u.int_in_range(0..=15)? {
+            0..=4 => drop(other.writing.take()),
+            5..=9 => other.reads.set(false),
+            10 => asked.extend((0..1100).map(|_| ask(link))),
+            _ => link.do_send(Stop),
+        },
+        _ => tokio::task::yield_now().await,
+    }
+    Ok(())
+}
+
+fn ask(link: &Addr<Link>) -> tokio::task::JoinHandle<()> {
+    let (reply, heard) = oneshot::channel();
+    link.do_send(Ask { request: Request::GetPredecessor, patience: None, reply });
+    spawn_local(async move {
+        if let Ok(Ok(Heard::Reply(reply))) = timeout(PATIENCE, heard).await {
+            // Whatever it is, it can be read.
+            let _ = reply.read(&Request::GetPredecessor, None);
+        }
+    })
+}

@@ -1,0 +1,193 @@
+//! Who is connected to this node of its own accord, and who has to go when there are too many.
+//!
+//! Whoever has never sent a whole valid frame goes first, the oldest of them; then whoever has
+//! longest sent none. So a flood of silent or senseless connections pushes out itself, and a
+//! neighbour that talks stays.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::link::LinkId;
+use super::tally::Shed;
+
+/// How many connections others may have open to a node at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// In all.
+    pub in_all: usize,
+    /// From one address. Loopback and the node's own address are not counted: a whole ring may
+    /// live there.
+    pub per_address: usize,
+}
+
+impl Default for Limits {
+    /// Most nodes are called by some log2 N others. A program may have 1,024 files open unless
+    /// told otherwise: half are for these, the others for what the node dials itself and the rest
+    /// of the program. One address may be that of a machine with many nodes.
+    fn default() -> Limits {
+        Limits { in_all: 512, per_address: 64 }
+    }
+}
+
+/// When the other end of a connection last sent a whole valid frame; none if it never did.
+pub type Pulse = Rc<Cell<Option<Instant>>>;
+
+/// The accepted connections of a node.
+#[derive(Debug)]
+pub struct Crowd {
+    limits: Limits,
+    /// Where the node itself lives.
+    home: Ipv4Addr,
+    members: HashMap<LinkId, Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    from: IpAddr,
+    since: Instant,
+    pulse: Pulse,
+}
+
+impl Crowd {
+    /// Nobody yet, at a node that lives at `home`.
+    pub fn new(limits: Limits, home: Ipv4Addr) -> Crowd {
+        Crowd { limits, home, members: HashMap::new() }
+    }
+
+    /// Takes a connection in; who has to leave for it, and why. A connection that leaves is counted
+    /// no more from then on.
+    pub fn enter(&mut self, link: LinkId, from: IpAddr, since: Instant, pulse: Pulse) -> Option<(LinkId, Shed)> {
+        let theirs = |member: &Member| member.from == from;
+        let leaving = if !self.is_home(from) && self.count(theirs) >= self.limits.per_address {
+            self.least(theirs).map(|least| (least, Shed::Overbearing))
+        } else if self.members.len() >= self.limits.in_all {
+            self.least(|_| true).map(|least| (least, Shed::Crowded))
+        } else {
+            None
+        };
+        if let Some((leaving, _)) = leaving {
+            self.leave(leaving);
+        }
+        self.members.insert(link, Member { from, since, pulse });
+        leaving
+    }
+
+    /// A connection is closed.
+    pub fn leave(&mut self, link: LinkId) {
+        self.members.remove(&link);
+    }
+
+    /// Whether a whole ring may live there.
+    fn is_home(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || ip == IpAddr::V4(self.home)
+    }
+
+    fn count(&self, which: impl Fn(&Member) -> bool) -> usize {
+        self.members.values().filter(|member| which(member)).count()
+    }
+
+    fn least(&self, which: impl Fn(&Member) -> bool) -> Option<LinkId> {
+        let candidates = self.members.iter().filter(|(_, member)| which(member));
+        let least = candidates.min_by_key(|(link, member)| (member.pulse.get(), member.since, **link));
+        least.map(|(link, _)| *link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+    const HOME: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+    fn stranger(n: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 1, n))
+    }
+
+    /// A crowd of at most six, two of an address; connections enter a second apart.
+    struct Door {
+        crowd: Crowd,
+        opened: Instant,
+        pulses: HashMap<LinkId, Pulse>,
+    }
+
+    impl Door {
+        fn open() -> Door {
+            let limits = Limits { in_all: 6, per_address: 2 };
+            Door { crowd: Crowd::new(limits, HOME), opened: Instant::now(), pulses: HashMap::new() }
+        }
+
+        fn at(&self, second: u64) -> Instant {
+            self.opened + Duration::from_secs(second)
+        }
+
+        fn enter(&mut self, link: LinkId, from: IpAddr) -> Option<(LinkId, Shed)> {
+            let pulse = Pulse::default();
+            self.pulses.insert(link, pulse.clone());
+            self.crowd.enter(link, from, self.at(link), pulse)
+        }
+
+        fn talks(&self, link: LinkId, second: u64) {
+            self.pulses[&link].set(Some(self.at(second)));
+        }
+    }
+
+    #[test]
+    fn whoever_never_talked_goes_first_and_the_oldest_of_them() {
+        let mut door = Door::open();
+        for link in 1..=6 {
+            assert_eq!(door.enter(link, LOOPBACK), None);
+        }
+        door.talks(1, 6);
+        assert_eq!(door.enter(7, LOOPBACK), Some((2, Shed::Crowded)));
+        assert_eq!(door.enter(8, LOOPBACK), Some((3, Shed::Crowded)));
+    }
+
+    #[test]
+    fn then_whoever_has_longest_sent_nothing() {
+        let mut door = Door::open();
+        for link in 1..=6 {
+            door.enter(link, LOOPBACK);
+            door.talks(link, 100 - link);
+        }
+        assert_eq!(door.enter(7, LOOPBACK), Some((6, Shed::Crowded)));
+        assert_eq!(door.enter(8, LOOPBACK), Some((7, Shed::Crowded)), "a newcomer that is still silent");
+    }
+
+    #[test]
+    fn one_address_pushes_out_only_its_own() {
+        let mut door = Door::open();
+        assert_eq!(door.enter(1, stranger(1)), None);
+        assert_eq!(door.enter(2, stranger(2)), None);
+        assert_eq!(door.enter(3, stranger(2)), None);
+        assert_eq!(door.enter(4, stranger(2)), Some((2, Shed::Overbearing)));
+        assert_eq!(door.enter(5, stranger(3)), None);
+    }
+
+    #[test]
+    fn a_whole_ring_may_live_on_this_machine() {
+        for home in [LOOPBACK, HOME.into()] {
+            let mut door = Door::open();
+            assert!((1..=6).all(|link| door.enter(link, home).is_none()), "{home}");
+            assert_eq!(door.enter(7, home), Some((1, Shed::Crowded)), "but not without bound");
+        }
+    }
+
+    #[test]
+    fn whoever_left_is_not_counted() {
+        let mut door = Door::open();
+        for link in 1..=6 {
+            door.enter(link, LOOPBACK);
+        }
+        door.crowd.leave(4);
+        assert_eq!(door.enter(7, LOOPBACK), None);
+        assert_eq!(door.enter(8, LOOPBACK), Some((1, Shed::Crowded)));
+        assert_eq!(door.crowd.members.len(), 6);
+    }
+}
