@@ -1,5 +1,7 @@
 //! The command line.
 
+mod sim;
+
 use std::error::Error as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
@@ -10,7 +12,9 @@ use chord::protocol::peer::is_unicast;
 use chord::{Config, Id};
 use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
+
+pub use sim::Chaos;
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -134,15 +138,36 @@ pub enum Instead {
     Complain(String),
 }
 
+/// What is to be run.
+#[derive(Debug)]
+pub enum Run {
+    Node(Config),
+    Chaos(Chaos),
+}
+
 /// Reads the command line.
-pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Config, Instead> {
-    let args = Args::command()
-        .try_get_matches_from(args)
-        .and_then(|matches| Args::from_arg_matches(&matches))
-        .map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error.to_string()),
-            _ => Instead::Complain(one_line(&error)),
-        })?;
+pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Run, Instead> {
+    let instead = |error: clap::Error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error.to_string()),
+        _ => Instead::Complain(one_line(&error)),
+    };
+    let matches = command().try_get_matches_from(args).map_err(instead)?;
+    match matches.subcommand() {
+        Some((name, _)) if matches.args_present() => {
+            Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
+        }
+        Some((_, matches)) => sim::Sim::from_arg_matches(matches).map(|sim| Run::Chaos(sim.read())).map_err(instead),
+        None => Args::from_arg_matches(&matches).map_err(instead).and_then(configure).map(Run::Node),
+    }
+}
+
+/// The flags of a node, or a subcommand.
+fn command() -> clap::Command {
+    let sim = sim::Sim::augment_args(clap::Command::new("sim"));
+    Args::command().subcommand(sim).subcommand_negates_reqs(true).disable_help_subcommand(true)
+}
+
+fn configure(args: Args) -> Result<Config, Instead> {
     let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
     if seed == Some(SocketAddrV4::new(args.address, args.port)) {
         let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
@@ -188,7 +213,22 @@ fn one_line(error: &clap::Error) -> String {
             format!("{flag} is {value:?}: it takes {}", accepted(flag))
         }
         ErrorKind::UnknownArgument => format!("unknown argument {flag:?}: see chord --help"),
-        ErrorKind::ArgumentConflict => format!("{flag} is given more than once"),
+        ErrorKind::InvalidSubcommand => {
+            let unknown = text(ContextKind::InvalidSubcommand).pop().unwrap_or_default();
+            format!("unknown argument {unknown:?}: see chord --help")
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "sim needs to be told what to run: chord sim chaos".into()
+        }
+        ErrorKind::ArgumentConflict => {
+            let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();
+            match prior.split(' ').next() {
+                Some(prior) if !prior.is_empty() && prior != flag => {
+                    format!("{flag} can't be given together with {prior}")
+                }
+                _ => format!("{flag} is given more than once"),
+            }
+        }
         _ => {
             let whole = error.to_string();
             let first = whole.lines().next().unwrap_or_default().trim_start_matches("error: ");
@@ -198,7 +238,11 @@ fn one_line(error: &clap::Error) -> String {
 }
 
 fn accepted(flag: &str) -> &'static str {
-    ACCEPTED.iter().find(|(name, _)| *name == flag).map_or("see chord --help", |(_, accepted)| accepted)
+    ACCEPTED
+        .iter()
+        .chain(&sim::ACCEPTED)
+        .find(|(name, _)| *name == flag)
+        .map_or("see chord --help", |(_, accepted)| accepted)
 }
 
 #[cfg(test)]
@@ -207,12 +251,26 @@ mod tests {
 
     const GOOD: &str = "-a 127.0.0.1 -p 4170 --ts 100 --tff 20 --tcp 100 -r 4";
 
-    fn chord(line: &str) -> Result<Config, Instead> {
+    fn run(line: &str) -> Result<Run, Instead> {
         parse(std::iter::once("chord").chain(line.split_whitespace()).map(Into::into))
     }
 
+    fn chord(line: &str) -> Result<Config, Instead> {
+        run(line).map(|run| match run {
+            Run::Node(config) => config,
+            Run::Chaos(chaos) => panic!("{line}: {chaos:?}"),
+        })
+    }
+
+    fn chaos(line: &str) -> Chaos {
+        match run(&format!("sim chaos {line}")) {
+            Ok(Run::Chaos(chaos)) => chaos,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
     fn complaint(line: &str) -> String {
-        match chord(line) {
+        match run(line) {
             Err(Instead::Complain(why)) => why,
             other => panic!("{line}: {other:?}"),
         }
@@ -299,6 +357,39 @@ mod tests {
                 arg.get_long().map_or_else(|| format!("-{}", arg.get_short().unwrap()), |long| format!("--{long}"));
             assert!(ACCEPTED.iter().any(|(flag, _)| *flag == name), "{name}");
         }
+    }
+
+    #[test]
+    fn histories_are_chosen_by_seed() {
+        assert_eq!(chaos("").seeds, 0..200);
+        assert_eq!(chaos("--seed 7").seeds, 7..8);
+        let many = chaos("--seeds 5 --first 10 --nodes 16..32 --jobs 3 --json");
+        assert_eq!((many.seeds, many.options.nodes, many.jobs, many.json), (10..15, 16..=32, 3, true));
+        assert_eq!(chaos("--nodes 16").options.nodes, 16..=16);
+        assert!(chaos("--seed 7 --trace").options.trace);
+    }
+
+    #[test]
+    fn flags_of_histories_are_refused_by_name() {
+        for (bad, expected) in [
+            ("--seed -1", "--seed is \"-1\": it takes a number from 0 to 18446744073709551614"),
+            ("--seeds 0", "--seeds is \"0\": it takes a number from 1 to 1000000000"),
+            ("--first x", "--first is \"x\": it takes a number from 0 to 9223372036854775808"),
+            ("--nodes 3..8", "--nodes is \"3..8\": it takes a range like 8..64, both ends from 4 to 1024"),
+            ("--nodes 9..8", "--nodes is \"9..8\": it takes a range like 8..64, both ends from 4 to 1024"),
+            ("--jobs 0", "--jobs is \"0\": it takes a number from 1 to 1024"),
+            ("--jobs", "--jobs needs a value: a number from 1 to 1024"),
+            ("--trace", "missing --seed (a number from 0 to 18446744073709551614)"),
+            ("--seed 1 --seeds 2", "--seed can't be given together with --seeds"),
+            ("--seed 1 --first 2", "--seed can't be given together with --first"),
+            ("--seed 1 --seed 2", "--seed is given more than once"),
+            ("--foo", "unknown argument \"--foo\": see chord --help"),
+        ] {
+            assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
+        }
+        assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos");
+        assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
+        assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The `chord` command: arguments, node, console, exit status.
+//! The `chord` command: arguments, node, console, exit status; or random histories.
 
+mod chaos;
 mod cli;
 
 use std::io::{IsTerminal, Write, stderr};
@@ -14,7 +15,8 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os()) {
-        Ok(config) => config,
+        Ok(cli::Run::Node(config)) => config,
+        Ok(cli::Run::Chaos(chaos)) => return chaos::run(&chaos),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = std::io::stdout().write_all(text.as_bytes());

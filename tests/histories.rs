@@ -33,7 +33,7 @@ fn ring(seed: u64, n: u32, r: usize) -> World {
 /// Some nodes in a row, in the order of the circle.
 fn neighbours(world: &mut World, n: usize) -> Vec<Peer> {
     let live = world.live();
-    let first = world.rng.random_range(0..live.len());
+    let first = world.env.rng.random_range(0..live.len());
     live.iter().copied().cycle().skip(first).take(n).collect()
 }
 
@@ -43,9 +43,9 @@ fn look_up(world: &mut World, time: Duration) {
     let (live, end) = (world.live(), world.now() + time);
     let mut lookups = Vec::new();
     while world.now() < end {
-        let (from, key) = (*live.choose(&mut world.rng).unwrap(), Id::from_bytes(world.rng.random()));
+        let (from, key) = (*live.choose(&mut world.env.rng).unwrap(), Id::from_bytes(world.env.rng.random()));
         lookups.push((world.lookup(from, key), from, key, world.now()));
-        let pause = world.rng.random_range(Duration::ZERO..Duration::from_millis(20));
+        let pause = world.env.rng.random_range(Duration::ZERO..Duration::from_millis(20));
         world.run(pause);
     }
     world.run(world.config.lookup_timeout);
@@ -60,7 +60,7 @@ fn look_up(world: &mut World, time: Duration) {
 fn nodes_that_start_at_once_become_one_ring() {
     sweep(0..16, |seed| {
         let mut world = World::new(seed, Bits::FULL, 1 + (seed % 5) as usize);
-        let n = world.rng.random_range(2..=40);
+        let n = world.env.rng.random_range(2..=40);
         let (creator, joiners) = (hashed(0), &nodes(n)[1..]);
         world.start(creator, &[]);
         joiners.iter().for_each(|joiner| world.start(*joiner, &[creator]));
@@ -74,13 +74,13 @@ fn nodes_that_start_at_once_become_one_ring() {
 fn nodes_that_start_in_a_chain_become_one_ring() {
     sweep(0..8, |seed| {
         let mut world = World::new(seed, Bits::FULL, 3);
-        let n = world.rng.random_range(2..=20);
+        let n = world.env.rng.random_range(2..=20);
         let mut order = nodes(n);
-        order.shuffle(&mut world.rng);
+        order.shuffle(&mut world.env.rng);
         for i in (1..order.len()).rev() {
             // The seed is not up yet.
             world.start(order[i], &[order[i - 1]]);
-            let pause = world.rng.random_range(Duration::ZERO..Duration::from_millis(300));
+            let pause = world.env.rng.random_range(Duration::ZERO..Duration::from_millis(300));
             world.run(pause);
         }
         world.start(order[0], &[]);
@@ -107,7 +107,7 @@ fn new_member_survives_the_death_of_its_first_successors() {
         assert_eq!(list, behind.collect::<Vec<_>>());
         list[..r - 1].iter().for_each(|victim| world.crash(*victim));
         world.run_until(MINUTE, |world| {
-            assert_eq!(world.node(joiner).maintenance.standing(), Standing::Member);
+            assert!(world.host(joiner).unwrap().is_member());
             world.ideal()
         });
     });
@@ -122,7 +122,7 @@ fn ring_answers_right_and_heals_after_fewer_than_r_neighbours_crash() {
             world.crash(victim);
         }
         // The news that a connection broke takes as long as any other.
-        world.run(*world.delay.end());
+        world.run(*world.env.network.delay.end());
         look_up(&mut world, seconds(2));
         world.settle(MINUTE);
         world.stay_ideal();
@@ -184,7 +184,7 @@ fn rings_that_had_forgotten_each_other_become_one() {
     sweep(0..8, |seed| {
         let mut world = ring(seed, 10, 3);
         let mut order = world.live();
-        order.shuffle(&mut world.rng);
+        order.shuffle(&mut world.env.rng);
         for half in order.chunks(5) {
             half.iter().for_each(|peer| world.pause(*peer, seconds(20)));
             world.run(seconds(20));
@@ -200,9 +200,9 @@ fn node_that_restarts_at_its_address_is_taken_back() {
         let mut world = ring(seed, 3 + (seed % 8) as u32, 3);
         let victim = neighbours(&mut world, 1)[0];
         world.crash(victim);
-        let seed_node = *world.live().choose(&mut world.rng).unwrap();
+        let seed_node = *world.live().choose(&mut world.env.rng).unwrap();
         if seed % 4 > 0 {
-            let pause = world.rng.random_range(Duration::ZERO..seconds(3));
+            let pause = world.env.rng.random_range(Duration::ZERO..seconds(3));
             world.run(pause);
         }
         world.start(victim, &[seed_node]);
@@ -216,7 +216,7 @@ fn creator_that_restarts_without_seeds_is_found_by_its_ring() {
         let mut world = ring(seed, 2 + (seed % 8) as u32, 3);
         world.crash(hashed(0));
         if seed % 3 > 0 {
-            let pause = world.rng.random_range(Duration::ZERO..seconds(20));
+            let pause = world.env.rng.random_range(Duration::ZERO..seconds(20));
             world.run(pause);
         }
         world.start(hashed(0), &[]);
@@ -230,7 +230,7 @@ fn last_survivor_is_a_ring_of_one_that_answers() {
     sweep(0..12, |seed| {
         let r = 1 + (seed % 2) as usize;
         let mut world = ring(seed, 3, r);
-        let survivor = *nodes(3).choose(&mut world.rng).unwrap();
+        let survivor = *nodes(3).choose(&mut world.env.rng).unwrap();
         for victim in nodes(3).into_iter().filter(|peer| *peer != survivor) {
             world.crash(victim);
         }
@@ -276,7 +276,7 @@ fn nodes_with_lists_of_different_lengths_are_one_ring() {
         let mut world = World::new(seed, Bits::FULL, 3);
         world.start(hashed(0), &[]);
         for joiner in &nodes(10)[1..] {
-            world.config.r = world.rng.random_range(2..=6);
+            world.config.r = world.env.rng.random_range(2..=6);
             world.start(*joiner, &[hashed(0)]);
         }
         world.settle(MINUTE);
@@ -317,10 +317,10 @@ fn joiner_tries_its_seeds_in_turn() {
 fn ring_recovers_from_a_network_that_was_too_slow() {
     sweep(0..8, |seed| {
         let mut world = ring(seed, 8, 1 + (seed % 4) as usize);
-        let usual = world.delay.clone();
-        world.delay = Duration::from_millis(200)..=Duration::from_millis(1200);
+        let usual = world.env.network.delay.clone();
+        world.env.network.delay = Duration::from_millis(200)..=Duration::from_millis(1200);
         world.run(seconds(30));
-        world.delay = usual;
+        world.env.network.delay = usual;
         let took = world.settle(3 * MINUTE);
         assert!(took > Duration::ZERO, "it was not too slow");
         world.stay_ideal();
@@ -334,19 +334,19 @@ fn whatever_happens_the_living_become_one_ring() {
         let mut world = ring(seed, 8, 1 + (seed % 4) as usize);
         let all = nodes(12);
         for _ in 0..40 {
-            let peer = all[world.rng.random_range(1..all.len())];
+            let peer = all[world.env.rng.random_range(1..all.len())];
             let live = world.live();
             let up = live.contains(&peer);
-            match world.rng.random_range(0..4) {
+            match world.env.rng.random_range(0..4) {
                 0 if up => world.crash(peer),
                 1 if up => {
-                    let pause = world.rng.random_range(Duration::ZERO..seconds(8));
+                    let pause = world.env.rng.random_range(Duration::ZERO..seconds(8));
                     world.pause(peer, pause);
                 }
                 _ if !world.is_up(peer) => world.start(peer, &[hashed(0)]),
                 _ => {}
             }
-            let pause = world.rng.random_range(Duration::ZERO..seconds(2));
+            let pause = world.env.rng.random_range(Duration::ZERO..seconds(2));
             world.run(pause);
         }
         world.run(seconds(8));

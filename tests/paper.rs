@@ -248,12 +248,12 @@ fn any_interleaving_of_joins_ends_in_one_ring() {
     sweep(0..20, |seed| {
         let mut world = World::new(seed, SIX, 3);
         let mut numbers: Vec<u32> = (0..64).collect();
-        numbers.shuffle(&mut world.rng);
+        numbers.shuffle(&mut world.env.rng);
         world.start(node(numbers[0]), &[]);
         for joined in 1..16 {
-            let seed = *numbers[..joined].choose(&mut world.rng).unwrap();
+            let seed = *numbers[..joined].choose(&mut world.env.rng).unwrap();
             world.start(node(numbers[joined]), &[node(seed)]);
-            let pause = world.rng.random_range(Duration::ZERO..Duration::from_millis(400));
+            let pause = world.env.rng.random_range(Duration::ZERO..Duration::from_millis(400));
             world.run(pause);
         }
         world.settle(MINUTE);
@@ -297,7 +297,7 @@ fn successor_list_masks_the_death_of_r_minus_1_neighbours() {
             for k in 0..r - 1 {
                 world.crash(node(TEN[(first + k) % TEN.len()]));
             }
-            world.run(*world.delay.end());
+            world.run(*world.env.network.delay.end());
             let asker = node(TEN[(first + r) % TEN.len()]);
             for k in 0..64 {
                 let found = world.ask(asker, key(k)).unwrap();
@@ -618,8 +618,8 @@ fn history(seed: u64, acts: usize, check: &impl Fn(&State, Option<Peer>, &State)
     let mut before = State::of(&world, None).unwrap();
     for act in 0.. {
         let live = world.live();
-        let someone = *live.choose(&mut world.rng).unwrap();
-        let joins_now = live.len() < 6 || live.len() < 14 && world.rng.random();
+        let someone = *live.choose(&mut world.env.rng).unwrap();
+        let joins_now = live.len() < 6 || live.len() < 14 && world.env.rng.random();
         let mut failed = None;
         match act {
             _ if act >= acts => {}
@@ -629,7 +629,7 @@ fn history(seed: u64, acts: usize, check: &impl Fn(&State, Option<Peer>, &State)
             }
             _ if before.can_spare(someone) => {
                 // Its connections break, or it is never heard again.
-                if world.rng.random() {
+                if world.env.rng.random() {
                     world.crash(someone)
                 } else {
                     world.pause(someone, Duration::MAX)
@@ -639,7 +639,7 @@ fn history(seed: u64, acts: usize, check: &impl Fn(&State, Option<Peer>, &State)
             }
             _ => {}
         }
-        let end = world.now() + world.rng.random_range(Duration::ZERO..Duration::from_millis(500));
+        let end = world.now() + world.env.rng.random_range(Duration::ZERO..Duration::from_millis(500));
         loop {
             let victim = failed.take();
             if let Some(state) = State::of(&world, Some(&before)) {

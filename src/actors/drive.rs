@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Way};
 use crate::protocol::patient::{Patient, patience};
+use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::rpc::{Code, Request};
 
@@ -28,6 +29,16 @@ impl Driver {
     /// Runs a procedure to its end. A question that it forwards tells the next node to be done
     /// before `deadline`; whoever has one gives up on this future by itself.
     pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
+        self.run_telling(procedure, deadline, |_| {}).await
+    }
+
+    /// The same, and tells on the way who turned out dead.
+    pub async fn run_telling<P: Procedure>(
+        &self,
+        procedure: P,
+        deadline: Option<Instant>,
+        tell: impl Fn(Vec<Peer>),
+    ) -> P::Output {
         let mut procedure = Patient::new(procedure);
         let mut step = procedure.start();
         let mut open: Option<Open> = None;
@@ -44,6 +55,10 @@ impl Driver {
                 Step::Probe(target) => self.probe(target, &mut open).await,
             };
             step = procedure.resume(answer);
+            let dead = procedure.take_dead();
+            if !dead.is_empty() {
+                tell(dead);
+            }
         }
     }
 

@@ -254,10 +254,14 @@ impl NodeActor {
             let vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
             let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
             let lookup = Lookup::new(question, vantage, preceding);
-            let finding = timeout_at(deadline, driver.run(lookup, Some(deadline))).await.map_err(|_| Lost::Timeout)?;
+            let forget = |dead: Vec<Peer>| {
+                neighbors.do_send(Forget(dead.clone()));
+                fingers.do_send(Forget(dead));
+            };
+            let finding = driver.run_telling(lookup, Some(deadline), &forget);
+            let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
             if !finding.dead.is_empty() {
-                neighbors.do_send(Forget(finding.dead.clone()));
-                fingers.do_send(Forget(finding.dead));
+                forget(finding.dead);
             }
             finding.result
         })

@@ -239,15 +239,16 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
     };
+    let mut restarted = false;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
-        let restarted = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
-        if responder != expected || restarted {
-            tracing::info!(target = ?call.target, %responder, restarted, "somebody else answers");
+        if responder != expected {
+            tracing::info!(target = ?call.target, %responder, "somebody else answers");
             return Answer::Gone;
         }
+        restarted = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
-    match reply.read(&call.request, responder) {
+    let answer = match reply.read(&call.request, responder) {
         Ok(Ok(response)) => Answer::Reply(response),
         Ok(Err(code)) => Answer::Refused(code),
         Err(error) => {
@@ -256,7 +257,12 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
             }
             Answer::Refused(Code::Unspecified)
         }
+    };
+    if restarted {
+        tracing::info!(target = ?call.target, "it was started again");
+        return answer.after_restart();
     }
+    answer
 }
 
 impl Handler<Accepted> for Peers {

@@ -39,7 +39,7 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     pub result: Result<Found, Lost>,
-    /// Nodes that turned out dead: both tables are to hear of it.
+    /// Nodes that turned out dead and were not taken on the way: both tables are to hear of it.
     pub dead: Vec<Peer>,
 }
 
@@ -180,6 +180,10 @@ impl Procedure for Lookup {
             }
         }
     }
+
+    fn take_dead(&mut self) -> Vec<Peer> {
+        std::mem::take(&mut self.dead)
+    }
 }
 
 #[cfg(test)]
@@ -236,6 +240,19 @@ mod tests {
             panic!("an answer ends it");
         };
         assert_eq!(finding.dead, peers(&[42, 32]));
+    }
+
+    #[test]
+    fn death_can_be_told_before_the_lookup_ends() {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.start();
+        lookup.resume(Answer::Gone);
+        assert_eq!(lookup.take_dead(), peers(&[42]));
+        let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Successor { owner: peer(56), path: vec![] }))
+        else {
+            panic!("an answer ends it");
+        };
+        assert_eq!(finding.dead, [], "and is not told again");
     }
 
     #[test]

@@ -258,17 +258,19 @@ impl Maintenance {
         std::mem::take(&mut self.effects)
     }
 
-    /// The same node without everything that only says when it does something and whom it would turn
-    /// to in need: for explorers of the state space, in which any timer may fire at any time. Its
-    /// next conversation is the one whose timer is fired then, else the judgement of a notifier.
+    /// The same node without everything that only says when it does something, and whom it has met:
+    /// for explorers of the state space, in which any timer may fire at any time. Its next
+    /// conversation is the one whose timer is fired then, else the judgement of a notifier.
     pub fn without_pace(&self) -> Maintenance {
         Maintenance {
             setup: self.setup.clone(),
             neighbors: self.neighbors.clone(),
             standing: self.standing,
-            acquaintances: Acquaintances::new(self.setup.me.addr, Vec::new()),
+            acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
             wishes: Wishes {
+                join: self.wishes.join,
                 rectify: self.wishes.rectify.clone(),
+                hint: self.wishes.hint,
                 doubt_predecessor: self.wishes.doubt_predecessor,
                 ..Wishes::default()
             },
@@ -289,6 +291,11 @@ impl Maintenance {
     /// Whether notifiers wait to be judged.
     pub fn is_notified(&self) -> bool {
         !self.wishes.rectify.is_empty()
+    }
+
+    /// Whether it is alone and has found a ring to join.
+    pub fn is_bound_elsewhere(&self) -> bool {
+        self.wishes.join.is_some()
     }
 
     /// The joiner that was given the list last, while it holds up others.
@@ -439,7 +446,10 @@ impl Maintenance {
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
                 .then(|| Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take()))),
             (Kind::Reunite, _) => {
-                if !std::mem::take(&mut self.wishes.reunite) {
+                // Whoever was lost is asked first, and may be as silent as before: meanwhile a list with
+                // gaps would stay as it is, and its next entry unnoticed if it is dead as well.
+                let repairing = self.wishes.stabilize && self.neighbors.is_short();
+                if repairing || !std::mem::take(&mut self.wishes.reunite) {
                     return None;
                 }
                 let Some(acquaintance) = self.acquaintances.take_turn() else {

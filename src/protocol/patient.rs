@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step, Target};
 use super::rpc::Request;
 
@@ -91,13 +92,16 @@ impl<P: Procedure> Procedure for Patient<P> {
             Answer::Reply(_) | Answer::Refused(_) | Answer::Gone | Answer::Unasked => self.tell(answer),
         }
     }
+
+    fn take_dead(&mut self) -> Vec<Peer> {
+        self.inner.take_dead()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::id::{Bits, Id};
-    use crate::protocol::peer::Peer;
 
     /// Asks one question and reports what it hears.
     struct One(Request);

@@ -22,6 +22,13 @@ pub trait Procedure {
 
     /// The step after `answer`.
     fn resume(&mut self, answer: Answer) -> Step<Self::Output>;
+
+    /// Takes the nodes that turned out dead since this was last called. Whoever runs the procedure
+    /// lets everybody know after each step: at the end of a long conversation such news may be about
+    /// a former self of a node that is back.
+    fn take_dead(&mut self) -> Vec<Peer> {
+        Vec::new()
+    }
 }
 
 /// What a procedure wants next.
@@ -97,5 +104,57 @@ impl Answer {
     /// Whether the answer shows that the target is no member of the ring any more.
     pub fn is_dead(&self) -> bool {
         matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
+    }
+
+    /// What the answer means if it came from a later run of the target's program than was reached
+    /// before.
+    ///
+    /// Whoever has come back and belongs to a ring again is a member like any other: the pointer
+    /// to it may have been learned since, and to drop it would be to take a living node for dead.
+    /// But a ring of one is not the member that it was, and names itself for every key.
+    pub fn after_restart(self) -> Answer {
+        match self {
+            Answer::Reply(
+                Response::Predecessor { successors: Some(list), .. } | Response::SuccessorList { successors: list, .. },
+            ) if list.is_empty() => Answer::Gone,
+            Answer::Reply(Response::Successor { .. }) => Answer::Refused(Code::Unspecified),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::rpc::Dialect;
+    use crate::protocol::testing::{peer, peers};
+
+    fn list(successors: &[u8]) -> Answer {
+        let successors = peers(successors);
+        Answer::Reply(Response::SuccessorList { successors, predecessor: None, dialect: Dialect::Ours })
+    }
+
+    fn neighbors(successors: &[u8]) -> Answer {
+        Answer::Reply(Response::Predecessor { predecessor: None, successors: Some(peers(successors)) })
+    }
+
+    #[test]
+    fn node_that_is_back_in_a_ring_is_a_member_like_any_other() {
+        for answer in [list(&[8]), neighbors(&[8]), Answer::Reply(Response::Alive { plain: false })] {
+            assert_eq!(answer.clone().after_restart(), answer);
+        }
+    }
+
+    #[test]
+    fn node_that_is_back_as_a_ring_of_one_or_has_yet_to_join_is_dead() {
+        for answer in [list(&[]), neighbors(&[]), Answer::Refused(Code::NotJoined)] {
+            assert!(answer.after_restart().is_dead());
+        }
+    }
+
+    #[test]
+    fn owner_is_not_taken_from_a_node_that_may_be_alone() {
+        let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
+        assert_eq!(named.after_restart(), Answer::Refused(Code::Unspecified));
     }
 }

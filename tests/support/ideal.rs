@@ -1,5 +1,8 @@
 //! What a ring should look like.
 
+// Each test file uses its own part.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

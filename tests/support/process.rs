@@ -3,7 +3,7 @@
 // Each test file uses its own part.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use chord::protocol::id::Bits;
-use chord::protocol::rpc::{Request, Response};
+use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
 use chord::{Id, Peer};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +22,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// How long an answer of the console may take before the test fails: more than any time limit of
 /// the program, on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// The program under test.
+pub const CHORD: &str = env!("CARGO_BIN_EXE_chord");
 
 /// A running `chord`, ended when it is dropped.
 pub struct Process {
@@ -43,19 +46,26 @@ pub struct Printed {
 impl Process {
     /// Starts a node at `addr` with the periods of these tests, to join the ring of `seed`.
     pub fn start(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Process {
-        let mut flags = vec!["--ts", "100", "--tff", "20", "--tcp", "100"];
-        let (ip, port, r) = (addr.ip().to_string(), addr.port().to_string(), r.to_string());
-        flags.extend(["-a", &ip, "-p", &port, "-r", &r]);
-        let seed = seed.map(|seed| (seed.ip().to_string(), seed.port().to_string()));
-        if let Some((ip, port)) = &seed {
-            flags.extend(["--ja", ip, "--jp", port]);
-        }
-        Process::with_flags(addr, &flags)
+        let flags = flags(addr, seed, r);
+        Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The same with another identifier than that of its address, by a command that takes the flags
+    /// of `chord` behind its own and becomes `chord`.
+    pub fn start_by(command: Command, peer: Peer, seed: Option<SocketAddrV4>, r: usize) -> Process {
+        let flags = flags(peer.addr, seed, r);
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let id = peer.id.to_string();
+        Process::spawn(command, peer, &[&flags[..], &["-i", &id]].concat())
     }
 
     /// Starts a node with these flags, which put it at `addr`.
     pub fn with_flags(addr: SocketAddrV4, flags: &[&str]) -> Process {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chord"))
+        Process::spawn(Command::new(CHORD), Peer::at(addr, Bits::FULL), flags)
+    }
+
+    fn spawn(mut command: Command, peer: Peer, flags: &[&str]) -> Process {
+        let mut child = command
             .args(flags)
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("warn".into()))
             .stdin(Stdio::piped())
@@ -76,7 +86,12 @@ impl Process {
             }
         });
         let input = child.stdin.take();
-        Process { peer: Peer::at(addr, Bits::FULL), child, input, output, errors }
+        Process { peer, child, input, output, errors }
+    }
+
+    /// Its number in `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has written to standard error.
@@ -130,8 +145,10 @@ impl Process {
 
     /// The predecessor that it tells a plain peer: itself if it has none.
     pub fn predecessor(&self) -> Result<Peer, String> {
-        let told = ask_predecessor(self.peer);
-        told.map_err(|error| format!("{:?} does not tell its predecessor: {error}", self.peer))
+        match ask(self.peer, &Request::GetPredecessor, ANSWER) {
+            Ok(Ok(Response::Predecessor { predecessor, .. })) => Ok(predecessor.unwrap_or(self.peer)),
+            other => Err(format!("{:?} does not tell its predecessor: {other:?}", self.peer)),
+        }
     }
 
     /// Sends it a signal.
@@ -173,24 +190,32 @@ impl Drop for Process {
     }
 }
 
-fn ask_predecessor(of: Peer) -> Result<Peer, Box<dyn std::error::Error>> {
+/// The flags of a node at `addr` with the periods of these tests, to join the ring of `seed`.
+fn flags(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Vec<String> {
+    let mut flags = format!("--ts 100 --tff 20 --tcp 100 -r {r} -a {} -p {}", addr.ip(), addr.port());
+    if let Some(seed) = seed {
+        flags += &format!(" --ja {} --jp {}", seed.ip(), seed.port());
+    }
+    flags.split(' ').map(String::from).collect()
+}
+
+/// Puts one question to a node, as a plain peer does: on a connection of its own. An error means that
+/// it did not answer: not within `limit` after connecting, or not at all.
+pub fn ask(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
     let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
-    codec.encode(Frame::Call(Question::plain(Request::GetPredecessor)), &mut bytes)?;
+    codec.encode(Frame::Call(Question::plain(request.clone())), &mut bytes).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect(of.addr)?;
-    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(&bytes)?;
     bytes.clear();
     let mut buffer = [0; 1024];
     loop {
         let n = stream.read(&mut buffer)?;
         bytes.extend_from_slice(&buffer[..n]);
-        match codec.decode(&mut bytes)? {
-            Some(Frame::Return(reply)) => match reply.read(&Request::GetPredecessor, Some(of.id))? {
-                Ok(Response::Predecessor { predecessor, .. }) => return Ok(predecessor.unwrap_or(of)),
-                other => return Err(format!("{other:?}").into()),
-            },
-            Some(Frame::Call(_)) => return Err("a call".into()),
-            None if n == 0 => return Err("the connection closes".into()),
+        match codec.decode(&mut bytes).map_err(io::Error::other)? {
+            Some(Frame::Return(reply)) => return reply.read(request, Some(of.id)).map_err(io::Error::other),
+            Some(Frame::Call(_)) => return Err(io::Error::other("a call")),
+            None if n == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             None => {}
         }
     }
@@ -206,8 +231,13 @@ fn peer(text: &str) -> Peer {
 
 /// Addresses on this machine that were free a moment ago.
 pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
-    let held: Vec<_> = (0..n).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")).collect();
-    held.iter().map(|socket| SocketAddrV4::new(Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port())).collect()
+    free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
+}
+
+/// A free port at each of these addresses.
+pub fn free_addrs_at(ips: impl IntoIterator<Item = Ipv4Addr>) -> Vec<SocketAddrV4> {
+    let held: Vec<_> = ips.into_iter().map(|ip| (ip, TcpListener::bind((ip, 0)).expect("a free port"))).collect();
+    held.iter().map(|(ip, socket)| SocketAddrV4::new(*ip, socket.local_addr().unwrap().port())).collect()
 }
 
 /// Waits until the condition holds; how long that took. Fails with its last reason after `limit`.

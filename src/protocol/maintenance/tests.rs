@@ -254,6 +254,20 @@ fn invitations_drive_a_ring_of_one_no_faster_than_its_allowance() {
     assert_eq!(alone.standing(), Standing::Member);
 }
 
+/// Of three silent neighbours each cost a round of stabilize and a question to the one that had been
+/// lost before: after ten seconds they were not all noticed.
+#[test]
+fn lost_node_is_not_asked_while_the_list_has_gaps() {
+    let mut node = member(&[32, 38, 42]);
+    stabilize(&mut node, dead(32));
+    node.fired(Timer::Reunite);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(dead(38));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(Outcome::Stabilize(Learned::default()));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))), "nothing is to be repaired at once");
+}
+
 #[test]
 fn dead_head_leaves_a_short_list_that_no_joiner_is_given() {
     let mut node = member_after(8, &[32, 38, 42]);

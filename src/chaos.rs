@@ -1,0 +1,66 @@
+//! `chord sim chaos`: histories, progress, what came of them.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::process::ExitCode;
+
+use chord::sim::chaos::Report;
+use chord::sim::chaos::summary::Summary;
+use chord::sim::chaos::sweep::sweep;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::Chaos;
+
+/// Runs the histories.
+pub fn run(chaos: &Chaos) -> ExitCode {
+    let bar = progress(chaos.seeds.end - chaos.seeds.start);
+    let summary = sweep(chaos.seeds.clone(), &chaos.options, chaos.jobs, |report| {
+        if let Some(violation) = &report.violation {
+            bar.suspend(|| complain(report, violation, chaos));
+        }
+        bar.inc(1);
+        if chaos.options.trace {
+            print(&(report.trace.join("\n") + "\n"));
+        }
+    });
+    bar.finish_and_clear();
+    if chaos.json {
+        print(&format!("{:#}\n", summary.to_json()));
+    } else if !chaos.options.trace {
+        print(&format!("{summary}\n"));
+    }
+    conclude(&summary)
+}
+
+fn conclude(summary: &Summary) -> ExitCode {
+    let missing = summary.missing();
+    if !missing.is_empty() {
+        eprintln!("chord: the histories prove too little, since there was none of: {}", missing.join(", "));
+    }
+    if missing.is_empty() && summary.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One violation, and how to see it again.
+fn complain(report: &Report, violation: &str, chaos: &Chaos) {
+    let Report { seed, time, .. } = report;
+    let nodes = &chaos.options.nodes;
+    eprintln!(
+        "seed {seed}: after {time:?}: {violation}\n  \
+         see it with: chord sim chaos --seed {seed} --nodes {}..{} --trace",
+        nodes.start(),
+        nodes.end()
+    );
+}
+
+/// A bar on a terminal; nothing elsewhere, and nothing for a single history.
+fn progress(histories: u64) -> ProgressBar {
+    let visible = stderr().is_terminal() && histories > 1;
+    let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(histories), target);
+    let template = "{bar:40} {pos} of {len} histories, {per_sec}, {eta} left";
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(text: &str) {
+    // An error means that nobody reads it.
+    let _ = stdout().write_all(text.as_bytes());
+}

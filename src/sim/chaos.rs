@@ -1,0 +1,395 @@
+//! Random histories of whole rings: everything goes wrong, and then nothing any more.
+//!
+//! A history begins with a ring that forms. Then comes *chaos*: nodes die, come back, fall silent and
+//! are slow; messages are lost, late, repeated and held up; the network is cut in every way, while
+//! lookups run all the time. As far as the environment keeps its rules, the protocol has to keep its
+//! promises ([`judge`]). Then comes *healing*: nothing goes wrong any more, and within a time that is
+//! known beforehand ([`bound`]) the ring must be ideal, and every lookup right.
+//!
+//! The two phases are apart because trouble that always passes hides what never recovers.
+//!
+//! Everything that is done to the world is a [`Command`], so that the trace of a history is a
+//! scenario: played again it has the same events at the same times. To keep a history that has found
+//! a fault, save what `chord sim chaos --seed S --trace` prints as `tests/scenarios/NAME.txt`, leave
+//! out what is not needed for it to fail, and let `UPDATE=1 cargo test --test simulation` add the ring
+//! that is to come of it.
+
+pub mod bound;
+mod director;
+mod judge;
+pub mod summary;
+pub mod sweep;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::protocol::id::Bits;
+use crate::protocol::peer::Peer;
+
+use super::nodes::{number_of, numbered};
+use super::script::command::Command;
+use super::tally::Tally;
+use super::world::World;
+use director::{Director, SEEDS};
+use judge::Judge;
+
+pub use director::Temper;
+pub use judge::{Breach, Verdicts};
+
+/// How often each kind of trouble began.
+pub type Faults = BTreeMap<&'static str, u64>;
+
+/// What kind of histories to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many nodes a ring begins with: drawn anew for each seed. At least [`MIN_NODES`].
+    pub nodes: RangeInclusive<usize>,
+    /// Whether to keep a readable trace.
+    pub trace: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { nodes: 8..=64, trace: false }
+    }
+}
+
+/// A ring with lists of two entries that can lose a node needs four.
+pub const MIN_NODES: usize = 4;
+
+/// The most nodes that a history may begin with: as many join later, at most.
+pub const MAX_NODES: usize = 1024;
+
+/// What happened in one history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub seed: u64,
+    pub temper: Temper,
+    /// How many nodes it began with, and ended with.
+    pub nodes: (usize, usize),
+    pub r: usize,
+    /// Histories with one fingerprint had the same events.
+    pub fingerprint: u64,
+    /// How long it was on the virtual clock, and for how much of that the rules held.
+    pub time: Duration,
+    pub held: Duration,
+    pub tally: Tally,
+    pub faults: Faults,
+    pub verdicts: Verdicts,
+    pub breaches: Vec<Breach>,
+    /// How often several rings became one.
+    pub merges: u64,
+    /// Whether a partition made two rings that had forgotten each other.
+    pub purged: bool,
+    /// How long healing took, and how long it might have taken at most.
+    pub healed: (Duration, Duration),
+    /// What was violated; `None` if all was well.
+    pub violation: Option<String>,
+    /// The history as a scenario, if wanted.
+    pub trace: Vec<String>,
+}
+
+/// Runs the history of a seed.
+pub fn history(seed: u64, options: &Options) -> Report {
+    let mut history = History::new(seed, options);
+    let violation = history.run().err();
+    history.report(seed, violation)
+}
+
+struct History {
+    world: World,
+    director: Director,
+    judge: Judge,
+    temper: Temper,
+    nodes: usize,
+    purged: bool,
+    healed: (Duration, Duration),
+    trace: Option<Vec<String>>,
+}
+
+/// How often it is looked whether the ring is ideal.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Between two lookups, on average, and between two pieces of trouble.
+const LOOKUPS: Duration = Duration::from_millis(150);
+const TROUBLE: Duration = Duration::from_millis(700);
+
+/// Sometimes trouble has a rest: long enough for a ring to recover, and for the judge to go on.
+const REST: Duration = Duration::from_secs(9);
+const RESTS: f64 = 0.1;
+
+/// Lookups of the end, all of which have to be right.
+const LAST_LOOKUPS: u32 = 32;
+
+impl History {
+    fn new(seed: u64, options: &Options) -> History {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // The world draws from the first stream, the director from the second.
+        rng.set_stream(2);
+        let temper = match seed % 4 {
+            0 | 1 => Temper::Lawful,
+            2 => Temper::Lawless,
+            _ => Temper::Torn,
+        };
+        let nodes = rng.random_range(options.nodes.clone());
+        let r = rng.random_range(if temper == Temper::Lawful { 2 } else { 1 }..=5.min(nodes - 2));
+        // On a small circle keys often equal identifiers, and fingers begin at nodes.
+        let m = if nodes <= 64 && rng.random_bool(0.3) { 8 } else { rng.random_range(12..=24) };
+        let bits = Bits::new(m).unwrap_or(Bits::FULL);
+        let mut cast: Vec<u32> = Vec::new();
+        while cast.len() < 2 * nodes {
+            let n = rng.random_range(0..1u32 << m);
+            if !cast.contains(&n) {
+                cast.push(n);
+            }
+        }
+        cast.shuffle(&mut rng);
+        let mut world = World::new(seed, bits, r);
+        if options.trace {
+            world.env.log.keep_trace();
+        }
+        let header = || vec![format!("seed {seed}"), format!("bits {m}"), format!("r {r}")];
+        History {
+            world,
+            director: Director::new(seed, temper, r, cast, nodes),
+            judge: Judge::new(),
+            temper,
+            nodes,
+            purged: false,
+            healed: (Duration::ZERO, Duration::ZERO),
+            trace: options.trace.then(header),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        for command in self.director.opening() {
+            self.act(vec![command])?;
+        }
+        self.become_ideal("the first ring", bound::repair(&self.world.config, self.nodes))?;
+        self.chaos()?;
+        self.heal()?;
+        self.look_up_at_last()?;
+        self.has_happened()
+    }
+
+    fn chaos(&mut self) -> Result<(), String> {
+        let begin = self.world.now();
+        let end = begin + if self.temper == Temper::Torn { Duration::from_secs(36) } else { Duration::from_secs(26) };
+        self.director.begin(begin, end);
+        let (mut trouble, mut lookup) = (begin, begin);
+        loop {
+            let next = [trouble, lookup].into_iter().chain(self.director.next_end()).min().unwrap_or(end);
+            self.pass(next.min(end))?;
+            let now = self.world.now();
+            if now >= end {
+                break;
+            }
+            let due = self.director.due(now);
+            self.act(due)?;
+            self.judge.try_to_resume(&self.world);
+            if now >= lookup {
+                self.look_up()?;
+                lookup = now + self.director.pause(LOOKUPS);
+            }
+            if now >= trouble {
+                let commands = self.director.trouble(&self.world, self.judge.survey());
+                self.act(commands)?;
+                trouble = now + self.director.pause_or_rest(TROUBLE, REST, RESTS);
+            }
+        }
+        self.purged = self.temper == Temper::Torn && self.judge.survey().rings().len() > 1;
+        let due = self.director.due(end);
+        self.act(due)?;
+        self.act(vec![Command::Heal])
+    }
+
+    fn heal(&mut self) -> Result<(), String> {
+        let creator = self.director.creator();
+        let up = self.world.host(numbered(creator, self.world.bits())).is_some_and(|host| host.is_alive());
+        if !up {
+            // Someone who runs a ring keeps a node running that all others have for a seed.
+            let members = self.judge.survey().members().to_vec();
+            let start = self.director.start_among(creator, &members);
+            self.act(vec![start])?;
+        }
+        let nodes = self.world.hosts().filter(|host| host.is_alive()).count();
+        let limit = if self.judge.breaches().is_empty() {
+            bound::repair(&self.world.config, nodes)
+        } else {
+            bound::reunion(&self.world.config, nodes, SEEDS)
+        };
+        self.healed.1 = limit;
+        self.healed.0 = self.become_ideal("the ring", limit)?;
+        Ok(())
+    }
+
+    /// Lets time pass until the ring is ideal and has stayed so for as long as false news may live.
+    fn become_ideal(&mut self, what: &str, limit: Duration) -> Result<Duration, String> {
+        let begin = self.world.now();
+        let calm = self.world.config.lookup_timeout + GLANCE;
+        let (mut ideal_since, mut lookup) = (None, begin);
+        loop {
+            let now = self.world.now();
+            match (self.world.ideal(), ideal_since) {
+                (Ok(()), Some(since)) if now >= since + calm => return Ok(since - begin),
+                (Ok(()), since) => ideal_since = since.or(Some(now)),
+                (Err(complaint), _) if now > begin + limit => {
+                    return Err(format!("{what} is not ideal after {limit:?}: {complaint}"));
+                }
+                (Err(_), _) => ideal_since = None,
+            }
+            self.judge.try_to_resume(&self.world);
+            while lookup <= now + GLANCE {
+                self.pass(lookup.max(now))?;
+                self.look_up()?;
+                lookup = self.world.now() + self.director.pause(LOOKUPS);
+            }
+            self.pass(now + GLANCE)?;
+        }
+    }
+
+    /// Every lookup is right at last.
+    fn look_up_at_last(&mut self) -> Result<(), String> {
+        let settle = self.world.config.lookup_timeout;
+        self.pass(self.world.now() + settle)?;
+        self.judge.bury_lookups(&self.world);
+        if self.judge.open_lookups() > 0 {
+            return Err("a lookup does not end".into());
+        }
+        self.judge.try_to_resume(&self.world);
+        let (ring, right) = (self.world.live(), self.judge.verdicts.right);
+        let judged = ring.len() > self.world.config.r;
+        for _ in 0..LAST_LOOKUPS {
+            let key = self.director.key(self.world.bits().count());
+            let Some(from) = self.director.choose(&ring) else { break };
+            self.ask(from, key);
+        }
+        self.look()?;
+        self.pass(self.world.now() + settle)?;
+        let right = self.judge.verdicts.right - right;
+        if judged && right < LAST_LOOKUPS.into() {
+            return Err(format!("only {right} of the last {LAST_LOOKUPS} lookups are right"));
+        }
+        Ok(())
+    }
+
+    /// A history in which nothing happened proves nothing.
+    fn has_happened(&self) -> Result<(), String> {
+        let tally = &self.world.env.tally;
+        let all = [
+            ("joins", tally.joins),
+            ("remote hops", tally.hops),
+            ("troubles", self.director.faults.values().sum()),
+            ("right answers", self.judge.verdicts.right),
+            ("purged partition", u64::from(self.purged || self.temper != Temper::Torn)),
+        ];
+        match all.into_iter().find(|(_, count)| *count == 0) {
+            Some((what, _)) => Err(format!("the history proves nothing: {what}: 0")),
+            None => Ok(()),
+        }
+    }
+
+    fn look_up(&mut self) -> Result<(), String> {
+        let key = self.director.key(self.world.bits().count());
+        let live = self.world.live();
+        if let Some(from) = self.director.choose(&live) {
+            self.ask(from, key);
+        }
+        self.judge.bury_lookups(&self.world);
+        self.judge.judge_lookups(&mut self.world)
+    }
+
+    fn ask(&mut self, from: Peer, key: u32) {
+        self.note(&Command::Lookup(number_of(from.addr), key));
+        let id = numbered(key, self.world.bits()).id;
+        if let Some(number) = self.world.lookup(from, id) {
+            self.judge.asked(&self.world, number, from, id);
+        }
+    }
+
+    /// Lets time pass, and watches.
+    fn pass(&mut self, until: Duration) -> Result<(), String> {
+        let time = until.saturating_sub(self.world.now());
+        if time.is_zero() {
+            return Ok(());
+        }
+        self.note(&Command::Run(time));
+        while self.world.next_at().is_some_and(|at| at <= until) {
+            self.world.step();
+            self.look()?;
+        }
+        self.world.run(until - self.world.now());
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), String> {
+        self.judge.watch(&mut self.world)?;
+        self.judge.judge_lookups(&mut self.world)
+    }
+
+    /// Does all of this at once.
+    fn act(&mut self, commands: Vec<Command>) -> Result<(), String> {
+        let bits = self.world.bits();
+        let (mut victims, mut second_ring) = (Vec::new(), false);
+        for command in commands {
+            let up = |n: &u32| self.world.host(numbered(*n, bits)).filter(|host| host.is_alive());
+            match &command {
+                Command::Run(time) => {
+                    self.pass(self.world.now() + *time)?;
+                    continue;
+                }
+                // Somebody else was faster.
+                Command::Start(n, _) if up(n).is_some() => continue,
+                Command::Start(_, seeds) => second_ring |= seeds.is_empty(),
+                Command::Crash(n) | Command::Vanish(n) => match up(n) {
+                    Some(host) if host.is_member() => victims.push(host.me),
+                    Some(_) => {}
+                    None => continue,
+                },
+                Command::Pause(n, _) if up(n).is_none() => continue,
+                _ => {}
+            }
+            self.note(&command);
+            command.perform(&mut self.world);
+        }
+        if second_ring {
+            self.judge.second_ring(&self.world);
+        }
+        if victims.is_empty() { self.look() } else { self.judge.struck(&mut self.world, &victims) }
+    }
+
+    fn note(&mut self, command: &Command) {
+        if let Some(trace) = &mut self.trace {
+            trace.extend(self.world.env.log.take_trace());
+            trace.push(command.to_string());
+        }
+    }
+
+    fn report(mut self, seed: u64, violation: Option<String>) -> Report {
+        let mut trace = self.trace.unwrap_or_default();
+        trace.extend(self.world.env.log.take_trace());
+        Report {
+            seed,
+            temper: self.temper,
+            nodes: (self.nodes, self.world.live().len()),
+            r: self.world.config.r,
+            fingerprint: self.world.env.log.fingerprint(),
+            time: self.world.now(),
+            held: self.judge.held(self.world.now()),
+            tally: self.world.env.tally.clone(),
+            faults: self.director.faults,
+            verdicts: self.judge.verdicts.clone(),
+            breaches: self.judge.breaches().to_vec(),
+            merges: self.judge.merges,
+            purged: self.purged,
+            healed: self.healed,
+            violation,
+            trace,
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! What goes wrong, and when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Faults;
+use super::bound::LONGEST_PAUSE;
+use crate::protocol::peer::Peer;
+use crate::sim::nodes::number_of;
+use crate::sim::oracle::Survey;
+use crate::sim::script::command::Command;
+use crate::sim::world::World;
+
+/// What kind of history it is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// Only what the protocol is to bear: safety is judged nearly all the time.
+    Lawful,
+    /// Anything.
+    Lawless,
+    /// Anything, and a partition that is long enough to make two rings of one.
+    Torn,
+}
+
+/// Trouble of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    Crash,
+    Vanish,
+    Restart,
+    QuickRestart,
+    CreatorRestart,
+    Pause,
+    Loss,
+    Duplication,
+    Lateness,
+    SlowNode,
+    SlowNetwork,
+    Partition,
+    OneWay,
+    Partial,
+    Flapping,
+    Held,
+    Severed,
+    Storm,
+    /// So many neighbours less or more than r die at once.
+    Neighbours(i8),
+    FullRestart,
+}
+
+const ALL: [Trouble; 22] = [
+    Trouble::Crash,
+    Trouble::Vanish,
+    Trouble::Restart,
+    Trouble::QuickRestart,
+    Trouble::CreatorRestart,
+    Trouble::Pause,
+    Trouble::Loss,
+    Trouble::Duplication,
+    Trouble::Lateness,
+    Trouble::SlowNode,
+    Trouble::SlowNetwork,
+    Trouble::Partition,
+    Trouble::OneWay,
+    Trouble::Partial,
+    Trouble::Flapping,
+    Trouble::Held,
+    Trouble::Severed,
+    Trouble::Storm,
+    Trouble::Neighbours(-1),
+    Trouble::Neighbours(0),
+    Trouble::Neighbours(1),
+    Trouble::FullRestart,
+];
+
+/// Decides what goes wrong, from a seed of its own.
+pub(super) struct Director {
+    rng: ChaCha8Rng,
+    temper: Temper,
+    r: usize,
+    /// All nodes that there may ever be; the first creates the ring.
+    cast: Vec<u32>,
+    /// How many run at the beginning, and so many more at most later.
+    nodes: usize,
+    /// What this history has of trouble.
+    troubles: Vec<Trouble>,
+    /// Ends of troubles to come.
+    later: BTreeMap<Duration, Vec<Command>>,
+    /// When all trouble must have ended.
+    end: Duration,
+    /// The two sides of a partition that is to make two rings.
+    sides: (Vec<u32>, Vec<u32>),
+    pub(super) faults: Faults,
+}
+
+/// Before two rings are to meet again they are left in peace for so long: each is to become ideal.
+const CALM: Duration = Duration::from_secs(14);
+
+/// Nodes have so many seeds at most: the first of the cast.
+pub(super) const SEEDS: usize = 3;
+
+impl Director {
+    pub(super) fn new(seed: u64, temper: Temper, r: usize, mut cast: Vec<u32>, nodes: usize) -> Director {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // The world draws from the first stream.
+        rng.set_stream(1);
+        cast.shuffle(&mut rng);
+        let count = rng.random_range(5..=9);
+        let may = |trouble: &Trouble| temper != Temper::Torn || !trouble.moves_cuts();
+        let all: Vec<Trouble> = ALL.into_iter().filter(may).collect();
+        let mut troubles: Vec<Trouble> = all.sample(&mut rng, count).copied().collect();
+        // Without some coming and going there is little to be seen.
+        troubles.extend([Trouble::Crash, Trouble::Restart]);
+        Director {
+            rng,
+            temper,
+            r,
+            cast,
+            nodes,
+            troubles,
+            later: BTreeMap::new(),
+            end: Duration::ZERO,
+            sides: Default::default(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// So much more or less time.
+    pub(super) fn pause(&mut self, mean: Duration) -> Duration {
+        // Exponentially distributed, in whole milliseconds, so that a trace can be played again.
+        let uniform: f64 = self.rng.random_range(f64::EPSILON..1.0);
+        let millis = mean.mul_f64(-uniform.ln()).as_millis().clamp(1, 60_000);
+        Duration::from_millis(millis as u64)
+    }
+
+    /// The same; now and then a rest.
+    pub(super) fn pause_or_rest(&mut self, mean: Duration, rest: Duration, rests: f64) -> Duration {
+        if self.rng.random_bool(rests) { rest } else { self.pause(mean) }
+    }
+
+    pub(super) fn key(&mut self, bits: u8) -> u32 {
+        self.rng.random_range(0..1u32 << bits)
+    }
+
+    pub(super) fn choose(&mut self, peers: &[Peer]) -> Option<Peer> {
+        peers.choose(&mut self.rng).copied()
+    }
+
+    fn between(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.rng.random_range(from..=to))
+    }
+
+    /// Who creates the ring.
+    pub(super) fn creator(&self) -> u32 {
+        self.cast[0]
+    }
+
+    /// A start as its operator would do it: whoever creates a ring is given no seeds, everyone else the
+    /// first few nodes. So a node that is started can find the ring as long as one of them runs; and a
+    /// creator that is started again, and creates a second ring, is found, since all others have it
+    /// for a seed. Where the rules are to hold the creator, too, is given seeds when it comes back.
+    pub(super) fn start(&self, n: u32) -> Command {
+        let seeds = self.cast[..SEEDS].iter().copied().filter(|seed| *seed != n);
+        Command::Start(n, if n == self.creator() && !self.lawful() { Vec::new() } else { seeds.collect() })
+    }
+
+    /// A start by somebody who has looked who is there.
+    pub(super) fn start_among(&mut self, n: u32, members: &[Peer]) -> Command {
+        match self.choose(members) {
+            Some(seed) if self.lawful() => Command::Start(n, vec![number_of(seed.addr)]),
+            _ => self.start(n),
+        }
+    }
+
+    /// How the history begins: all at once, or one after the other.
+    pub(super) fn opening(&mut self) -> Vec<Command> {
+        let together = self.rng.random_bool(0.5);
+        let mut commands = Vec::new();
+        for n in self.cast[..self.nodes].to_vec() {
+            let creates = n == self.creator();
+            commands.push(if creates { Command::Start(n, Vec::new()) } else { self.start(n) });
+            if !together {
+                commands.push(Command::Run(self.between(1, 200)));
+            }
+        }
+        commands
+    }
+
+    /// Trouble may begin now, and must be over at that time.
+    pub(super) fn begin(&mut self, now: Duration, end: Duration) {
+        self.end = end;
+        if self.temper == Temper::Torn {
+            let cut = now + (end - now) / 8;
+            // Of those that run from the beginning some are on each side.
+            let (mut one, mut other) = self.halves(&self.cast[..self.nodes].to_vec(), 3);
+            let (more, most) = self.halves(&self.cast[self.nodes..].to_vec(), 3);
+            one.extend(more);
+            other.extend(most);
+            self.sides = (one.clone(), other.clone());
+            self.later.entry(cut).or_default().push(Command::Partition(one.clone(), other.clone()));
+            self.later.entry(end).or_default().push(Command::Mend(one, other));
+        }
+    }
+
+    /// When the next trouble ends.
+    pub(super) fn next_end(&self) -> Option<Duration> {
+        self.later.first_key_value().map(|(at, _)| *at)
+    }
+
+    /// The ends that are due.
+    pub(super) fn due(&mut self, now: Duration) -> Vec<Command> {
+        let mut commands = Vec::new();
+        while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
+            commands.extend(entry.remove());
+        }
+        commands
+    }
+
+    fn lawful(&self) -> bool {
+        self.temper == Temper::Lawful
+    }
+
+    fn ends(&mut self, now: Duration, after: Duration, command: Command) {
+        self.later.entry((now + after).min(self.end)).or_default().push(command);
+    }
+
+    /// Some trouble, all at once; perhaps none.
+    pub(super) fn trouble(&mut self, world: &World, survey: &Survey) -> Vec<Command> {
+        if self.temper == Temper::Torn && world.now() + CALM > self.end {
+            return Vec::new();
+        }
+        let Some(trouble) = self.troubles.choose(&mut self.rng).copied() else { return Vec::new() };
+        let members = survey.members().to_vec();
+        let commands = self.make(trouble, world, survey, &members);
+        if !commands.is_empty() {
+            *self.faults.entry(trouble.name()).or_default() += 1;
+        }
+        commands
+    }
+
+    fn make(&mut self, trouble: Trouble, world: &World, survey: &Survey, members: &[Peer]) -> Vec<Command> {
+        let now = world.now();
+        match trouble {
+            Trouble::Crash => self.victim(world, survey, members).map(Command::Crash).into_iter().collect(),
+            Trouble::Vanish => self.victim(world, survey, members).map(Command::Vanish).into_iter().collect(),
+            Trouble::Restart => self.absent(world).map(|n| self.start(n)).into_iter().collect(),
+            Trouble::QuickRestart => {
+                let Some(n) = self.victim(world, survey, members) else { return Vec::new() };
+                let start = self.start(n);
+                if self.rng.random_bool(0.5) {
+                    return vec![Command::Crash(n), start];
+                }
+                let after = self.between(1, 2000);
+                self.ends(now, after, start);
+                vec![Command::Crash(n)]
+            }
+            Trouble::CreatorRestart => {
+                let creator = self.creator();
+                let up = members.iter().copied().find(|peer| number_of(peer.addr) == creator);
+                match up {
+                    Some(peer) if self.lawful() && !survey.can_spare(world, &[peer]) => Vec::new(),
+                    Some(_) => vec![Command::Crash(creator), self.start(creator)],
+                    None => vec![self.start(creator)],
+                }
+            }
+            Trouble::Pause => {
+                let Some(peer) = self.choose(members) else { return Vec::new() };
+                let left = self.end.saturating_sub(now).as_millis() as u64;
+                let most = if self.lawful() { 600 } else { LONGEST_PAUSE.as_millis() as u64 };
+                let most = most.min(left).max(100);
+                // As many short ones as long ones.
+                let factor: f64 = self.rng.random_range(0.0..=1.0);
+                let millis = 100.0 * (most as f64 / 100.0).powf(factor);
+                vec![Command::Pause(number_of(peer.addr), Duration::from_millis(millis as u64))]
+            }
+            Trouble::Loss => {
+                let p = self.rng.random_range(1..=if self.lawful() { 3 } else { 200 });
+                self.for_a_while(now, Command::Loss(p), Command::Loss(0))
+            }
+            Trouble::Duplication => {
+                let p = self.rng.random_range(10..=300);
+                self.for_a_while(now, Command::Duplication(p), Command::Duplication(0))
+            }
+            Trouble::Lateness => {
+                let p = self.rng.random_range(10..=300);
+                self.for_a_while(now, Command::Lateness(p), Command::Lateness(0))
+            }
+            Trouble::SlowNode => {
+                let Some(n) = self.choose(members).map(|peer| number_of(peer.addr)) else { return Vec::new() };
+                let by = if self.lawful() { self.between(10, 50) } else { self.between(50, 1500) };
+                self.for_a_while(now, Command::Slow(n, by), Command::Slow(n, Duration::ZERO))
+            }
+            Trouble::SlowNetwork => {
+                let most = if self.lawful() { self.between(30, 80) } else { self.between(100, 1200) };
+                let usual = Command::Delay(Duration::from_millis(1), Duration::from_millis(20));
+                self.for_a_while(now, Command::Delay(Duration::from_millis(1), most), usual)
+            }
+            Trouble::Partition => self.cut(now, members, 2, Command::Partition),
+            Trouble::OneWay => self.cut(now, members, 2, Command::Cut),
+            Trouble::Partial => self.cut(now, members, 4, Command::Partition),
+            Trouble::Flapping => {
+                let (one, other) = self.part(members, 3);
+                if one.is_empty() || other.is_empty() {
+                    return Vec::new();
+                }
+                let (mut at, times) = (Duration::ZERO, self.rng.random_range(3..=10));
+                for _ in 0..times {
+                    let (shut, open) = (self.between(50, if self.lawful() { 240 } else { 700 }), self.between(50, 700));
+                    self.ends(now, at, Command::Partition(one.clone(), other.clone()));
+                    self.ends(now, at + shut, Command::Mend(one.clone(), other.clone()));
+                    at += shut + open;
+                }
+                let end = self.end;
+                self.later.entry(end).or_default().push(Command::Mend(one, other));
+                self.due(now)
+            }
+            Trouble::Held => {
+                let mut stop = Duration::ZERO;
+                for _ in 0..self.rng.random_range(1..=6) {
+                    let (Some(a), Some(b)) = (self.choose(members), self.choose(members)) else { break };
+                    if a == b {
+                        continue;
+                    }
+                    let (a, b) = (number_of(a.addr), number_of(b.addr));
+                    let most = if self.lawful() { 400 } else { 8000 };
+                    let release = stop + self.between(50, most);
+                    self.ends(now, stop, Command::Hold(a, b));
+                    self.ends(now, release, Command::Release(a, b));
+                    // One by one; and they are released in any order.
+                    stop += self.between(0, 200);
+                }
+                self.due(now)
+            }
+            Trouble::Severed => {
+                let (Some(a), Some(b)) = (self.choose(members), self.choose(members)) else { return Vec::new() };
+                if a == b { Vec::new() } else { vec![Command::Sever(number_of(a.addr), number_of(b.addr))] }
+            }
+            Trouble::Storm => {
+                let mut absent: Vec<u32> = self.all_absent(world);
+                absent.shuffle(&mut self.rng);
+                absent.truncate(self.rng.random_range(3..=12));
+                absent.into_iter().map(|n| self.start(n)).collect()
+            }
+            Trouble::Neighbours(more) => {
+                let count = self.r.saturating_add_signed(more.into());
+                let Some(first) = (0..members.len()).collect::<Vec<_>>().choose(&mut self.rng).copied() else {
+                    return Vec::new();
+                };
+                let victims: Vec<Peer> = members.iter().copied().cycle().skip(first).take(count).collect();
+                if count == 0 || !self.can_lose(world, survey, members, &victims) {
+                    return Vec::new();
+                }
+                let silent = self.rng.random_bool(0.3);
+                let death = if silent { Command::Vanish } else { Command::Crash };
+                victims.iter().map(|peer| death(number_of(peer.addr))).collect()
+            }
+            Trouble::FullRestart => {
+                if self.lawful() {
+                    return Vec::new();
+                }
+                let all: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).collect();
+                let crashes = all.iter().map(|n| Command::Crash(*n));
+                let starts = all.iter().filter(|n| **n != self.creator()).map(|n| self.start(*n));
+                // Whoever starts a ring again starts the creator.
+                crashes.chain([self.start(self.creator())]).chain(starts).collect()
+            }
+        }
+    }
+
+    /// A node that may be taken away.
+    fn victim(&mut self, world: &World, survey: &Survey, members: &[Peer]) -> Option<u32> {
+        let victim = self.choose(members)?;
+        self.can_lose(world, survey, members, &[victim]).then(|| number_of(victim.addr))
+    }
+
+    /// Whether these may die now: by the rules, or so that there are enough left to go on with.
+    fn can_lose(&self, world: &World, survey: &Survey, members: &[Peer], victims: &[Peer]) -> bool {
+        match self.temper {
+            Temper::Lawful => survey.can_spare(world, victims),
+            Temper::Lawless => members.len() >= victims.len() + 2,
+            Temper::Torn => [&self.sides.0, &self.sides.1].into_iter().all(|side| {
+                let here = |peer: &&Peer| side.contains(&number_of(peer.addr));
+                members.iter().filter(here).count() >= victims.iter().filter(here).count() + 2
+            }),
+        }
+    }
+
+    /// Nodes that may be started.
+    fn all_absent(&self, world: &World) -> Vec<u32> {
+        let up: Vec<u32> = world.hosts().filter(|host| host.is_alive()).map(|host| number_of(host.me.addr)).collect();
+        self.cast.iter().copied().filter(|n| !up.contains(n)).collect()
+    }
+
+    fn absent(&mut self, world: &World) -> Option<u32> {
+        self.all_absent(world).choose(&mut self.rng).copied()
+    }
+
+    fn for_a_while(&mut self, now: Duration, begin: Command, end: Command) -> Vec<Command> {
+        let time = self.between(500, 8000);
+        self.ends(now, time, end);
+        vec![begin]
+    }
+
+    /// Cuts ways between a part of the members and another.
+    fn cut(
+        &mut self,
+        now: Duration,
+        members: &[Peer],
+        parts: usize,
+        cut: impl Fn(Vec<u32>, Vec<u32>) -> Command,
+    ) -> Vec<Command> {
+        let (one, other) = self.part(members, parts);
+        if one.is_empty() || other.is_empty() {
+            return Vec::new();
+        }
+        let time = if self.lawful() { self.between(50, 240) } else { self.between(50, 20_000) };
+        self.ends(now, time, Command::Mend(one.clone(), other.clone()));
+        vec![cut(one, other)]
+    }
+
+    /// Two of so many random parts of the members.
+    fn part(&mut self, members: &[Peer], parts: usize) -> (Vec<u32>, Vec<u32>) {
+        let mut numbers: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).collect();
+        numbers.shuffle(&mut self.rng);
+        numbers.truncate((2 * numbers.len()).div_ceil(parts));
+        self.halves(&numbers, numbers.len())
+    }
+
+    /// All of them in two groups, neither smaller than one of so many equal parts.
+    fn halves(&mut self, numbers: &[u32], parts: usize) -> (Vec<u32>, Vec<u32>) {
+        let mut one = numbers.to_vec();
+        if one.len() < 2 {
+            return (one, Vec::new());
+        }
+        one.shuffle(&mut self.rng);
+        let least = (one.len() / parts.max(2)).max(1);
+        let at = self.rng.random_range(least..=one.len() - least);
+        let other = one.split_off(at);
+        (one, other)
+    }
+}
+
+impl Trouble {
+    /// Whether it might open a cut of somebody else's, or undo it otherwise.
+    fn moves_cuts(self) -> bool {
+        matches!(
+            self,
+            Trouble::Partition | Trouble::OneWay | Trouble::Partial | Trouble::Flapping | Trouble::FullRestart
+        )
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Trouble::Crash => "crash",
+            Trouble::Vanish => "silent death",
+            Trouble::Restart => "restart or join",
+            Trouble::QuickRestart => "quick restart",
+            Trouble::CreatorRestart => "creator restarts",
+            Trouble::Pause => "pause",
+            Trouble::Loss => "loss",
+            Trouble::Duplication => "duplication",
+            Trouble::Lateness => "lateness",
+            Trouble::SlowNode => "slow node",
+            Trouble::SlowNetwork => "slow network",
+            Trouble::Partition => "partition",
+            Trouble::OneWay => "one-way cut",
+            Trouble::Partial => "partial partition",
+            Trouble::Flapping => "flapping",
+            Trouble::Held => "links held",
+            Trouble::Severed => "broken link",
+            Trouble::Storm => "join storm",
+            Trouble::Neighbours(..0) => "r-1 neighbours die",
+            Trouble::Neighbours(0) => "r neighbours die",
+            Trouble::Neighbours(1..) => "r+1 neighbours die",
+            Trouble::FullRestart => "full restart",
+        }
+    }
+}
+
+/// The names of all troubles, in the order in which tables show them.
+pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().map(Trouble::name)
+}

@@ -1,0 +1,34 @@
+//! Many histories, on all processors.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::summary::Summary;
+use super::{Options, Report, history};
+
+/// Runs the histories of these seeds on so many threads, and tells of each when it has ended. The
+/// summary does not depend on the number of threads.
+pub fn sweep(seeds: Range<u64>, options: &Options, jobs: usize, told: impl Fn(&Report) + Sync) -> Summary {
+    let next = AtomicU64::new(seeds.start);
+    let summary = Mutex::new(Summary::default());
+    let work = || {
+        let mut mine = Summary::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            let report = history(seed, options);
+            told(&report);
+            mine.add(&report);
+        }
+        // Another thread that has panicked takes the whole sweep down with it.
+        if let Ok(mut all) = summary.lock() {
+            all.merge(mine);
+        }
+    };
+    thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
+    summary.into_inner().unwrap_or_default()
+}

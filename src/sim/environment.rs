@@ -1,0 +1,248 @@
+//! What a node can't decide: time, chance, and what becomes of its messages.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::log::Log;
+use super::network::{Fate, Network};
+use super::nodes;
+use super::queue::Queue;
+use super::tally::Tally;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::maintenance::Timer;
+use crate::protocol::peer::Peer;
+use crate::wire::{Frame, FrameCodec};
+
+/// An address, by the order in which addresses were first heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(u32);
+
+impl Slot {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One run of a program at an address; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub slot: Slot,
+    pub generation: u32,
+}
+
+/// Time, chance, and what is on its way.
+pub struct Environment {
+    /// Decides everything that is left to chance. One seed is one history.
+    pub rng: ChaCha8Rng,
+    pub network: Network,
+    /// What has happened so far.
+    pub tally: Tally,
+    pub log: Log,
+    pub(super) bits: Bits,
+    pub(super) now: Duration,
+    pub(super) queue: Queue<Event>,
+    /// What came of lookups that were begun from outside, by their numbers.
+    pub(super) found: BTreeMap<u64, Result<Found, Lost>>,
+    /// Whether neighbours of some node have changed since this was last taken.
+    pub(super) changed: bool,
+    /// Lists that were just said: to whom, as the answer to which call, and behind whose they are.
+    pub(super) said: Vec<(Place, u64, Vec<Peer>)>,
+    /// Living nodes that somebody has just taken for dead, because they stayed silent twice: who,
+    /// and by whom. Whether they live, others know.
+    pub(super) suspected: Vec<(Peer, Peer)>,
+    slots: BTreeMap<SocketAddrV4, Slot>,
+    addresses: Vec<SocketAddrV4>,
+    /// Whatever needs a number of its own gets the next.
+    last_number: u64,
+    codec: FrameCodec,
+}
+
+/// Something that is to happen at an address.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub slot: Slot,
+    /// Only to that run of the program.
+    pub generation: Option<u32>,
+    pub happening: Happening,
+}
+
+#[derive(Debug)]
+pub(super) enum Happening {
+    Heard(Place, Content),
+    /// The patience of a run is at its end, unless it has another alarm by now.
+    Alarm {
+        run: u64,
+        alarm: u64,
+    },
+    /// The time of a lookup is over.
+    Deadline(u64),
+    /// A timer fires, unless it was set anew.
+    Fire(Timer, u64),
+    /// A finger is to be looked up, unless that was scheduled anew.
+    FixFinger(u64),
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub from: Place,
+    pub to: Slot,
+    /// The other end of the connection; a call makes a new one if need be.
+    pub generation: Option<u32>,
+    pub content: Content,
+}
+
+/// What a kernel hands to a program, or to another kernel.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// A frame with the call of this number.
+    Call(u64, Bytes),
+    /// A frame with an answer.
+    Return(Bytes),
+    /// Nobody listens where that call went.
+    Refused(u64),
+    /// A kept connection has broken.
+    Severed,
+}
+
+impl Environment {
+    pub(super) fn new(seed: u64, bits: Bits) -> Environment {
+        Environment {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            network: Network::new(),
+            tally: Tally::default(),
+            log: Log::default(),
+            bits,
+            now: Duration::ZERO,
+            queue: Queue::default(),
+            found: BTreeMap::new(),
+            changed: false,
+            said: Vec::new(),
+            suspected: Vec::new(),
+            slots: BTreeMap::new(),
+            addresses: Vec::new(),
+            last_number: 0,
+            codec: FrameCodec::default(),
+        }
+    }
+
+    /// The virtual time since the world began.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// The slot of an address.
+    pub fn slot(&mut self, addr: SocketAddrV4) -> Slot {
+        let Environment { slots, addresses, .. } = self;
+        *slots.entry(addr).or_insert_with(|| {
+            addresses.push(addr);
+            // Addresses are pairs of an IPv4 address and a port, and memory ends before 2^32 of them.
+            Slot(addresses.len() as u32 - 1)
+        })
+    }
+
+    pub(super) fn address(&self, slot: Slot) -> SocketAddrV4 {
+        self.addresses[slot.index()]
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    pub(super) fn schedule(&mut self, after: Duration, place: Place, happening: Happening) {
+        let event = Event { slot: place.slot, generation: Some(place.generation), happening };
+        self.queue.push(self.now + after, event);
+    }
+
+    /// Schedules it about so much later: nodes that start together do not stay in step.
+    pub(super) fn schedule_jittered(&mut self, after: Duration, place: Place, happening: Happening) {
+        let after = if after.is_zero() { after } else { after.mul_f64(self.rng.random_range(0.75..1.25)) };
+        self.schedule(after, place, happening);
+    }
+
+    /// Hands a message to the network.
+    pub(super) fn post(&mut self, post: Post) {
+        let certain = matches!(post.content, Content::Severed);
+        self.tally.messages += 1;
+        match self.network.fate(post.from.slot, post.to, certain, &mut self.rng) {
+            Fate::Lost => self.tally.lost += 1,
+            Fate::Waits => {
+                self.tally.held += 1;
+                self.network.wait(post);
+            }
+            Fate::Arrives(once, again) => {
+                if let Some(again) = again {
+                    self.tally.duplicated += 1;
+                    self.arrive(again, &post);
+                }
+                self.arrive(once, &post);
+            }
+        }
+    }
+
+    fn arrive(&mut self, after: Duration, post: &Post) {
+        let happening = Happening::Heard(post.from, post.content.clone());
+        self.queue.push(self.now + after, Event { slot: post.to, generation: post.generation, happening });
+    }
+
+    /// A frame as bytes; `None` if it is longer than frames may be.
+    pub(super) fn encode(&mut self, frame: Frame) -> Option<Bytes> {
+        let mut bytes = BytesMut::new();
+        self.codec.encode(frame, &mut bytes).ok()?;
+        self.tally.bytes += bytes.len() as u64;
+        Some(bytes.freeze())
+    }
+
+    /// The frame that these bytes are. What was encoded here can be decoded: anything else is a
+    /// fault of the codec, and counted.
+    pub(super) fn decode(&mut self, bytes: Bytes) -> Option<Frame> {
+        let mut bytes = BytesMut::from(bytes);
+        match self.codec.decode(&mut bytes) {
+            Ok(Some(frame)) if bytes.is_empty() => Some(frame),
+            _ => {
+                self.tally.garbled += 1;
+                None
+            }
+        }
+    }
+
+    /// Adds an event to the fingerprint of the history.
+    pub(super) fn fingerprint(&mut self, slot: Slot, happening: &Happening) {
+        let Environment { log, now, .. } = self;
+        log.mix(now.as_nanos() as u64);
+        let (kind, detail) = match happening {
+            Happening::Heard(from, Content::Call(_, bytes) | Content::Return(bytes)) => {
+                log.mix_bytes(bytes);
+                (0, u64::from(from.slot.0))
+            }
+            Happening::Heard(_, Content::Refused(number)) => (1, *number),
+            Happening::Heard(from, Content::Severed) => (2, u64::from(from.slot.0)),
+            Happening::Alarm { alarm, .. } => (3, *alarm),
+            Happening::Deadline(run) => (4, *run),
+            Happening::Fire(timer, number) => (5 + (*timer as u64), *number),
+            Happening::FixFinger(number) => (100, *number),
+        };
+        log.mix(u64::from(slot.0) << 8 | kind);
+        log.mix(detail);
+    }
+
+    pub(super) fn name(&self, id: Id) -> String {
+        nodes::name(id, self.bits)
+    }
+
+    /// Adds what happens to the trace, with the time.
+    pub(super) fn note(&mut self, line: impl FnOnce(&Environment) -> String) {
+        if self.log.is_traced() {
+            let line = format!("# {:>10.6} {}", self.now.as_secs_f64(), line(self));
+            self.log.note(|| line);
+        }
+    }
+}

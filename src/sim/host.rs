@@ -1,0 +1,216 @@
+//! One node: the pure protocol, and around it what the actors do.
+//!
+//! A host hears of one thing at a time, that a message came or that time is up, and answers with
+//! messages and timers through the [`Environment`]. It sees no other host. Each part stands for an
+//! actor: [`calls`] for `peers` and `link`, [`runs`] for `drive` and `node`, this file for
+//! `neighbors` and `fingers`.
+
+mod calls;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::environment::{Environment, Happening, Place};
+use crate::config::Config;
+use crate::protocol::fingers::FingerTable;
+use crate::protocol::fix_fingers::{FixFingers, Pace};
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::join::Joined;
+use crate::protocol::lookup::Question;
+use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
+use crate::protocol::peer::Peer;
+
+use calls::{Call, Known};
+use runs::{Purpose, Run, Talk};
+
+/// One run of a node's program.
+pub struct Host {
+    pub me: Peer,
+    pub maintenance: Maintenance,
+    pub fingers: FixFingers,
+    pub(super) place: Place,
+    /// The node hears and does nothing before this time; never again if it is `MAX`.
+    pub(super) paused_until: Duration,
+    /// Whether the program has ended by itself: it could not join.
+    pub(super) ended: bool,
+    config: Config,
+    /// What the program says of itself, drawn at random when it starts.
+    incarnation: u64,
+    /// Until it has become a member for the first time: when its ring was last heard of.
+    joining: Option<Duration>,
+    /// The numbers of the timers that are set.
+    armed: [Option<u64>; Timer::COUNT],
+    /// The number of the next lookup of a finger; none while one is under way.
+    tick: Option<u64>,
+    /// Conversations and lookups under way.
+    runs: BTreeMap<u64, Run>,
+    /// Open calls whose answers matter.
+    calls: BTreeMap<u64, Call>,
+    /// The nodes that were reached.
+    known: BTreeMap<SocketAddrV4, Known>,
+    /// The other ends of kept connections, and whether this end has said who it is.
+    links: BTreeMap<SocketAddrV4, bool>,
+}
+
+impl Host {
+    /// Starts a node that joins through the seeds of `config`, or creates a ring.
+    pub(super) fn start(me: Peer, bits: Bits, config: Config, place: Place, env: &mut Environment) -> Host {
+        let maintenance = Maintenance::new(Setup {
+            me,
+            bits,
+            r: config.r,
+            stabilize_every: config.stabilize,
+            check_predecessor_every: config.check_predecessor,
+            seeds: config.seeds.clone(),
+        });
+        let mut host = Host {
+            me,
+            maintenance,
+            fingers: FixFingers::new(FingerTable::alone(me, bits)),
+            place,
+            paused_until: Duration::ZERO,
+            ended: false,
+            incarnation: env.rng.next_u64(),
+            joining: (!config.seeds.is_empty()).then_some(env.now),
+            config,
+            armed: [None; Timer::COUNT],
+            tick: None,
+            runs: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            known: BTreeMap::new(),
+            links: BTreeMap::new(),
+        };
+        host.schedule_finger(Pace::NextPeriod, env);
+        host.advance(env);
+        host
+    }
+
+    /// Whether the node is a member of a ring; to others a joiner is dead.
+    pub fn is_member(&self) -> bool {
+        self.maintenance.standing() != Standing::Joining
+    }
+
+    /// Whether the node is up for others: it may be paused, but not for ever.
+    pub fn is_alive(&self) -> bool {
+        self.paused_until < Duration::MAX
+    }
+
+    /// Which run of the program this is, of those at its address; the first is 1.
+    pub fn generation(&self) -> u32 {
+        self.place.generation
+    }
+
+    /// Whether a connection to that node is kept.
+    pub(super) fn is_linked(&self, addr: SocketAddrV4) -> bool {
+        self.links.contains_key(&addr)
+    }
+
+    /// Begins a lookup for somebody outside; its outcome will be found under this number.
+    pub(super) fn look_up(&mut self, key: Id, env: &mut Environment) -> u64 {
+        let number = env.number();
+        let question = Question { key, hops: 0, want_path: true };
+        self.resolve(question, self.config.lookup_timeout, Purpose::Outside(number), env);
+        number
+    }
+
+    pub(super) fn handle(&mut self, happening: Happening, env: &mut Environment) {
+        match happening {
+            Happening::Heard(from, content) => self.heard(from, content, env),
+            Happening::Alarm { run, alarm } => self.waited(run, alarm, env),
+            Happening::Deadline(run) => self.out_of_time(run, env),
+            Happening::Fire(timer, number) => self.fire(timer, number, env),
+            Happening::FixFinger(number) => self.fix_finger(number, env),
+        }
+    }
+
+    fn fire(&mut self, timer: Timer, number: u64, env: &mut Environment) {
+        if self.armed[timer as usize] == Some(number) {
+            env.note(|env| format!("{} {timer:?} fires", env.name(self.me.id)));
+            self.armed[timer as usize] = None;
+            self.maintenance.fired(timer);
+            self.advance(env);
+        }
+    }
+
+    fn fix_finger(&mut self, number: u64, env: &mut Environment) {
+        if self.tick == Some(number) {
+            self.tick = None;
+            let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
+            self.resolve(question, self.config.lookup_timeout, Purpose::Fingers, env);
+        }
+    }
+
+    /// Does whatever there is to be done: after every event.
+    fn advance(&mut self, env: &mut Environment) {
+        let conversation = self.maintenance.next_conversation();
+        for effect in self.maintenance.effects() {
+            self.carry_out(effect, env);
+        }
+        if let Some(conversation) = conversation {
+            self.begin(Talk::Conversation(conversation), Purpose::Maintenance, None, env);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, env: &mut Environment) {
+        match effect {
+            Effect::Wake(timer, after) => {
+                let number = env.number();
+                self.armed[timer as usize] = Some(number);
+                env.schedule_jittered(after, self.place, Happening::Fire(timer, number));
+            }
+            Effect::Tell(peer, request) => self.tell(peer, request, env),
+            Effect::Changed => {
+                env.changed = true;
+                self.fingers.disturb();
+                self.hurry_fingers(env);
+            }
+            Effect::Dead(peer) => {
+                env.note(|env| format!("{} found {} dead", env.name(self.me.id), env.name(peer.id)));
+                self.forget_fingers(&[peer], env);
+            }
+            Effect::Tried(joined) => self.tried(&joined, env),
+        }
+    }
+
+    /// The program of a node that can't join ends.
+    fn tried(&mut self, joined: &Joined, env: &mut Environment) {
+        env.note(|env| match joined {
+            Joined::Member(_) => format!("{} is a member", env.name(self.me.id)),
+            failed => format!("{} could not join: {failed:?}", env.name(self.me.id)),
+        });
+        env.tally.joins += u64::from(matches!(joined, Joined::Member(_)));
+        let Some(answered) = self.joining else { return };
+        match joined {
+            Joined::Member(_) => self.joining = None,
+            Joined::NotNow => self.joining = Some(env.now),
+            Joined::NotJoined | Joined::NoAnswer if env.now - answered < self.config.join_timeout => {}
+            Joined::NotJoined | Joined::NoAnswer | Joined::IdTaken(_) => self.ended = true,
+        }
+    }
+
+    fn forget_fingers(&mut self, dead: &[Peer], env: &mut Environment) {
+        for peer in dead {
+            if self.fingers.forget(*peer) {
+                self.hurry_fingers(env);
+            }
+        }
+    }
+
+    /// A lookup that is under way will see that there is hurry; a pause ends.
+    fn hurry_fingers(&mut self, env: &mut Environment) {
+        if self.tick.is_some() {
+            self.schedule_finger(Pace::AtOnce, env);
+        }
+    }
+
+    fn schedule_finger(&mut self, pace: Pace, env: &mut Environment) {
+        let number = env.number();
+        self.tick = Some(number);
+        let after = if pace == Pace::AtOnce { Duration::ZERO } else { self.config.fix_fingers };
+        env.schedule_jittered(after, self.place, Happening::FixFinger(number));
+    }
+}

@@ -1,0 +1,288 @@
+//! Calls and answers as frames, and the connections that they take.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::super::environment::{Content, Environment, Place, Post};
+use super::super::nodes::number_of;
+use super::runs::Purpose;
+use super::{Host, runs};
+use crate::protocol::id::Id;
+use crate::protocol::lookup;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Target};
+use crate::protocol::rpc::{Code, Request, Response};
+use crate::wire::{Frame, Question, Reply};
+
+/// A call that was put and not answered yet.
+pub(super) struct Call {
+    /// The run that asks.
+    pub run: u64,
+    target: Target,
+    request: Request,
+    patience: Option<Duration>,
+    way: Way,
+    /// The run of the callee's program that had been reached before.
+    known: Option<u64>,
+}
+
+/// Which connection a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The kept one, or a new one that is kept.
+    Kept,
+    /// One of its own, which is not kept.
+    Fresh,
+    /// One of its own: the kept one has broken under it.
+    Again,
+}
+
+/// What is known of the node at an address.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// What it says of itself.
+    pub incarnation: u64,
+    /// What TCP would tell apart: data from a former run never comes after data from this one.
+    pub generation: u32,
+}
+
+/// Calls that are put to others.
+impl Host {
+    /// Puts a question, and returns the number of the call.
+    pub(super) fn ask(&mut self, run: u64, target: Target, request: Request, way: Way, env: &mut Environment) -> u64 {
+        let forwarded = matches!(request, Request::FindSuccessor { .. });
+        let patience = forwarded.then(|| {
+            let left =
+                self.runs.get(&run).and_then(|run| run.deadline).map(|deadline| deadline.saturating_sub(env.now));
+            // The callee gives up before its caller does, so that the caller learns why.
+            left.unwrap_or(self.config.lookup_timeout) * 3 / 4
+        });
+        env.tally.forwarded += u64::from(forwarded);
+        let known = self.known.get(&target.addr()).map(|known| known.incarnation);
+        self.put(Call { run, target, request, patience, way, known }, env)
+    }
+
+    fn put(&mut self, call: Call, env: &mut Environment) -> u64 {
+        let number = env.number();
+        let question = self.question(number, call.target.addr(), &call.request, call.patience, call.way);
+        self.send(number, call.target.addr(), question, env);
+        if let Some(run) = self.runs.get_mut(&call.run) {
+            run.calls.push(number);
+        }
+        self.calls.insert(number, call);
+        number
+    }
+
+    /// Says something whose answer does not matter. Whoever was never reached is told nothing that
+    /// plain peers don't know.
+    pub(super) fn tell(&mut self, peer: Peer, request: Request, env: &mut Environment) {
+        let ours_only = matches!(request, Request::Nudge { .. } | Request::Invite { .. });
+        if !ours_only || self.known.contains_key(&peer.addr) {
+            let number = env.number();
+            let question = self.question(number, peer.addr, &request, None, Way::Kept);
+            self.send(number, peer.addr, question, env);
+        }
+    }
+
+    /// A call; the second one on a kept connection says who calls.
+    fn question(
+        &mut self,
+        number: u64,
+        addr: SocketAddrV4,
+        request: &Request,
+        patience: Option<Duration>,
+        way: Way,
+    ) -> Question {
+        let introduced = self.links.get_mut(&addr).filter(|_| way == Way::Kept);
+        let introduces = introduced.is_some_and(|introduced| !std::mem::replace(introduced, true));
+        Question {
+            request: Ok(request.clone()),
+            call_id: Some(number),
+            deadline: patience,
+            caller: introduces.then_some((self.me, self.incarnation)),
+        }
+    }
+
+    fn send(&mut self, number: u64, addr: SocketAddrV4, question: Question, env: &mut Environment) {
+        let to = env.slot(addr);
+        if let Some(bytes) = env.encode(Frame::Call(question)) {
+            env.post(Post { from: self.place, to, generation: None, content: Content::Call(number, bytes) });
+        }
+    }
+}
+
+/// What comes from others.
+impl Host {
+    pub(super) fn heard(&mut self, from: Place, content: Content, env: &mut Environment) {
+        match content {
+            Content::Call(_, bytes) => {
+                if let Some(Frame::Call(question)) = env.decode(bytes) {
+                    self.called(from, question, env);
+                }
+            }
+            Content::Return(bytes) => self.returned(from, bytes, env),
+            Content::Refused(number) => self.refused(from, number, env),
+            Content::Severed => self.severed(from, env),
+        }
+    }
+
+    fn called(&mut self, from: Place, question: Question, env: &mut Environment) {
+        let Some(number) = question.call_id else { return };
+        env.note(|env| {
+            let asker = number_of(env.address(from.slot));
+            format!("{} is asked #{number} by {asker}: {:?}", env.name(self.me.id), question.request)
+        });
+        if let Some((caller, _)) = question.caller {
+            self.links.insert(caller.addr, true);
+        }
+        match question.request {
+            Err(error) => self.reply(from, number, Reply::complain(&error), None, env),
+            Ok(Request::FindSuccessor { key, hops, want_path }) => {
+                let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
+                let question = lookup::Question { key, hops, want_path };
+                self.resolve(question, patience, Purpose::Caller { from, number, want_path, asked: env.now }, env);
+            }
+            Ok(request) => {
+                let answer = self.maintenance.serve(&request, false).map_err(|code| (code, code.to_string()));
+                self.answer(from, number, answer, env);
+                self.advance(env);
+            }
+        }
+    }
+
+    /// Answers a call.
+    pub(super) fn answer(
+        &mut self,
+        to: Place,
+        number: u64,
+        answer: Result<Response, (Code, String)>,
+        env: &mut Environment,
+    ) {
+        match answer {
+            Ok(response) => {
+                let reply = Reply::to(&response, self.me, self.config.r);
+                let list = match response {
+                    Response::Predecessor { successors, .. } => successors,
+                    Response::SuccessorList { successors, .. } => Some(successors),
+                    _ => None,
+                };
+                self.reply(to, number, reply, list, env);
+            }
+            Err((code, why)) => self.reply(to, number, Reply::refuse(code, why), None, env),
+        }
+    }
+
+    fn reply(&mut self, to: Place, number: u64, mut reply: Reply, list: Option<Vec<Peer>>, env: &mut Environment) {
+        reply.call_id = Some(number);
+        reply.responder = Some((self.me.id, self.incarnation));
+        if let Some(mut list) = list {
+            list.insert(0, self.me);
+            env.said.push((to, number, list));
+        }
+        if let Some(bytes) = env.encode(Frame::Return(reply)) {
+            let generation = Some(to.generation);
+            env.post(Post { from: self.place, to: to.slot, generation, content: Content::Return(bytes) });
+        }
+    }
+
+    fn returned(&mut self, from: Place, bytes: Bytes, env: &mut Environment) {
+        let addr = env.address(from.slot);
+        if self.known.get(&addr).is_some_and(|known| known.generation > from.generation) {
+            // The connection to a former self is closed.
+            return;
+        }
+        let Some(Frame::Return(reply)) = env.decode(bytes) else { return };
+        let call = reply.call_id.and_then(|number| self.calls.remove(&number));
+        if let Some((_, incarnation)) = reply.responder {
+            self.known.insert(addr, Known { incarnation, generation: from.generation });
+        }
+        if call.as_ref().is_none_or(|call| call.way != Way::Fresh) {
+            self.links.entry(addr).or_insert(false);
+        }
+        match (call, reply.call_id) {
+            (Some(call), Some(number)) => {
+                let answer = understand(&call, &reply);
+                env.note(|env| {
+                    let (me, to) = (env.name(self.me.id), number_of(addr));
+                    format!("{me} hears on #{number} from {to}: {answer:?}")
+                });
+                self.resolved_call(call.run, number, answer, env);
+            }
+            _ => env.tally.stale += 1,
+        }
+    }
+
+    fn refused(&mut self, from: Place, number: u64, env: &mut Environment) {
+        self.links.remove(&env.address(from.slot));
+        if let Some(call) = self.calls.remove(&number) {
+            env.note(|env| format!("{} is refused #{number}", env.name(self.me.id)));
+            self.resolved_call(call.run, number, Answer::Gone, env);
+        }
+    }
+
+    /// A kept connection broke: what was asked on it is asked once more.
+    fn severed(&mut self, from: Place, env: &mut Environment) {
+        let addr = env.address(from.slot);
+        if self.known.get(&addr).is_some_and(|known| known.generation > from.generation) {
+            return;
+        }
+        self.links.remove(&addr);
+        env.note(|env| {
+            let (me, to) = (env.name(self.me.id), number_of(addr));
+            format!("{me} loses its connection to {to}")
+        });
+        let open: Vec<u64> =
+            self.calls.iter().filter(|(_, call)| call.target.addr() == addr).map(|(number, _)| *number).collect();
+        for number in open {
+            let Some(call) = self.calls.remove(&number) else { continue };
+            let run = call.run;
+            if call.way == Way::Kept {
+                env.tally.repeated += 1;
+                let again = self.put(Call { way: Way::Again, ..call }, env);
+                self.renumber(run, number, again);
+            } else {
+                self.resolved_call(run, number, Answer::Silent, env);
+            }
+        }
+        self.maintenance.severed(addr);
+        self.advance(env);
+    }
+
+    /// An answer to a call of a run: to its open question, or to its probe.
+    fn resolved_call(&mut self, run: u64, number: u64, answer: Answer, env: &mut Environment) {
+        let Some(talk) = self.runs.get_mut(&run) else { return };
+        if talk.open == Some(number) {
+            talk.open = None;
+            // What is certain not to come is still to be told from death, unless that is under way.
+            if answer != Answer::Silent || talk.probe.is_none() {
+                self.resume(run, answer, env);
+            }
+        } else if talk.probe == Some(number) {
+            self.resume(run, runs::alive(answer), env);
+        }
+    }
+}
+
+/// What a reply means, from a node of which this was known.
+fn understand(call: &Call, reply: &Reply) -> Answer {
+    let expected: Option<Id> = match call.target {
+        Target::Peer(peer) => Some(peer.id),
+        Target::Address(_) => None,
+    };
+    let mut restarted = false;
+    if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
+        if responder != expected {
+            return Answer::Gone;
+        }
+        restarted = call.known.is_some_and(|known| known != incarnation);
+    }
+    let responder = expected.or(reply.responder.map(|(responder, _)| responder));
+    let answer = match reply.read(&call.request, responder) {
+        Ok(Ok(response)) => Answer::Reply(response),
+        Ok(Err(code)) => Answer::Refused(code),
+        Err(_) => Answer::Refused(Code::Unspecified),
+    };
+    if restarted { answer.after_restart() } else { answer }
+}

@@ -1,0 +1,263 @@
+//! Conversations and lookups under way: what `drive` and `node` do.
+
+use std::time::Duration;
+
+use super::super::environment::{Environment, Happening, Place};
+use super::Host;
+use super::calls::Way;
+use crate::protocol::conversation::{Conversation, Outcome};
+use crate::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
+use crate::protocol::patient::{Patient, patience};
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::rpc::{Code, Hop, Request, Response};
+
+/// A conversation or lookup under way.
+pub(in super::super) struct Run {
+    talk: Patient<Talk>,
+    purpose: Purpose,
+    pub(super) deadline: Option<Duration>,
+    /// The numbers of the open question and of the probe.
+    pub(super) open: Option<u64>,
+    pub(super) probe: Option<u64>,
+    /// Whom the question or probe went to.
+    target: Option<Target>,
+    /// The patience with the open question, and the number of the alarm that is set.
+    wait: Duration,
+    alarm: u64,
+    /// All calls that it has made.
+    pub(super) calls: Vec<u64>,
+    /// The successor lists that were said to it, each behind the node whose it is: one of them may
+    /// be adopted when it ends.
+    pub(in super::super) lists: Vec<Vec<Peer>>,
+}
+
+pub(super) enum Talk {
+    Conversation(Conversation),
+    Lookup(Lookup),
+}
+
+pub(super) enum End {
+    Outcome(Outcome),
+    Finding(Finding),
+}
+
+/// What a conversation or lookup is for.
+pub(super) enum Purpose {
+    Maintenance,
+    Fingers,
+    /// To answer the call of this number, which came at this time.
+    Caller {
+        from: Place,
+        number: u64,
+        want_path: bool,
+        asked: Duration,
+    },
+    /// Somebody outside wants to know, under this number.
+    Outside(u64),
+}
+
+impl Procedure for Talk {
+    type Output = End;
+
+    fn start(&mut self) -> Step<End> {
+        match self {
+            Talk::Conversation(conversation) => conversation.start().map(End::Outcome),
+            Talk::Lookup(lookup) => lookup.start().map(End::Finding),
+        }
+    }
+
+    fn resume(&mut self, answer: Answer) -> Step<End> {
+        match self {
+            Talk::Conversation(conversation) => conversation.resume(answer).map(End::Outcome),
+            Talk::Lookup(lookup) => lookup.resume(answer).map(End::Finding),
+        }
+    }
+
+    fn take_dead(&mut self) -> Vec<Peer> {
+        match self {
+            Talk::Conversation(conversation) => conversation.take_dead(),
+            Talk::Lookup(lookup) => lookup.take_dead(),
+        }
+    }
+}
+
+/// What the answer to a probe says about its target.
+pub(super) fn alive(answer: Answer) -> Answer {
+    match answer {
+        Answer::Reply(_) => Answer::Alive,
+        Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
+        other => other,
+    }
+}
+
+/// The driver.
+impl Host {
+    pub(super) fn begin(&mut self, talk: Talk, purpose: Purpose, patience: Option<Duration>, env: &mut Environment) {
+        let number = env.number();
+        let mut talk = Patient::new(talk);
+        let step = talk.start();
+        let run = Run {
+            talk,
+            purpose,
+            deadline: patience.map(|patience| env.now + patience),
+            open: None,
+            probe: None,
+            target: None,
+            wait: self.config.rpc_timeout,
+            alarm: 0,
+            calls: Vec::new(),
+            lists: Vec::new(),
+        };
+        self.runs.insert(number, run);
+        if let (Some(patience), Step::Ask(..)) = (patience, &step) {
+            env.schedule(patience, self.place, Happening::Deadline(number));
+        }
+        self.follow(number, step, env);
+    }
+
+    pub(super) fn resume(&mut self, number: u64, answer: Answer, env: &mut Environment) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        if let Some(probe) = run.probe.take() {
+            self.calls.remove(&probe);
+        }
+        let step = run.talk.resume(answer);
+        let dead = run.talk.take_dead();
+        self.bury(&dead, env);
+        self.follow(number, step, env);
+    }
+
+    fn follow(&mut self, number: u64, step: Step<End>, env: &mut Environment) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let wait = match step {
+            Step::Done(end) => return self.finish(number, end, env),
+            Step::Ask(target, request) => {
+                let given_up = run.open.take();
+                (run.wait, run.target) = (patience(&request, self.config.rpc_timeout), Some(target));
+                let wait = run.wait;
+                given_up.and_then(|call| self.calls.remove(&call));
+                let call = self.ask(number, target, request, Way::Kept, env);
+                self.runs.get_mut(&number).map(|run| run.open.insert(call));
+                wait
+            }
+            Step::Probe(target) => {
+                let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
+                self.runs.get_mut(&number).map(|run| (run.probe, run.target) = (Some(call), Some(target)));
+                self.config.rpc_timeout
+            }
+            Step::Wait if run.open.is_some() => run.wait,
+            // It lives, but the connection broke on the question, twice.
+            Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
+        };
+        let alarm = env.number();
+        self.runs.get_mut(&number).map(|run| run.alarm = alarm);
+        env.schedule(wait, self.place, Happening::Alarm { run: number, alarm });
+    }
+
+    /// Nobody has answered in time.
+    pub(super) fn waited(&mut self, number: u64, alarm: u64, env: &mut Environment) {
+        let Some(run) = self.runs.get(&number).filter(|run| run.alarm == alarm) else { return };
+        env.tally.timeouts += 1;
+        if let (Some(_), Some(Target::Peer(target))) = (run.probe, run.target) {
+            env.tally.given_up += 1;
+            env.suspected.push((target, self.me));
+        }
+        self.resume(number, Answer::Silent, env);
+    }
+
+    /// The time of a lookup is over.
+    pub(super) fn out_of_time(&mut self, number: u64, env: &mut Environment) {
+        if let Some(run) = self.end(number) {
+            self.resolved(run.purpose, Err(Lost::Timeout), env);
+        }
+    }
+
+    fn end(&mut self, number: u64) -> Option<Run> {
+        let run = self.runs.remove(&number)?;
+        run.calls.iter().for_each(|call| drop(self.calls.remove(call)));
+        Some(run)
+    }
+
+    fn finish(&mut self, number: u64, end: End, env: &mut Environment) {
+        let Some(run) = self.end(number) else { return };
+        match end {
+            End::Outcome(outcome) => {
+                self.maintenance.digest(outcome);
+                self.advance(env);
+            }
+            End::Finding(Finding { result, dead }) => {
+                self.bury(&dead, env);
+                self.resolved(run.purpose, result, env);
+            }
+        }
+    }
+
+    /// Tells both tables who turned out dead.
+    fn bury(&mut self, dead: &[Peer], env: &mut Environment) {
+        if !dead.is_empty() {
+            self.maintenance.forget(dead);
+            self.forget_fingers(dead, env);
+            self.advance(env);
+        }
+    }
+
+    /// An open call goes on under another number.
+    pub(super) fn renumber(&mut self, run: u64, old: u64, new: u64) {
+        let Some(run) = self.runs.get_mut(&run) else { return };
+        for number in [&mut run.open, &mut run.probe].into_iter().flatten() {
+            if *number == old {
+                *number = new;
+            }
+        }
+    }
+
+    /// The run that asked with this call.
+    pub(in super::super) fn run_of_call(&mut self, call: u64) -> Option<&mut Run> {
+        let run = self.calls.get(&call)?.run;
+        self.runs.get_mut(&run)
+    }
+
+    /// The lists that were said to conversations under way.
+    pub(in super::super) fn lists_said(&self) -> impl Iterator<Item = &Vec<Peer>> + '_ {
+        self.runs.values().flat_map(|run| &run.lists)
+    }
+}
+
+/// Lookups.
+impl Host {
+    pub(super) fn resolve(&mut self, question: Question, patience: Duration, purpose: Purpose, env: &mut Environment) {
+        match self.maintenance.vantage().cloned() {
+            Ok(neighbors) => {
+                let preceding = self.fingers.table().preceding(question.key);
+                let lookup = Talk::Lookup(Lookup::new(question, neighbors, preceding));
+                self.begin(lookup, purpose, Some(patience), env);
+            }
+            Err(lost) => self.resolved(purpose, Err(lost), env),
+        }
+    }
+
+    fn resolved(&mut self, purpose: Purpose, result: Result<Found, Lost>, env: &mut Environment) {
+        match purpose {
+            // Maintenance holds conversations, which no time limit ends.
+            Purpose::Maintenance => {}
+            Purpose::Fingers => {
+                let pace = self.fingers.digest(result.ok().map(|found| found.owner));
+                self.schedule_finger(pace, env);
+            }
+            Purpose::Caller { from, number, want_path, asked } => {
+                let hop = want_path.then(|| Hop { node: self.me, took: env.now - asked });
+                let answer = result
+                    .map(|Found { owner, path }| Response::Successor {
+                        owner,
+                        path: hop.into_iter().chain(path).collect(),
+                    })
+                    .map_err(|lost| (lost.into(), lost.to_string()));
+                self.answer(from, number, answer, env);
+            }
+            Purpose::Outside(number) => {
+                env.tally.hops += result.as_ref().map_or(0, |found| found.path.len() as u64);
+                env.found.insert(number, result);
+            }
+        }
+    }
+}

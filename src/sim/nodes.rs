@@ -1,0 +1,44 @@
+//! Nodes by number, and their names.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::Peer;
+
+/// The node with the identifier `n` on a circle of so many bits, at the address [`address`]`(n)`.
+pub fn numbered(n: u32, bits: Bits) -> Peer {
+    Peer { id: Id::from_number(n.into(), bits), addr: address(n) }
+}
+
+/// The `n`th of the nodes whose identifiers are hashes of their addresses.
+pub fn hashed(n: u32) -> Peer {
+    Peer::at(address(n), Bits::FULL)
+}
+
+/// The address of the `n`th node: port 4170 on a host of 10.0.0.0/8 (there are 2^24 of them; beyond
+/// it goes on with 11.0.0.0/8).
+pub fn address(n: u32) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000u32.wrapping_add(n)), 4170)
+}
+
+/// The number of the node at this address.
+pub fn number_of(addr: SocketAddrV4) -> u32 {
+    u32::from(*addr.ip()).wrapping_sub(0x0a00_0000)
+}
+
+/// A point's number on a circle of up to 32 bits; beyond, the first eight digits of it.
+pub fn name(id: Id, bits: Bits) -> String {
+    let (bits, [a, b, c, d, ..]) = (bits.count(), *id.as_bytes());
+    let top = u32::from_be_bytes([a, b, c, d]);
+    if bits <= 32 { (top >> (32 - bits)).to_string() } else { format!("{top:08x}") }
+}
+
+/// The names of nodes, with spaces between.
+pub fn names(peers: impl IntoIterator<Item = Peer>, bits: Bits) -> String {
+    peers.into_iter().map(|peer| name(peer.id, bits)).collect::<Vec<_>>().join(" ")
+}
+
+/// The first node at or after a key. The ring is ordered by number and not empty.
+pub fn owner(ring: &[Peer], key: Id) -> Peer {
+    ring[ring.partition_point(|peer| peer.id < key) % ring.len()]
+}

@@ -1,0 +1,134 @@
+//! Scenarios as text: one command a line, and the ring that comes of it.
+//!
+//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands
+//! are those of [`Command`](command::Command). One that begins with the line `by hand` runs in a world where time stands
+//! still ([`by_hand`]): no timer fires and no message moves unless a command says so, which is what
+//! the counter-examples of a model checker need.
+//!
+//! Nodes are named by their numbers on a circle of so many `bits`. Empty lines and whatever follows a
+//! `#` say nothing. A line `---` ends the commands: behind it a file keeps what is to come of them.
+
+pub mod by_hand;
+pub mod command;
+pub mod timed;
+
+use std::collections::BTreeMap;
+
+use crate::protocol::id::Bits;
+use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
+
+use super::nodes::{name, numbered};
+
+/// A scenario that was played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// What it has printed, and the ring at the end.
+    pub drawing: String,
+    /// The neighbours that each node had at the end, by its number.
+    pub neighbors: BTreeMap<u32, Neighbors>,
+}
+
+/// A line of a scenario that makes no sense where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct ScriptError {
+    /// The number of the line; the first is 1.
+    pub line: usize,
+    pub why: String,
+}
+
+/// What ends the commands of a file.
+const END: &str = "---";
+
+/// Plays a scenario.
+pub fn run(text: &str) -> Result<Played, ScriptError> {
+    let mut lines = commands(text).peekable();
+    match lines.next_if(|(_, words)| words[..] == ["by", "hand"]) {
+        Some(_) => play(by_hand::ByHand::default(), lines),
+        None => play(timed::Timed::default(), lines),
+    }
+}
+
+/// The commands of a file and what is to come of them.
+pub fn split(text: &str) -> (&str, &str) {
+    let end = text.find(&format!("\n{END}\n"));
+    end.map_or((text, ""), |end| (&text[..=end], &text[end + END.len() + 2..]))
+}
+
+/// Someone who carries commands out.
+trait Player {
+    /// Carries one command out; the error says why it makes no sense.
+    fn command(&mut self, words: &[&str]) -> Result<(), String>;
+
+    fn end(self) -> Result<Played, String>;
+}
+
+fn play<'a>(
+    mut player: impl Player,
+    lines: impl Iterator<Item = (usize, Vec<&'a str>)>,
+) -> Result<Played, ScriptError> {
+    let mut last = 1;
+    for (line, words) in lines {
+        player.command(&words).map_err(|why| ScriptError { line, why })?;
+        last = line;
+    }
+    player.end().map_err(|why| ScriptError { line: last, why })
+}
+
+/// The words of each line that says something, with its number.
+fn commands(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+    let lines = text.lines().take_while(|line| line.trim_end() != END);
+    let words = lines.map(|line| line.split('#').next().unwrap_or_default().split_whitespace().collect());
+    (1..).zip(words).filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty())
+}
+
+/// What scenarios of both kinds begin with.
+#[derive(Clone, Copy, Debug)]
+struct Circle {
+    bits: Bits,
+    r: usize,
+}
+
+impl Default for Circle {
+    /// The circle of the paper's examples.
+    fn default() -> Circle {
+        Circle { bits: Bits::new(6).unwrap_or(Bits::FULL), r: 3 }
+    }
+}
+
+impl Circle {
+    /// Takes `bits M` or `r R`; says whether it was one of these.
+    fn command(&mut self, words: &[&str]) -> Result<bool, String> {
+        match words {
+            ["bits", m] => {
+                let m = m.parse().ok().filter(|m| (1..=24).contains(m)).and_then(Bits::new);
+                self.bits = m.ok_or("bits takes a number from 1 to 24")?;
+            }
+            ["r", r] => {
+                let r = r.parse().ok().filter(|r| crate::config::R.contains(r));
+                self.r = r.ok_or("r takes a number from 1 to 32")?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn number(&self, word: &str) -> Result<u32, String> {
+        let bits = self.bits.count();
+        let number = word.parse().ok().filter(|n: &u32| u64::from(*n) < 1 << bits);
+        number.ok_or_else(|| format!("{word:?} is no number below 2^{bits}"))
+    }
+
+    fn peer(&self, word: &str) -> Result<Peer, String> {
+        self.number(word).map(|n| numbered(n, self.bits))
+    }
+
+    fn peers(&self, words: &[&str]) -> Result<Vec<Peer>, String> {
+        words.iter().map(|word| self.peer(word)).collect()
+    }
+
+    fn name(&self, peer: Peer) -> String {
+        name(peer.id, self.bits)
+    }
+}

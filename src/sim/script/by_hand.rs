@@ -1,0 +1,517 @@
+//! A world in which time stands still, and everything is done by hand.
+//!
+//! It is for histories that were found elsewhere, step by step: the shortest counter-example of a
+//! model checker, or a race thought up on paper. Each node holds at most one conversation, which
+//! stands where the commands have left it. The commands:
+//!
+//! | command | what happens |
+//! |---|---|
+//! | `bits M`, `r R` | the circle has M bits (1 to 24, else 6), lists R entries (1 to 32, else 3); before any node |
+//! | `ring A B C …` | these nodes are an ideal ring, with nothing under way |
+//! | `alone A` | this node is a ring of one |
+//! | `join N through M` | N begins an attempt to join; its program starts if it is not up |
+//! | `stabilize N`, `check N` | the timer of N fires: it begins that conversation |
+//! | `rectify N` | N takes up the next notification that waits |
+//! | `arrive N` | the open question of N, or its probe, reaches its target and is answered there |
+//! | `answer N` | that answer reaches N, whose conversation goes on or ends |
+//! | `suspect N` | N takes the target of its open question for dead: it was silent twice, though it may live |
+//! | `notify N M` | the notification that N has sent to M reaches M |
+//! | `bury N D` | a lookup of N has just found D dead |
+//! | `admission N` | the time of the joiner that N has admitted is up |
+//! | `crash N` | N dies |
+//! | `print` | the ring is drawn, as it is at the end |
+//!
+//! A conversation begins only by command, and no timer fires by itself, not even one that is due at
+//! once. A joiner's question to its seed is looked up at once and whole when it arrives, along
+//! successors, since there are no fingers; it buries nobody. Nudges and invitations are dropped.
+//! Nodes remember no acquaintances. A node that joins again after its death is not told from its
+//! former self.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::{Circle, Played, Player};
+use crate::protocol::conversation::{Conversation, Outcome};
+use crate::protocol::join::Joined;
+use crate::protocol::lookup::{Finding, Found, Lookup, Question};
+use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::rectify::Verdict;
+use crate::protocol::reunite::Reunion;
+use crate::protocol::rpc::{Code, Request, Response};
+use crate::sim::draw;
+use crate::wire::{self, Frame, FrameCodec, Reply};
+
+/// Nodes, their conversations, and notifications on their way.
+#[derive(Default)]
+pub struct ByHand {
+    circle: Circle,
+    nodes: BTreeMap<Peer, Node>,
+    notifications: BTreeSet<(Peer, Peer)>,
+    drawing: String,
+}
+
+struct Node {
+    maintenance: Maintenance,
+    talk: Option<Talk>,
+}
+
+/// A conversation and its open question.
+struct Talk {
+    conversation: Conversation,
+    target: Target,
+    asked: Asked,
+}
+
+enum Asked {
+    Question(Request),
+    Probe,
+    /// The target has answered.
+    Answered(Answer),
+}
+
+impl Player for ByHand {
+    fn command(&mut self, words: &[&str]) -> Result<(), String> {
+        if self.nodes.is_empty() && self.circle.command(words)? {
+            return Ok(());
+        }
+        let circle = self.circle;
+        match words {
+            ["bits" | "r", _] => Err("the circle is given before any node".into()),
+            ["ring", nodes @ ..] => self.ring(circle.peers(nodes)?),
+            ["alone", node] => self.alone(circle.peer(node)?),
+            ["join", node, "through", seed] => self.join(circle.peer(node)?, circle.peer(seed)?),
+            ["stabilize", node] => self.stabilize(circle.peer(node)?),
+            ["check", node] => self.check(circle.peer(node)?),
+            ["rectify", node] => self.rectify(circle.peer(node)?),
+            ["arrive", node] => self.arrive(circle.peer(node)?),
+            ["answer", node] => self.answer(circle.peer(node)?),
+            ["suspect", node] => self.suspect(circle.peer(node)?),
+            ["notify", from, to] => self.notify(circle.peer(from)?, circle.peer(to)?),
+            ["bury", node, dead] => self.bury(circle.peer(node)?, circle.peer(dead)?),
+            ["admission", node] => self.admission(circle.peer(node)?),
+            ["crash", node] => self.crash(circle.peer(node)?),
+            ["print"] => {
+                self.drawing += &self.draw();
+                Ok(())
+            }
+            _ => Err(format!("no command by hand: {}", words.join(" "))),
+        }
+    }
+
+    fn end(mut self) -> Result<Played, String> {
+        self.drawing += &self.draw();
+        let number = |me: &Peer| crate::sim::nodes::number_of(me.addr);
+        let neighbors = self.nodes.iter().map(|(me, node)| (number(me), node.maintenance.neighbors().clone()));
+        Ok(Played { neighbors: neighbors.collect(), drawing: self.drawing })
+    }
+}
+
+/// How it begins.
+impl ByHand {
+    fn ring(&mut self, mut peers: Vec<Peer>) -> Result<(), String> {
+        peers.sort();
+        peers.dedup();
+        if peers.len() < 2 {
+            return Err("a ring has at least two nodes; one is: alone".into());
+        }
+        let n = peers.len();
+        for (i, me) in peers.iter().enumerate() {
+            let successors = (1..n).take(self.circle.r).map(|k| peers[(i + k) % n]).collect();
+            let predecessor = peers[(i + n - 1) % n];
+            // By the front door: it joins, and is notified.
+            let mut maintenance = self.program(*me, &[predecessor]);
+            maintenance.next_conversation();
+            maintenance.digest(Outcome::Join(Joined::Member(successors)));
+            let verdict = Verdict { notifier: predecessor, answered: true, dead: None };
+            maintenance.digest(Outcome::Rectify(verdict));
+            self.add(*me, maintenance.without_pace())?;
+        }
+        Ok(())
+    }
+
+    fn alone(&mut self, me: Peer) -> Result<(), String> {
+        let maintenance = self.program(me, &[]).without_pace();
+        self.add(me, maintenance)
+    }
+
+    fn program(&self, me: Peer, seeds: &[Peer]) -> Maintenance {
+        Maintenance::new(Setup {
+            me,
+            bits: self.circle.bits,
+            r: self.circle.r,
+            // Time stands still.
+            stabilize_every: Duration::MAX,
+            check_predecessor_every: Duration::MAX,
+            seeds: seeds.iter().map(|seed| seed.addr).collect(),
+        })
+    }
+
+    fn add(&mut self, me: Peer, maintenance: Maintenance) -> Result<(), String> {
+        match self.nodes.insert(me, Node { maintenance, talk: None }) {
+            None => Ok(()),
+            Some(_) => Err(format!("{} is up already", self.circle.name(me))),
+        }
+    }
+}
+
+/// The beginnings of conversations.
+impl ByHand {
+    fn join(&mut self, me: Peer, seed: Peer) -> Result<(), String> {
+        if let Ok(node) = self.idle(me) {
+            if node.maintenance.standing() == Standing::Member && node.maintenance.neighbors().successor().is_some() {
+                return Err(format!("{} is a member already", self.circle.name(me)));
+            }
+            node.maintenance = node.maintenance.without_pace();
+            node.maintenance.digest(Outcome::Reunite(Reunion::JoinThrough(seed.addr)));
+        } else {
+            let maintenance = self.program(me, &[seed]);
+            self.add(me, maintenance)?;
+        }
+        self.begin(me)
+    }
+
+    fn stabilize(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.idle(me)?;
+        match node.maintenance.standing() {
+            Standing::Member => {
+                node.fire(Timer::Stabilize);
+                self.begin(me)
+            }
+            standing => Err(format!("{name} does not stabilize while it is {standing:?}")),
+        }
+    }
+
+    fn check(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.idle(me)?;
+        if node.maintenance.neighbors().predecessor().is_none() {
+            return Err(format!("{name} has no predecessor to check"));
+        }
+        node.fire(Timer::CheckPredecessor);
+        self.begin(me)
+    }
+
+    fn rectify(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.idle(me)?;
+        if !node.maintenance.is_notified() {
+            return Err(format!("no notification waits at {name}"));
+        }
+        node.maintenance = node.maintenance.without_pace();
+        self.begin(me)
+    }
+
+    /// Begins the conversation that is wished for.
+    fn begin(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.node(me)?;
+        let mut conversation = node.maintenance.next_conversation().ok_or(format!("{name} has nothing to say"))?;
+        let step = conversation.start();
+        self.follow(me, conversation, step)
+    }
+
+    fn follow(&mut self, me: Peer, conversation: Conversation, step: Step<Outcome>) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.node(me)?;
+        let (target, asked) = match step {
+            Step::Ask(target, request) => (target, Asked::Question(request)),
+            Step::Probe(target) => (target, Asked::Probe),
+            Step::Wait => return Err(format!("{name} waits for nothing")),
+            Step::Done(outcome) => {
+                node.maintenance.digest(outcome);
+                self.tell(me);
+                return Ok(());
+            }
+        };
+        node.talk = Some(Talk { conversation, target, asked });
+        Ok(())
+    }
+
+    /// Sends what a conversation has left to be said.
+    fn tell(&mut self, me: Peer) {
+        let Some(node) = self.nodes.get_mut(&me) else { return };
+        for effect in node.maintenance.effects() {
+            if let Effect::Tell(to, Request::Notify { .. }) = effect {
+                self.notifications.insert((me, to));
+            }
+        }
+    }
+}
+
+/// What moves.
+impl ByHand {
+    fn arrive(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let talk = self.node(me)?.talk.as_ref().ok_or(format!("{name} asks nothing"))?;
+        let target = talk.target;
+        let answer = match &talk.asked {
+            Asked::Answered(_) => return Err(format!("the question of {name} has arrived already")),
+            Asked::Question(request) => {
+                let request = request.clone();
+                self.serve(target, request)
+            }
+            Asked::Probe => match self.serve(target, Request::CheckPredecessor) {
+                Answer::Reply(_) => Answer::Alive,
+                Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
+                dead => dead,
+            },
+        };
+        if let Some(talk) = &mut self.node(me)?.talk {
+            talk.asked = Asked::Answered(answer);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.node(me)?;
+        match node.talk.take() {
+            Some(Talk { mut conversation, asked: Asked::Answered(answer), .. }) => {
+                let step = conversation.resume(answer);
+                self.follow(me, conversation, step)
+            }
+            talk => {
+                node.talk = talk;
+                Err(format!("no answer is on its way to {name}"))
+            }
+        }
+    }
+
+    fn suspect(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let Talk { mut conversation, asked, .. } = self.node(me)?.talk.take().ok_or(format!("{name} asks nothing"))?;
+        // A node that only probes makes up its own mind about silence.
+        let silence = if matches!(asked, Asked::Probe) { Answer::Silent } else { Answer::Gone };
+        let step = conversation.resume(silence);
+        self.follow(me, conversation, step)
+    }
+
+    fn notify(&mut self, from: Peer, to: Peer) -> Result<(), String> {
+        let (name, of) = (self.circle.name(from), self.circle.name(to));
+        if !self.notifications.remove(&(from, to)) {
+            return Err(format!("no notification of {name} is on its way to {of}"));
+        }
+        self.node(to)?;
+        self.serve(to.into(), Request::Notify { me: from });
+        Ok(())
+    }
+
+    fn bury(&mut self, me: Peer, dead: Peer) -> Result<(), String> {
+        self.node(me)?.maintenance.forget(&[dead]);
+        self.tell(me);
+        Ok(())
+    }
+
+    fn admission(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = self.node(me)?;
+        if node.maintenance.admitted().is_none() {
+            return Err(format!("{name} has admitted nobody"));
+        }
+        node.maintenance.fired(Timer::Admission);
+        Ok(())
+    }
+
+    fn crash(&mut self, me: Peer) -> Result<(), String> {
+        self.node(me)?;
+        self.nodes.remove(&me);
+        Ok(())
+    }
+
+    /// What comes of a question at its target.
+    fn serve(&mut self, target: Target, request: Request) -> Answer {
+        let at = self.nodes.keys().copied().find(|peer| peer.addr == target.addr());
+        let (Some(at), Request::FindSuccessor { key, hops, want_path }) = (at, &request) else {
+            let node = at.and_then(|at| Some((at, self.nodes.get_mut(&at)?)));
+            let Some((at, node)) = node else { return Answer::Gone };
+            let Some(heard) = heard(&request) else { return Answer::Refused(Code::BadRequest) };
+            let answer = node.maintenance.serve(&heard, false);
+            self.tell(at);
+            return read(&request, answer, at, self.circle.r);
+        };
+        let found = self.find(at, Question { key: *key, hops: *hops, want_path: *want_path });
+        let answer = found.map(|Found { owner, path }| Response::Successor { owner, path });
+        read(&request, answer, at, self.circle.r)
+    }
+
+    /// A lookup that takes no time.
+    fn find(&mut self, at: Peer, question: Question) -> Result<Found, Code> {
+        let neighbors = match self.nodes.get(&at) {
+            Some(node) => node.maintenance.vantage().cloned().map_err(Code::from)?,
+            None => return Err(Code::NotJoined),
+        };
+        let mut lookup = Lookup::new(question, neighbors, Vec::new());
+        let mut step = lookup.start();
+        loop {
+            let (target, request) = match step {
+                Step::Done(Finding { result, .. }) => return result.map_err(Code::from),
+                Step::Ask(target, request) => (target, request),
+                Step::Probe(target) => (target, Request::CheckPredecessor),
+                Step::Wait => return Err(Code::Unspecified),
+            };
+            step = lookup.resume(self.serve(target, request));
+        }
+    }
+
+    fn node(&mut self, me: Peer) -> Result<&mut Node, String> {
+        let name = self.circle.name(me);
+        self.nodes.get_mut(&me).ok_or_else(|| format!("{name} is not up"))
+    }
+
+    /// A node that may begin a conversation.
+    fn idle(&mut self, me: Peer) -> Result<&mut Node, String> {
+        let name = self.circle.name(me);
+        let node = self.node(me)?;
+        if node.talk.is_some() { Err(format!("{name} holds a conversation already")) } else { Ok(node) }
+    }
+
+    fn draw(&self) -> String {
+        let line = |(me, node): (&Peer, &Node)| {
+            let target = |talk: &Talk| crate::sim::nodes::number_of(talk.target.addr());
+            let talk = match &node.talk {
+                None => String::new(),
+                Some(talk) => match &talk.asked {
+                    Asked::Question(_) => format!(" asks {}", target(talk)),
+                    Asked::Probe => format!(" probes {}", target(talk)),
+                    Asked::Answered(_) => format!(" is answered by {}", target(talk)),
+                },
+            };
+            format!("{}{talk}\n", draw::node(*me, &node.maintenance, self.circle.bits))
+        };
+        let name = |peer: &Peer| self.circle.name(*peer);
+        let notifications = self.notifications.iter().map(|(me, to)| format!("{} notifies {}\n", name(me), name(to)));
+        self.nodes.iter().map(line).chain(notifications).collect()
+    }
+}
+
+impl Node {
+    /// Only this timer has fired.
+    fn fire(&mut self, timer: Timer) {
+        self.maintenance = self.maintenance.without_pace();
+        self.maintenance.fired(timer);
+    }
+}
+
+/// A request as it comes out of the codec at the other end.
+fn heard(request: &Request) -> Option<Request> {
+    let question = wire::Question { request: Ok(request.clone()), call_id: Some(1), deadline: None, caller: None };
+    match pass(Frame::Call(question))? {
+        Frame::Call(question) => question.request.ok(),
+        Frame::Return(_) => None,
+    }
+}
+
+/// An answer as it comes out of the codec at the other end.
+fn read(request: &Request, answer: Result<Response, Code>, responder: Peer, r: usize) -> Answer {
+    let mut reply = match answer {
+        Ok(response) => Reply::to(&response, responder, r),
+        Err(code) => Reply::refuse(code, code.to_string()),
+    };
+    reply.call_id = Some(1);
+    let Some(Frame::Return(reply)) = pass(Frame::Return(reply)) else { return Answer::Refused(Code::Unspecified) };
+    match reply.read(request, Some(responder.id)) {
+        Ok(Ok(response)) => Answer::Reply(response),
+        Ok(Err(code)) => Answer::Refused(code),
+        Err(_) => Answer::Refused(Code::Unspecified),
+    }
+}
+
+fn pass(frame: Frame) -> Option<Frame> {
+    let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
+    codec.encode(frame, &mut bytes).ok()?;
+    codec.decode(&mut bytes).ok()?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run;
+
+    fn complaint(text: &str) -> String {
+        run(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn node_26_joins_by_hand() {
+        let played = run("by hand
+            ring 14 21 32 38
+            join 26 through 14
+            arrive 26       # finds 32
+            answer 26
+            arrive 26       # the list and the predecessor of 32
+            answer 26
+            arrive 26       # 21 vouches for the place
+            answer 26
+            print
+            stabilize 26
+            arrive 26
+            answer 26
+            notify 26 32
+            rectify 32
+            arrive 32
+            answer 32
+            stabilize 21
+            arrive 21
+            answer 21
+            arrive 21
+            answer 21
+            notify 21 26
+        ")
+        .unwrap();
+        assert_eq!(
+            played.drawing,
+            "14 after [38] before [21 32 38]\n\
+             21 after [14] before [32 38 14]\n\
+             26 after [] before [32 38 14]\n\
+             32 after [21] before [38 14 21]\n\
+             38 after [32] before [14 21 32]\n\
+             14 after [38] before [21 32 38]\n\
+             21 after [14] before [26 32 38]\n\
+             26 after [] before [32 38 14]\n\
+             32 after [26] before [38 14 21]\n\
+             38 after [32] before [14 21 32]\n"
+        );
+        assert_eq!(played.neighbors[&21].successors().len(), 3);
+    }
+
+    #[test]
+    fn living_node_that_is_suspected_is_dropped() {
+        let played = run("by hand\nring 1 8 14 21\nstabilize 1\narrive 1\nsuspect 1").unwrap();
+        assert!(played.drawing.starts_with("1 after [21] before [14 21] short\n"), "{}", played.drawing);
+        assert!(played.drawing.ends_with("1 notifies 14\n"), "{}", played.drawing);
+    }
+
+    #[test]
+    fn death_is_met_when_the_question_arrives() {
+        let played = run("by hand\nring 1 8 14 21\ncrash 8\nstabilize 1\narrive 1\nanswer 1").unwrap();
+        assert!(played.drawing.starts_with("1 after [21] before [14 21] short\n"), "{}", played.drawing);
+    }
+
+    #[test]
+    fn commands_that_make_no_sense_name_their_line() {
+        for (commands, expected) in [
+            ("arrive 1", "line 3: 1 asks nothing"),
+            ("answer 1", "line 3: no answer is on its way to 1"),
+            ("stabilize 2", "line 3: 2 is not up"),
+            ("stabilize 1\nstabilize 1", "line 4: 1 holds a conversation already"),
+            ("stabilize 1\narrive 1\narrive 1", "line 5: the question of 1 has arrived already"),
+            ("rectify 1", "line 3: no notification waits at 1"),
+            ("notify 1 8", "line 3: no notification of 1 is on its way to 8"),
+            ("admission 1", "line 3: 1 has admitted nobody"),
+            ("join 1 through 8", "line 3: 1 is a member already"),
+            ("alone 1", "line 3: 1 is up already"),
+            ("crash 64", "line 3: \"64\" is no number below 2^6"),
+            ("bits 5", "line 3: the circle is given before any node"),
+            ("\n# a comment\nfly 1", "line 5: no command by hand: fly 1"),
+        ] {
+            assert_eq!(complaint(&format!("by hand\nring 1 8\n{commands}")), expected);
+        }
+        assert_eq!(complaint("by hand\nring 1"), "line 2: a ring has at least two nodes; one is: alone");
+        assert_eq!(complaint("by hand\nr 33"), "line 2: r takes a number from 1 to 32");
+    }
+}

@@ -1,0 +1,94 @@
+//! A world with a clock: [`Command`]s, and time between them.
+
+use super::command::Command;
+use super::{Circle, Played, Player};
+use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::peer::Peer;
+use crate::sim::draw::draw;
+use crate::sim::nodes::{number_of, numbered};
+use crate::sim::world::World;
+
+/// Plays [`Command`]s in a [`World`]. Before the first node a scenario may say `bits M`, `r R` and
+/// `seed S`.
+///
+/// What lookups find is printed with the first command after it is known.
+#[derive(Default)]
+pub struct Timed {
+    circle: Circle,
+    seed: u64,
+    world: Option<World>,
+    lookups: Vec<(u64, Peer, u32)>,
+    drawing: String,
+}
+
+impl Player for Timed {
+    fn command(&mut self, words: &[&str]) -> Result<(), String> {
+        if self.world.is_none() {
+            if self.circle.command(words)? {
+                return Ok(());
+            }
+            if let ["seed", seed] = words {
+                self.seed = seed.parse().map_err(|_| format!("{seed:?} is no seed"))?;
+                return Ok(());
+            }
+        }
+        if let ["bits" | "r" | "seed", _] = words {
+            return Err("circle and seed are given before anything else".into());
+        }
+        let command = Command::parse(words, self.circle)?;
+        let Circle { bits, r } = self.circle;
+        let world = self.world.get_or_insert_with(|| World::new(self.seed, bits, r));
+        match &command {
+            Command::Crash(n) | Command::Vanish(n) | Command::Pause(n, _) | Command::Lookup(n, _)
+                if !world.is_up(numbered(*n, bits)) =>
+            {
+                return Err(format!("{n} is not up"));
+            }
+            Command::Lookup(n, key) => {
+                let from = numbered(*n, bits);
+                if let Some(number) = world.lookup(from, numbered(*key, bits).id) {
+                    self.lookups.push((number, from, *key));
+                }
+            }
+            Command::Run(time) => world.run(*time),
+            Command::Settle(limit) => {
+                world.run_until(*limit, World::ideal)?;
+            }
+            Command::Print => self.drawing += &draw(world),
+            other => other.perform(world),
+        }
+        self.report_lookups();
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Played, String> {
+        self.report_lookups();
+        let world = self.world.ok_or("nothing happens")?;
+        self.drawing += &draw(&world);
+        let neighbors = world.hosts().map(|host| (number_of(host.me.addr), host.maintenance.neighbors().clone()));
+        Ok(Played { neighbors: neighbors.collect(), drawing: self.drawing })
+    }
+}
+
+impl Timed {
+    fn report_lookups(&mut self) {
+        let Some(world) = &mut self.world else { return };
+        let drawing = &mut self.drawing;
+        self.lookups.retain(|(number, from, key)| {
+            let Some(result) = world.take_found(*number) else { return true };
+            let name = world.name(*from);
+            *drawing += &match result {
+                Ok(Found { owner, path }) => {
+                    let asked = world.names(path.iter().map(|hop| hop.node));
+                    format!("{name} finds {key} at {} by way of [{asked}]\n", world.name(owner))
+                }
+                Err(lost) => not_found(&name, *key, lost),
+            };
+            false
+        });
+    }
+}
+
+fn not_found(name: &str, key: u32, lost: Lost) -> String {
+    format!("{name} does not find {key}: {lost}\n")
+}

@@ -1,0 +1,300 @@
+//! All nodes, and time.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::environment::{Content, Environment, Event, Happening, Place, Post, Slot};
+use super::host::Host;
+use super::nodes;
+use crate::config::Config;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::peer::Peer;
+
+/// Nodes, and what is under way between them.
+pub struct World {
+    /// What nodes that are started from now on are configured with; their seeds are given to
+    /// [`start`](Self::start).
+    pub config: Config,
+    pub env: Environment,
+    bits: Bits,
+    /// By slots.
+    hosts: Vec<Option<Box<Host>>>,
+    /// How many programs were started at each slot.
+    generations: Vec<u32>,
+    /// The peers that are up, in the order of the circle.
+    up: BTreeMap<Peer, Slot>,
+}
+
+/// How often a condition is looked at.
+const TICK: Duration = Duration::from_millis(10);
+
+impl World {
+    /// Nobody, on a circle of so many bits; successor lists will have `r` entries.
+    pub fn new(seed: u64, bits: Bits, r: usize) -> World {
+        World {
+            config: Config { r, ..Config::new(Ipv4Addr::LOCALHOST) },
+            env: Environment::new(seed, bits),
+            bits,
+            hosts: Vec::new(),
+            generations: Vec::new(),
+            up: BTreeMap::new(),
+        }
+    }
+
+    /// The identifiers of this world.
+    pub fn bits(&self) -> Bits {
+        self.bits
+    }
+
+    /// The virtual time since the world began.
+    pub fn now(&self) -> Duration {
+        self.env.now
+    }
+
+    /// Starts a node, or starts it again; without seeds it creates a ring. One that runs already is
+    /// killed without a word to anybody, as if its host had lost power.
+    pub fn start(&mut self, me: Peer, seeds: &[Peer]) {
+        let slot = self.env.slot(me.addr);
+        if self.hosts.len() <= slot.index() {
+            self.hosts.resize_with(slot.index() + 1, || None);
+            self.generations.resize(slot.index() + 1, 0);
+        }
+        if let Some(old) = self.hosts[slot.index()].take() {
+            self.up.remove(&old.me);
+        }
+        self.generations[slot.index()] += 1;
+        let place = Place { slot, generation: self.generations[slot.index()] };
+        self.env.tally.starts += 1;
+        self.env.tally.restarts += u64::from(place.generation > 1);
+        self.env.changed = true;
+        let config = Config { seeds: seeds.iter().map(|seed| seed.addr).collect(), ..self.config.clone() };
+        let host = Host::start(me, self.bits, config, place, &mut self.env);
+        self.hosts[slot.index()] = Some(Box::new(host));
+        self.up.insert(me, slot);
+    }
+
+    /// Ends a node's program: its connections break, and whoever calls it is refused. Nothing
+    /// happens if it is not up.
+    pub fn crash(&mut self, peer: Peer) {
+        let Some(host) = self.take_down(peer) else { return };
+        self.env.tally.crashes += 1;
+        let told: Vec<Slot> = self.up.values().copied().collect();
+        for slot in told {
+            let Some(other) = self.hosts[slot.index()].as_ref() else { continue };
+            if other.is_linked(peer.addr) || host.is_linked(other.me.addr) {
+                let (to, generation) = (slot, Some(other.generation()));
+                self.env.post(Post { from: host.place, to, generation, content: Content::Severed });
+            }
+        }
+    }
+
+    fn take_down(&mut self, peer: Peer) -> Option<Box<Host>> {
+        let slot = self.up.remove(&peer)?;
+        self.env.changed = true;
+        self.hosts[slot.index()].take()
+    }
+
+    /// Stops a node for a while, without a word to anybody; for ever if that is `MAX`. What comes
+    /// meanwhile waits: messages, timers and time limits, which then are all due at once. One that is
+    /// paused already goes on when both times are over.
+    pub fn pause(&mut self, peer: Peer, time: Duration) {
+        let until = self.env.now.saturating_add(time);
+        if let Some(host) = self.host_mut(peer) {
+            host.paused_until = host.paused_until.max(until);
+            self.env.changed = true;
+            if until == Duration::MAX {
+                self.env.tally.vanished += 1;
+            } else {
+                self.env.tally.pauses += 1;
+            }
+        }
+    }
+
+    /// Breaks the connection between two nodes that live, as routers and firewalls do. Both notice.
+    pub fn sever(&mut self, one: Peer, other: Peer) {
+        self.env.tally.severed += 1;
+        for (from, to) in [(one, other), (other, one)] {
+            let (Some(from), Some(to)) = (self.host(from), self.host(to)) else { return };
+            if from.is_linked(to.me.addr) || to.is_linked(from.me.addr) {
+                let (from, to, generation) = (from.place, to.place.slot, Some(to.generation()));
+                self.env.post(Post { from, to, generation, content: Content::Severed });
+            }
+        }
+    }
+
+    /// Ends a hold on the way from one to another: see [`Network::hold`](super::network::Network).
+    pub fn release(&mut self, from: Slot, to: Slot) {
+        for post in self.env.network.release(from, to) {
+            self.env.post(post);
+        }
+    }
+
+    /// Ends every trouble of the network; what was held up arrives.
+    pub fn heal(&mut self) {
+        for (from, to) in self.env.network.heal() {
+            self.release(from, to);
+        }
+    }
+
+    /// Begins a lookup; [`found`](Self::found) will tell what came of it by the number that is
+    /// returned. `None` if the node is not up.
+    pub fn lookup(&mut self, from: Peer, key: Id) -> Option<u64> {
+        let slot = *self.up.get(&from)?;
+        let host = self.hosts[slot.index()].as_mut()?;
+        self.env.tally.lookups += 1;
+        let number = host.look_up(key, &mut self.env);
+        Some(number)
+    }
+
+    /// What came of a lookup; `None` while it is under way, and for ever if the node that began it
+    /// has died.
+    pub fn found(&self, number: u64) -> Option<&Result<Found, Lost>> {
+        self.env.found.get(&number)
+    }
+
+    /// The same, to be forgotten.
+    pub fn take_found(&mut self, number: u64) -> Option<Result<Found, Lost>> {
+        self.env.found.remove(&number)
+    }
+
+    /// Looks a key up and waits for the answer; `None` if the node is not up, or dies before.
+    pub fn ask(&mut self, from: Peer, key: Id) -> Option<Result<Found, Lost>> {
+        let number = self.lookup(from, key)?;
+        while !self.env.found.contains_key(&number) && self.is_up(from) {
+            self.step();
+        }
+        self.take_found(number)
+    }
+
+    /// Lets so much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.env.now + time;
+        while self.env.queue.next_at().is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.env.now = end;
+    }
+
+    /// Lets time pass until a condition holds, and says how much; or, if that takes longer than
+    /// `limit`, what it still complains of.
+    pub fn run_until(
+        &mut self,
+        limit: Duration,
+        condition: impl Fn(&World) -> Result<(), String>,
+    ) -> Result<Duration, String> {
+        let begin = self.env.now;
+        while let Err(complaint) = condition(self) {
+            if self.env.now - begin >= limit {
+                return Err(format!("not within {limit:?}: {complaint}"));
+            }
+            self.run(TICK);
+        }
+        Ok(self.env.now - begin)
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Duration> {
+        self.env.queue.next_at()
+    }
+
+    /// Lets the next thing happen.
+    pub fn step(&mut self) {
+        let Some((now, Event { slot, generation, happening })) = self.env.queue.pop() else { return };
+        self.env.now = now;
+        let Some(host) = self.hosts.get_mut(slot.index()).and_then(Option::as_mut) else {
+            return self.nobody_there(slot, happening);
+        };
+        if host.paused_until > now {
+            if host.paused_until < Duration::MAX {
+                self.env.tally.postponed += 1;
+                self.env.queue.push(host.paused_until, Event { slot, generation, happening });
+            }
+            return;
+        }
+        if generation.is_some_and(|generation| generation != host.place.generation) {
+            return;
+        }
+        self.env.tally.events += 1;
+        self.env.fingerprint(slot, &happening);
+        host.handle(happening, &mut self.env);
+        if host.ended {
+            let me = host.me;
+            self.env.tally.unjoined += 1;
+            self.crash(me);
+        }
+        self.file_lists();
+    }
+
+    /// A host without the program refuses calls.
+    fn nobody_there(&mut self, slot: Slot, happening: Happening) {
+        if let Happening::Heard(caller, Content::Call(number, _)) = happening {
+            let from = Place { slot, generation: self.generations.get(slot.index()).copied().unwrap_or(0) };
+            let (to, generation) = (caller.slot, Some(caller.generation));
+            self.env.post(Post { from, to, generation, content: Content::Refused(number) });
+        }
+    }
+
+    /// Keeps the lists that were just said with those who may adopt them.
+    fn file_lists(&mut self) {
+        for (to, call, list) in self.env.said.drain(..) {
+            let asker = self.hosts.get_mut(to.slot.index()).and_then(Option::as_mut);
+            if let Some(run) = asker.filter(|asker| asker.place == to).and_then(|asker| asker.run_of_call(call)) {
+                run.lists.push(list);
+            }
+        }
+    }
+
+    /// The successor lists that were said to somebody who has yet to apply them, each behind the
+    /// node whose it is; in front, who that somebody is.
+    pub fn lists_in_flight(&self) -> Vec<(Peer, Vec<Peer>)> {
+        let alive = self.hosts().filter(|host| host.is_alive());
+        alive.flat_map(|host| host.lists_said().map(|list| (host.me, list.clone()))).collect()
+    }
+
+    /// A node that is up, perhaps paused.
+    pub fn host(&self, peer: Peer) -> Option<&Host> {
+        self.hosts[self.up.get(&peer)?.index()].as_deref()
+    }
+
+    fn host_mut(&mut self, peer: Peer) -> Option<&mut Host> {
+        self.hosts[self.up.get(&peer)?.index()].as_deref_mut()
+    }
+
+    /// All nodes that are up, perhaps paused, in the order of the circle.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> + '_ {
+        self.up.values().filter_map(|slot| self.hosts[slot.index()].as_deref())
+    }
+
+    /// Whether a node is up, perhaps paused.
+    pub fn is_up(&self, peer: Peer) -> bool {
+        self.up.contains_key(&peer)
+    }
+
+    /// The nodes that are up and not paused, in the order of the circle.
+    pub fn live(&self) -> Vec<Peer> {
+        self.hosts().filter(|host| host.paused_until <= self.env.now).map(|host| host.me).collect()
+    }
+
+    /// The live nodes that are members of a ring, in the order of the circle.
+    pub fn members(&self) -> Vec<&Host> {
+        self.hosts().filter(|host| host.paused_until <= self.env.now && host.is_member()).collect()
+    }
+
+    /// The live node that owns a key, if all are one ring.
+    pub fn owner(&self, key: Id) -> Option<Peer> {
+        let live = self.live();
+        (!live.is_empty()).then(|| nodes::owner(&live, key))
+    }
+
+    /// A node's number on a small circle, else the beginning of its identifier.
+    pub fn name(&self, peer: Peer) -> String {
+        nodes::name(peer.id, self.bits)
+    }
+
+    /// The names of nodes, with spaces between.
+    pub fn names(&self, peers: impl IntoIterator<Item = Peer>) -> String {
+        nodes::names(peers, self.bits)
+    }
+}
