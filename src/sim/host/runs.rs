@@ -142,7 +142,9 @@ impl Host {
             }
             Step::Probe(target) => {
                 let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
-                self.runs.get_mut(&number).map(|run| (run.probe, run.target) = (Some(call), Some(target)));
+                if let Some(run) = self.runs.get_mut(&number) {
+                    (run.probe, run.target) = (Some(call), Some(target));
+                }
                 self.config.rpc_timeout
             }
             Step::Wait if run.open.is_some() => run.wait,
