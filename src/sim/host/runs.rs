@@ -152,7 +152,9 @@ impl Host {
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let alarm = env.number();
-        self.runs.get_mut(&number).map(|run| run.alarm = alarm);
+        if let Some(run) = self.runs.get_mut(&number) {
+            run.alarm = alarm;
+        }
         env.schedule(wait, self.place, Happening::Alarm { run: number, alarm });
     }
 
@@ -176,7 +178,9 @@ impl Host {
 
     fn end(&mut self, number: u64) -> Option<Run> {
         let run = self.runs.remove(&number)?;
-        run.calls.iter().for_each(|call| drop(self.calls.remove(call)));
+        for call in &run.calls {
+            self.calls.remove(call);
+        }
         Some(run)
     }
 
