@@ -1,3 +1,4 @@
+#![allow(clippy::type_complexity)]
 use super::*;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};

@@ -1,3 +1,4 @@
+#![allow(clippy::unnecessary_to_owned)]
 //! What goes wrong, and when.
 
 use std::collections::BTreeMap;

@@ -142,7 +142,9 @@ impl Host {
             }
             Step::Probe(target) => {
                 let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
-                self.runs.get_mut(&number).map(|run| (run.probe, run.target) = (Some(call), Some(target)));
+                if let Some(run) = self.runs.get_mut(&number) {
+                    (run.probe, run.target) = (Some(call), Some(target));
+                }
                 self.config.rpc_timeout
             }
             Step::Wait if run.open.is_some() => run.wait,
@@ -150,7 +152,9 @@ impl Host {
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let alarm = env.number();
-        self.runs.get_mut(&number).map(|run| run.alarm = alarm);
+        if let Some(run) = self.runs.get_mut(&number) {
+            run.alarm = alarm;
+        }
         env.schedule(wait, self.place, Happening::Alarm { run: number, alarm });
     }
 
@@ -174,7 +178,9 @@ impl Host {
 
     fn end(&mut self, number: u64) -> Option<Run> {
         let run = self.runs.remove(&number)?;
-        run.calls.iter().for_each(|call| drop(self.calls.remove(call)));
+        for call in &run.calls {
+            self.calls.remove(call);
+        }
         Some(run)
     }
 
