@@ -1,0 +1,284 @@
+//! One connection, its other end in memory, on a paused clock: how long it may dawdle, and how much it
+//! is allowed to want.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use chord::actors::crowd::Limits;
+use chord::actors::frames::Stream;
+use chord::actors::link::{Ask, Heard, Link, MAX_SERVED, MAX_SERVED_IN_ALL, News, Origin, Shared};
+use chord::actors::tally::Tally;
+use chord::actors::{Refusal, Serve, Severed};
+use chord::protocol::rpc::{Request, Response};
+use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
+use chord::{Id, Peer};
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::codec::Framed;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn peer(n: u8) -> Peer {
+    Peer { id: Id::from_bytes([n; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+}
+
+/// The rest of the node: answers once it is let.
+struct Host {
+    answering: Arc<Semaphore>,
+    asked: Rc<Cell<usize>>,
+    closed: Rc<RefCell<Option<Instant>>>,
+}
+
+impl Actor for Host {
+    type Context = Context<Host>;
+}
+
+impl Handler<Serve> for Host {
+    type Result = ResponseFuture<Result<Response, Refusal>>;
+
+    fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
+        self.asked.set(self.asked.get() + 1);
+        let answering = self.answering.clone();
+        Box::pin(async move {
+            answering.acquire().await.unwrap().forget();
+            Ok(Response::Alive { plain: false })
+        })
+    }
+}
+
+impl Handler<Severed> for Host {
+    type Result = ();
+    fn handle(&mut self, _: Severed, _: &mut Self::Context) {}
+}
+
+impl Handler<News> for Host {
+    type Result = ();
+    fn handle(&mut self, news: News, _: &mut Self::Context) {
+        if let News::Closed { .. } = news {
+            *self.closed.borrow_mut() = Some(Instant::now());
+        }
+    }
+}
+
+/// A connection of node 9, and the other end of it.
+struct Line {
+    link: Addr<Link>,
+    wire: Framed<DuplexStream, FrameCodec>,
+    shared: Rc<Shared>,
+    answering: Arc<Semaphore>,
+    asked: Rc<Cell<usize>>,
+    closed: Rc<RefCell<Option<Instant>>>,
+}
+
+const ACCEPTED: Origin = Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST));
+
+/// A connection with room for so many bytes on the way; the node answers `answers` questions.
+fn line(origin: Origin, room: usize, answers: usize) -> Line {
+    let answering = Arc::new(Semaphore::new(answers));
+    let (asked, closed) = (Rc::default(), Rc::default());
+    let host = Host { answering: answering.clone(), asked: Rc::clone(&asked), closed: Rc::clone(&closed) }.start();
+    let shared = Rc::new(Shared {
+        me: peer(9),
+        r: 4,
+        incarnation: 1,
+        rpc_timeout: SECOND,
+        limits: Limits::default(),
+        ids: Ids::Any,
+        serve: host.clone().recipient(),
+        severed: host.clone().recipient(),
+        news: host.recipient(),
+        serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
+        tally: Tally::default(),
+    });
+    let (ours, theirs) = duplex(room);
+    let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();
+    Line { link, wire: Framed::new(theirs, FrameCodec::default()), shared, answering, asked, closed }
+}
+
+fn question(call_id: Option<u64>) -> Frame {
+    Frame::Call(Question { call_id, ..Question::plain(Request::CheckPredecessor) })
+}
+
+impl Line {
+    /// The other end asks, and hears the answer.
+    async fn asks(&mut self, call_id: Option<u64>) {
+        self.wire.send(question(call_id)).await.unwrap();
+        assert!(matches!(self.wire.next().await, Some(Ok(Frame::Return(reply))) if reply.call_id == call_id));
+    }
+
+    /// The node asks, and hears the answer that the other end gives as our own kind.
+    async fn is_asked(&mut self) {
+        let heard = self.ask();
+        self.answers_next().await;
+        assert!(matches!(heard.await, Ok(Heard::Reply(_))));
+    }
+
+    fn ask(&self) -> oneshot::Receiver<Heard> {
+        let (reply, heard) = oneshot::channel();
+        self.link.do_send(Ask { request: Request::CheckPredecessor, patience: None, reply });
+        heard
+    }
+
+    async fn answers_next(&mut self) {
+        let Some(Ok(Frame::Call(question))) = self.wire.next().await else { panic!("a question") };
+        let mut reply = Reply::to(&Response::Alive { plain: false }, peer(1), 4);
+        (reply.call_id, reply.responder) = (question.call_id, Some((peer(1).id, 1)));
+        self.wire.send(Frame::Return(reply)).await.unwrap();
+    }
+
+    /// After how long the connection is closed.
+    async fn closes_after(&self, limit: Duration) -> Duration {
+        let began = Instant::now();
+        while self.closed.borrow().is_none() {
+            assert!(began.elapsed() < limit, "not closed within {limit:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    }
+}
+
+fn about(seconds: u64) -> std::ops::Range<Duration> {
+    Duration::from_secs(seconds)..Duration::from_secs(seconds) + Duration::from_millis(1200)
+}
+
+#[actix_rt::test]
+async fn connection_of_our_own_kind_may_be_idle_for_two_minutes() {
+    tokio::time::pause();
+    let mut line = line(ACCEPTED, 4096, 9);
+    line.asks(Some(1)).await;
+    sleep(100 * SECOND).await;
+    line.asks(Some(2)).await;
+    let idle = line.closes_after(200 * SECOND).await;
+    assert!(about(120).contains(&idle), "{idle:?} after the last frame");
+}
+
+#[actix_rt::test]
+async fn dialled_connection_may_be_idle_for_a_minute_and_a_half() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
+    line.is_asked().await;
+    sleep(80 * SECOND).await;
+    line.is_asked().await;
+    let idle = line.closes_after(200 * SECOND).await;
+    assert!(about(90).contains(&idle), "{idle:?} after the last frame");
+}
+
+#[actix_rt::test]
+async fn connection_that_says_nothing_is_closed_after_five_seconds() {
+    tokio::time::pause();
+    let silent = line(ACCEPTED, 4096, 0);
+    let idle = silent.closes_after(200 * SECOND).await;
+    assert!(about(5).contains(&idle), "{idle:?}");
+    let mut plain = line(ACCEPTED, 4096, 9);
+    sleep(4 * SECOND).await;
+    plain.asks(None).await;
+    let idle = plain.closes_after(200 * SECOND).await;
+    assert!(about(5).contains(&idle), "{idle:?} after the call");
+}
+
+#[actix_rt::test]
+async fn frame_that_was_begun_is_completed_in_five_seconds_or_never() {
+    tokio::time::pause();
+    // Of our own kind, so that the idle limit is far.
+    let mut line = line(ACCEPTED, 4096, 9);
+    line.asks(Some(1)).await;
+    let (began, stream) = (Instant::now(), line.wire.get_mut());
+    for byte in 30u64.to_be_bytes().iter().chain(&[0x0a; 22]) {
+        if stream.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+        sleep(SECOND).await;
+    }
+    assert!(began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
+    line.closes_after(SECOND).await;
+}
+
+#[actix_rt::test]
+async fn peer_that_does_not_read_its_answers_loses_the_connection() {
+    tokio::time::pause();
+    // Far more answers than there is room for on the way, in the buffers and in the outbox.
+    let mut line = line(ACCEPTED, 64 * 1024, 100_000);
+    let writing = async {
+        for call in 0.. {
+            if line.wire.send(question(Some(call))).await.is_err() {
+                return;
+            }
+        }
+    };
+    // Answers pile up until no more questions are read.
+    assert!(timeout(60 * SECOND, writing).await.is_ok(), "the connection is closed under the questions");
+    line.closes_after(SECOND).await;
+    assert_eq!(line.shared.serving.available_permits(), MAX_SERVED_IN_ALL, "and holds nothing any more");
+}
+
+#[actix_rt::test]
+async fn questions_beyond_the_limit_are_not_read_before_others_are_answered() {
+    tokio::time::pause();
+    let mut line = line(ACCEPTED, 1024 * 1024, 0);
+    for call in 0..1000 {
+        line.wire.send(question(Some(call))).await.unwrap();
+    }
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get(), MAX_SERVED);
+    line.answering.add_permits(3);
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get(), MAX_SERVED + 3);
+    line.answering.add_permits(10_000);
+    for _ in 0..1000 {
+        assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))), "each is answered in the end");
+    }
+}
+
+#[actix_rt::test]
+async fn replies_are_read_while_no_more_questions_can_be_answered() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 1024 * 1024, 0);
+    line.is_asked().await;
+    for call in 0..MAX_SERVED as u64 {
+        line.wire.send(question(Some(call))).await.unwrap();
+    }
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get(), MAX_SERVED);
+    line.is_asked().await;
+}
+
+#[actix_rt::test]
+async fn plain_questions_are_read_one_at_a_time() {
+    tokio::time::pause();
+    let mut line = line(ACCEPTED, 1024 * 1024, 0);
+    for _ in 0..100 {
+        line.wire.send(question(None)).await.unwrap();
+    }
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get(), 1);
+    assert_eq!(line.shared.serving.available_permits(), MAX_SERVED_IN_ALL - 1, "nor do they hold up others");
+    line.answering.add_permits(100);
+    for _ in 0..100 {
+        assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));
+    }
+}
+
+#[actix_rt::test]
+async fn what_was_asked_before_the_other_end_closed_its_half_is_answered() {
+    tokio::time::pause();
+    let mut line = line(ACCEPTED, 4096, 0);
+    for call in 0..5 {
+        line.wire.send(question(Some(call))).await.unwrap();
+    }
+    line.wire.get_mut().shutdown().await.unwrap();
+    sleep(SECOND).await;
+    assert!(line.closed.borrow().is_none(), "it is counted until they are");
+    assert!(matches!(line.ask().await, Ok(Heard::Lost)), "but takes no more calls");
+    line.answering.add_permits(5);
+    for _ in 0..5 {
+        assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));
+    }
+    assert_eq!(line.wire.get_mut().read(&mut [0; 8]).await.unwrap(), 0);
+    line.closes_after(SECOND).await;
+}
