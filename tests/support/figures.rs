@@ -16,7 +16,11 @@ pub struct Cost {
 impl Cost {
     /// What a running process costs now.
     pub fn of(process: &Process) -> io::Result<Cost> {
-        let pid = process.pid();
+        Cost::of_pid(process.pid())
+    }
+
+    /// The same of a process that somebody else talks to.
+    pub fn of_pid(pid: u32) -> io::Result<Cost> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
         let memory = resident.and_then(|kib| kib.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
