@@ -1,6 +1,7 @@
 //! Actors over scripted peers, on a paused clock: nothing here takes real time.
 
 use std::cell::RefCell;
+use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -437,6 +438,43 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     assert!(lookups.borrow().len() - hurried - calm >= 4, "a change of neighbours calls for a pass");
 }
 
+/// Names another owner each time, and never one twice.
+struct Fickle(Rc<RefCell<u32>>);
+
+impl Actor for Fickle {
+    type Context = Context<Fickle>;
+}
+
+impl Handler<Resolve> for Fickle {
+    type Result = ResponseFuture<Result<Found, Lost>>;
+
+    fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
+        *self.0.borrow_mut() += 1;
+        let port = 1000 + (*self.0.borrow() % 60_000) as u16;
+        let owner = Peer { id: resolve.question.key, addr: SocketAddrV4::new([127, 0, 0, 1].into(), port) };
+        Box::pin(async move { Ok(Found { owner, path: vec![] }) })
+    }
+}
+
+#[actix_rt::test]
+async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
+    tokio::time::pause();
+    let lookups = Rc::new(RefCell::new(0));
+    let fickle: Recipient<Resolve> = Fickle(lookups.clone()).start().recipient();
+    let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
+    let fingers = FingersActor::new(table, fickle, SECOND, 5 * SECOND).start();
+    let began = Instant::now();
+    while began.elapsed() < 10 * SECOND {
+        // Fingers die and neighbours change all the time, too.
+        fingers.send(Disturbed).await.unwrap();
+        let known = fingers.send(ShowFingers).await.unwrap();
+        fingers.send(Forget(known)).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
+    let lookups = *lookups.borrow();
+    assert!((1_000..=10_000).contains(&lookups), "640 a period of 0.75 to 1.25 s: {lookups} in 10 s");
+}
+
 /// A lookup of key 54 from node 8.
 fn lookup_54() -> Lookup {
     let mut neighbors = Neighbors::alone(peer(8), 3);
@@ -452,7 +490,10 @@ async fn run_lookup(
     let behaviour: Behaviour = Rc::new(behaviour);
     let world = World { behaviour: Rc::new(RefCell::new(behaviour)), log: log.clone(), began: Instant::now() };
     let deadline = Instant::now() + 4 * SECOND;
-    let finding = driver(world).run(lookup_54(), Some(deadline)).await;
+    let dead = RefCell::new(Vec::new());
+    let mut finding =
+        driver(world).run_telling(lookup_54(), Some(deadline), |told| dead.borrow_mut().extend(told)).await;
+    finding.dead = dead.into_inner();
     let calls = std::mem::take(&mut *log.borrow_mut());
     (finding, calls)
 }
