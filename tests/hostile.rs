@@ -97,7 +97,7 @@ impl Pressed {
             loop {
                 random.fill_bytes(&mut garbage);
                 // Every other connection begins with a length that is right, so that the rest is read.
-                if seed % 2 == 0 {
+                if seed.is_multiple_of(2) {
                     garbage[..8].copy_from_slice(&(BLOCK as u64).to_be_bytes());
                 }
                 if timely.is_err() || !self.goes_on() || stream.write_all(&garbage).is_err() {

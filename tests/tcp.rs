@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use chord::actors::crowd::Limits;
-use chord::actors::link::{MAX_SERVED_IN_ALL, Shared};
+use chord::actors::link::Shared;
 use chord::actors::listener::Listener;
 use chord::actors::peers::Peers;
+use chord::actors::serving::MAX_SERVED_IN_ALL;
 use chord::actors::tally::Tally;
 use chord::actors::{Call, Refusal, Serve, Severed, Way};
 use chord::protocol::id::Bits;

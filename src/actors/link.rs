@@ -21,16 +21,17 @@ use actix::{
 };
 use futures::stream;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::crowd::{Limits, Pulse};
-use super::frames::{Outgoing, Reader, Stream};
+use super::frames::{Outgoing, Stream};
+use super::serving::{Incoming, Leave, MAX_SERVED, answer, read};
 use super::tally::{Shed, Tally};
 use super::{Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Request};
+use crate::protocol::rpc::Request;
 use crate::wire::{Frame, FrameCodec, Ids, Question, Reply, WireError};
 
 /// What all connections of a node share.
@@ -53,10 +54,6 @@ pub struct Shared {
     pub serving: Arc<Semaphore>,
     pub tally: Tally,
 }
-
-/// Questions that are being answered at once on all connections together: beyond that no more are
-/// read. Each costs some KiB, and none takes longer than a lookup may.
-pub const MAX_SERVED_IN_ALL: usize = 4096;
 
 /// The number of a connection of this node.
 pub type LinkId = u64;
@@ -140,10 +137,6 @@ impl Origin {
         }
     }
 }
-
-/// Questions of the other end that are being answered, or whose answers wait to be written, at once:
-/// beyond that no more are read.
-pub const MAX_SERVED: usize = 128;
 
 /// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
 const MAX_ASKED: usize = 1024;
@@ -368,6 +361,28 @@ impl Link {
         });
     }
 
+    /// Counts what the other end did wrong.
+    fn shed(&self, error: &WireError) {
+        let shed = match error {
+            WireError::Io(error) => return tracing::debug!(%error, peer = ?self.addr, "can't write to a connection"),
+            WireError::Slow => Shed::Slow,
+            WireError::Unread => Shed::Unread,
+            _ => Shed::Nonsense,
+        };
+        if self.shared.tally.count(shed) {
+            tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
+        }
+    }
+
+    fn misunderstood(&mut self, error: WireError, leave: Leave) {
+        self.shed(&error);
+        // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
+        if matches!(self.origin, Origin::Accepted(_)) {
+            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
+            self.called(nonsense, leave);
+        }
+    }
+
     /// Closes a connection on which nothing happens.
     fn watch(&mut self, ctx: &mut Context<Link>) {
         self.asked.retain(|_, asker| !asker.is_closed());
@@ -494,67 +509,6 @@ impl Handler<Stop> for Link {
     }
 }
 
-/// Leave to answer one question, of this connection and of all.
-struct Leave {
-    here: OwnedSemaphorePermit,
-    in_all: OwnedSemaphorePermit,
-}
-
-/// What was read, in its turn.
-enum Incoming {
-    Question(Question, Leave),
-    Reply(Reply),
-    Nonsense(WireError, Leave),
-    Broken(io::Error),
-}
-
-/// Reads the next frame; a question only when there is leave to answer it, so that nothing behind
-/// it is read before. There is nothing after an error.
-async fn read(
-    reader: Option<Reader>,
-    (here, in_all): (Arc<Semaphore>, Arc<Semaphore>),
-) -> Option<(Incoming, Option<Reader>)> {
-    let mut reader = reader?;
-    let frame = match reader.next().await? {
-        Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(reader))),
-        Ok(Frame::Call(question)) => Ok(question),
-        Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
-        Err(error) => Err(error),
-    };
-    let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
-    let permits = if plain { MAX_SERVED as u32 } else { 1 };
-    let here = here.acquire_many_owned(permits).await.ok()?;
-    let leave = Leave { here, in_all: in_all.acquire_owned().await.ok()? };
-    Some(match frame {
-        Ok(question) => (Incoming::Question(question, leave), Some(reader)),
-        Err(error) => (Incoming::Nonsense(error, leave), None),
-    })
-}
-
-impl Link {
-    /// Counts what the other end did wrong.
-    fn shed(&self, error: &WireError) {
-        let shed = match error {
-            WireError::Io(error) => return tracing::debug!(%error, peer = ?self.addr, "can't write to a connection"),
-            WireError::Slow => Shed::Slow,
-            WireError::Unread => Shed::Unread,
-            _ => Shed::Nonsense,
-        };
-        if self.shared.tally.count(shed) {
-            tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
-        }
-    }
-
-    fn misunderstood(&mut self, error: WireError, leave: Leave) {
-        self.shed(&error);
-        // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
-        if matches!(self.origin, Origin::Accepted(_)) {
-            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
-            self.called(nonsense, leave);
-        }
-    }
-}
-
 impl StreamHandler<Incoming> for Link {
     fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
         match incoming {
@@ -593,19 +547,6 @@ fn not_connected(error: &io::Error) -> Heard {
 fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
     // An error means that nobody waits any more.
     let _ = asker.send(heard);
-}
-
-async fn answer(question: Question, shared: &Shared) -> Reply {
-    let request = match question.request {
-        Ok(request) => request,
-        Err(error) => return Reply::complain(&error),
-    };
-    let serve = Serve { request, plain: question.call_id.is_none(), patience: question.deadline };
-    match shared.serve.send(serve).await {
-        Ok(Ok(response)) => Reply::to(&response, shared.me, shared.r),
-        Ok(Err(refusal)) => Reply::refuse(refusal.code, refusal.why),
-        Err(_) => Reply::refuse(Code::NotJoined, "the node is stopping"),
-    }
 }
 
 #[cfg(test)]

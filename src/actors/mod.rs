@@ -47,6 +47,7 @@ pub mod listener;
 pub mod neighbors;
 pub mod node;
 pub mod peers;
+pub mod serving;
 pub mod strangers;
 pub mod tally;
 

@@ -481,7 +481,7 @@ impl Maintenance {
             self.enter();
             return;
         }
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         let (known, round) = (self.acquaintances.count() as u32, self.acquaintances.count().min(ISOLATED_ROUND) as u32);
         let pause = match (self.standing, joined) {
             (Standing::Member, _) => return,

@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
-use super::convert::{Ids, Question, Reply, WireError};
+use super::convert::{Question, Reply, WireError};
+use super::node::Ids;
 use super::proto;
 
 /// One message on a connection.

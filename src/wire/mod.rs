@@ -5,9 +5,11 @@
 
 mod convert;
 mod frame;
+mod node;
 
-pub use convert::{Ids, Question, Reply, WireError};
+pub use convert::{Question, Reply, WireError};
 pub use frame::{Frame, FrameCodec, MAX_FRAME};
+pub use node::Ids;
 
 /// The types that prost generates from `proto/chord.proto`; empty ones are never made, only read.
 #[allow(dead_code)]

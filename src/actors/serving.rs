@@ -1,0 +1,77 @@
+//! The questions of the other end of a connection: read when there is leave to answer them.
+//!
+//! At the limit nothing more is read, rather than refused: a caller that wants too much waits in its own
+//! memory. Replies need no leave, so that whoever waits for one is not kept from it by his own callers;
+//! but one behind a question that waits, waits too.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Serve;
+use super::frames::Reader;
+use super::link::Shared;
+use crate::protocol::rpc::Code;
+use crate::wire::{Frame, Question, Reply, WireError};
+
+/// Questions of the other end that are being answered, or whose answers wait to be written, at once:
+/// beyond that no more are read.
+pub const MAX_SERVED: usize = 128;
+
+/// Questions that are being answered at once on all connections together: beyond that no more are
+/// read. Each costs some KiB, and none takes longer than a lookup may.
+pub const MAX_SERVED_IN_ALL: usize = 4096;
+
+/// Leave to answer one question, of this connection and of all.
+pub struct Leave {
+    /// Given back when the answer is written.
+    pub here: OwnedSemaphorePermit,
+    /// Given back when the answer is known.
+    pub in_all: OwnedSemaphorePermit,
+}
+
+/// What was read, in its turn.
+pub enum Incoming {
+    Question(Question, Leave),
+    Reply(Reply),
+    Nonsense(WireError, Leave),
+    Broken(io::Error),
+}
+
+/// Reads the next frame; a question only when there is leave to answer it, so that nothing behind
+/// it is read before. There is nothing after an error.
+pub async fn read(
+    reader: Option<Reader>,
+    (here, in_all): (Arc<Semaphore>, Arc<Semaphore>),
+) -> Option<(Incoming, Option<Reader>)> {
+    let mut reader = reader?;
+    let frame = match reader.next().await? {
+        Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(reader))),
+        Ok(Frame::Call(question)) => Ok(question),
+        Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
+        Err(error) => Err(error),
+    };
+    let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
+    let permits = if plain { MAX_SERVED as u32 } else { 1 };
+    let here = here.acquire_many_owned(permits).await.ok()?;
+    let leave = Leave { here, in_all: in_all.acquire_owned().await.ok()? };
+    Some(match frame {
+        Ok(question) => (Incoming::Question(question, leave), Some(reader)),
+        Err(error) => (Incoming::Nonsense(error, leave), None),
+    })
+}
+
+/// The answer to a question, as it travels.
+pub async fn answer(question: Question, shared: &Shared) -> Reply {
+    let request = match question.request {
+        Ok(request) => request,
+        Err(error) => return Reply::complain(&error),
+    };
+    let serve = Serve { request, plain: question.call_id.is_none(), patience: question.deadline };
+    match shared.serve.send(serve).await {
+        Ok(Ok(response)) => Reply::to(&response, shared.me, shared.r),
+        Ok(Err(refusal)) => Reply::refuse(refusal.code, refusal.why),
+        Err(_) => Reply::refuse(Code::NotJoined, "the node is stopping"),
+    }
+}

@@ -1,0 +1,101 @@
+//! Nodes as they are named on the wire, and which of them are believed to exist.
+
+use std::net::SocketAddrV4;
+
+use bytes::Bytes;
+
+use super::convert::WireError;
+use super::proto;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::{Peer, is_unicast};
+
+/// Which nodes are believed to exist when somebody names them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// All: whoever answers at its address may have any identifier.
+    #[default]
+    Any,
+    /// Those whose identifier is the SHA-1 of their address. A question about any other is refused; in
+    /// a reply it is left out, as if its sender had not heard of it.
+    OfAddress,
+}
+
+/// The longest list that is read, in nodes. Every node cuts it to its own r, which is no more.
+pub(super) const MAX_LIST: usize = 32;
+
+/// An identifier as it travels.
+pub(super) fn id_bytes(id: Id) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// An identifier that came.
+pub(super) fn id(bytes: &[u8]) -> Result<Id, WireError> {
+    bytes.try_into().map(Id::from_bytes).map_err(|_| WireError::Id(bytes.len()))
+}
+
+/// A node as it travels.
+pub(super) fn node(peer: Peer) -> proto::Node {
+    proto::Node { id: id_bytes(peer.id), address: peer.addr.ip().to_string(), port: peer.addr.port().into() }
+}
+
+fn peer(node: &proto::Node) -> Result<Peer, WireError> {
+    let id = id(&node.id)?;
+    let ip = node.address.parse().ok().filter(|ip| is_unicast(*ip));
+    let ip = ip.ok_or_else(|| WireError::Address(node.address.chars().take(40).collect()))?;
+    let port = u16::try_from(node.port).ok().filter(|port| *port != 0).ok_or(WireError::Port(node.port))?;
+    Ok(Peer { id, addr: SocketAddrV4::new(ip, port) })
+}
+
+/// Some plain peers write nobody as a node of zeros.
+fn is_zero(node: &proto::Node) -> bool {
+    node.port == 0 && node.address.is_empty() && node.id.iter().all(|byte| *byte == 0)
+}
+
+/// Every node that anybody names comes in through one of these.
+impl Ids {
+    /// A node that has to be there.
+    pub(super) fn peer(self, node: &proto::Node) -> Result<Peer, WireError> {
+        let peer = peer(node)?;
+        if self == Ids::OfAddress && peer != Peer::at(peer.addr, Bits::FULL) {
+            return Err(WireError::NotItsId(peer));
+        }
+        Ok(peer)
+    }
+
+    /// A node that may be left out.
+    pub(super) fn known(self, node: &proto::Node) -> Result<Option<Peer>, WireError> {
+        match self.peer(node) {
+            Err(WireError::NotItsId(_)) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// A node, or nobody.
+    pub(super) fn maybe(self, node: Option<&proto::Node>) -> Result<Option<Peer>, WireError> {
+        Ok(node.filter(|node| !is_zero(node)).map(|node| self.known(node)).transpose()?.flatten())
+    }
+
+    /// A list of nodes, as far as there are any.
+    pub(super) fn list(self, nodes: &[proto::Node]) -> Result<Vec<Peer>, WireError> {
+        let nodes = nodes.iter().take_while(|node| !is_zero(node)).take(MAX_LIST);
+        nodes.filter_map(|node| self.known(node).transpose()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_that_nobody_can_call_is_refused() {
+        let id = || id_bytes(Id::from_bytes([1; 20]));
+        let with = |address: &str, port| Ids::Any.peer(&proto::Node { id: id(), address: address.into(), port });
+        assert!(with("10.1.2.3", 65535).is_ok());
+        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::1", "127.1", "", "1.2.3.4.5"] {
+            assert!(matches!(with(address, 1), Err(WireError::Address(_))), "{address}");
+        }
+        for port in [0, 65536, u32::MAX] {
+            assert!(matches!(with("10.1.2.3", port), Err(WireError::Port(_))), "{port}");
+        }
+    }
+}
