@@ -144,7 +144,8 @@ fn hosts_that_lose_packets_power_and_each_other_stay_right_and_meet_again() -> R
         }
         let began = Instant::now();
         loop {
-            println!("{}", hosts.spoil(2 * SECOND, &mut rng)?);
+            println!("{}", hosts.spoil(2 * SECOND)?);
+            println!("{}", hosts.flap(SECOND, &mut rng)?);
             println!("{}", hosts.divide()?);
             if long.is_none_or(|long| began.elapsed() > long) {
                 break;
