@@ -146,7 +146,7 @@ impl Host {
                 self.config.rpc_timeout
             }
             Step::Wait if run.open.is_some() => run.wait,
-            // It lives, but the connection broke on the question, twice.
+            // It lives, but the question is not open any more.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let alarm = env.number();
