@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model fuzz clean
+.PHONY: chord ring test check check-chaos check-model check-sim fuzz clean
 
 # An optimised ./chord.
 chord:
@@ -42,6 +42,10 @@ fuzz:
 		cargo fuzz run --sanitizer none --no-trace-compares $$name found/$$name corpus/$$name -- \
 			-runs=$(FUZZ_RUNS) -max_len=$${target#*:} -timeout=10 -rss_limit_mb=1024 || exit 1; \
 	done
+
+# 20,000 random histories of rings of 8 to 64 nodes on a virtual clock, on all processors.
+check-sim: chord
+	./chord sim chaos --seeds 20000 --nodes 8..64
 
 clean:
 	cargo clean

@@ -531,6 +531,28 @@ async fn silent_hop_is_dead_and_the_next_best_has_the_time_that_is_left() {
     assert_eq!(last.patience, Some((4 * SECOND - *at) * 3 / 4));
 }
 
+/// Found by random histories: news of a death that waits for the end of a lookup may be about a former
+/// self of a node that is back by then.
+#[actix_rt::test]
+async fn death_on_the_way_is_told_before_the_lookup_ends() {
+    tokio::time::pause();
+    let behaviour: Behaviour = Rc::new(|call| match call {
+        call if call.target == peer(42).into() => Some((Duration::ZERO, Answer::Gone)),
+        Call { request: Request::FindSuccessor { .. }, .. } => healthy(call).map(|(_, answer)| (2 * SECOND, answer)),
+        call => healthy(call),
+    });
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let began = Instant::now();
+    let driver = driver(World { behaviour: Rc::new(RefCell::new(behaviour)), log, began });
+    let told = RefCell::new(Vec::new());
+    let tell = |dead| told.borrow_mut().push((began.elapsed(), dead));
+    let finding = driver.run_telling(lookup_54(), Some(began + 4 * SECOND), tell).await;
+    assert!(began.elapsed() >= 2 * SECOND && finding.result.is_ok());
+    let told = told.into_inner();
+    assert!(told.len() == 1 && told[0].0 < SECOND && told[0].1 == peers(&[42]), "{told:?}");
+    assert_eq!(finding.dead, []);
+}
+
 #[actix_rt::test]
 async fn answer_that_comes_during_a_probe_counts() {
     tokio::time::pause();

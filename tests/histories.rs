@@ -210,6 +210,29 @@ fn node_that_restarts_at_its_address_is_taken_back() {
     });
 }
 
+/// Those who have known the former selves of nodes that were restarted long ago do not take them for
+/// dead when they come to need them.
+#[test]
+fn ring_whose_nodes_have_all_restarted_still_survives_r_minus_1_deaths() {
+    sweep(0..8, |seed| {
+        let r = 2 + (seed % 3) as usize;
+        let mut world = ring(seed, 10, r);
+        for n in (0..10).rev() {
+            world.crash(hashed(n));
+            world.start(hashed(n), &[hashed((n + 1) % 10)]);
+            world.settle(MINUTE);
+            world.run(seconds(5));
+        }
+        for victim in neighbours(&mut world, r - 1) {
+            world.crash(victim);
+        }
+        let news = *world.env.network.delay.end();
+        world.run(news);
+        look_up(&mut world, seconds(2));
+        world.settle(MINUTE);
+    });
+}
+
 #[test]
 fn creator_that_restarts_without_seeds_is_found_by_its_ring() {
     sweep(0..24, |seed| {

@@ -282,3 +282,20 @@ fn what_follows_test_code_is_read() {
     assert_eq!(impurities("#[cfg(test)]\nmod tests { fn f() {} }\nuse std::fs;"), ["fs"]);
     assert_eq!(impurities("#[cfg(test)]\nmod testing;\nuse std::fs;"), ["fs"]);
 }
+
+/// Names that would make a seed more than one history, or the simulator a second runtime.
+const NOT_IN_THE_SIMULATOR: [&str; 9] =
+    ["actors", "actix", "HashMap", "HashSet", "RandomState", "Instant", "SystemTime", "ThreadRng", "OsRng"];
+
+#[test]
+fn simulator_has_its_own_time_and_chance_only() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sim");
+    let mut files = 0;
+    walk(&folder, &mut |path, source| {
+        files += 1;
+        let names = tokens(source);
+        let found = NOT_IN_THE_SIMULATOR.iter().find(|name| names.iter().any(|token| token == *name));
+        assert_eq!(found, None, "{}", path.display());
+    });
+    assert!(files >= 15, "{files} files are not the simulator");
+}

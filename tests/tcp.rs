@@ -16,7 +16,7 @@ use chord::actors::tally::Tally;
 use chord::actors::{Call, Refusal, Serve, Severed, Way};
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::{Answer, Target};
-use chord::protocol::rpc::{Code, Request, Response};
+use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::join_all;
@@ -86,7 +86,11 @@ impl Us {
     }
 
     async fn call(&self, target: impl Into<Target>, way: Way) -> Answer {
-        let call = Call { target: target.into(), request: Request::CheckPredecessor, way, patience: None };
+        self.ask(target, Request::CheckPredecessor, way).await
+    }
+
+    async fn ask(&self, target: impl Into<Target>, request: Request, way: Way) -> Answer {
+        let call = Call { target: target.into(), request, way, patience: None };
         timeout(PATIENCE, self.peers.send(call)).await.expect("an answer in time").unwrap()
     }
 }
@@ -286,21 +290,35 @@ async fn somebody_else_at_the_address_means_that_the_target_is_gone() {
             them.answer_as(&mut wire, &asked, id, incarnation).await;
         }
         drop(wire);
-        // Started again: the same identifier, but another run.
-        let mut wire = them.accept().await;
-        for _ in 0..3 {
-            let asked = question(&mut wire).await;
-            them.answer_as(&mut wire, &asked, them.me.id, 8).await;
-        }
     };
     let calls = async {
         assert_eq!(us.call(them.me, Way::Kept).await, Answer::Gone, "another identifier");
         assert_eq!(us.call(them.me, Way::Kept).await, alive());
-        assert_eq!(us.call(them.me, Way::Kept).await, Answer::Gone, "another run");
-        assert_eq!(us.call(them.me, Way::Kept).await, alive(), "which is known now");
-        assert_eq!(us.call(Target::Address(them.me.addr), Way::Kept).await, alive());
     };
     tokio::join!(serve, calls);
+}
+
+/// Found by random histories: a node that had long been a member again was taken for dead by everyone
+/// who had known it before. Only what it says shows whether it is in a ring.
+#[actix_rt::test]
+async fn node_that_was_started_again_is_dead_only_as_a_ring_of_one() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let list = |successors| Response::SuccessorList { successors, predecessor: None, dialect: Dialect::Ours };
+    let ask = Request::GetSuccessorList { joiner: None };
+    for (incarnation, successors) in [(7, vec![]), (8, vec![us.me]), (9, vec![])] {
+        let serve = async {
+            let mut wire = them.accept().await;
+            let asked = question(&mut wire).await;
+            let mut reply = Reply::to(&list(successors.clone()), them.me, 4);
+            reply.call_id = asked.call_id;
+            reply.responder = Some((them.me.id, incarnation));
+            wire.send(Frame::Return(reply)).await.unwrap();
+        };
+        let (_, answer) = tokio::join!(serve, us.ask(them.me, ask.clone(), Way::Kept));
+        let restarted_alone = incarnation == 9;
+        let expected = if restarted_alone { Answer::Gone } else { Answer::Reply(list(successors)) };
+        assert_eq!(answer, expected, "run {incarnation}");
+    }
 }
 
 #[actix_rt::test]

@@ -29,7 +29,7 @@ impl Driver {
     /// Runs a procedure to its end. A question that it forwards tells the next node to be done
     /// before `deadline`; whoever has one gives up on this future by itself.
     pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
-        self.run_telling(procedure, deadline, |_| {}).await
+        self.drive(procedure, deadline, None).await
     }
 
     /// The same, and tells on the way who turned out dead.
@@ -38,6 +38,15 @@ impl Driver {
         procedure: P,
         deadline: Option<Instant>,
         tell: impl Fn(Vec<Peer>),
+    ) -> P::Output {
+        self.drive(procedure, deadline, Some(&tell)).await
+    }
+
+    async fn drive<P: Procedure>(
+        &self,
+        procedure: P,
+        deadline: Option<Instant>,
+        tell: Option<&dyn Fn(Vec<Peer>)>,
     ) -> P::Output {
         let mut procedure = Patient::new(procedure);
         let mut step = procedure.start();
@@ -55,9 +64,11 @@ impl Driver {
                 Step::Probe(target) => self.probe(target, &mut open).await,
             };
             step = procedure.resume(answer);
-            let dead = procedure.take_dead();
-            if !dead.is_empty() {
-                tell(dead);
+            if let Some(tell) = tell {
+                let dead = procedure.take_dead();
+                if !dead.is_empty() {
+                    tell(dead);
+                }
             }
         }
     }

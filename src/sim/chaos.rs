@@ -3,7 +3,7 @@
 //! A history begins with a ring that forms. Then comes *chaos*: nodes die, come back, fall silent and
 //! are slow; messages are lost, late, repeated and held up; the network is cut in every way, while
 //! lookups run all the time. As far as the environment keeps its rules, the protocol has to keep its
-//! promises ([`judge`]). Then comes *healing*: nothing goes wrong any more, and within a time that is
+//! promises (`judge`). Then comes *healing*: nothing goes wrong any more, and within a time that is
 //! known beforehand ([`bound`]) the ring must be ideal, and every lookup right.
 //!
 //! The two phases are apart because trouble that always passes hides what never recovers.

@@ -2,7 +2,7 @@
 //!
 //! A host hears of one thing at a time, that a message came or that time is up, and answers with
 //! messages and timers through the [`Environment`]. It sees no other host. Each part stands for an
-//! actor: [`calls`] for `peers` and `link`, [`runs`] for `drive` and `node`, this file for
+//! actor: `calls` for `peers` and `link`, `runs` for `drive` and `node`, this file for
 //! `neighbors` and `fingers`.
 
 mod calls;

@@ -27,6 +27,8 @@ pub struct Played {
     pub drawing: String,
     /// The neighbours that each node had at the end, by its number.
     pub neighbors: BTreeMap<u32, Neighbors>,
+    /// The fingerprint of all that happened; 0 by hand, where commands are all that happens.
+    pub fingerprint: u64,
 }
 
 /// A line of a scenario that makes no sense where it stands.
@@ -52,8 +54,8 @@ pub fn run(text: &str) -> Result<Played, ScriptError> {
 
 /// The commands of a file and what is to come of them.
 pub fn split(text: &str) -> (&str, &str) {
-    let end = text.find(&format!("\n{END}\n"));
-    end.map_or((text, ""), |end| (&text[..=end], &text[end + END.len() + 2..]))
+    let bar = format!("\n{END}\n");
+    text.split_once(&bar).unwrap_or((text, ""))
 }
 
 /// Someone who carries commands out.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::sim::network::LATE;
 
-/// No node is paused for longer, seconds included in the search for askers that never return.
+/// No node is paused for longer.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The longest pause between two questions to acquaintances, with its jitter.
@@ -33,7 +33,7 @@ pub fn notice(config: &Config) -> Duration {
 ///    rounds predecessors are checked and notified.
 /// 4. Joiners that were told "not now" meanwhile come in, one after the other where there is one gap: N
 ///    times a second, for which an admitted one may hold up the next.
-/// 5. Two passes of fix fingers, each of at most log2 N + 2 lookups, one per period; and a lookup
+/// 5. Two passes of fix fingers, each of at most log2 N + 3 lookups, one per period; and a lookup
 ///    that ends with the time limit.
 pub fn repair(config: &Config, nodes: usize) -> Duration {
     let t = config.rpc_timeout;

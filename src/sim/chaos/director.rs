@@ -181,7 +181,8 @@ impl Director {
     pub(super) fn opening(&mut self) -> Vec<Command> {
         let together = self.rng.random_bool(0.5);
         let mut commands = Vec::new();
-        for n in self.cast[..self.nodes].to_vec() {
+        let cast = self.cast.clone();
+        for n in cast.into_iter().take(self.nodes) {
             let creates = n == self.creator();
             commands.push(if creates { Command::Start(n, Vec::new()) } else { self.start(n) });
             if !together {
@@ -197,10 +198,11 @@ impl Director {
         if self.temper == Temper::Torn {
             let cut = now + (end - now) / 8;
             // Of those that run from the beginning some are on each side.
-            let (mut one, mut other) = self.halves(&self.cast[..self.nodes].to_vec(), 3);
-            let (more, most) = self.halves(&self.cast[self.nodes..].to_vec(), 3);
-            one.extend(more);
-            other.extend(most);
+            let cast = self.cast.clone();
+            let (first, later) = cast.split_at(self.nodes);
+            let ((mut one, mut other), (one_later, other_later)) = (self.halves(first, 3), self.halves(later, 3));
+            one.extend(one_later);
+            other.extend(other_later);
             self.sides = (one.clone(), other.clone());
             self.later.entry(cut).or_default().push(Command::Partition(one.clone(), other.clone()));
             self.later.entry(end).or_default().push(Command::Mend(one, other));

@@ -233,18 +233,14 @@ impl Host {
             let (me, to) = (env.name(self.me.id), number_of(addr));
             format!("{me} loses its connection to {to}")
         });
-        let open: Vec<u64> =
-            self.calls.iter().filter(|(_, call)| call.target.addr() == addr).map(|(number, _)| *number).collect();
+        let on_it = |call: &Call| call.target.addr() == addr && call.way == Way::Kept;
+        let open: Vec<u64> = self.calls.iter().filter(|(_, call)| on_it(call)).map(|(number, _)| *number).collect();
         for number in open {
             let Some(call) = self.calls.remove(&number) else { continue };
             let run = call.run;
-            if call.way == Way::Kept {
-                env.tally.repeated += 1;
-                let again = self.put(Call { way: Way::Again, ..call }, env);
-                self.renumber(run, number, again);
-            } else {
-                self.resolved_call(run, number, Answer::Silent, env);
-            }
+            env.tally.repeated += 1;
+            let again = self.put(Call { way: Way::Again, ..call }, env);
+            self.renumber(run, number, again);
         }
         self.maintenance.severed(addr);
         self.advance(env);
@@ -255,10 +251,7 @@ impl Host {
         let Some(talk) = self.runs.get_mut(&run) else { return };
         if talk.open == Some(number) {
             talk.open = None;
-            // What is certain not to come is still to be told from death, unless that is under way.
-            if answer != Answer::Silent || talk.probe.is_none() {
-                self.resume(run, answer, env);
-            }
+            self.resume(run, answer, env);
         } else if talk.probe == Some(number) {
             self.resume(run, runs::alive(answer), env);
         }

@@ -132,30 +132,32 @@ impl Host {
         let wait = match step {
             Step::Done(end) => return self.finish(number, end, env),
             Step::Ask(target, request) => {
-                let given_up = run.open.take();
-                (run.wait, run.target) = (patience(&request, self.config.rpc_timeout), Some(target));
-                let wait = run.wait;
-                given_up.and_then(|call| self.calls.remove(&call));
+                let wait = patience(&request, self.config.rpc_timeout);
+                if let Some(given_up) = run.open.take() {
+                    self.calls.remove(&given_up);
+                }
                 let call = self.ask(number, target, request, Way::Kept, env);
-                self.runs.get_mut(&number).map(|run| run.open.insert(call));
+                self.update(number, |run| (run.open, run.wait, run.target) = (Some(call), wait, Some(target)));
                 wait
             }
             Step::Probe(target) => {
                 let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
-                if let Some(run) = self.runs.get_mut(&number) {
-                    (run.probe, run.target) = (Some(call), Some(target));
-                }
+                self.update(number, |run| (run.probe, run.target) = (Some(call), Some(target)));
                 self.config.rpc_timeout
             }
             Step::Wait if run.open.is_some() => run.wait,
-            // It lives, but the connection broke on the question, twice.
+            // It lives, but the question is not open any more.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let alarm = env.number();
-        if let Some(run) = self.runs.get_mut(&number) {
-            run.alarm = alarm;
-        }
+        self.update(number, |run| run.alarm = alarm);
         env.schedule(wait, self.place, Happening::Alarm { run: number, alarm });
+    }
+
+    fn update(&mut self, number: u64, change: impl FnOnce(&mut Run)) {
+        if let Some(run) = self.runs.get_mut(&number) {
+            change(run);
+        }
     }
 
     /// Nobody has answered in time.

@@ -66,7 +66,8 @@ impl Player for Timed {
         let world = self.world.ok_or("nothing happens")?;
         self.drawing += &draw(&world);
         let neighbors = world.hosts().map(|host| (number_of(host.me.addr), host.maintenance.neighbors().clone()));
-        Ok(Played { neighbors: neighbors.collect(), drawing: self.drawing })
+        let fingerprint = world.env.log.fingerprint();
+        Ok(Played { neighbors: neighbors.collect(), drawing: self.drawing, fingerprint })
     }
 }
 

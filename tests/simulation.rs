@@ -1,0 +1,146 @@
+//! The simulator's histories: golden scenarios, a sweep of random ones, and that they can be repeated.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use chord::sim::chaos::sweep::sweep;
+use chord::sim::chaos::{Options, history};
+use chord::sim::script;
+
+/// All scenarios, with their paths.
+fn scenarios() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The lines of two texts, with those that are not in both marked.
+fn difference(expected: &str, found: &str) -> String {
+    let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
+    let missing = |lines: &[&str], line: &str| !lines.contains(&line);
+    let mut text = String::new();
+    for line in &expected {
+        text += &format!("{} {line}\n", if missing(&found, line) { "-" } else { " " });
+    }
+    for line in found.iter().filter(|line| missing(&expected, line)) {
+        text += &format!("+ {line}\n");
+    }
+    text
+}
+
+/// Each file has commands, a line `---`, and the ring that comes of them. `UPDATE=1` writes the latter.
+#[test]
+fn scenarios_end_as_they_are_drawn() {
+    let paths = scenarios();
+    assert!(paths.len() >= 12, "{}", paths.len());
+    let mut complaints = Vec::new();
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let (commands, expected) = script::split(&text);
+        let drawing = match script::run(commands) {
+            Ok(played) => played.drawing,
+            Err(error) => {
+                complaints.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        if drawing == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, format!("{}\n---\n{drawing}", commands.trim_end())).unwrap();
+        } else {
+            complaints.push(format!("{name} (UPDATE=1 accepts it):\n{}", difference(expected, &drawing)));
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// The short form of `make check-sim`.
+#[test]
+fn random_histories_of_16_nodes_keep_every_promise() {
+    let options = Options { nodes: 16..=16, trace: false };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let summary = sweep(0..200, &options, jobs, |_| {});
+    println!("{summary}");
+    for (seed, (at, violation)) in &summary.violations {
+        eprintln!("after {at:?}: {violation}; see it with: chord sim chaos --seed {seed} --nodes 16..16 --trace");
+    }
+    assert!(summary.violations.is_empty(), "{} of 200", summary.violations.len());
+    assert_eq!(summary.missing(), [""; 0], "too little happened");
+    assert_eq!(summary.tally.garbled, 0, "frames that could not be read");
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    let options = Options { nodes: 8..=24, trace: false };
+    for seed in 0..4 {
+        let (one, again) = (history(seed, &options), history(seed, &options));
+        assert_eq!(one, again);
+        assert_ne!(one.fingerprint, history(seed + 4, &options).fingerprint);
+    }
+}
+
+#[test]
+fn number_of_threads_changes_nothing() {
+    let options = Options { nodes: 8..=12, trace: false };
+    assert_eq!(sweep(0..12, &options, 1, |_| {}), sweep(0..12, &options, 3, |_| {}));
+}
+
+/// The trace of a history, comments and all, is a scenario in which the same happens.
+#[test]
+fn trace_can_be_played_again() {
+    for seed in 0..8 {
+        let report = history(seed, &Options { nodes: 8..=16, trace: true });
+        let played = script::run(&report.trace.join("\n")).unwrap();
+        assert_eq!(played.fingerprint, report.fingerprint, "seed {seed}");
+    }
+}
+
+/// Runs `chord sim chaos` with these arguments.
+fn chaos(args: &str) -> Output {
+    let mut chord = Command::new(env!("CARGO_BIN_EXE_chord"));
+    chord.args(["sim", "chaos"]).args(args.split_whitespace()).stdin(Stdio::null()).output().expect("chord starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn command_prints_a_summary_or_data() {
+    let table = chaos("--seeds 3 --nodes 8..10 --jobs 2");
+    assert_eq!((table.status.code(), text(&table.stderr)), (Some(0), String::new()));
+    assert!(text(&table.stdout).starts_with("3 histories") && text(&table.stdout).ends_with("violations: 0\n"));
+    let data = chaos("--seeds 3 --nodes 8..10 --json");
+    let data: serde_json::Value = serde_json::from_slice(&data.stdout).unwrap();
+    assert_eq!(data["histories"], 3);
+    let fingerprint = data["fingerprint"].as_str().unwrap();
+    assert!(text(&table.stdout).contains(fingerprint), "{fingerprint}");
+}
+
+#[test]
+fn command_prints_a_trace_that_is_a_scenario() {
+    let trace = chaos("--seed 5 --nodes 8..8 --trace");
+    assert_eq!(trace.status.code(), Some(0));
+    let trace = text(&trace.stdout);
+    assert!(trace.starts_with("seed 5\n") && trace.contains("\n# "), "{trace}");
+    script::run(&trace).unwrap();
+}
+
+#[test]
+fn bad_arguments_are_one_line_and_status_2() {
+    for (args, expected) in [
+        ("--nodes 3", "chord: --nodes is \"3\": it takes a range like 8..64, both ends from 4 to 1024\n"),
+        ("--trace", "chord: missing --seed (a number from 0 to 18446744073709551614)\n"),
+        ("--seed 1 --seeds 2", "chord: --seed can't be given together with --seeds\n"),
+    ] {
+        let output = chaos(args);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
+        assert_eq!(output.stdout, b"");
+    }
+}
