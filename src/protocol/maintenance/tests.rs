@@ -1,4 +1,3 @@
-#![allow(clippy::type_complexity)]
 use super::*;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
@@ -227,7 +226,8 @@ fn stranger(n: u32) -> Peer {
 #[test]
 fn others_drive_a_node_no_faster_than_its_allowance() {
     let nudge = Request::Nudge { me: peer(32) };
-    let floods: [(&str, Box<dyn Fn(&mut Maintenance, u32)>); 4] = [
+    type Provoke = Box<dyn Fn(&mut Maintenance, u32)>;
+    let floods: [(&str, Provoke); 4] = [
         ("nudges", Box::new(move |node, _| drop(node.serve(&nudge, false)))),
         ("notifications", Box::new(|node, i| drop(node.serve(&Request::Notify { me: stranger(i) }, false)))),
         ("broken connections", Box::new(|node, _| node.severed(peer(32).addr))),

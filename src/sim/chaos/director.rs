@@ -1,4 +1,3 @@
-#![allow(clippy::unnecessary_to_owned)]
 //! What goes wrong, and when.
 
 use std::collections::BTreeMap;
