@@ -171,6 +171,15 @@ impl Procedure for Lookup {
             Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found(asked, Vec::new()),
+            // Before the key and yet its owner: whoever says so of itself was started again as a ring of
+            // one, or has yet to hear of this node. Anybody else on the way knows better.
+            Answer::Reply(Response::Successor { owner, path }) if owner == asked => {
+                self.refused.push(asked);
+                match (self.closest_preceding_node(), &self.refused[..]) {
+                    (None, [_]) => self.found(owner, path),
+                    _ => self.decide(),
+                }
+            }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             // The question has gone too far: every other way would only go as far again.
             Answer::Refused(Code::BadRequest) => self.lost(Lost::TooManyHops),
@@ -265,6 +274,26 @@ mod tests {
             panic!("three refusals are enough");
         };
         assert_eq!(finding, Finding { result: Err(Lost::NoRoute), dead: vec![] });
+    }
+
+    /// A creator that was started again answers with itself for every key; everybody passed that on as
+    /// long as it was among their fingers.
+    #[test]
+    fn hop_that_names_itself_is_believed_only_if_there_is_no_other() {
+        let itself = |n| Answer::Reply(Response::Successor { owner: peer(n), path: vec![] });
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.start();
+        assert!(asks(32, &lookup.resume(itself(42))));
+        assert!(names(56, &lookup.resume(itself(56))));
+
+        let mut young = self::lookup(54, &[42], &[]);
+        young.start();
+        assert!(names(42, &young.resume(itself(42))), "it has yet to hear of us");
+
+        let mut lost = self::lookup(54, &[14, 42], &[]);
+        lost.start();
+        lost.resume(Answer::Refused(Code::Retry));
+        assert!(fails(Lost::NoRoute, &lost.resume(itself(14))));
     }
 
     #[test]
