@@ -131,6 +131,15 @@ impl Lookup {
             .copied()
     }
 
+    fn knows_others(&self, than: Peer) -> bool {
+        self.neighbors.successors().iter().chain(&self.fingers).any(|node| *node != than)
+    }
+
+    fn leave_out(&mut self, node: Peer) {
+        self.neighbors.drop_successor(node);
+        self.fingers.retain(|finger| *finger != node);
+    }
+
     fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
         self.asked = Some(peer);
         Step::Ask(peer.into(), request)
@@ -163,22 +172,18 @@ impl Procedure for Lookup {
         let pinged = self.neighbors.owner(self.question.key) == Owner::Successor(asked);
         match answer {
             answer if answer.is_dead() => {
-                self.neighbors.drop_successor(asked);
-                self.fingers.retain(|finger| *finger != asked);
+                self.leave_out(asked);
                 self.dead.push(asked);
                 self.decide()
             }
             Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found(asked, Vec::new()),
-            // Before the key and yet its owner: whoever says so of itself was started again as a ring of
-            // one, or has yet to hear of this node. Anybody else on the way knows better.
-            Answer::Reply(Response::Successor { owner, path }) if owner == asked => {
-                self.refused.push(asked);
-                match (self.closest_preceding_node(), &self.refused[..]) {
-                    (None, [_]) => self.found(owner, path),
-                    _ => self.decide(),
-                }
+            // Before the key and yet its owner: whoever says so of itself is a ring of one. To somebody
+            // who knows more than that one node it was started again, and is in the way.
+            Answer::Reply(Response::Successor { owner, .. }) if owner == asked && self.knows_others(asked) => {
+                self.leave_out(asked);
+                self.decide()
             }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             // The question has gone too far: every other way would only go as far again.
@@ -277,23 +282,26 @@ mod tests {
     }
 
     /// A creator that was started again answers with itself for every key; everybody passed that on as
-    /// long as it was among their fingers.
+    /// long as it was among their fingers or at the head of their list.
     #[test]
-    fn hop_that_names_itself_is_believed_only_if_there_is_no_other() {
+    fn hop_that_names_itself_is_believed_only_by_who_knows_nobody_else() {
         let itself = |n| Answer::Reply(Response::Successor { owner: peer(n), path: vec![] });
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.start();
         assert!(asks(32, &lookup.resume(itself(42))));
         assert!(names(56, &lookup.resume(itself(56))));
 
-        let mut young = self::lookup(54, &[42], &[]);
+        let mut before = self::lookup(20, &[14, 21], &[14]);
+        before.start();
+        assert!(pings(21, &before.resume(itself(14))), "its keys fall to the next");
+        let Step::Done(finding) = before.resume(Answer::Reply(Response::Alive { plain: false })) else {
+            panic!("a ping ends it");
+        };
+        assert_eq!(finding.dead, [], "it lives");
+
+        let mut young = self::lookup(54, &[42], &[42]);
         young.start();
         assert!(names(42, &young.resume(itself(42))), "it has yet to hear of us");
-
-        let mut lost = self::lookup(54, &[14, 42], &[]);
-        lost.start();
-        lost.resume(Answer::Refused(Code::Retry));
-        assert!(fails(Lost::NoRoute, &lost.resume(itself(14))));
     }
 
     #[test]
