@@ -31,11 +31,15 @@ mod script;
 mod system;
 
 use catalog::Catalog;
-use circle::Place;
+use chord::Peer;
+use circle::{Place, Turn};
 use deviation::Deviation;
 use explore::{Explored, Explorer, Judged, Violation};
 use local::Rules;
-use system::{Environment, System};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use system::{Environment, State, System};
 
 /// What is explored.
 #[derive(Clone, Copy)]
@@ -102,8 +106,8 @@ impl Scope {
         Scope { deviation: Some(deviation), ..self }
     }
 
-    /// Explores a circle of `N` places.
-    fn explore<const N: usize>(self) -> Result<Explored, Box<Violation>> {
+    /// The system on a circle of `N` places, and how it may begin.
+    fn system<const N: usize>(self) -> (System<N>, Vec<State<N>>) {
         let rules = Rules { r: self.r, deviation: self.deviation };
         let mut system = System::<N>::new(Catalog::new(rules, N), self.environment);
         let sets = (1u8..1 << N).map(|set| (0..N).filter(|place| set & 1 << place != 0).collect::<Vec<Place>>());
@@ -112,7 +116,12 @@ impl Scope {
             Beginning::Everybody => members.len() == N,
             Beginning::Alone => members.len() == 1,
         };
-        let beginnings: Vec<_> = sets.filter(begins).map(|members| system.ideal(&members)).collect();
+        let beginnings = sets.filter(begins).map(|members| system.ideal(&members)).collect();
+        (system, beginnings)
+    }
+
+    fn explore<const N: usize>(self) -> Result<Explored, Box<Violation>> {
+        let (system, beginnings) = self.system::<N>();
         Explorer::new(system, self.judged, self.most_states).explore(&beginnings)
     }
 
@@ -164,6 +173,46 @@ fn ring_of_one_grows_to_an_ideal_ring_of_three() {
 fn living_node_that_is_taken_for_dead_comes_back() {
     suspicions(1, 1).holds_everywhere::<3>("one false suspicion, 3 identifiers, r = 1");
     suspicions(2, 1).holds_everywhere::<4>("one false suspicion, 4 identifiers, r = 2");
+}
+
+/// The model keeps every node at place 0 and turns what is said; the simulator runs the same history
+/// on identifiers as they are, with messages that pass the codec.
+#[test]
+fn histories_come_to_the_same_in_the_simulator() {
+    let travelling = Environment { notifications_travel: true, ..ASYNCHRONOUS };
+    for seed in 0..300 {
+        replay::<4>(scope(2, ATOMIC), seed);
+        replay::<5>(scope(2, travelling), seed);
+        replay::<5>(growth(3), seed);
+    }
+}
+
+/// Walks at random, and has the simulator walk the same way.
+fn replay<const N: usize>(scope: Scope, seed: u64) {
+    let (mut system, beginnings) = scope.system::<N>();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let beginning = beginnings[rng.random_range(0..beginnings.len())];
+    let (mut state, mut history) = (beginning, Vec::new());
+    for _ in 0..60 {
+        system.find_moves(&state);
+        let Some(step) = system.moves.choose(&mut rng) else { break };
+        history.extend(system.events[step.events.clone()].iter().map(|event| (step.at, *event)));
+        state = step.to;
+    }
+    let members: Vec<Place> = system.members(&beginning).places().collect();
+    let script = script::script(scope.r, &members, &history);
+    let played = chord::sim::script::run(&script).unwrap_or_else(|error| panic!("{error}\n{script}"));
+    for at in system.members(&state).places() {
+        let told = &played.neighbors[&((at * circle::SPACING) as u32)];
+        let known = system.catalog.local(state.locals[at]).neighbors().expect("a member");
+        let turn = Turn { places: N, by: at };
+        let turned = |peers: &[Peer]| peers.iter().map(|peer| turn.peer(*peer).id).collect::<Vec<_>>();
+        let ids = |peers: &[Peer]| peers.iter().map(|peer| peer.id).collect::<Vec<_>>();
+        assert_eq!(ids(told.successors()), turned(known.successors()), "successors of {at}\n{script}");
+        let predecessors = (told.predecessor(), known.predecessor());
+        assert_eq!(ids(predecessors.0.as_slice()), turned(predecessors.1.as_slice()), "before {at}\n{script}");
+        assert_eq!((told.is_short(), told.is_heard()), (known.is_short(), known.is_heard()), "{at}\n{script}");
+    }
 }
 
 // A check that does not find these checks nothing.

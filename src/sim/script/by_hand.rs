@@ -15,7 +15,7 @@
 //! | `arrive N` | the open question of N, or its probe, reaches its target and is answered there |
 //! | `answer N` | that answer reaches N, whose conversation goes on or ends |
 //! | `suspect N` | N takes the target of its open question for dead: it was silent twice, though it may live |
-//! | `notify N M` | the notification that N has sent to M reaches M |
+//! | `notify N M` | the notification that N has sent to M reaches M, or is lost if nobody is there |
 //! | `bury N D` | a lookup of N has just found D dead |
 //! | `admission N` | the time of the joiner that N has admitted is up |
 //! | `crash N` | N dies |
@@ -226,6 +226,7 @@ impl ByHand {
             Step::Done(outcome) => {
                 node.maintenance.digest(outcome);
                 self.tell(me);
+                self.forget_pace(me);
                 return Ok(());
             }
         };
@@ -297,7 +298,7 @@ impl ByHand {
         if !self.notifications.remove(&(from, to)) {
             return Err(format!("no notification of {name} is on its way to {of}"));
         }
-        self.node(to)?;
+        // Where nobody is, it is lost.
         self.serve(to.into(), Request::Notify { me: from });
         Ok(())
     }
@@ -315,7 +316,15 @@ impl ByHand {
             return Err(format!("{name} has admitted nobody"));
         }
         node.maintenance.fired(Timer::Admission);
+        self.forget_pace(me);
         Ok(())
+    }
+
+    /// When something happens next is a matter of commands, and not of what happened before.
+    fn forget_pace(&mut self, me: Peer) {
+        if let Some(node) = self.nodes.get_mut(&me) {
+            node.maintenance = node.maintenance.without_pace();
+        }
     }
 
     fn crash(&mut self, me: Peer) -> Result<(), String> {
