@@ -27,7 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
-use crate::protocol::lookup::{Found, Lookup, Lost, Question};
+use crate::protocol::lookup::{Found, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Hop, Request, Response};
@@ -252,19 +252,28 @@ impl NodeActor {
         let permit = self.lookups.clone().try_acquire_owned();
         Box::pin(async move {
             let _permit = permit.map_err(|_| Lost::Busy)?;
-            let vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
-            let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
-            let lookup = Lookup::new(question, vantage, preceding);
             let forget = |dead: Vec<Peer>| {
                 neighbors.do_send(Forget(dead.clone()));
                 fingers.do_send(Forget(dead));
             };
-            let finding = driver.run_telling(lookup, Some(deadline), &forget);
-            let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
-            if !finding.dead.is_empty() {
-                forget(finding.dead);
+            let mut vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
+            for _ in 0..MAX_BEGINNINGS {
+                let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
+                let lookup = Lookup::new(question, vantage, preceding);
+                let finding = driver.run_telling(lookup, Some(deadline), &forget);
+                let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
+                if !finding.dead.is_empty() {
+                    forget(finding.dead.clone());
+                }
+                if !finding.is_pinged() {
+                    return finding.result;
+                }
+                vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
+                if !finding.is_outdated(question.key, &vantage) {
+                    return finding.result;
+                }
             }
-            finding.result
+            Err(Lost::NoRoute)
         })
     }
 

@@ -23,6 +23,8 @@ pub struct Lookup {
     /// Nodes that live but could not answer.
     refused: Vec<Peer>,
     dead: Vec<Peer>,
+    /// Whether the copy lacks a node that lives.
+    bent: bool,
 }
 
 /// What a lookup is after.
@@ -41,7 +43,26 @@ pub struct Finding {
     pub result: Result<Found, Lost>,
     /// Nodes that turned out dead and were not taken on the way: both tables are to hear of it.
     pub dead: Vec<Peer>,
+    /// Whether the owner was named from the copy of the neighbours after a ping, which takes its time.
+    pinged: bool,
 }
+
+impl Finding {
+    /// Whether the owner is to be compared with the neighbours as they are now.
+    pub fn is_pinged(&self) -> bool {
+        self.pinged
+    }
+
+    /// Whether the neighbours, as they are now that the tables have heard of the dead, name somebody
+    /// else than the copy from which the lookup began: then it is to begin again.
+    pub fn is_outdated(&self, key: Id, now: &Neighbors) -> bool {
+        let named = self.result.as_ref().ok().filter(|_| self.pinged);
+        named.is_some_and(|found| now.owner(key) != Owner::Successor(found.owner))
+    }
+}
+
+/// So often a lookup begins in all before it gives up: whoever is so restless has no answer now.
+pub const MAX_BEGINNINGS: u32 = 4;
 
 /// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +116,7 @@ impl Lookup {
             asked: None,
             refused: Vec::new(),
             dead: Vec::new(),
+            bent: false,
         }
     }
 
@@ -154,7 +176,13 @@ impl Lookup {
     }
 
     fn finish(&mut self, result: Result<Found, Lost>) -> Step<Finding> {
-        Step::Done(Finding { result, dead: std::mem::take(&mut self.dead) })
+        Step::Done(Finding { result, dead: std::mem::take(&mut self.dead), pinged: false })
+    }
+
+    /// Names the successor that has just been pinged.
+    fn found_pinged(&mut self, owner: Peer) -> Step<Finding> {
+        let (result, dead) = (Ok(Found { owner, path: Vec::new() }), std::mem::take(&mut self.dead));
+        Step::Done(Finding { result, dead, pinged: !self.bent })
     }
 }
 
@@ -178,11 +206,12 @@ impl Procedure for Lookup {
             }
             Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
-            _ if pinged => self.found(asked, Vec::new()),
+            _ if pinged => self.found_pinged(asked),
             // Before the key and yet its owner: whoever says so of itself is a ring of one. To somebody
             // who knows more than that one node it was started again, and is in the way.
             Answer::Reply(Response::Successor { owner, .. }) if owner == asked && self.knows_others(asked) => {
                 self.leave_out(asked);
+                self.bent = true;
                 self.decide()
             }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
@@ -278,7 +307,7 @@ mod tests {
         let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Retry)) else {
             panic!("three refusals are enough");
         };
-        assert_eq!(finding, Finding { result: Err(Lost::NoRoute), dead: vec![] });
+        assert_eq!(finding, Finding { result: Err(Lost::NoRoute), dead: vec![], pinged: false });
     }
 
     /// A creator that was started again answers with itself for every key; everybody passed that on as
@@ -298,6 +327,7 @@ mod tests {
             panic!("a ping ends it");
         };
         assert_eq!(finding.dead, [], "it lives");
+        assert!(!finding.is_outdated(peer(20).id, &self::lookup(20, &[14, 21], &[]).neighbors), "and is still there");
 
         let mut young = self::lookup(54, &[42], &[42]);
         young.start();
@@ -327,6 +357,22 @@ mod tests {
         assert!(pings(21, &lookup.resume(Answer::Gone)));
         assert!(pings(32, &lookup.resume(Answer::Gone)));
         assert!(names(32, &lookup.resume(Answer::Reply(Response::Alive { plain: true }))));
+    }
+
+    /// Found by random histories (seed 2804): while a lookup waited for two dead heads, both were started
+    /// again and joined, and it named the second.
+    #[test]
+    fn owner_that_was_pinged_is_outdated_when_somebody_has_come_before_it() {
+        let mut lookup = lookup(20, &[14, 21, 32], &[14]);
+        lookup.start();
+        lookup.resume(Answer::Gone);
+        let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Alive { plain: false })) else {
+            panic!("a ping ends it");
+        };
+        let now = |successors| self::lookup(20, successors, &[]).neighbors;
+        assert!(!finding.is_outdated(peer(20).id, &now(&[21, 32])));
+        assert!(finding.is_outdated(peer(20).id, &now(&[20, 21])));
+        assert!(finding.is_outdated(peer(20).id, &now(&[14, 21])));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub struct Verdicts {
     pub right: u64,
     /// Named was who had been the owner a moment before a failure that nobody could have noticed yet.
     pub stale: u64,
+    /// Named was a member around which the ring had yet to close: the first living one at or after the
+    /// key. Appendages can't tell that they are none of the ring, and speak for each other.
+    pub early: u64,
     /// An owner was named while the rules did not hold all the time.
     pub unjudged: u64,
     /// No owner was named, for this reason.
@@ -142,7 +145,9 @@ impl Judge {
         // Lists that were said, and are no longer to be adopted, have gone without a change.
         self.survey = Survey::of(world);
         let principals = self.survey.principals().len();
-        if principals > world.config.r && principals == self.survey.members().len() {
+        // Whoever is paused is a member, too, but none of the ring that looks ideal without it.
+        let whole = self.survey.bereft().is_none() && self.survey.ring().is_some();
+        if whole && principals > world.config.r && principals == self.survey.members().len() {
             (self.holding, self.since) = (true, world.now());
             self.keep_ring(world.now());
         }
@@ -251,6 +256,8 @@ impl Judge {
             self.verdicts.unjudged += 1;
         } else if owned_since(asked.at).any(|owned| owned == Some(true)) {
             self.verdicts.right += 1;
+        } else if oracle::owner(self.survey.members(), asked.key) == Some(found) {
+            self.verdicts.early += 1;
         } else {
             let since = asked.at.saturating_sub(bound::notice(&world.config));
             let failed = self.failures.iter().any(|at| (since..=now).contains(at));
@@ -365,6 +372,35 @@ mod tests {
         judge.watch(&mut world).unwrap();
         judge.try_to_resume(&world);
         assert!(judge.holding);
+    }
+
+    /// Found by a random history (seed 8226): the last node awake was an ideal ring of one.
+    #[test]
+    fn judgement_waits_for_who_is_paused() {
+        let mut world = World::new(1, SIX, 1);
+        world.start(peer(1), &[]);
+        world.start(peer(8), &[peer(1)]);
+        world.run_until(Duration::from_secs(60), World::ideal).unwrap();
+        world.pause(peer(8), Duration::from_secs(60));
+        world.run(Duration::from_secs(30));
+        assert!(world.ideal_neighbors().is_ok(), "node 1 is alone");
+        let mut judge = Judge::new();
+        judge.watch(&mut world).unwrap();
+        judge.try_to_resume(&world);
+        assert!(!judge.holding);
+    }
+
+    /// A storm of joiners behind a node that dies silently are appendages until that is noticed.
+    #[test]
+    fn appendage_that_owns_the_key_once_the_ring_has_closed_is_early() {
+        let (mut world, mut judge) = ring();
+        world.start(peer(12), &[peer(1)]);
+        while world.host(peer(12)).is_some_and(|host| !host.is_member()) {
+            world.step();
+        }
+        judge.watch(&mut world).unwrap();
+        verdict(&mut world, &mut judge, 12).unwrap();
+        assert_eq!(judge.verdicts.early, 1);
     }
 
     #[test]

@@ -116,6 +116,7 @@ impl Summary {
             ("remote hops", tally.hops),
             ("answers right", verdicts.right),
             ("answers stale", verdicts.stale),
+            ("answers early", verdicts.early),
             ("answers unjudged", verdicts.unjudged),
             ("lookups lost", verdicts.lost.values().sum()),
             ("askers died", verdicts.orphaned),
@@ -147,7 +148,7 @@ impl Summary {
 }
 
 /// These must be zero, or may.
-const MAY_BE_ZERO: [&str; 2] = ["frames garbled", "answers stale"];
+const MAY_BE_ZERO: [&str; 3] = ["frames garbled", "answers stale", "answers early"];
 
 impl Temper {
     fn name(self) -> &'static str {
@@ -163,6 +164,7 @@ impl Verdicts {
     fn add(&mut self, other: &Verdicts) {
         self.right += other.right;
         self.stale += other.stale;
+        self.early += other.early;
         self.unjudged += other.unjudged;
         self.orphaned += other.orphaned;
         add_all(&mut self.lost, &other.lost);

@@ -6,7 +6,7 @@ use super::super::environment::{Environment, Happening, Place};
 use super::Host;
 use super::calls::Way;
 use crate::protocol::conversation::{Conversation, Outcome};
-use crate::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
+use crate::protocol::lookup::{Finding, Found, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -16,6 +16,8 @@ use crate::protocol::rpc::{Code, Hop, Request, Response};
 pub(in super::super) struct Run {
     talk: Patient<Talk>,
     purpose: Purpose,
+    /// What a lookup is after, and how often it has begun.
+    lookup: Option<(Question, u32)>,
     pub(super) deadline: Option<Duration>,
     /// The numbers of the open question and of the probe.
     pub(super) open: Option<u64>,
@@ -93,13 +95,23 @@ pub(super) fn alive(answer: Answer) -> Answer {
 
 /// The driver.
 impl Host {
-    pub(super) fn begin(&mut self, talk: Talk, purpose: Purpose, patience: Option<Duration>, env: &mut Environment) {
+    /// Begins a conversation, or a lookup, of which it is known how often it has begun and how long it
+    /// may take.
+    pub(super) fn begin(
+        &mut self,
+        talk: Talk,
+        purpose: Purpose,
+        lookup: Option<((Question, u32), Duration)>,
+        env: &mut Environment,
+    ) {
+        let patience = lookup.map(|(_, patience)| patience);
         let number = env.number();
         let mut talk = Patient::new(talk);
         let step = talk.start();
         let run = Run {
             talk,
             purpose,
+            lookup: lookup.map(|(lookup, _)| lookup),
             deadline: patience.map(|patience| env.now + patience),
             open: None,
             probe: None,
@@ -193,11 +205,28 @@ impl Host {
                 self.maintenance.digest(outcome);
                 self.advance(env);
             }
-            End::Finding(Finding { result, dead }) => {
-                self.bury(&dead, env);
-                self.resolved(run.purpose, result, env);
+            End::Finding(finding) => {
+                self.bury(&finding.dead, env);
+                self.found(run, finding, env);
             }
         }
+    }
+
+    /// A lookup has ended, unless it is outdated and begins again in the time that it has left.
+    fn found(&mut self, run: Run, finding: Finding, env: &mut Environment) {
+        let Some((question, beginnings)) = run.lookup else { return };
+        let result = match self.maintenance.vantage() {
+            Err(lost) if finding.is_pinged() => Err(lost),
+            Ok(now) if finding.is_outdated(question.key, now) => {
+                if beginnings < MAX_BEGINNINGS {
+                    let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
+                    return self.seek((question, beginnings + 1), patience, run.purpose, env);
+                }
+                Err(Lost::NoRoute)
+            }
+            _ => finding.result,
+        };
+        self.resolved(run.purpose, result, env);
     }
 
     /// Tells both tables who turned out dead.
@@ -234,11 +263,17 @@ impl Host {
 /// Lookups.
 impl Host {
     pub(super) fn resolve(&mut self, question: Question, patience: Duration, purpose: Purpose, env: &mut Environment) {
+        self.seek((question, 1), patience, purpose, env);
+    }
+
+    /// Looks a key up that was begun so often, this time included.
+    fn seek(&mut self, lookup: (Question, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
+        let (question, _) = lookup;
         match self.maintenance.vantage().cloned() {
             Ok(neighbors) => {
                 let preceding = self.fingers.table().preceding(question.key);
-                let lookup = Talk::Lookup(Lookup::new(question, neighbors, preceding));
-                self.begin(lookup, purpose, Some(patience), env);
+                let talk = Talk::Lookup(Lookup::new(question, neighbors, preceding));
+                self.begin(talk, purpose, Some((lookup, patience)), env);
             }
             Err(lost) => self.resolved(purpose, Err(lost), env),
         }
