@@ -198,8 +198,10 @@ impl History {
             }
             if now >= trouble {
                 let commands = self.director.trouble(&self.world, self.judge.survey());
+                // Nobody rests from nothing.
+                let rests = if commands.is_empty() { 0.0 } else { RESTS };
                 self.act(commands)?;
-                trouble = now + self.director.pause_or_rest(TROUBLE, REST, RESTS);
+                trouble = now + self.director.pause_or_rest(TROUBLE, REST, rests);
             }
         }
         self.purged = self.temper == Temper::Torn && self.judge.survey().rings().len() > 1;
