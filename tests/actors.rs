@@ -155,7 +155,7 @@ fn healthy(call: &Call) -> Option<(Duration, Answer)> {
             Response::SuccessorList { successors, predecessor: Some(Some(peer(8))), dialect: Dialect::Ours }
         }
         Request::GetPredecessor => Response::Predecessor { predecessor: Some(peer(21)), successors: Some(successors) },
-        Request::CheckPredecessor => Response::Alive { plain: false },
+        Request::CheckPredecessor => Response::Alive { plain: false, alone: false },
         _ => Response::Done,
     })
 }
@@ -380,7 +380,7 @@ async fn questions_are_answered_in_the_middle_of_a_round() {
     stage.becomes(|_| None);
     sleep(2 * SECOND).await;
     let began = Instant::now();
-    assert_eq!(stage.tell(Request::CheckPredecessor).await, Response::Alive { plain: false });
+    assert_eq!(stage.tell(Request::CheckPredecessor).await, Response::Alive { plain: false, alone: false });
     assert!(matches!(stage.tell(Request::GetPredecessor).await, Response::Predecessor { .. }));
     assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for a busy node");
 }

@@ -185,7 +185,7 @@ fn honest(me: Peer, other: Peer) -> impl Fn(&Request) -> Result<Response, Code> 
                 predecessor: Some(Some(other)),
                 dialect: Dialect::Ours,
             },
-            Request::CheckPredecessor => Response::Alive { plain: false },
+            Request::CheckPredecessor => Response::Alive { plain: false, alone: false },
             _ => Response::Done,
         })
     }
@@ -208,7 +208,7 @@ fn lies(liar: Peer, victim: Peer, nowhere: Rc<Nowhere>) -> impl Fn(&Request) -> 
                 predecessor: Some(Some(nowhere.make_up(liar.id))),
                 dialect: Dialect::Ours,
             },
-            Request::CheckPredecessor => Response::Alive { plain: false },
+            Request::CheckPredecessor => Response::Alive { plain: false, alone: false },
             _ => Response::Done,
         })
     }

@@ -48,7 +48,7 @@ impl Handler<Serve> for Host {
         let answering = self.answering.clone();
         Box::pin(async move {
             answering.acquire().await.unwrap().forget();
-            Ok(Response::Alive { plain: false })
+            Ok(Response::Alive { plain: false, alone: false })
         })
     }
 }
@@ -128,7 +128,7 @@ impl Line {
 
     async fn answers_next(&mut self) {
         let Some(Ok(Frame::Call(question))) = self.wire.next().await else { panic!("a question") };
-        let mut reply = Reply::to(&Response::Alive { plain: false }, peer(1), 4);
+        let mut reply = Reply::to(&Response::Alive { plain: false, alone: false }, peer(1), 4);
         (reply.call_id, reply.responder) = (question.call_id, Some((peer(1).id, 1)));
         self.wire.send(Frame::Return(reply)).await.unwrap();
     }

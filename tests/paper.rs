@@ -403,7 +403,9 @@ impl Tables {
                     timeouts += 1;
                     Answer::Gone
                 }
-                Step::Ask(_, Request::CheckPredecessor) => Answer::Reply(Response::Alive { plain: false }),
+                Step::Ask(_, Request::CheckPredecessor) => {
+                    Answer::Reply(Response::Alive { plain: false, alone: false })
+                }
                 Step::Ask(Target::Peer(peer), Request::FindSuccessor { hops, .. }) => {
                     match self.part(peer, Question { hops, ..question }) {
                         Ok(walk) => {

@@ -384,7 +384,7 @@ impl Hostile {
                 Some(owner) => Response::Successor { owner, path: vec![] },
                 None => Response::Done,
             },
-            Request::CheckPredecessor => Response::Alive { plain },
+            Request::CheckPredecessor => Response::Alive { plain, alone: self.peers.is_empty() },
             Request::GetPredecessor => {
                 Response::Predecessor { predecessor: self.one, successors: (!plain).then(|| self.peers.clone()) }
             }
@@ -516,7 +516,7 @@ proptest! {
         let verdict = loop {
             let (target, alive) = match step {
                 Step::Done(verdict) => break verdict,
-                Step::Ask(target, _) => (target, Answer::Reply(Response::Alive { plain: false })),
+                Step::Ask(target, _) => (target, Answer::Reply(Response::Alive { plain: false, alone: false })),
                 Step::Probe(target) => (target, Answer::Alive),
                 Step::Wait => unreachable!("a ping is not waited for twice"),
             };

@@ -41,7 +41,7 @@ impl Actor for Local {
 impl Handler<Serve> for Local {
     type Result = Result<Response, Refusal>;
     fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
-        Ok(Response::Alive { plain: false })
+        Ok(Response::Alive { plain: false, alone: false })
     }
 }
 
@@ -103,7 +103,7 @@ fn at(addr: SocketAddr) -> Peer {
 }
 
 fn alive() -> Answer {
-    Answer::Reply(Response::Alive { plain: false })
+    Answer::Reply(Response::Alive { plain: false, alone: false })
 }
 
 /// A node of our kind whose every move is scripted.
@@ -135,7 +135,7 @@ impl Them {
     }
 
     async fn answer_as(&self, wire: &mut Wire, question: &Question, id: Id, incarnation: u64) {
-        let mut reply = Reply::to(&Response::Alive { plain: false }, self.me, 4);
+        let mut reply = Reply::to(&Response::Alive { plain: false, alone: false }, self.me, 4);
         reply.call_id = question.call_id;
         reply.responder = Some((id, incarnation));
         wire.send(Frame::Return(reply)).await.unwrap();

@@ -148,7 +148,7 @@ fn told(response: &Response, r: usize) -> Response {
                 dialect: Dialect::Ours,
             }
         }
-        Response::Alive { .. } => Response::Alive { plain: false },
+        Response::Alive { alone, .. } => Response::Alive { plain: false, alone },
         other => other,
     }
 }

@@ -12,8 +12,6 @@ pub struct CheckPredecessor {
     predecessor: Peer,
     /// The first successor of the node that checks.
     successor: Option<Peer>,
-    /// Whether somebody says that it is joining, so that it has to show that it is a member.
-    doubted: bool,
 }
 
 /// What a check found out about the predecessor.
@@ -30,13 +28,7 @@ impl CheckPredecessor {
     /// A check of the predecessor of these neighbours, if there is one.
     pub fn new(neighbors: &Neighbors) -> Option<CheckPredecessor> {
         let predecessor = neighbors.predecessor()?;
-        Some(CheckPredecessor { predecessor, successor: neighbors.successor(), doubted: false })
-    }
-
-    /// The same of a predecessor that is said to be joining. One that knows no successor has been
-    /// started again as a ring of one, or fell out: as a predecessor it is dead.
-    pub fn in_doubt(self) -> CheckPredecessor {
-        CheckPredecessor { doubted: true, ..self }
+        Some(CheckPredecessor { predecessor, successor: neighbors.successor() })
     }
 
     /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
@@ -58,15 +50,12 @@ impl Procedure for CheckPredecessor {
     fn resume(&mut self, answer: Answer) -> Step<Checked> {
         match answer {
             answer if answer.is_dead() => Step::Done(Checked::Dead(self.predecessor)),
-            Answer::Reply(Response::Alive { plain }) if plain || self.doubted => {
+            // Started again as a ring of one, or fell out.
+            Answer::Reply(Response::Alive { alone: true, .. }) => Step::Done(Checked::Dead(self.predecessor)),
+            Answer::Reply(Response::Alive { plain: true, .. }) => {
                 Step::Ask(self.predecessor.into(), Request::GetSuccessorList { joiner: None })
             }
             Answer::Reply(Response::Alive { .. }) => Step::Done(Checked::Alive(self.predecessor, Dialect::Ours)),
-            Answer::Reply(Response::SuccessorList { dialect: Dialect::Ours, successors, .. })
-                if successors.is_empty() =>
-            {
-                Step::Done(Checked::Dead(self.predecessor))
-            }
             Answer::Reply(Response::SuccessorList { dialect, successors, .. }) => {
                 Step::Done(Checked::Alive(self.predecessor, self.dialect(dialect, &successors)))
             }
@@ -91,7 +80,7 @@ mod tests {
     #[test]
     fn living_predecessor_answers_one_ping() {
         assert_eq!(check().start(), Step::Ask(peer(8).into(), Request::CheckPredecessor));
-        let alive = check().resume(Answer::Reply(Response::Alive { plain: false }));
+        let alive = check().resume(Answer::Reply(Response::Alive { plain: false, alone: false }));
         assert_eq!(alive, Step::Done(Checked::Alive(peer(8), Dialect::Ours)));
     }
 
@@ -104,7 +93,7 @@ mod tests {
     fn plain_predecessor_shows_its_dialect() {
         let mut check = check();
         let list = Step::Ask(peer(8).into(), Request::GetSuccessorList { joiner: None });
-        assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: true })), list);
+        assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: true, alone: false })), list);
         let reply =
             Response::SuccessorList { successors: vec![], predecessor: None, dialect: Dialect::PlainItselfFirst };
         let found = Checked::Alive(peer(8), Dialect::PlainItselfFirst);
@@ -115,7 +104,7 @@ mod tests {
     fn plain_predecessor_that_copied_our_list_expects_it_to_begin_with_us() {
         let told = |list: &[u8]| {
             let mut check = check();
-            check.resume(Answer::Reply(Response::Alive { plain: true }));
+            check.resume(Answer::Reply(Response::Alive { plain: true, alone: false }));
             check.resume(Answer::Reply(Response::SuccessorList {
                 successors: peers(list),
                 predecessor: None,
@@ -127,19 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn doubted_predecessor_shows_that_it_is_a_member() {
-        let told = |successors: &[u8]| {
-            let mut check = check().in_doubt();
-            let list = Step::Ask(peer(8).into(), Request::GetSuccessorList { joiner: None });
-            assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: false })), list);
-            check.resume(Answer::Reply(Response::SuccessorList {
-                successors: peers(successors),
-                predecessor: None,
-                dialect: Dialect::Ours,
-            }))
-        };
-        assert_eq!(told(&[14, 21]), Step::Done(Checked::Alive(peer(8), Dialect::Ours)));
-        assert_eq!(told(&[]), Step::Done(Checked::Dead(peer(8))), "a ring of one");
+    fn predecessor_that_is_a_ring_of_one_comes_before_nobody() {
+        let alone = check().resume(Answer::Reply(Response::Alive { plain: false, alone: true }));
+        assert_eq!(alone, Step::Done(Checked::Dead(peer(8))));
     }
 
     #[test]

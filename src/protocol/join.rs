@@ -289,7 +289,7 @@ mod tests {
             join
         };
         assert_eq!(
-            contested().resume(Answer::Reply(Response::Alive { plain: false })),
+            contested().resume(Answer::Reply(Response::Alive { plain: false, alone: false })),
             Step::Done(Joined::IdTaken(twin))
         );
         assert_eq!(contested().resume(Answer::Unasked), Step::Done(Joined::NotNow), "nobody has answered");

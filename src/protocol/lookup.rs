@@ -323,7 +323,7 @@ mod tests {
         let mut before = self::lookup(20, &[14, 21], &[14]);
         before.start();
         assert!(pings(21, &before.resume(itself(14))), "its keys fall to the next");
-        let Step::Done(finding) = before.resume(Answer::Reply(Response::Alive { plain: false })) else {
+        let Step::Done(finding) = before.resume(Answer::Reply(Response::Alive { plain: false, alone: false })) else {
             panic!("a ping ends it");
         };
         assert_eq!(finding.dead, [], "it lives");
@@ -339,7 +339,7 @@ mod tests {
         let mut lookup = lookup(13, &[14, 21], &[]);
         lookup.neighbors.doubt_successor();
         assert!(pings(14, &lookup.start()));
-        assert!(names(14, &lookup.resume(Answer::Reply(Response::Alive { plain: false }))));
+        assert!(names(14, &lookup.resume(Answer::Reply(Response::Alive { plain: false, alone: false }))));
     }
 
     #[test]
@@ -356,7 +356,7 @@ mod tests {
         assert!(asks(14, &lookup.start()));
         assert!(pings(21, &lookup.resume(Answer::Gone)));
         assert!(pings(32, &lookup.resume(Answer::Gone)));
-        assert!(names(32, &lookup.resume(Answer::Reply(Response::Alive { plain: true }))));
+        assert!(names(32, &lookup.resume(Answer::Reply(Response::Alive { plain: true, alone: false }))));
     }
 
     /// Found by random histories (seed 2804): while a lookup waited for two dead heads, both were started
@@ -366,7 +366,7 @@ mod tests {
         let mut lookup = lookup(20, &[14, 21, 32], &[14]);
         lookup.start();
         lookup.resume(Answer::Gone);
-        let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Alive { plain: false })) else {
+        let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Alive { plain: false, alone: false })) else {
             panic!("a ping ends it");
         };
         let now = |successors| self::lookup(20, successors, &[]).neighbors;

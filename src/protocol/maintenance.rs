@@ -90,8 +90,6 @@ struct Wishes {
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
     check_predecessor: bool,
-    /// Whether it is to show that it is a member.
-    doubt_predecessor: bool,
     reunite: bool,
 }
 
@@ -271,7 +269,6 @@ impl Maintenance {
                 join: self.wishes.join,
                 rectify: self.wishes.rectify.clone(),
                 hint: self.wishes.hint,
-                doubt_predecessor: self.wishes.doubt_predecessor,
                 ..Wishes::default()
             },
             last: Kind::Rectify,
@@ -311,7 +308,7 @@ impl Maintenance {
         }
         match request {
             Request::FindSuccessor { .. } => Err(Code::BadRequest),
-            Request::CheckPredecessor => Ok(Response::Alive { plain: false }),
+            Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
                 self.notified(*notifier);
                 Ok(Response::Done)
@@ -438,9 +435,7 @@ impl Maintenance {
                     return None;
                 }
                 self.wake(Timer::CheckPredecessor, self.setup.check_predecessor_every);
-                let doubted = std::mem::take(&mut self.wishes.doubt_predecessor);
-                let check = CheckPredecessor::new(&self.neighbors)?;
-                Some(Conversation::CheckPredecessor(if doubted { check.in_doubt() } else { check }))
+                CheckPredecessor::new(&self.neighbors).map(Conversation::CheckPredecessor)
             }
             (_, Standing::Isolated) => None,
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
@@ -634,7 +629,6 @@ impl Maintenance {
         // Our predecessor is back as a joiner, it seems: then it was dead. But anybody can say so.
         if self.neighbors.predecessor() == Some(joiner) {
             self.wishes.check_predecessor = true;
-            self.wishes.doubt_predecessor = true;
             return Err(Code::Retry);
         }
         // A member that does not know who comes before it does not know what its gap is: somebody may

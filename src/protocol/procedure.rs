@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn node_that_is_back_in_a_ring_is_a_member_like_any_other() {
-        for answer in [list(&[8]), neighbors(&[8]), Answer::Reply(Response::Alive { plain: false })] {
+        for answer in [list(&[8]), neighbors(&[8]), Answer::Reply(Response::Alive { plain: false, alone: false })] {
             assert_eq!(answer.clone().after_restart(), answer);
         }
     }

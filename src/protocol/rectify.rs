@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn living_predecessor_is_kept_against_a_farther_notifier() {
-        for answer in [Answer::Reply(Response::Alive { plain: false }), Answer::Silent] {
+        for answer in [Answer::Reply(Response::Alive { plain: false, alone: false }), Answer::Silent] {
             let mut rectify = Rectify::new(&node_32(Some(26)), peer(21));
             rectify.start();
             assert_eq!(rectify.resume(answer), Step::Done(kept(21)));

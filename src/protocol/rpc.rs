@@ -49,6 +49,8 @@ pub enum Response {
     Alive {
         /// Whether the responder is a plain peer (one call per connection, no extensions).
         plain: bool,
+        /// Whether the responder is a ring of one, so that it comes before nobody. Plain peers don't say.
+        alone: bool,
     },
     /// The predecessor, and the successor list of the same moment; plain peers give no list.
     Predecessor { predecessor: Option<Peer>, successors: Option<Vec<Peer>> },

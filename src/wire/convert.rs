@@ -177,7 +177,8 @@ impl Reply {
     /// The reply of node `me`, with successor lists of length `r`, that says `response`.
     pub fn to(response: &Response, me: Peer, r: usize) -> Reply {
         let value = match response {
-            Response::Done | Response::Alive { .. } => None,
+            Response::Done | Response::Alive { alone: false, .. } => None,
+            Response::Alive { alone, .. } => Some(proto::CheckPredecessorRet { alone: Some(*alone) }.bytes()),
             Response::Successor { owner, path } => {
                 let path = path.iter().take(MAX_PATH).map(|hop| proto::Hop {
                     node: node(hop.node),
@@ -237,7 +238,10 @@ impl Reply {
                 Response::Successor { owner: ids.peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
             }
             Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
-            Request::CheckPredecessor => Response::Alive { plain: !ours },
+            Request::CheckPredecessor => {
+                let alone = ours && proto::CheckPredecessorRet::decode(value)?.alone();
+                Response::Alive { plain: !ours, alone }
+            }
             Request::GetPredecessor => {
                 let ret = proto::GetPredecessorRet::decode(value)?;
                 Response::Predecessor {
@@ -466,7 +470,8 @@ mod tests {
         let answers = [
             (find(), Response::Successor { owner: at(2), path: vec![hop] }),
             (Request::Notify { me: at(2) }, Response::Done),
-            (Request::CheckPredecessor, Response::Alive { plain: false }),
+            (Request::CheckPredecessor, Response::Alive { plain: false, alone: false }),
+            (Request::CheckPredecessor, Response::Alive { plain: false, alone: true }),
             (Request::GetPredecessor, Response::Predecessor { predecessor: None, successors: Some(vec![at(2)]) }),
             (
                 Request::GetSuccessorList { joiner: Some(at(2)) },

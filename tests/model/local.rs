@@ -243,7 +243,7 @@ impl Rules {
             match step {
                 Step::Done(Finding { result, .. }) => return Some(Said { answer: named(result), reduced: false }),
                 Step::Ask(Target::Peer(peer), Request::CheckPredecessor) => {
-                    let pong = Answer::Reply(Response::Alive { plain: false });
+                    let pong = Answer::Reply(Response::Alive { plain: false, alone: false });
                     step = lookup.resume(if lives(place(peer)) { pong } else { Answer::Gone });
                 }
                 _ => return None,

@@ -304,6 +304,16 @@ fn predecessor_that_comes_back_as_a_joiner_is_asked_and_forgotten_first() {
 }
 
 #[test]
+fn ring_of_one_says_so_to_whoever_pings_it() {
+    let pinged = |node: &mut Maintenance, plain| node.serve(&Request::CheckPredecessor, plain);
+    let alive = |alone| Ok(Response::Alive { plain: false, alone });
+    let mut alone = Maintenance::new(setup(21, 3, &[]));
+    assert_eq!(pinged(&mut alone, false), alive(true));
+    assert_eq!(pinged(&mut alone, true), alive(false), "a plain peer expects nothing more");
+    assert_eq!(pinged(&mut member(&[32]), false), alive(false));
+}
+
+#[test]
 fn whoever_says_to_be_the_predecessor_that_joins_does_not_make_a_node_forget_it() {
     let mut node = member_after(8, &[32, 38]);
     assert_eq!(admits(&mut node, 8), Err(Code::Retry));
