@@ -5,23 +5,32 @@
 //! conversation at a time that [`next_conversation`](Maintenance::next_conversation) hands out, back to
 //! [`digest`](Maintenance::digest). Questions from others are answered at once from the state as
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
+//!
+//! This file says what a node is and whose turn it is; [`answers`] and [`outcomes`] what it says to
+//! others and what it learns from them; [`backoff`] how long it waits.
+
+mod answers;
+mod backoff;
+mod outcomes;
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use backoff::{REUNITE, REUNITE_ALONE};
+
 use super::acquaintances::Acquaintances;
-use super::check_predecessor::{CheckPredecessor, Checked};
-use super::conversation::{Conversation, Outcome};
+use super::check_predecessor::CheckPredecessor;
+use super::conversation::Conversation;
 use super::id::Bits;
 use super::join::{Join, Joined};
 use super::lookup::Lost;
 use super::neighbors::Neighbors;
 use super::peer::Peer;
-use super::rectify::{Rectify, Verdict};
-use super::reunite::{Reunion, Reunite};
-use super::rpc::{Code, Dialect, Request, Response};
-use super::stabilize::{Learned, Stabilize};
+use super::rectify::Rectify;
+use super::reunite::Reunite;
+use super::rpc::{Dialect, Request};
+use super::stabilize::Stabilize;
 
 /// What a node is set up with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,13 +160,6 @@ pub enum Effect {
     Tried(Joined),
 }
 
-/// The joiner that was admitted last holds up others in the same gap for no longer than this: one
-/// that lives notifies within a few round trips.
-const ADMISSION: Duration = Duration::from_secs(1);
-
-/// So many notifiers wait to be judged. Only the closest can win, so that more are not needed.
-const MAX_NOTIFIERS: usize = 16;
-
 /// So many conversations of one kind are held that no timer of this node called for: rounds that
 /// follow a round that changed something, judgements of notifiers, whatever a nudge, an invitation, a
 /// broken connection or a dead node calls for. Then such wishes wait for a pause to end, and only the
@@ -167,42 +169,6 @@ const MAX_ERRANDS: u32 = 64;
 
 /// How long that pause is.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The pause before another attempt to join when the ring said "not now": a few round trips, and
-/// longer each time.
-const NOT_NOW: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(500) };
-
-/// The same when the seed is joining, too: a chain of nodes that start together must not add up long
-/// pauses.
-const NOT_JOINED: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(100) };
-
-/// The same when the seed did not answer: it may be starting.
-const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_millis(500) };
-
-/// The pause between questions to acquaintances: short after a loss, since whoever was lost may be
-/// back soon; then longer and longer, since in a healthy ring they find nothing.
-const REUNITE: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(32) };
-
-/// The same in a ring of one, which has nothing better to do.
-const REUNITE_ALONE: Duration = Duration::from_secs(2);
-
-/// An isolated node makes this many rounds of attempts, of at most so many each, before it
-/// believes that it is alone.
-const ISOLATED_ROUNDS: u32 = 3;
-const ISOLATED_ROUND: usize = 4;
-
-struct Backoff {
-    first: Duration,
-    most: Duration,
-}
-
-impl Backoff {
-    /// The pause after `failures` in a row.
-    fn after(&self, failures: u32) -> Duration {
-        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
-        self.first.saturating_mul(doubled).min(self.most)
-    }
-}
 
 impl Maintenance {
     /// A node that creates a ring, or is about to join that of its seeds.
@@ -298,57 +264,6 @@ impl Maintenance {
     /// The joiner that was given the list last, while it holds up others.
     pub fn admitted(&self) -> Option<Peer> {
         self.admitted
-    }
-
-    /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
-    /// caller is a plain peer.
-    pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
-        if self.standing == Standing::Joining {
-            return Err(Code::NotJoined);
-        }
-        match request {
-            Request::FindSuccessor { .. } => Err(Code::BadRequest),
-            Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
-            Request::Notify { me: notifier } => {
-                self.notified(*notifier);
-                Ok(Response::Done)
-            }
-            Request::Nudge { me: successor } => {
-                self.wishes.stabilize |= self.neighbors.successor() == Some(*successor);
-                Ok(Response::Done)
-            }
-            Request::Invite { me: member } => {
-                if self.is_alone() && self.neighbors.predecessor().is_none() {
-                    self.wishes.join = Some(member.addr);
-                }
-                Ok(Response::Done)
-            }
-            _ if self.standing == Standing::Isolated => Err(Code::Retry),
-            Request::GetPredecessor => Ok(Response::Predecessor {
-                predecessor: self.neighbors.predecessor(),
-                successors: (!plain).then(|| self.neighbors.successors().to_vec()),
-            }),
-            Request::GetSuccessorList { joiner } => {
-                if let Some(joiner) = joiner {
-                    self.admit(*joiner)?;
-                }
-                Ok(Response::SuccessorList {
-                    successors: self.neighbors.successors().to_vec(),
-                    predecessor: joiner.map(|_| self.neighbors.predecessor()),
-                    // The plain peer that asks for our list is most likely our predecessor.
-                    dialect: match self.predecessor_dialect {
-                        _ if !plain => Dialect::Ours,
-                        Dialect::PlainItselfFirst if self.neighbors.predecessor().is_some() => {
-                            Dialect::PlainItselfFirst
-                        }
-                        // A ring of one shows no dialect. In this form either finds us in the list;
-                        // in the other one some would copy themselves, and stay alone.
-                        _ if self.lonely_successor => Dialect::PlainItselfFirst,
-                        _ => Dialect::Plain,
-                    },
-                })
-            }
-        }
     }
 
     /// Nodes that a lookup found dead.
@@ -456,40 +371,6 @@ impl Maintenance {
         }
     }
 
-    /// Applies the outcome of the conversation that was held, to the state as it is now.
-    pub fn digest(&mut self, outcome: Outcome) {
-        self.holding = false;
-        match outcome {
-            Outcome::Join(joined) => self.tried(joined),
-            Outcome::Rectify(verdict) => self.rectified(verdict),
-            Outcome::Stabilize(learned) => self.stabilized(learned),
-            Outcome::CheckPredecessor(checked) => self.checked(checked),
-            Outcome::Reunite(reunion) => self.reunited(reunion),
-        }
-    }
-
-    fn tried(&mut self, joined: Joined) {
-        self.effects.push(Effect::Tried(joined.clone()));
-        if let Joined::Member(list) = joined {
-            self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
-            self.neighbors.adopt(list);
-            self.enter();
-            return;
-        }
-        self.attempts = self.attempts.saturating_add(1);
-        let (known, round) = (self.acquaintances.count() as u32, self.acquaintances.count().min(ISOLATED_ROUND) as u32);
-        let pause = match (self.standing, joined) {
-            (Standing::Member, _) => return,
-            (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
-            (Standing::Joining, Joined::NotJoined) => NOT_JOINED.after(self.attempts),
-            (Standing::Joining, _) => NOT_NOW.after(self.attempts),
-            (Standing::Isolated, _) if self.attempts >= ISOLATED_ROUNDS * round => return self.be_alone(),
-            (Standing::Isolated, _) if !self.attempts.is_multiple_of(round) => Duration::ZERO,
-            (Standing::Isolated, _) => NO_ANSWER.most,
-        };
-        self.wake(Timer::Join, pause);
-    }
-
     /// Becomes a member, with neighbours as they are.
     fn enter(&mut self) {
         self.standing = Standing::Member;
@@ -518,139 +399,6 @@ impl Maintenance {
         }
         self.reunite_after = REUNITE_ALONE;
         self.enter();
-    }
-
-    fn stabilized(&mut self, learned: Learned) {
-        let before = self.neighbors.successors().to_vec();
-        for dead in learned.dead {
-            self.bury(dead);
-            if self.neighbors.drop_successor(dead) {
-                self.miss(dead);
-            }
-        }
-        if let Some(list) = learned.list {
-            self.neighbors.adopt(list);
-            self.meet_neighbors();
-            self.lonely_successor = learned.plain && learned.alone;
-            if learned.plain {
-                self.wake(Timer::Unheard, self.setup.stabilize_every);
-            }
-        }
-        let changed = self.neighbors.successors() != before;
-        if changed {
-            self.changed();
-        }
-        match self.neighbors.successor() {
-            Some(head) => self.effects.push(Effect::Tell(head, Request::Notify { me: self.setup.me })),
-            None if changed => return self.isolate(),
-            None => {}
-        }
-        self.wishes.stabilize |= changed;
-        if !changed || !self.may(Kind::Stabilize) {
-            self.wake(Timer::Stabilize, self.setup.stabilize_every);
-        }
-    }
-
-    fn notified(&mut self, notifier: Peer) {
-        if notifier.id == self.setup.me.id || self.wishes.rectify.contains(&notifier) {
-            return;
-        }
-        self.wishes.rectify.push_back(notifier);
-        if self.wishes.rectify.len() > MAX_NOTIFIERS {
-            // The farthest has the least to hope for.
-            let me = self.setup.me.id;
-            let queue = self.wishes.rectify.iter().enumerate();
-            if let Some((farthest, _)) = queue.min_by_key(|(_, peer)| peer.id.clockwise_from(me)) {
-                self.wishes.rectify.remove(farthest);
-            }
-        }
-    }
-
-    fn rectified(&mut self, verdict: Verdict) {
-        let Verdict { notifier, answered, dead } = verdict;
-        if let Some(dead) = dead {
-            self.bury(dead);
-        }
-        if self.admitted == Some(notifier) {
-            self.admitted = None;
-            self.lapsed = !answered;
-        }
-        if !answered || !self.neighbors.is_closer_predecessor(notifier) {
-            return;
-        }
-        if let Some(old) = self.neighbors.predecessor() {
-            self.effects.push(Effect::Tell(old, Request::Nudge { me: self.setup.me }));
-        }
-        self.neighbors.set_predecessor(notifier);
-        self.acquaintances.meet(notifier.addr);
-        // Farther notifiers lose against a predecessor that has just answered.
-        let Maintenance { wishes, neighbors, .. } = self;
-        wishes.rectify.retain(|peer| neighbors.is_closer_predecessor(*peer));
-        self.predecessor_dialect = Dialect::Ours;
-        self.wishes.check_predecessor = true;
-        self.wishes.stabilize |= self.is_alone();
-        self.changed();
-    }
-
-    fn checked(&mut self, checked: Checked) {
-        match checked {
-            Checked::Alive(peer, dialect) if self.neighbors.predecessor() == Some(peer) => {
-                self.predecessor_dialect = dialect;
-            }
-            Checked::Dead(peer) => self.bury(peer),
-            Checked::Alive(..) | Checked::Unclear => {}
-        }
-    }
-
-    fn reunited(&mut self, reunion: Reunion) {
-        self.reunite_after = match reunion {
-            _ if self.is_alone() => REUNITE_ALONE,
-            Reunion::Nothing => (self.reunite_after * 2).min(REUNITE.most),
-            _ => REUNITE.first,
-        };
-        match reunion {
-            Reunion::Nothing => {}
-            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(acquaintance),
-            Reunion::Candidate(peer) => {
-                self.wishes.hint = Some(peer);
-                self.wishes.stabilize = true;
-            }
-            Reunion::Alone(peer) => self.effects.push(Effect::Tell(peer, Request::Invite { me: self.setup.me })),
-        }
-        self.wake(Timer::Reunite, self.reunite_after);
-    }
-
-    /// Gives a joiner leave to become a member right before this node. One at a time in one gap:
-    /// joiners that were let in together would find each other only after many rounds.
-    fn admit(&mut self, joiner: Peer) -> Result<(), Code> {
-        if joiner.id == self.setup.me.id {
-            return Err(Code::IdTaken);
-        }
-        // Our predecessor is back as a joiner, it seems: then it was dead. But anybody can say so.
-        if self.neighbors.predecessor() == Some(joiner) {
-            self.wishes.check_predecessor = true;
-            return Err(Code::Retry);
-        }
-        // A member that does not know who comes before it does not know what its gap is: somebody may
-        // have come in between.
-        let predecessor = self.neighbors.predecessor();
-        let gap_unknown = predecessor.is_none() && !self.is_alone();
-        if self.neighbors.is_short() || gap_unknown {
-            return Err(Code::Retry);
-        }
-        let belongs_here =
-            predecessor.is_none_or(|old| old.id == joiner.id || self.neighbors.is_closer_predecessor(joiner));
-        if !belongs_here {
-            return Ok(());
-        }
-        match self.admitted {
-            Some(other) if other != joiner && !self.lapsed => Err(Code::Retry),
-            _ => {
-                self.admitted = Some(joiner);
-                self.wake(Timer::Admission, ADMISSION);
-                Ok(())
-            }
-        }
     }
 
     /// Takes a dead node out of the neighbours, and lets the fingers know. The last successor stays

@@ -1,6 +1,14 @@
+use super::answers::{ADMISSION, MAX_NOTIFIERS};
+use super::backoff::NOT_NOW;
 use super::*;
+use crate::protocol::check_predecessor::Checked;
+use crate::protocol::conversation::Outcome;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
+use crate::protocol::rectify::Verdict;
+use crate::protocol::reunite::Reunion;
+use crate::protocol::rpc::{Code, Response};
+use crate::protocol::stabilize::Learned;
 use crate::protocol::testing::{SIX, peer, peers};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,115 @@
+//! What others ask, and what that calls for: answered at once, from the state as it is.
+
+use std::time::Duration;
+
+use super::{Maintenance, Standing, Timer};
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Code, Dialect, Request, Response};
+
+/// The joiner that was admitted last holds up others in the same gap for no longer than this: one
+/// that lives notifies within a few round trips.
+pub(super) const ADMISSION: Duration = Duration::from_secs(1);
+
+/// So many notifiers wait to be judged. Only the closest can win, so that more are not needed.
+pub(super) const MAX_NOTIFIERS: usize = 16;
+
+impl Maintenance {
+    /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
+    /// caller is a plain peer.
+    pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
+        if self.standing == Standing::Joining {
+            return Err(Code::NotJoined);
+        }
+        match request {
+            Request::FindSuccessor { .. } => Err(Code::BadRequest),
+            Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
+            Request::Notify { me: notifier } => {
+                self.notified(*notifier);
+                Ok(Response::Done)
+            }
+            Request::Nudge { me: successor } => {
+                self.wishes.stabilize |= self.neighbors.successor() == Some(*successor);
+                Ok(Response::Done)
+            }
+            Request::Invite { me: member } => {
+                if self.is_alone() && self.neighbors.predecessor().is_none() {
+                    self.wishes.join = Some(member.addr);
+                }
+                Ok(Response::Done)
+            }
+            _ if self.standing == Standing::Isolated => Err(Code::Retry),
+            Request::GetPredecessor => Ok(Response::Predecessor {
+                predecessor: self.neighbors.predecessor(),
+                successors: (!plain).then(|| self.neighbors.successors().to_vec()),
+            }),
+            Request::GetSuccessorList { joiner } => {
+                if let Some(joiner) = joiner {
+                    self.admit(*joiner)?;
+                }
+                Ok(Response::SuccessorList {
+                    successors: self.neighbors.successors().to_vec(),
+                    predecessor: joiner.map(|_| self.neighbors.predecessor()),
+                    // The plain peer that asks for our list is most likely our predecessor.
+                    dialect: match self.predecessor_dialect {
+                        _ if !plain => Dialect::Ours,
+                        Dialect::PlainItselfFirst if self.neighbors.predecessor().is_some() => {
+                            Dialect::PlainItselfFirst
+                        }
+                        // A ring of one shows no dialect. In this form either finds us in the list;
+                        // in the other one some would copy themselves, and stay alone.
+                        _ if self.lonely_successor => Dialect::PlainItselfFirst,
+                        _ => Dialect::Plain,
+                    },
+                })
+            }
+        }
+    }
+
+    fn notified(&mut self, notifier: Peer) {
+        if notifier.id == self.setup.me.id || self.wishes.rectify.contains(&notifier) {
+            return;
+        }
+        self.wishes.rectify.push_back(notifier);
+        if self.wishes.rectify.len() > MAX_NOTIFIERS {
+            // The farthest has the least to hope for.
+            let me = self.setup.me.id;
+            let queue = self.wishes.rectify.iter().enumerate();
+            if let Some((farthest, _)) = queue.min_by_key(|(_, peer)| peer.id.clockwise_from(me)) {
+                self.wishes.rectify.remove(farthest);
+            }
+        }
+    }
+
+    /// Gives a joiner leave to become a member right before this node. One at a time in one gap:
+    /// joiners that were let in together would find each other only after many rounds.
+    fn admit(&mut self, joiner: Peer) -> Result<(), Code> {
+        if joiner.id == self.setup.me.id {
+            return Err(Code::IdTaken);
+        }
+        // Our predecessor is back as a joiner, it seems: then it was dead. But anybody can say so.
+        if self.neighbors.predecessor() == Some(joiner) {
+            self.wishes.check_predecessor = true;
+            return Err(Code::Retry);
+        }
+        // A member that does not know who comes before it does not know what its gap is: somebody may
+        // have come in between.
+        let predecessor = self.neighbors.predecessor();
+        let gap_unknown = predecessor.is_none() && !self.is_alone();
+        if self.neighbors.is_short() || gap_unknown {
+            return Err(Code::Retry);
+        }
+        let belongs_here =
+            predecessor.is_none_or(|old| old.id == joiner.id || self.neighbors.is_closer_predecessor(joiner));
+        if !belongs_here {
+            return Ok(());
+        }
+        match self.admitted {
+            Some(other) if other != joiner && !self.lapsed => Err(Code::Retry),
+            _ => {
+                self.admitted = Some(joiner);
+                self.wake(Timer::Admission, ADMISSION);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! How long to wait before what failed is tried again.
+
+use std::time::Duration;
+
+/// The pause before another attempt to join when the ring said "not now": a few round trips, and
+/// longer each time.
+pub(super) const NOT_NOW: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(500) };
+
+/// The same when the seed is joining, too: a chain of nodes that start together must not add up long
+/// pauses.
+pub(super) const NOT_JOINED: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(100) };
+
+/// The same when the seed did not answer: it may be starting.
+pub(super) const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_millis(500) };
+
+/// The pause between questions to acquaintances: short after a loss, since whoever was lost may be
+/// back soon; then longer and longer, since in a healthy ring they find nothing.
+pub(super) const REUNITE: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(32) };
+
+/// The same in a ring of one, which has nothing better to do.
+pub(super) const REUNITE_ALONE: Duration = Duration::from_secs(2);
+
+/// An isolated node makes this many rounds of attempts, of at most so many each, before it
+/// believes that it is alone.
+pub(super) const ISOLATED_ROUNDS: u32 = 3;
+pub(super) const ISOLATED_ROUND: usize = 4;
+
+pub(super) struct Backoff {
+    pub first: Duration,
+    pub most: Duration,
+}
+
+impl Backoff {
+    /// The pause after `failures` in a row.
+    pub fn after(&self, failures: u32) -> Duration {
+        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
+        self.first.saturating_mul(doubled).min(self.most)
+    }
+}

@@ -1,0 +1,135 @@
+//! What the outcome of each conversation changes, in the state as it is when it ends.
+
+use std::time::Duration;
+
+use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW, REUNITE, REUNITE_ALONE};
+use super::{Effect, Kind, Maintenance, Standing, Timer};
+use crate::protocol::check_predecessor::Checked;
+use crate::protocol::conversation::Outcome;
+use crate::protocol::join::Joined;
+use crate::protocol::neighbors::Neighbors;
+use crate::protocol::rectify::Verdict;
+use crate::protocol::reunite::Reunion;
+use crate::protocol::rpc::{Dialect, Request};
+use crate::protocol::stabilize::Learned;
+
+impl Maintenance {
+    /// Applies the outcome of the conversation that was held, to the state as it is now.
+    pub fn digest(&mut self, outcome: Outcome) {
+        self.holding = false;
+        match outcome {
+            Outcome::Join(joined) => self.tried(joined),
+            Outcome::Rectify(verdict) => self.rectified(verdict),
+            Outcome::Stabilize(learned) => self.stabilized(learned),
+            Outcome::CheckPredecessor(checked) => self.checked(checked),
+            Outcome::Reunite(reunion) => self.reunited(reunion),
+        }
+    }
+
+    fn tried(&mut self, joined: Joined) {
+        self.effects.push(Effect::Tried(joined.clone()));
+        if let Joined::Member(list) = joined {
+            self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
+            self.neighbors.adopt(list);
+            self.enter();
+            return;
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        let (known, round) = (self.acquaintances.count() as u32, self.acquaintances.count().min(ISOLATED_ROUND) as u32);
+        let pause = match (self.standing, joined) {
+            (Standing::Member, _) => return,
+            (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
+            (Standing::Joining, Joined::NotJoined) => NOT_JOINED.after(self.attempts),
+            (Standing::Joining, _) => NOT_NOW.after(self.attempts),
+            (Standing::Isolated, _) if self.attempts >= ISOLATED_ROUNDS * round => return self.be_alone(),
+            (Standing::Isolated, _) if !self.attempts.is_multiple_of(round) => Duration::ZERO,
+            (Standing::Isolated, _) => NO_ANSWER.most,
+        };
+        self.wake(Timer::Join, pause);
+    }
+
+    fn stabilized(&mut self, learned: Learned) {
+        let before = self.neighbors.successors().to_vec();
+        for dead in learned.dead {
+            self.bury(dead);
+            if self.neighbors.drop_successor(dead) {
+                self.miss(dead);
+            }
+        }
+        if let Some(list) = learned.list {
+            self.neighbors.adopt(list);
+            self.meet_neighbors();
+            self.lonely_successor = learned.plain && learned.alone;
+            if learned.plain {
+                self.wake(Timer::Unheard, self.setup.stabilize_every);
+            }
+        }
+        let changed = self.neighbors.successors() != before;
+        if changed {
+            self.changed();
+        }
+        match self.neighbors.successor() {
+            Some(head) => self.effects.push(Effect::Tell(head, Request::Notify { me: self.setup.me })),
+            None if changed => return self.isolate(),
+            None => {}
+        }
+        self.wishes.stabilize |= changed;
+        if !changed || !self.may(Kind::Stabilize) {
+            self.wake(Timer::Stabilize, self.setup.stabilize_every);
+        }
+    }
+
+    fn rectified(&mut self, verdict: Verdict) {
+        let Verdict { notifier, answered, dead } = verdict;
+        if let Some(dead) = dead {
+            self.bury(dead);
+        }
+        if self.admitted == Some(notifier) {
+            self.admitted = None;
+            self.lapsed = !answered;
+        }
+        if !answered || !self.neighbors.is_closer_predecessor(notifier) {
+            return;
+        }
+        if let Some(old) = self.neighbors.predecessor() {
+            self.effects.push(Effect::Tell(old, Request::Nudge { me: self.setup.me }));
+        }
+        self.neighbors.set_predecessor(notifier);
+        self.acquaintances.meet(notifier.addr);
+        // Farther notifiers lose against a predecessor that has just answered.
+        let Maintenance { wishes, neighbors, .. } = self;
+        wishes.rectify.retain(|peer| neighbors.is_closer_predecessor(*peer));
+        self.predecessor_dialect = Dialect::Ours;
+        self.wishes.check_predecessor = true;
+        self.wishes.stabilize |= self.is_alone();
+        self.changed();
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        match checked {
+            Checked::Alive(peer, dialect) if self.neighbors.predecessor() == Some(peer) => {
+                self.predecessor_dialect = dialect;
+            }
+            Checked::Dead(peer) => self.bury(peer),
+            Checked::Alive(..) | Checked::Unclear => {}
+        }
+    }
+
+    fn reunited(&mut self, reunion: Reunion) {
+        self.reunite_after = match reunion {
+            _ if self.is_alone() => REUNITE_ALONE,
+            Reunion::Nothing => (self.reunite_after * 2).min(REUNITE.most),
+            _ => REUNITE.first,
+        };
+        match reunion {
+            Reunion::Nothing => {}
+            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(acquaintance),
+            Reunion::Candidate(peer) => {
+                self.wishes.hint = Some(peer);
+                self.wishes.stabilize = true;
+            }
+            Reunion::Alone(peer) => self.effects.push(Effect::Tell(peer, Request::Invite { me: self.setup.me })),
+        }
+        self.wake(Timer::Reunite, self.reunite_after);
+    }
+}
