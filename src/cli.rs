@@ -3,6 +3,7 @@
 mod sim;
 
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::Chaos;
+pub use sim::{Chaos, Run as Sim};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -75,8 +76,11 @@ It answers Lookup <key>, PrintState, Help and Quit on standard input, each answe
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
 
+/// Flags, and what they accept.
+type Accepted = &'static [(&'static str, &'static str)];
+
 /// What each flag accepts, as the error for any other value says.
-const ACCEPTED: [(&str, &str); 12] = [
+const ACCEPTED: Accepted = &[
     ("-a", ADDRESS),
     ("-p", PORT),
     ("--ja", ADDRESS),
@@ -142,21 +146,23 @@ pub enum Instead {
 #[derive(Debug)]
 pub enum Run {
     Node(Config),
-    Chaos(Chaos),
+    Sim(Sim),
 }
 
 /// Reads the command line.
-pub fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Run, Instead> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let accepted = accepted(&args);
     let instead = |error: clap::Error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error.to_string()),
-        _ => Instead::Complain(one_line(&error)),
+        _ => Instead::Complain(one_line(&error, accepted)),
     };
     let matches = command().try_get_matches_from(args).map_err(instead)?;
     match matches.subcommand() {
         Some((name, _)) if matches.args_present() => {
             Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
         }
-        Some((_, matches)) => sim::Sim::from_arg_matches(matches).map(|sim| Run::Chaos(sim.read())).map_err(instead),
+        Some((_, matches)) => sim::Sim::from_arg_matches(matches).map(|sim| Run::Sim(sim.read())).map_err(instead),
         None => Args::from_arg_matches(&matches).map_err(instead).and_then(configure).map(Run::Node),
     }
 }
@@ -193,7 +199,8 @@ fn configure(args: Args) -> Result<Config, Instead> {
 }
 
 /// An error of the command line in one line that names the flag and what it accepts.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, accepted: Accepted) -> String {
+    let accepted = |flag: &str| what_it_takes(accepted, flag);
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
         Some(ContextValue::Strings(texts)) => texts.clone(),
@@ -237,12 +244,16 @@ fn one_line(error: &clap::Error) -> String {
     }
 }
 
-fn accepted(flag: &str) -> &'static str {
-    ACCEPTED
-        .iter()
-        .chain(&sim::ACCEPTED)
-        .find(|(name, _)| *name == flag)
-        .map_or("see chord --help", |(_, accepted)| accepted)
+fn what_it_takes(accepted: Accepted, flag: &str) -> &'static str {
+    accepted.iter().find(|(name, _)| *name == flag).map_or("see chord --help", |(_, what)| what)
+}
+
+/// What the flags accept that these arguments may hold.
+fn accepted(args: &[OsString]) -> Accepted {
+    match args {
+        [_, sim, simulation, ..] if sim == "sim" => sim::accepted(&simulation.to_string_lossy()),
+        _ => ACCEPTED,
+    }
 }
 
 #[cfg(test)]
@@ -258,13 +269,13 @@ mod tests {
     fn chord(line: &str) -> Result<Config, Instead> {
         run(line).map(|run| match run {
             Run::Node(config) => config,
-            Run::Chaos(chaos) => panic!("{line}: {chaos:?}"),
+            Run::Sim(sim) => panic!("{line}: {sim:?}"),
         })
     }
 
     fn chaos(line: &str) -> Chaos {
         match run(&format!("sim chaos {line}")) {
-            Ok(Run::Chaos(chaos)) => chaos,
+            Ok(Run::Sim(Sim::Chaos(chaos))) => chaos,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -310,7 +321,7 @@ mod tests {
                 args.extend([flag, value]);
                 let parsed = parse(std::iter::once("chord").chain(args).map(Into::into));
                 let Err(Instead::Complain(why)) = parsed else { panic!("{flag} {value}: {parsed:?}") };
-                assert!(why.starts_with(flag) && why.contains(accepted(flag)), "{why}");
+                assert!(why.starts_with(flag) && why.contains(what_it_takes(ACCEPTED, flag)), "{why}");
                 assert_eq!(why.lines().count(), 1, "{why}");
             }
         }

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(config)) => config,
-        Ok(cli::Run::Chaos(chaos)) => return chaos::run(&chaos),
+        Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => return chaos::run(&chaos),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = std::io::stdout().write_all(text.as_bytes());

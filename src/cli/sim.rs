@@ -1,13 +1,11 @@
 //! The flags of `chord sim`.
 
-use std::num::NonZeroUsize;
-use std::ops::{Range, RangeInclusive};
-use std::thread;
+mod chaos;
 
-use chord::sim::chaos::{MAX_NODES, MIN_NODES, Options};
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 
-use super::{NotAccepted, number};
+use super::Accepted;
+pub use chaos::Chaos;
 
 /// Runs rings on a virtual clock instead of a node
 #[derive(Debug, Args)]
@@ -18,104 +16,28 @@ pub struct Sim {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Chaos(ChaosArgs),
+    Chaos(chaos::Args),
 }
 
-/// Runs random histories of whole rings: everything goes wrong, then nothing any more
-///
-/// In each history a ring forms, then nodes crash, restart, pause and messages are lost, late, repeated and
-/// cut off while lookups run; then the ring must become ideal again, and every lookup right. One seed is
-/// one history, on every machine.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").args(["seed", "seeds"]), after_help = AFTER_HELP)]
-struct ChaosArgs {
-    /// Run the history of this seed only, 0 to 2^64 - 2
-    #[arg(long, value_name = "S", value_parser = seed, allow_hyphen_values = true, conflicts_with = "first")]
-    seed: Option<u64>,
-
-    /// Run so many histories, 1 to 1000000000
-    #[arg(long, value_name = "N", value_parser = seeds, default_value = "200", allow_hyphen_values = true)]
-    seeds: u64,
-
-    /// The first seed of those, 0 to 2^63
-    #[arg(long, value_name = "F", value_parser = first, default_value = "0", allow_hyphen_values = true)]
-    first: u64,
-
-    /// Nodes that a ring begins with, from A to B, each 4 to 1024; drawn anew for each history
-    #[arg(long, value_name = "A..B", value_parser = nodes, default_value = "8..64", allow_hyphen_values = true)]
-    nodes: RangeInclusive<usize>,
-
-    /// Threads, 1 to 1024 [default: one for each processor]
-    #[arg(long, value_name = "J", value_parser = jobs, allow_hyphen_values = true)]
-    jobs: Option<usize>,
-
-    /// Print the history as a scenario, with all that happened as comments; needs --seed
-    #[arg(long, requires = "seed")]
-    trace: bool,
-
-    /// Print the summary as JSON
-    #[arg(long, conflicts_with = "trace")]
-    json: bool,
-}
-
-const AFTER_HELP: &str = "\
-The summary goes to standard output, progress (on a terminal) and violations to standard error.
-Exit status: 0 all was well, 1 something was violated or too little happened, 2 bad arguments.";
-
-/// What each flag accepts, as the error for any other value says.
-pub const ACCEPTED: [(&str, &str); 5] = [
-    ("--seed", "a number from 0 to 18446744073709551614"),
-    ("--seeds", "a number from 1 to 1000000000"),
-    ("--first", "a number from 0 to 9223372036854775808"),
-    ("--nodes", "a range like 8..64, both ends from 4 to 1024"),
-    ("--jobs", "a number from 1 to 1024"),
-];
-
-/// Histories to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chaos {
-    pub seeds: Range<u64>,
-    /// What histories are like; whether to print the trace.
-    pub options: Options,
-    pub jobs: usize,
-    pub json: bool,
-}
-
-fn seed(text: &str) -> Result<u64, NotAccepted> {
-    number(text, 0..=u64::MAX - 1)
-}
-
-fn seeds(text: &str) -> Result<u64, NotAccepted> {
-    number(text, 1..=1_000_000_000)
-}
-
-fn first(text: &str) -> Result<u64, NotAccepted> {
-    number(text, 0..=1 << 63)
-}
-
-fn nodes(text: &str) -> Result<RangeInclusive<usize>, NotAccepted> {
-    let (from, to) = text.split_once("..").unwrap_or((text, text));
-    let (from, to) = (number(from, MIN_NODES..=MAX_NODES)?, number(to, MIN_NODES..=MAX_NODES)?);
-    if from <= to { Ok(from..=to) } else { Err(NotAccepted) }
-}
-
-fn jobs(text: &str) -> Result<usize, NotAccepted> {
-    number(text, 1..=1024)
+/// What is to be run.
+#[derive(Debug)]
+pub enum Run {
+    Chaos(Chaos),
 }
 
 impl Sim {
     /// What is to be run.
-    pub fn read(self) -> Chaos {
-        let What::Chaos(args) = self.what;
-        let seeds = match args.seed {
-            Some(seed) => seed..seed + 1,
-            None => args.first..args.first + args.seeds,
-        };
-        Chaos {
-            seeds,
-            options: Options { nodes: args.nodes, trace: args.trace },
-            jobs: args.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get)),
-            json: args.json,
+    pub fn read(self) -> Run {
+        match self.what {
+            What::Chaos(args) => Run::Chaos(args.read()),
         }
+    }
+}
+
+/// What each flag of a simulation accepts.
+pub fn accepted(simulation: &str) -> Accepted {
+    match simulation {
+        "chaos" => chaos::ACCEPTED,
+        _ => &[],
     }
 }
