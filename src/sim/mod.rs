@@ -23,6 +23,7 @@ pub mod network;
 pub mod nodes;
 pub mod oracle;
 pub mod queue;
+pub mod ring;
 pub mod script;
 pub mod tables;
 pub mod tally;
