@@ -13,10 +13,16 @@ use crate::sim::chaos::bound;
 use crate::sim::tables::Tables;
 use crate::sim::world::World;
 
-/// Between two rounds of maintenance that nothing calls for: that of the paper's own simulator. What
-/// changes is passed on at once; a ring of thousands that grows for minutes would be busy with nothing
-/// else if all of them looked around every second.
-pub const PERIOD: Duration = Duration::from_secs(30);
+/// Between two rounds of stabilize and check predecessor that nothing calls for. What changes is passed
+/// on at once; a ring that grows for minutes would be busy with nothing else if all of its nodes looked
+/// around every second.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Between two lookups of fingers that nothing calls for. A ring of more nodes grows for longer, and
+/// until it has grown most of these lookups are in vain; when it has, a round of them finds what is left.
+fn finger_period(nodes: usize) -> Duration {
+    Duration::from_millis(10 * nodes as u64).clamp(Duration::from_secs(1), PERIOD)
+}
 
 /// A ring that the protocol has made.
 pub struct Grown {
@@ -30,18 +36,19 @@ pub struct Grown {
     pub ideal: Duration,
 }
 
-/// A world for a ring of so many bits.
-pub fn world(seed: u64, bits: Bits, r: usize) -> World {
+/// A world for a ring of so many nodes.
+pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     let mut world = World::new(seed, bits, r);
     let config = &mut world.config;
-    (config.stabilize, config.fix_fingers, config.check_predecessor) = (PERIOD, PERIOD, PERIOD);
+    (config.stabilize, config.check_predecessor) = (PERIOD, PERIOD);
+    config.fix_fingers = finger_period(nodes);
     world
 }
 
 /// Lets nodes join one after the other, each through one of those before it, and waits until all
 /// successor lists, predecessors and fingers are right. Says of each node when it has joined.
 pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn()) -> Result<Grown, String> {
-    let mut world = world(seed, bits, r);
+    let mut world = world(seed, bits, r, peers.len());
     let (mut ring, mut collisions) = (Vec::with_capacity(peers.len()), Vec::new());
     for peer in peers {
         if join(&mut world, &ring, *peer)? {
