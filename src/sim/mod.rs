@@ -14,6 +14,7 @@
 //! one, so that a seed is a history: the same on every machine, event by event.
 
 pub mod chaos;
+pub mod churn;
 pub mod delay;
 pub mod draw;
 pub mod environment;
