@@ -6,8 +6,8 @@
 //! [`digest`](Maintenance::digest). Questions from others are answered at once from the state as
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 //!
-//! This file says what a node is and whose turn it is; [`answers`] and [`outcomes`] what it says to
-//! others and what it learns from them; [`backoff`] how long it waits.
+//! This file says what a node is and whose turn it is; `answers` and `outcomes` what it says to
+//! others and what it learns from them; `backoff` how long it waits.
 
 mod answers;
 mod backoff;
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use backoff::{REUNITE, REUNITE_ALONE};
+use backoff::{Backoff, REUNITE_ALONE, reunite};
 
 use super::acquaintances::Acquaintances;
 use super::check_predecessor::CheckPredecessor;
@@ -187,7 +187,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: reunite(setup.stabilize_every).first,
             effects: Vec::new(),
             setup,
         };
@@ -246,7 +246,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: self.reunite_pause().first,
             effects: Vec::new(),
         }
     }
@@ -421,10 +421,15 @@ impl Maintenance {
     /// Somebody was lost, and may be back soon.
     fn miss(&mut self, lost: Peer) {
         self.acquaintances.lose(lost.addr);
-        if self.reunite_after > REUNITE.first {
-            self.reunite_after = REUNITE.first;
+        let first = self.reunite_pause().first;
+        if self.reunite_after > first {
+            self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }
+    }
+
+    fn reunite_pause(&self) -> Backoff {
+        reunite(self.setup.stabilize_every)
     }
 
     fn is_alone(&self) -> bool {
