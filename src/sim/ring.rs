@@ -8,5 +8,7 @@
 pub mod grow;
 pub mod measure;
 pub mod members;
+pub mod picture;
+pub mod play;
 pub mod print;
 pub mod report;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::seq::IndexedRandom;
 
 use super::members::Collision;
+use crate::config::PERIOD;
 use crate::protocol::id::Bits;
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
@@ -13,16 +14,19 @@ use crate::sim::chaos::bound;
 use crate::sim::tables::Tables;
 use crate::sim::world::World;
 
-/// Between two rounds of stabilize and check predecessor that nothing calls for. What changes is passed
-/// on at once; a ring that grows for minutes would be busy with nothing else if all of its nodes looked
-/// around every second.
-const PERIOD: Duration = Duration::from_secs(60);
-
-/// Between two lookups of fingers that nothing calls for. A ring of more nodes grows for longer, and
-/// until it has grown most of these lookups are in vain; when it has, a round of them finds what is left.
-fn finger_period(nodes: usize) -> Duration {
-    Duration::from_millis(10 * nodes as u64).clamp(Duration::from_secs(1), PERIOD)
+/// How long a node of a ring that will have so many waits before it does what nothing calls for: `each`
+/// for every one of them, as far as nodes on a network may be configured so. The larger a ring, the
+/// longer it grows, and until it has grown most of that is in vain: lists and fingers change again.
+fn period(each: Duration, nodes: usize) -> Duration {
+    each.saturating_mul(nodes as u32).clamp(Duration::from_secs(1), *PERIOD.end())
 }
+
+/// News of a joiner goes from list to list with each round of stabilize, and every list that has changed
+/// has all fingers looked up.
+const STABILIZE: Duration = Duration::from_millis(60);
+
+/// One finger is looked up at a time, and there are some log2 N.
+const FIX_FINGERS: Duration = Duration::from_millis(10);
 
 /// A ring that the protocol has made.
 pub struct Grown {
@@ -40,8 +44,9 @@ pub struct Grown {
 pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     let mut world = World::new(seed, bits, r);
     let config = &mut world.config;
-    (config.stabilize, config.check_predecessor) = (PERIOD, PERIOD);
-    config.fix_fingers = finger_period(nodes);
+    config.stabilize = period(STABILIZE, nodes);
+    config.check_predecessor = config.stabilize;
+    config.fix_fingers = period(FIX_FINGERS, nodes);
     world
 }
 
