@@ -9,9 +9,11 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::tables::{Tables, Walk};
 
-/// The picture is a square with sides of so many units, and this is the radius of the circle.
+/// The circle, with this radius, is in a square with sides of so many units; below there is room for a
+/// legend.
 const SIDE: f64 = 800.0;
-const RADIUS: f64 = 320.0;
+const RADIUS: f64 = 310.0;
+const LEGEND: f64 = 60.0;
 
 /// Up to so many nodes have their identifiers beside them; in larger rings only those that matter.
 const LABELLED: usize = 64;
@@ -28,16 +30,17 @@ pub fn draw(tables: &Tables, fingers_of: usize, lookup: Option<&Shown<'_>>) -> S
     let (ring, bits) = (tables.ring(), tables.bits());
     let me = ring[fingers_of];
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {SIDE} {SIDE}\" font-family=\"sans-serif\" font-size=\"14\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {SIDE} {height}\" font-family=\"sans-serif\" font-size=\"14\">\n\
          <style>.ring{{fill:none;stroke:#bbb}} .node{{stroke:#333;stroke-width:{}}} .finger{{stroke:#4a90d9;fill:none}} \
          .hop{{stroke:#d9480f;stroke-width:2.5;fill:none;marker-end:url(#tip)}} .on{{fill:#d9480f}} \
          .key{{stroke:#2b8a3e;stroke-width:3}} text{{fill:#333}}</style>\n\
          <marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"5\" markerHeight=\"5\" orient=\"auto\">\
          <path class=\"on\" d=\"M0 0L8 4L0 8z\"/></marker>\n\
-         <rect width=\"{SIDE}\" height=\"{SIDE}\" fill=\"#fff\"/>\n\
+         <rect width=\"{SIDE}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <circle class=\"ring\" cx=\"{c}\" cy=\"{c}\" r=\"{RADIUS}\"/>\n",
         if ring.len() <= LABELLED { 9 } else { 4 },
         c = SIDE / 2.0,
+        height = SIDE + LEGEND,
     );
     for finger in tables.fingers(fingers_of).distinct().filter(|finger| *finger != me) {
         let _ = writeln!(svg, "<path class=\"finger\" d=\"M{}L{}\"/>", place(me.id, RADIUS), place(finger.id, RADIUS));
@@ -47,45 +50,61 @@ pub fn draw(tables: &Tables, fingers_of: usize, lookup: Option<&Shown<'_>>) -> S
     let dots: String = points.iter().map(|point| format!("M{point}h0")).collect();
     let _ = writeln!(svg, "<path class=\"node\" stroke-linecap=\"round\" d=\"{dots}\"/>");
 
-    let mut labelled: BTreeSet<Peer> = BTreeSet::from([me]);
-    if ring.len() <= LABELLED {
-        labelled.extend(ring);
-    }
+    let mut labelled = vec![me];
+    let name = |id: Id| label(id, bits).chars().take(LONGEST_LABEL).collect::<String>();
     let mut legend =
-        vec![format!("{} nodes, {} bits; blue: fingers of node {}", ring.len(), bits.count(), label(me.id, bits))];
+        vec![format!("{} nodes, {} bits; blue: the fingers of node {}", ring.len(), bits.count(), name(me.id))];
     if let Some(Shown { from, key, walk }) = lookup {
         let stops: Vec<Peer> = [*from].into_iter().chain(walk.path.iter().copied()).chain([walk.owner]).collect();
         for hop in stops.windows(2).filter(|hop| hop[0] != hop[1]) {
             let _ = writeln!(svg, "<path class=\"hop\" d=\"{}\"/>", arc(hop[0].id, hop[1].id));
         }
-        let _ =
-            writeln!(svg, "<path class=\"key\" d=\"M{}L{}\"/>", place(*key, RADIUS - 12.0), place(*key, RADIUS + 12.0));
-        labelled.extend(stops);
-        legend.push(format!("orange: lookup of {} (green) from node {}", label(*key, bits), label(from.id, bits)));
-        legend.push(format!("asks {}, is owned by {}", names(&walk.path, bits), label(walk.owner.id, bits)));
+        let (inside, outside) = (place(*key, RADIUS - 12.0), place(*key, RADIUS + 12.0));
+        let _ = writeln!(svg, "<path class=\"key\" d=\"M{inside}L{outside}\"/>");
+        labelled.push(walk.owner);
+        labelled.extend(&stops);
+        let asked: Vec<String> = walk.path.iter().map(|peer| name(peer.id)).collect();
+        legend.push(format!(
+            "orange: node {} looks up {} (green), owned by {}",
+            name(from.id),
+            name(*key),
+            name(walk.owner.id)
+        ));
+        legend.push(format!("asked: {}", if asked.is_empty() { "nobody".into() } else { asked.join(", ") }));
     }
-    for peer in labelled {
-        let (x, y) = at(peer.id, RADIUS + 22.0);
-        let name: String = label(peer.id, bits).chars().take(LONGEST_LABEL).collect();
-        let _ = writeln!(svg, "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{name}</text>", y + 5.0);
+    if ring.len() <= LABELLED {
+        labelled.extend(ring);
     }
-    for (row, line) in (0..).zip(&legend) {
-        let y = SIDE - 12.0 - 18.0 * f64::from(legend.len() as u32 - 1 - row);
-        let _ = writeln!(svg, "<text x=\"8\" y=\"{y:.0}\">{line}</text>");
+    write_labels(&mut svg, labelled.iter().map(|peer| (peer.id, name(peer.id))));
+    for (row, line) in (1..).zip(&legend) {
+        let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{line}</text>", SIDE + 18.0 * f64::from(row) - 4.0);
     }
     svg + "</svg>\n"
 }
 
+/// Names beside their points, unless there stands one already.
+fn write_labels(svg: &mut String, names: impl Iterator<Item = (Id, String)>) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for (id, name) in names {
+        let (x, y) = at(id, RADIUS + 14.0);
+        if taken.iter().any(|(u, v)| (x - u).hypot(y - v) < LABEL_HEIGHT) {
+            continue;
+        }
+        taken.push((x, y));
+        let anchor = match x - SIDE / 2.0 {
+            aside if aside > RADIUS / 4.0 => "start",
+            aside if aside < -RADIUS / 4.0 => "end",
+            _ => "middle",
+        };
+        let _ = writeln!(svg, "<text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"{anchor}\">{name}</text>", y + 5.0);
+    }
+}
+
+/// Names closer than this would overlap.
+const LABEL_HEIGHT: f64 = 13.0;
+
 /// What identifiers are cut to beside the circle.
 const LONGEST_LABEL: usize = 8;
-
-fn names(peers: &[Peer], bits: Bits) -> String {
-    if peers.is_empty() {
-        return "nobody".into();
-    }
-    let short = |peer: &Peer| label(peer.id, bits).chars().take(LONGEST_LABEL).collect::<String>();
-    peers.iter().map(short).collect::<Vec<_>>().join(", ")
-}
 
 /// Where a point of the circle is in the picture: zero at the top, then clockwise.
 fn at(id: Id, radius: f64) -> (f64, f64) {
@@ -126,7 +145,7 @@ mod tests {
         assert_eq!(count(&svg, "class=\"finger\""), 4, "14, 21, 32 and 42");
         assert_eq!(count(&svg, "class=\"hop\""), 3, "42, 51 and 56");
         assert_eq!(count(&svg, "h0"), 10);
-        assert!(svg.contains("asks 42, 51, is owned by 56"));
+        assert!(svg.contains("asked: 42, 51<"));
         assert_eq!(count(&svg, "<text"), 10 + 3);
     }
 
