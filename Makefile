@@ -49,7 +49,7 @@ check-sim: chord
 
 # The pictures in docs/.
 pictures: chord
-	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 56320 --draw docs/ring.svg > /dev/null
+	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
 
 clean:
 	cargo clean

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use std::fmt::Write;
 
 use super::members::label;
-use crate::protocol::id::{Bits, Id};
+use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::sim::tables::{Tables, Walk};
 
@@ -128,6 +128,7 @@ fn arc(from: Id, to: Id) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::id::Bits;
     use crate::sim::ring::members;
 
     fn count(svg: &str, what: &str) -> usize {
