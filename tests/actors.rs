@@ -10,12 +10,14 @@ use chord::Peer;
 use chord::actors::drive::Driver;
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
-use chord::actors::{Call, Disturbed, Forget, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Vantage, Way};
+use chord::actors::{
+    Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Vantage, Way,
+};
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
-use chord::protocol::maintenance::Setup;
+use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
@@ -355,6 +357,32 @@ async fn replaced_predecessor_is_nudged() {
 }
 
 #[actix_rt::test]
+async fn member_that_leaves_tells_its_neighbours_and_waits_a_moment_for_them() {
+    tokio::time::pause();
+    for (behaviour, most) in [(None, LEAVING), (at_once(Response::Done), LEAVING / 2)] {
+        let stage = stage(healthy);
+        sleep(SECOND / 2).await;
+        stage.tell(Request::Notify { me: peer(14) }).await;
+        sleep(SECOND / 2).await;
+        stage.calls();
+        stage.becomes(move |call| match call.request {
+            Request::Leave { .. } => behaviour.clone(),
+            _ => healthy(call),
+        });
+        let began = Instant::now();
+        stage.neighbors.send(Leave).await.unwrap();
+        // The clock of tokio counts milliseconds.
+        assert!(began.elapsed() <= most + Duration::from_millis(1), "{:?}", began.elapsed());
+        sleep(60 * SECOND).await;
+        let told: Vec<_> = stage.calls().into_iter().map(|(_, call)| (call.target, call.request)).collect();
+        let leave = Request::Leave { me: peer(21), predecessor: Some(peer(14)) };
+        assert_eq!(told, [(peer(32).into(), leave.clone()), (peer(14).into(), leave)], "and says nothing more");
+        let asked = Serve { request: Request::CheckPredecessor, plain: false, patience: None };
+        assert_eq!(stage.neighbors.send(asked).await.unwrap().unwrap_err().code, Code::NotJoined);
+    }
+}
+
+#[actix_rt::test]
 async fn dead_predecessor_is_forgotten_after_two_misses() {
     tokio::time::pause();
     let stage = stage(healthy);
@@ -413,7 +441,7 @@ impl Handler<Resolve> for Ring {
         let owner = ring.iter().find(|node| node.id >= resolve.question.key).copied().unwrap_or(ring[0]);
         Box::pin(async move {
             sleep(Duration::from_millis(1)).await;
-            Ok(Found { owner, path: vec![] })
+            Ok(Found { owner, path: vec![], timeouts: 0 })
         })
     }
 }
@@ -452,7 +480,7 @@ impl Handler<Resolve> for Fickle {
         *self.0.borrow_mut() += 1;
         let port = 1000 + (*self.0.borrow() % 60_000) as u16;
         let owner = Peer { id: resolve.question.key, addr: SocketAddrV4::new([127, 0, 0, 1].into(), port) };
-        Box::pin(async move { Ok(Found { owner, path: vec![] }) })
+        Box::pin(async move { Ok(Found { owner, path: vec![], timeouts: 0 }) })
     }
 }
 

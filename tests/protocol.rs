@@ -12,6 +12,7 @@ use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::{FixFingers, Pace};
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::join::Join;
+use chord::protocol::lookup::iterative::{MAX_DOUBTED, Style};
 use chord::protocol::lookup::{Lookup, Question};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use chord::protocol::neighbors::{Neighbors, Owner, cut};
@@ -380,7 +381,7 @@ impl Hostile {
     fn reply(&self, request: &Request) -> Response {
         let plain = self.peers.len() % 2 == 1;
         match request {
-            Request::FindSuccessor { .. } => match self.one {
+            Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => match self.one {
                 Some(owner) => Response::Successor { owner, path: vec![] },
                 None => Response::Done,
             },
@@ -393,7 +394,9 @@ impl Hostile {
                 predecessor: (!plain).then_some(self.one),
                 dialect: if plain { Dialect::PlainItselfFirst } else { Dialect::Ours },
             },
-            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
+            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
+                Response::Done
+            }
         }
     }
 }
@@ -470,13 +473,19 @@ proptest! {
         neighbors in neighbors(),
         fingers in peers(),
         (key, hops) in (peer(), select(vec![0, MAX_HOPS - 1, MAX_HOPS])),
+        style in select(vec![Style::Recursive, Style::Iterative]),
+        doubted in peers(),
         said in vec(hostile(), 1..30),
     ) {
         let (me, key) = (neighbors.me(), key.id);
         let fingers = fingers.into_iter().filter(|finger| finger.id.in_open(me.id, key)).collect();
         let question = Question { key, hops, want_path: false };
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
-        let ended = run(Lookup::new(question, neighbors.clone(), fingers), &said, |step, answer| {
+        // Only whoever stays here is told of doubts.
+        let doubted = if hops == MAX_HOPS { doubted } else { Vec::new() };
+        let lookup = Lookup::new(question, neighbors.clone(), fingers).in_style(style).doubting(doubted);
+        let (mut iterated, mut refused) = (0, BTreeSet::new());
+        let ended = run(lookup, &said, |step, answer| {
             let no_life = matches!(answer, Answer::Silent | Answer::Gone | Answer::Refused(Code::NotJoined));
             if let Some(Target::Peer(peer)) = target && no_life {
                 lifeless.insert(peer);
@@ -486,6 +495,15 @@ proptest! {
                 if let (Target::Peer(peer), Request::FindSuccessor { hops, .. }) = (next, request) {
                     let closer = peer.id.in_open(me.id, key) && asked.insert(*peer);
                     if !closer || *hops != question.hops + 1 || *hops > MAX_HOPS {
+                        failure = Some(format!("{step:?}"));
+                    }
+                }
+                // Whoever is asked again is told whom nobody could reach.
+                if let (Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) = (next, request) {
+                    iterated += 1;
+                    let (first, told) = (asked.insert(*peer), refused.insert((*peer, doubted.clone())));
+                    let closer = peer.id.in_open(me.id, key) && (first || told);
+                    if !closer || question.hops + iterated > MAX_HOPS || doubted.len() > MAX_DOUBTED {
                         failure = Some(format!("{step:?}"));
                     }
                 }
@@ -538,6 +556,7 @@ enum Incident {
     Served(Request, bool),
     Forgotten(Vec<Peer>),
     Severed(Peer),
+    Left,
 }
 
 fn incident() -> impl Strategy<Value = Incident> {
@@ -548,14 +567,16 @@ fn incident() -> impl Strategy<Value = Incident> {
         2 => option::of(peer()).prop_map(|joiner| Request::GetSuccessorList { joiner }),
         1 => peer().prop_map(|me| Request::Nudge { me }),
         1 => peer().prop_map(|me| Request::Invite { me }),
+        2 => (peer(), option::of(peer())).prop_map(|(me, predecessor)| Request::Leave { me, predecessor }),
         1 => peer().prop_map(|peer| Request::FindSuccessor { key: peer.id, hops: 0, want_path: true }),
     ];
     prop_oneof![
-        10 => hostile().prop_map(Incident::Said),
-        4 => any::<Index>().prop_map(Incident::Fired),
-        4 => (request, any::<bool>()).prop_map(|(request, plain)| Incident::Served(request, plain)),
-        1 => vec(peer(), 1..3).prop_map(Incident::Forgotten),
-        1 => peer().prop_map(Incident::Severed),
+        100 => hostile().prop_map(Incident::Said),
+        40 => any::<Index>().prop_map(Incident::Fired),
+        40 => (request, any::<bool>()).prop_map(|(request, plain)| Incident::Served(request, plain)),
+        10 => vec(peer(), 1..3).prop_map(Incident::Forgotten),
+        10 => peer().prop_map(Incident::Severed),
+        1 => Just(Incident::Left),
     ]
 }
 
@@ -610,6 +631,7 @@ impl Besieged {
             Incident::Served(request, plain) => self.serve(&request, plain),
             Incident::Forgotten(dead) => self.node.forget(&dead),
             Incident::Severed(peer) => self.node.severed(peer.addr),
+            Incident::Left => self.leave(),
         }
         // Rules 3 and 7: nothing that comes unasked makes anybody a neighbour.
         let after = self.node.neighbors();
@@ -619,11 +641,21 @@ impl Besieged {
         self.advance();
     }
 
+    /// Whoever has left says so once, to its neighbours.
+    fn leave(&mut self) {
+        let before = self.node.standing();
+        let (neighbors, told) = (self.node.neighbors().clone(), self.node.leave());
+        let known = |peer: &Peer| neighbors.successor() == Some(*peer) || neighbors.predecessor() == Some(*peer);
+        assert!(told.len() <= 2 && told.iter().all(|(to, _)| known(to)));
+        assert!(told.is_empty() || !matches!(before, Standing::Joining | Standing::Left));
+        assert_eq!(self.node.standing(), Standing::Left);
+    }
+
     fn serve(&mut self, request: &Request, plain: bool) {
         let answer = self.node.serve(request, plain);
         let standing = self.node.standing();
         match (request, answer) {
-            (_, Err(Code::NotJoined)) => assert_eq!(standing, Standing::Joining),
+            (_, Err(Code::NotJoined)) => assert!(matches!(standing, Standing::Joining | Standing::Left)),
             (Request::GetSuccessorList { joiner: None }, Err(code)) => {
                 assert_eq!(standing, Standing::Isolated, "{code}")
             }
@@ -658,6 +690,10 @@ impl Besieged {
                 assert!(head.is_none_or(|new| before.successors().contains(&new) || known(new)), "{outcome:?}");
                 let still_heard = before.is_heard() && before.successor() == head;
                 assert!(!after.is_heard() || still_heard || head.is_none_or(known), "{outcome:?}");
+                if self.node.standing() == Standing::Left {
+                    assert_eq!((after, &effects[..]), (&before, &[][..]), "who has left learns nothing more");
+                    return;
+                }
                 // Rule 5.
                 if let (Outcome::Stabilize(_), Some(head)) = (&outcome, head) {
                     let notify = Effect::Tell(head, Request::Notify { me: after.me() });
@@ -700,6 +736,7 @@ impl Besieged {
             let needed: &[Timer] = match self.node.standing() {
                 Standing::Joining | Standing::Isolated => &[Timer::Join],
                 Standing::Member => &[Timer::Stabilize, Timer::CheckPredecessor, Timer::Reunite],
+                Standing::Left => &[],
             };
             for timer in needed {
                 assert!(self.armed.contains_key(&(*timer as usize)), "{timer:?} will never fire again");

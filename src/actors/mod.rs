@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                console, embedding program
-//!                          |  Resolve, Snapshot, Stop
+//!                          |  Resolve, Show, Leave, Stop
 //!                          v
 //!   Serve            +-----------+   Serve, Vantage    +-----------+
 //!  +---------------> |   node    | ------------------> | neighbors | owns Maintenance
@@ -32,6 +32,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::protocol::id::Id;
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost, Question};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -100,11 +101,18 @@ impl From<Code> for Refusal {
     }
 }
 
+impl From<Lost> for Refusal {
+    fn from(lost: Lost) -> Refusal {
+        Refusal { code: lost.into(), why: lost.to_string() }
+    }
+}
+
 /// Find the owner of a key.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Found, Lost>")]
 pub struct Resolve {
     pub question: Question,
+    pub style: Style,
     pub patience: Duration,
 }
 
@@ -142,6 +150,11 @@ pub struct ShowNeighbors;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Vec<Peer>")]
 pub struct ShowFingers;
+
+/// Leave the ring: tell the neighbours, and wait a moment for them to hear it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave;
 
 /// End. Whoever has children ends them first.
 #[derive(Clone, Copy, Debug, Message)]

@@ -18,7 +18,7 @@ use super::strangers::Strangers;
 use super::tally::{SUMMARY_EVERY, Shed, Tally};
 use super::{Call, Stop, Way};
 use crate::protocol::procedure::{Answer, Target};
-use crate::protocol::rpc::{Code, Request};
+use crate::protocol::rpc::Code;
 use crate::wire::Reply;
 
 /// The connections of a node, and what is known of the nodes that it has talked to.
@@ -202,9 +202,8 @@ impl Handler<Call> for Peers {
     fn handle(&mut self, call: Call, ctx: &mut Self::Context) -> Self::Result {
         let addr = call.target.addr();
         let known = self.known.get(&addr).copied();
-        // Plain peers are never sent a call that they don't know: it kills some of them.
-        let ours_only = matches!(call.request, Request::Nudge { .. } | Request::Invite { .. });
-        if ours_only && !matches!(known, Some(Known::Ours { .. })) {
+        // Whoever was never reached may be a plain peer.
+        if call.request.is_extension() && !matches!(known, Some(Known::Ours { .. })) {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
         let Some(Taken { link, made_for_it, call: waiting }) = self.take(addr, call.way) else {
@@ -239,13 +238,14 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
     };
-    let mut restarted = false;
+    let mut restarted = None;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
         if responder != expected {
             tracing::info!(target = ?call.target, %responder, "somebody else answers");
             return Answer::Gone;
         }
-        restarted = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
+        let before = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
+        restarted = before.then_some(responder);
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
     let answer = match reply.read(&call.request, responder) {
@@ -258,9 +258,9 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
             Answer::Refused(Code::Unspecified)
         }
     };
-    if restarted {
+    if let Some(responder) = restarted {
         tracing::info!(target = ?call.target, "it was started again");
-        return answer.after_restart();
+        return answer.after_restart(responder);
     }
     answer
 }

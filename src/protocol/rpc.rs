@@ -18,6 +18,17 @@ pub enum Request {
         /// Whether to tell who was asked.
         want_path: bool,
     },
+    /// Who owns `key`, or who are the closest nodes before it that you know? Asked by an iterative
+    /// lookup, of each node on its way. The callee passes nothing on; it only pings whom it would
+    /// name, if that is in doubt. Comes back: [`Response::Successor`] if it can name the owner, else
+    /// [`Response::Preceding`]. A plain peer does not know the difference, and passes the question on.
+    ClosestPrecedingNode {
+        key: Id,
+        /// Nodes that the asker could not reach: before the callee sends it there, it pings them.
+        doubted: Vec<Peer>,
+        /// Whether to tell how long it took.
+        want_path: bool,
+    },
     /// I might be your predecessor. Said by every completed stabilize to the first successor.
     /// Comes back at once: [`Response::Done`]; the callee makes up its mind afterwards.
     Notify { me: Peer },
@@ -36,6 +47,22 @@ pub enum Request {
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
     /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].
     Invite { me: Peer },
+    /// I leave, and this node came before me. Said to the first successor and to the predecessor by a
+    /// member that has left just now, and answers nothing any more but [`Code::NotJoined`]. Comes
+    /// back: [`Response::Done`]; the callee finds out by itself whether it is true.
+    Leave { me: Peer, predecessor: Option<Peer> },
+}
+
+impl Request {
+    /// Whether the answer may depend on others than the callee.
+    pub fn depends_on_others(&self) -> bool {
+        matches!(self, Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. })
+    }
+
+    /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
+    pub fn is_extension(&self) -> bool {
+        matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. })
+    }
 }
 
 /// The answer to a [`Request`].
@@ -43,6 +70,8 @@ pub enum Request {
 pub enum Response {
     /// The owner of the key, and who was asked for it (empty unless wanted).
     Successor { owner: Peer, path: Vec<Hop> },
+    /// The closest nodes before the key, the closest first; and the callee as a hop, if wanted.
+    Preceding { nodes: Vec<Peer>, path: Vec<Hop> },
     /// Heard.
     Done,
     /// Alive.
@@ -87,8 +116,8 @@ pub enum Code {
     /// For no reason that is known; plain peers never give one.
     #[error("refused")]
     Unspecified,
-    /// The callee is not a member of the ring: to the ring it is dead.
-    #[error("not joined yet")]
+    /// The callee is not a member of the ring, or not any more: to the ring it is dead.
+    #[error("not a member")]
     NotJoined,
     /// Not now; ask again in a little while.
     #[error("not now")]

@@ -21,11 +21,12 @@ use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
 use crate::protocol::lookup::Question;
-use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::peer::Peer;
 
 use calls::{Call, Known};
-use runs::{Purpose, Run, Talk};
+use runs::{Purpose, Run, Sought, Talk};
 
 /// One run of a node's program.
 pub struct Host {
@@ -35,7 +36,7 @@ pub struct Host {
     pub(super) place: Place,
     /// The node hears and does nothing before this time; never again if it is `MAX`.
     pub(super) paused_until: Duration,
-    /// Whether the program has ended by itself: it could not join.
+    /// Whether the program has ended by itself: it could not join, or it has left.
     pub(super) ended: bool,
     config: Config,
     /// What the program says of itself, drawn at random when it starts.
@@ -89,9 +90,9 @@ impl Host {
         host
     }
 
-    /// Whether the node is a member of a ring; to others a joiner is dead.
+    /// Whether the node is a member of a ring; to others whoever joins or has left is dead.
     pub fn is_member(&self) -> bool {
-        self.maintenance.standing() != Standing::Joining
+        matches!(self.maintenance.standing(), Standing::Member | Standing::Isolated)
     }
 
     /// Whether the node is up for others: it may be paused, but not for ever.
@@ -109,12 +110,24 @@ impl Host {
         self.links.contains_key(&addr)
     }
 
-    /// Begins a lookup for somebody outside; its outcome will be found under this number.
-    pub(super) fn look_up(&mut self, key: Id, env: &mut Environment) -> u64 {
+    /// Begins a lookup for somebody outside, in the style that is configured unless told otherwise; its
+    /// outcome will be found under this number.
+    pub(super) fn look_up(&mut self, key: Id, style: Option<Style>, env: &mut Environment) -> u64 {
         let number = env.number();
         let question = Question { key, hops: 0, want_path: true };
-        self.resolve(question, self.config.lookup_timeout, Purpose::Outside(number), env);
+        let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
+        self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
         number
+    }
+
+    /// Leaves the ring. The program ends when its neighbours have had time to hear it.
+    pub(super) fn leave(&mut self, env: &mut Environment) {
+        for (peer, request) in self.maintenance.leave() {
+            self.tell(peer, request, env);
+        }
+        self.stop_talking();
+        env.changed = true;
+        env.schedule(LEAVING, self.place, Happening::End);
     }
 
     pub(super) fn handle(&mut self, happening: Happening, env: &mut Environment) {
@@ -124,6 +137,7 @@ impl Host {
             Happening::Deadline(run) => self.out_of_time(run, env),
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
+            Happening::End => self.ended = true,
         }
     }
 
@@ -140,7 +154,8 @@ impl Host {
         if self.tick == Some(number) {
             self.tick = None;
             let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
-            self.resolve(question, self.config.lookup_timeout, Purpose::Fingers, env);
+            let sought = Sought::by(Style::Recursive, question);
+            self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);
         }
     }
 

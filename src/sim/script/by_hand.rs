@@ -19,6 +19,7 @@
 //! | `bury N D` | a lookup of N has just found D dead |
 //! | `admission N` | the time of the joiner that N has admitted is up |
 //! | `crash N` | N dies |
+//! | `leave N` | N leaves, and ends once its neighbours have heard it |
 //! | `print` | the ring is drawn, as it is at the end |
 //!
 //! A conversation begins only by command, and no timer fires by itself, not even one that is due at
@@ -95,6 +96,7 @@ impl Player for ByHand {
             ["bury", node, dead] => self.bury(circle.peer(node)?, circle.peer(dead)?),
             ["admission", node] => self.admission(circle.peer(node)?),
             ["crash", node] => self.crash(circle.peer(node)?),
+            ["leave", node] => self.leave(circle.peer(node)?),
             ["print"] => {
                 self.drawing += &self.draw();
                 Ok(())
@@ -333,6 +335,15 @@ impl ByHand {
         Ok(())
     }
 
+    fn leave(&mut self, me: Peer) -> Result<(), String> {
+        let told = self.node(me)?.maintenance.leave();
+        self.nodes.remove(&me);
+        for (to, request) in told {
+            self.serve(to.into(), request);
+        }
+        Ok(())
+    }
+
     /// What comes of a question at its target.
     fn serve(&mut self, target: Target, request: Request) -> Answer {
         let at = self.nodes.keys().copied().find(|peer| peer.addr == target.addr());
@@ -345,7 +356,7 @@ impl ByHand {
             return read(&request, answer, at, self.circle.r);
         };
         let found = self.find(at, Question { key: *key, hops: *hops, want_path: *want_path });
-        let answer = found.map(|Found { owner, path }| Response::Successor { owner, path });
+        let answer = found.map(|Found { owner, path, .. }| Response::Successor { owner, path });
         read(&request, answer, at, self.circle.r)
     }
 

@@ -17,6 +17,8 @@ pub enum Command {
     Start(u32, Vec<u32>),
     /// `crash N`: the program of N ends. Its connections break, and calls are refused.
     Crash(u32),
+    /// `leave N`: N leaves the ring: it tells its neighbours, and its program ends 250 ms later.
+    Leave(u32),
     /// `vanish N`: N is never heard again, like a host that has lost power.
     Vanish(u32),
     /// `pause N TIME`: N does nothing for so long; then everything that waits is due at once.
@@ -47,6 +49,8 @@ pub enum Command {
     Heal,
     /// `lookup N K`: N begins to look key K up.
     Lookup(u32, u32),
+    /// `iterate N K`: N begins to look key K up, and asks each node on the way itself.
+    Iterate(u32, u32),
     /// `run TIME`: so much time passes.
     Run(Duration),
     /// `settle TIME`: time passes until the ring is ideal; it must not be more than this.
@@ -68,6 +72,7 @@ impl Command {
             ["start", n] => Command::Start(node(n)?, Vec::new()),
             ["start", n, "through", seeds @ ..] if !seeds.is_empty() => Command::Start(node(n)?, nodes(seeds)?),
             ["crash", n] => Command::Crash(node(n)?),
+            ["leave", n] => Command::Leave(node(n)?),
             ["vanish", n] => Command::Vanish(node(n)?),
             ["pause", n, t] => Command::Pause(node(n)?, time(t)?),
             ["slow", n, t] => Command::Slow(node(n)?, time(t)?),
@@ -86,6 +91,7 @@ impl Command {
             ["sever", a, b] => Command::Sever(node(a)?, node(b)?),
             ["heal"] => Command::Heal,
             ["lookup", n, key] => Command::Lookup(node(n)?, node(key)?),
+            ["iterate", n, key] => Command::Iterate(node(n)?, node(key)?),
             ["run", t] => Command::Run(time(t)?),
             ["settle", t] => Command::Settle(time(t)?),
             ["print"] => Command::Print,
@@ -101,6 +107,7 @@ impl Command {
         match self {
             Command::Start(n, seeds) => world.start(peer(n), &seeds.iter().map(peer).collect::<Vec<_>>()),
             Command::Crash(n) => world.crash(peer(n)),
+            Command::Leave(n) => world.leave(peer(n)),
             Command::Vanish(n) => world.pause(peer(n), Duration::MAX),
             Command::Pause(n, time) => world.pause(peer(n), *time),
             Command::Slow(n, by) => {
@@ -130,7 +137,7 @@ impl Command {
             }),
             Command::Sever(a, b) => world.sever(peer(a), peer(b)),
             Command::Heal => world.heal(),
-            Command::Lookup(..) | Command::Run(_) | Command::Settle(_) | Command::Print => {}
+            Command::Lookup(..) | Command::Iterate(..) | Command::Run(_) | Command::Settle(_) | Command::Print => {}
         }
     }
 }
@@ -161,6 +168,7 @@ impl fmt::Display for Command {
             Command::Start(n, seeds) if seeds.is_empty() => write!(f, "start {n}"),
             Command::Start(n, seeds) => write!(f, "start {n} through {}", list(seeds)),
             Command::Crash(n) => write!(f, "crash {n}"),
+            Command::Leave(n) => write!(f, "leave {n}"),
             Command::Vanish(n) => write!(f, "vanish {n}"),
             Command::Pause(n, t) => write!(f, "pause {n} {}", time(t)),
             Command::Slow(n, t) => write!(f, "slow {n} {}", time(t)),
@@ -176,6 +184,7 @@ impl fmt::Display for Command {
             Command::Sever(a, b) => write!(f, "sever {a} {b}"),
             Command::Heal => write!(f, "heal"),
             Command::Lookup(n, key) => write!(f, "lookup {n} {key}"),
+            Command::Iterate(n, key) => write!(f, "iterate {n} {key}"),
             Command::Run(t) => write!(f, "run {}", time(t)),
             Command::Settle(t) => write!(f, "settle {}", time(t)),
             Command::Print => write!(f, "print"),
@@ -193,6 +202,7 @@ mod tests {
             "start 1",
             "start 8 through 1 14",
             "crash 8",
+            "leave 8",
             "vanish 8",
             "pause 8 1s500ms",
             "slow 8 0s",
@@ -208,6 +218,7 @@ mod tests {
             "sever 1 8",
             "heal",
             "lookup 1 63",
+            "iterate 1 63",
             "run 1m1s1ms",
             "settle 1m",
             "print",
