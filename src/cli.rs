@@ -15,7 +15,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Run as Sim};
+pub use sim::{Chaos, Paper, Run as Sim};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -225,7 +225,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {unknown:?}: see chord --help")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos".into()
+            "sim needs to be told what to run: chord sim chaos or chord sim paper".into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();
@@ -398,7 +398,7 @@ mod tests {
         ] {
             assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
         }
-        assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos");
+        assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos or chord sim paper");
         assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
         assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
     }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cli;
+mod paper;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(config)) => config,
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => return chaos::run(&chaos),
+        Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => return paper::run(&paper),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = std::io::stdout().write_all(text.as_bytes());

@@ -22,6 +22,7 @@ pub mod log;
 pub mod network;
 pub mod nodes;
 pub mod oracle;
+pub mod paper;
 pub mod queue;
 pub mod script;
 pub mod tally;
