@@ -5,7 +5,7 @@
 //! and lookups that they hold. Every message passes the codec of [`crate::wire`]. Only what the
 //! actors do is done by other code, as little as possible, in [`host`].
 //!
-//! In reading order: [`queue`], what is to happen; [`network`], what becomes of messages;
+//! In reading order: [`queue`], what is to happen; [`network`] and [`delay`], what becomes of messages;
 //! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all of them;
 //! [`ideal`], what a ring should be; [`nodes`] and [`draw`], names and pictures; [`log`] and [`tally`],
 //! what has happened.
@@ -14,6 +14,7 @@
 //! one, so that a seed is a history: the same on every machine, event by event.
 
 pub mod chaos;
+pub mod delay;
 pub mod draw;
 pub mod environment;
 pub mod host;

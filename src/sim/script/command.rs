@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Circle;
+use crate::sim::delay::Delay;
 use crate::sim::environment::Slot;
 use crate::sim::nodes::numbered;
 use crate::sim::world::World;
@@ -106,7 +107,7 @@ impl Command {
                 let slot = world.env.slot(peer(n).addr);
                 world.env.network.slow(slot, *by);
             }
-            Command::Delay(from, to) => world.env.network.delay = *from..=*to,
+            Command::Delay(from, to) => world.env.network.delay = Delay::Uniform(*from..=*to),
             Command::Loss(p) => world.env.network.loss = thousandths(p),
             Command::Duplication(p) => world.env.network.duplication = thousandths(p),
             Command::Lateness(p) => world.env.network.lateness = thousandths(p),
