@@ -8,10 +8,12 @@
 //! what is made of them.
 
 pub mod chapter;
+mod formation;
 mod load_balance;
 pub mod plot;
 pub mod report;
 pub mod stats;
+mod upkeep;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -25,16 +27,22 @@ use chapter::Reading;
 pub enum Experiment {
     /// V.B: how evenly keys are spread over nodes.
     LoadBalance,
+    /// What maintenance costs.
+    Upkeep,
+    /// How fast rings form.
+    Formation,
 }
 
 impl Experiment {
     /// All there are, in the order of the paper.
-    pub const ALL: &[Experiment] = &[Experiment::LoadBalance];
+    pub const ALL: &[Experiment] = &[Experiment::LoadBalance, Experiment::Upkeep, Experiment::Formation];
 
     /// The letter that asks for it.
     pub fn letter(self) -> char {
         match self {
             Experiment::LoadBalance => 'B',
+            Experiment::Upkeep => 'G',
+            Experiment::Formation => 'H',
         }
     }
 
@@ -42,6 +50,8 @@ impl Experiment {
     pub fn title(self) -> &'static str {
         match self {
             Experiment::LoadBalance => "Load balance",
+            Experiment::Upkeep => "Cost of maintenance",
+            Experiment::Formation => "Time to an ideal ring",
         }
     }
 
@@ -53,6 +63,8 @@ impl Experiment {
     fn study(self, extent: Extent) -> Study {
         match self {
             Experiment::LoadBalance => load_balance::study(extent),
+            Experiment::Upkeep => upkeep::study(extent),
+            Experiment::Formation => formation::study(extent),
         }
     }
 }
