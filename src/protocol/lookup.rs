@@ -105,6 +105,11 @@ impl From<Lost> for Code {
 /// own ways already, and trying all ways at every hop would flood a ring that is in trouble.
 const MAX_REFUSALS: usize = 3;
 
+/// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5).
+pub fn closest_preceding_node(me: Id, key: Id, known: impl IntoIterator<Item = Peer>) -> Option<Peer> {
+    known.into_iter().filter(|node| node.id.in_open(me, key)).max_by_key(|node| node.id.clockwise_from(me))
+}
+
 impl Lookup {
     /// Looks a key up from the node with these neighbours, past these nodes that precede the key.
     pub fn new(question: Question, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
@@ -145,12 +150,9 @@ impl Lookup {
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
-        let me = self.neighbors.me().id;
-        let known = self.fingers.iter().chain(self.neighbors.successors());
-        known
-            .filter(|node| node.id.in_open(me, self.question.key) && !self.refused.contains(node))
-            .max_by_key(|node| node.id.clockwise_from(me))
-            .copied()
+        let known = self.fingers.iter().chain(self.neighbors.successors()).copied();
+        let able = known.filter(|node| !self.refused.contains(node));
+        closest_preceding_node(self.neighbors.me().id, self.question.key, able)
     }
 
     fn knows_others(&self, than: Peer) -> bool {

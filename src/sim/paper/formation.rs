@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 
 pub(super) fn study(extent: Extent) -> Study {
     let largest = extent.pick(12, 7);
-    let sizes = (4..=largest).rev().map(|power: u32| 1 << power);
+    let sizes = (4..=largest).map(|power: u32| 1 << power);
     let seeds = extent.pick(5, 3);
     let jobs =
         sizes.flat_map(|nodes| (0..seeds).map(move |seed| Job::new(8 * u64::from(nodes), move || form(seed, nodes))));

@@ -10,9 +10,11 @@
 pub mod chapter;
 mod formation;
 mod load_balance;
+mod path_length;
 pub mod plot;
 pub mod report;
 pub mod stats;
+mod stretch;
 mod upkeep;
 
 use rand::SeedableRng;
@@ -27,6 +29,10 @@ use chapter::Reading;
 pub enum Experiment {
     /// V.B: how evenly keys are spread over nodes.
     LoadBalance,
+    /// V.C: how many nodes a lookup asks.
+    PathLength,
+    /// V.F: how much longer a lookup takes than a question to the owner would.
+    Stretch,
     /// What maintenance costs.
     Upkeep,
     /// How fast rings form.
@@ -35,12 +41,20 @@ pub enum Experiment {
 
 impl Experiment {
     /// All there are, in the order of the paper.
-    pub const ALL: &[Experiment] = &[Experiment::LoadBalance, Experiment::Upkeep, Experiment::Formation];
+    pub const ALL: &[Experiment] = &[
+        Experiment::LoadBalance,
+        Experiment::PathLength,
+        Experiment::Stretch,
+        Experiment::Upkeep,
+        Experiment::Formation,
+    ];
 
     /// The letter that asks for it.
     pub fn letter(self) -> char {
         match self {
             Experiment::LoadBalance => 'B',
+            Experiment::PathLength => 'C',
+            Experiment::Stretch => 'F',
             Experiment::Upkeep => 'G',
             Experiment::Formation => 'H',
         }
@@ -50,6 +64,8 @@ impl Experiment {
     pub fn title(self) -> &'static str {
         match self {
             Experiment::LoadBalance => "Load balance",
+            Experiment::PathLength => "Path length",
+            Experiment::Stretch => "Latency stretch",
             Experiment::Upkeep => "Cost of maintenance",
             Experiment::Formation => "Time to an ideal ring",
         }
@@ -63,6 +79,8 @@ impl Experiment {
     fn study(self, extent: Extent) -> Study {
         match self {
             Experiment::LoadBalance => load_balance::study(extent),
+            Experiment::PathLength => path_length::study(extent),
+            Experiment::Stretch => stretch::study(extent),
             Experiment::Upkeep => upkeep::study(extent),
             Experiment::Formation => formation::study(extent),
         }
@@ -98,12 +116,18 @@ struct Study {
 struct Job {
     /// About how many milliseconds of one processor it takes: for the progress bar only.
     cost: u64,
+    /// Whether nothing else is run meanwhile: it is large, and keeps all processors busy by itself.
+    alone: bool,
     work: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
 }
 
 impl Job {
     fn new(cost: u64, work: impl Fn() -> Vec<Reading> + Send + Sync + 'static) -> Job {
-        Job { cost, work: Box::new(work) }
+        Job { cost, alone: false, work: Box::new(work) }
+    }
+
+    fn alone(self, alone: bool) -> Job {
+        Job { alone, ..self }
     }
 }
 
@@ -121,7 +145,9 @@ pub fn run(experiment: Experiment, extent: Extent, told: &(dyn Fn(u64) + Sync)) 
         told(job.cost);
         readings
     };
-    let readings: Vec<Vec<Reading>> = jobs.par_iter().with_max_len(1).map(work).collect();
+    let (large, small): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.alone);
+    let mut readings: Vec<Vec<Reading>> = small.par_iter().with_max_len(1).map(work).collect();
+    readings.extend(large.iter().map(work));
     conclude(readings.into_iter().flatten().collect())
 }
 
