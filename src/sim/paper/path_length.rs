@@ -10,8 +10,8 @@ use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
-use crate::sim::hashed;
 use crate::sim::tables::Tables;
+use crate::sim::{hashed, numbered};
 
 const MEAN: &str = "mean";
 const LOW: &str = "1st percentile";
@@ -21,26 +21,34 @@ const PART: &str = "part of the lookups";
 /// The lengths of successor lists: none but the successor, and the paper's 2 log2 N for N = 1,000.
 const SHORT: (&str, usize) = ("r = 1", 1);
 const LONG: (&str, usize) = ("r = 20", 20);
+/// The same with the identifiers at even distances.
+const SHORT_EVEN: &str = "r = 1 evenly spaced";
+const LONG_EVEN: &str = "r = 20 evenly spaced";
 /// The rings whose densities are drawn (figure 10b).
 const DENSITY: f64 = 4096.0;
 
 /// Beyond so many nodes there are no more lookups.
 const MOST_LOOKUPS: usize = 1_000_000;
 /// As large as in the paper.
-const PAPERS_LARGEST: u32 = 14;
+const PAPERS_LARGEST: u8 = 14;
 
 /// Lookups are drawn in so many parts, each with a chance of its own.
 const PARTS: usize = 64;
 
 pub(super) fn study(extent: Extent) -> Study {
     let mut jobs = Vec::new();
-    for power in 3..=extent.pick(20, 10) {
+    for power in 3..=extent.pick(20u8, 10) {
         let seeds = if power <= PAPERS_LARGEST { extent.pick(10, 5) } else { 3 };
-        for (series, r) in [SHORT, LONG] {
+        for (series, r, places) in SERIES {
+            if places == Places::Even && power > PAPERS_LARGEST {
+                continue;
+            }
             let cost = (16 << power) / 1000 + (lookups(1 << power) / 400) as u64;
             // A million nodes are more than a gigabyte: one such ring at a time.
             let alone = power > PAPERS_LARGEST;
-            jobs.extend((0..seeds).map(|seed| Job::new(cost, move || ask(seed, 1 << power, series, r)).alone(alone)));
+            jobs.extend(
+                (0..seeds).map(|seed| Job::new(cost, move || ask(seed, power, (series, r, places))).alone(alone)),
+            );
         }
     }
     Study { jobs, conclude }
@@ -50,10 +58,28 @@ fn lookups(nodes: usize) -> usize {
     (100 * nodes).min(MOST_LOOKUPS.max(100 << PAPERS_LARGEST))
 }
 
-fn ask(seed: u64, nodes: usize, series: &str, r: usize) -> Vec<Reading> {
-    // Other seeds are other nodes.
-    let ring = (0..nodes as u32).map(|n| hashed((seed as u32) << 20 | n)).collect();
-    let tables = Tables::by_definition(ring, Bits::FULL, r);
+/// Where nodes lie on the circle.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Hashed,
+    Even,
+}
+
+const SERIES: [(&str, usize, Places); 4] = [
+    (SHORT.0, SHORT.1, Places::Hashed),
+    (LONG.0, LONG.1, Places::Hashed),
+    (SHORT_EVEN, SHORT.1, Places::Even),
+    (LONG_EVEN, LONG.1, Places::Even),
+];
+
+fn ask(seed: u64, power: u8, (series, r, places): (&str, usize, Places)) -> Vec<Reading> {
+    let (nodes, bits) = (1 << power, Bits::new(power).unwrap_or(Bits::FULL));
+    let peer = |n| match places {
+        // Other seeds are other nodes.
+        Places::Hashed => hashed((seed as u32) << 20 | n),
+        Places::Even => numbered(n, bits),
+    };
+    let tables = Tables::by_definition((0..nodes as u32).map(peer).collect(), Bits::FULL, r);
     let count = |part: usize| {
         let mut rng = chance(seed);
         rng.set_stream(1 + part as u64);
@@ -68,7 +94,7 @@ fn ask(seed: u64, nodes: usize, series: &str, r: usize) -> Vec<Reading> {
     let (mut readings, x) = (Vec::new(), nodes as f64);
     let mut point = at(&mut readings, series, x);
     point.read(MEAN, paths.mean()).read(LOW, paths.percentile(1.0)).read(HIGH, paths.percentile(99.0));
-    if x == DENSITY {
+    if x == DENSITY && places == Places::Hashed {
         for length in (0u8..=16).map(f64::from) {
             at(&mut readings, series, length).read(PART, paths.part_of(length));
         }
@@ -112,6 +138,11 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             },
         ],
         rows: rows(readings, paper),
-        reasons: Vec::<Reason>::new(),
+        reasons: vec![Reason {
+            explains: |_| true,
+            text: "the formulas are exact for identifiers at even distances only, where a finger halves the way to the \
+                   key exactly; the series \"evenly spaced\" has them. Hashed identifiers leave gaps, of which the \
+                   owner of a key has the longer ones: the way to the node before it is a little shorter.",
+        }],
     }
 }
