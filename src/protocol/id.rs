@@ -4,6 +4,7 @@
 //! identifiers uses the top m bits and leaves the rest zero, so that every comparison is the same
 //! for every m; m itself matters to hashing, to the starts of fingers and to printing only.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::str::FromStr;
@@ -30,7 +31,7 @@ impl Bits {
 }
 
 /// A point on the identifier circle. `Ord` is the order of the numbers, not of the circle.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Id([u8; Id::LEN]);
 
 impl Id {
@@ -127,8 +128,22 @@ impl FromStr for Id {
     }
 }
 
+/// Compared as numbers: that takes some instructions, and the bytes one by one a call of `memcmp`,
+/// which was half of the time of a lookup over large tables.
+impl Ord for Id {
+    fn cmp(&self, other: &Id) -> Ordering {
+        Number::from(*self).cmp(&Number::from(*other))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Id) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// An identifier as a number modulo 2^160.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Number {
     high: u32,
     low: u128,

@@ -105,9 +105,17 @@ impl From<Lost> for Code {
 /// own ways already, and trying all ways at every hop would flood a ring that is in trouble.
 const MAX_REFUSALS: usize = 3;
 
-/// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5).
-pub fn closest_preceding_node(me: Id, key: Id, known: impl IntoIterator<Item = Peer>) -> Option<Peer> {
-    known.into_iter().filter(|node| node.id.in_open(me, key)).max_by_key(|node| node.id.clockwise_from(me))
+/// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
+/// successors are in the order of the circle; fingers may point anywhere.
+pub fn closest_preceding_node(
+    me: Id,
+    key: Id,
+    fingers: impl Iterator<Item = Peer>,
+    mut successors: impl DoubleEndedIterator<Item = Peer>,
+) -> Option<Peer> {
+    let precedes = |node: &Peer| node.id.in_open(me, key);
+    let last = successors.rfind(precedes);
+    fingers.filter(precedes).chain(last).max_by_key(|node| node.id.clockwise_from(me))
 }
 
 impl Lookup {
@@ -150,9 +158,10 @@ impl Lookup {
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
-        let known = self.fingers.iter().chain(self.neighbors.successors()).copied();
-        let able = known.filter(|node| !self.refused.contains(node));
-        closest_preceding_node(self.neighbors.me().id, self.question.key, able)
+        let able = |node: &Peer| !self.refused.contains(node);
+        let fingers = self.fingers.iter().copied().filter(able);
+        let successors = self.neighbors.successors().iter().copied().filter(able);
+        closest_preceding_node(self.neighbors.me().id, self.question.key, fingers, successors)
     }
 
     fn knows_others(&self, than: Peer) -> bool {

@@ -6,7 +6,6 @@
 
 use rayon::prelude::*;
 
-use super::nodes;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::closest_preceding_node;
@@ -18,8 +17,7 @@ use crate::protocol::peer::Peer;
 pub struct Tables {
     bits: Bits,
     r: usize,
-    /// In the order of the circle; no two have one identifier.
-    ring: Vec<Peer>,
+    ring: Ring,
     /// Of each node of the ring, in its order.
     neighbors: Vec<Neighbors>,
     fingers: Vec<FingerTable>,
@@ -36,11 +34,10 @@ pub struct Walk {
 
 impl Tables {
     /// The tables of these nodes, by definition. No two of them may have one identifier.
-    pub fn by_definition(mut ring: Vec<Peer>, bits: Bits, r: usize) -> Tables {
-        ring.par_sort_unstable();
-        debug_assert!(ring.windows(2).all(|pair| pair[0].id != pair[1].id), "two nodes with one identifier");
-        let neighbors = (0..ring.len()).into_par_iter().map(|at| neighbors(&ring, at, r)).collect();
-        let fingers = ring.par_iter().map(|me| fingers(&ring, *me, bits)).collect();
+    pub fn by_definition(peers: Vec<Peer>, bits: Bits, r: usize) -> Tables {
+        let ring = Ring::new(peers);
+        let neighbors = (0..ring.peers.len()).into_par_iter().map(|at| neighbors(&ring.peers, at, r)).collect();
+        let fingers = ring.peers.par_iter().map(|me| fingers(&ring, *me, bits)).collect();
         Tables { bits, r, ring, neighbors, fingers }
     }
 
@@ -56,12 +53,13 @@ impl Tables {
 
     /// The nodes in the order of the circle.
     pub fn ring(&self) -> &[Peer] {
-        &self.ring
+        &self.ring.peers
     }
 
     /// Where a node stands in [`ring`](Self::ring).
     pub fn position(&self, peer: Peer) -> Option<usize> {
-        self.ring.binary_search(&peer).ok()
+        let at = self.ring.first_at_or_after(peer.id);
+        (self.ring.peers.get(at) == Some(&peer)).then_some(at)
     }
 
     /// The neighbours of the node that stands there in the ring.
@@ -76,7 +74,7 @@ impl Tables {
 
     /// The first node at or after a key. The ring is not empty.
     pub fn owner(&self, key: Id) -> Peer {
-        nodes::owner(&self.ring, key)
+        self.ring.owner(key)
     }
 
     /// Looks a key up from the node that stands there in the ring.
@@ -88,8 +86,8 @@ impl Tables {
                 Owner::Me => return Walk { path, owner: neighbors.me() },
                 Owner::Successor(owner) => return Walk { path, owner },
                 Owner::Beyond => {
-                    let known = self.fingers[at].distinct().chain(neighbors.successors().iter().copied());
-                    let next = closest_preceding_node(neighbors.me().id, key, known);
+                    let successors = neighbors.successors().iter().copied();
+                    let next = closest_preceding_node(neighbors.me().id, key, self.fingers[at].distinct(), successors);
                     let Some((next, position)) = next.and_then(|next| Some((next, self.position(next)?))) else {
                         unreachable!("{key} is beyond the successor of {:?}, but nobody precedes it", neighbors.me());
                     };
@@ -99,6 +97,52 @@ impl Tables {
             }
         }
     }
+}
+
+/// The nodes, and where to look for one.
+#[derive(Debug)]
+struct Ring {
+    /// In the order of the circle; no two have one identifier.
+    peers: Vec<Peer>,
+    /// The circle is cut into arcs, about as many as there are nodes; here stands how many nodes come
+    /// before each arc, and before the end. A search among a million nodes would wait for memory
+    /// twenty times, and so it does twice.
+    before: Vec<u32>,
+    /// The arc of an identifier are its first 32 bits without so many of the last.
+    dropped: u32,
+}
+
+impl Ring {
+    fn new(mut peers: Vec<Peer>) -> Ring {
+        peers.par_sort_unstable();
+        debug_assert!(peers.windows(2).all(|pair| pair[0].id != pair[1].id), "two nodes with one identifier");
+        let dropped = 31 - peers.len().max(1).ilog2().min(30);
+        let arcs = 1u32 << (32 - dropped);
+        let mut before = Vec::with_capacity(arcs as usize + 1);
+        let mut passed = 0;
+        for arc in 0..arcs {
+            passed += peers[passed..].iter().take_while(|peer| first_bits(peer.id) >> dropped < arc).count();
+            before.push(passed as u32);
+        }
+        before.push(peers.len() as u32);
+        Ring { peers, before, dropped }
+    }
+
+    /// The place of the first node at or after a key; beyond the last if there is none before zero.
+    fn first_at_or_after(&self, key: Id) -> usize {
+        let arc = (first_bits(key) >> self.dropped) as usize;
+        let (begin, end) = (self.before[arc] as usize, self.before[arc + 1] as usize);
+        begin + self.peers[begin..end].partition_point(|peer| peer.id < key)
+    }
+
+    fn owner(&self, key: Id) -> Peer {
+        self.peers[self.first_at_or_after(key) % self.peers.len()]
+    }
+}
+
+fn first_bits(id: Id) -> u32 {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 fn neighbors(ring: &[Peer], at: usize, r: usize) -> Neighbors {
@@ -111,10 +155,10 @@ fn neighbors(ring: &[Peer], at: usize, r: usize) -> Neighbors {
     neighbors
 }
 
-fn fingers(ring: &[Peer], me: Peer, bits: Bits) -> FingerTable {
+fn fingers(ring: &Ring, me: Peer, bits: Bits) -> FingerTable {
     let (mut table, mut next) = (FingerTable::alone(me, bits), 1);
     while !table.is_past(next) {
-        next = table.set(next, nodes::owner(ring, table.start(next))).0 + 1;
+        next = table.set(next, ring.owner(table.start(next))).0 + 1;
     }
     table
 }
