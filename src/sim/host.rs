@@ -21,7 +21,7 @@ use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
 use crate::protocol::lookup::Question;
-use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
+use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::peer::Peer;
 
 use calls::{Call, Known};
@@ -35,7 +35,7 @@ pub struct Host {
     pub(super) place: Place,
     /// The node hears and does nothing before this time; never again if it is `MAX`.
     pub(super) paused_until: Duration,
-    /// Whether the program has ended by itself: it could not join.
+    /// Whether the program has ended by itself: it could not join, or it has left.
     pub(super) ended: bool,
     config: Config,
     /// What the program says of itself, drawn at random when it starts.
@@ -89,9 +89,9 @@ impl Host {
         host
     }
 
-    /// Whether the node is a member of a ring; to others a joiner is dead.
+    /// Whether the node is a member of a ring; to others whoever joins or has left is dead.
     pub fn is_member(&self) -> bool {
-        self.maintenance.standing() != Standing::Joining
+        matches!(self.maintenance.standing(), Standing::Member | Standing::Isolated)
     }
 
     /// Whether the node is up for others: it may be paused, but not for ever.
@@ -117,6 +117,16 @@ impl Host {
         number
     }
 
+    /// Leaves the ring. The program ends when its neighbours have had time to hear it.
+    pub(super) fn leave(&mut self, env: &mut Environment) {
+        for (peer, request) in self.maintenance.leave() {
+            self.tell(peer, request, env);
+        }
+        self.stop_talking();
+        env.changed = true;
+        env.schedule(LEAVING, self.place, Happening::End);
+    }
+
     pub(super) fn handle(&mut self, happening: Happening, env: &mut Environment) {
         match happening {
             Happening::Heard(from, content) => self.heard(from, content, env),
@@ -124,6 +134,7 @@ impl Host {
             Happening::Deadline(run) => self.out_of_time(run, env),
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
+            Happening::End => self.ended = true,
         }
     }
 

@@ -10,6 +10,7 @@ use super::nodes;
 use crate::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
 
 /// Nodes, and what is under way between them.
@@ -78,8 +79,23 @@ impl World {
     /// Ends a node's program: its connections break, and whoever calls it is refused. Nothing
     /// happens if it is not up.
     pub fn crash(&mut self, peer: Peer) {
-        let Some(host) = self.take_down(peer) else { return };
-        self.env.tally.crashes += 1;
+        self.env.tally.crashes += u64::from(self.end(peer));
+    }
+
+    /// Has a node leave its ring: it tells its neighbours, is no member from then on, and ends a quarter
+    /// of a second later. Nothing happens if it is not up, or paused.
+    pub fn leave(&mut self, peer: Peer) {
+        let World { up, hosts, env, .. } = self;
+        let host = up.get(&peer).and_then(|slot| hosts[slot.index()].as_mut());
+        if let Some(host) = host.filter(|host| host.paused_until <= env.now) {
+            env.tally.leaves += 1;
+            host.leave(env);
+        }
+    }
+
+    /// Ends a program; says whether it was up.
+    fn end(&mut self, peer: Peer) -> bool {
+        let Some(host) = self.take_down(peer) else { return false };
         let told: Vec<Slot> = self.up.values().copied().collect();
         for slot in told {
             let Some(other) = self.hosts[slot.index()].as_ref() else { continue };
@@ -88,6 +104,7 @@ impl World {
                 self.env.post(Post { from: host.place, to, generation, content: Content::Severed });
             }
         }
+        true
     }
 
     fn take_down(&mut self, peer: Peer) -> Option<Box<Host>> {
@@ -220,9 +237,9 @@ impl World {
         self.env.fingerprint(slot, &happening);
         host.handle(happening, &mut self.env);
         if host.ended {
-            let me = host.me;
-            self.env.tally.unjoined += 1;
-            self.crash(me);
+            let (me, left) = (host.me, host.maintenance.standing() == Standing::Left);
+            self.env.tally.unjoined += u64::from(!left);
+            self.end(me);
         }
         self.file_lists();
     }

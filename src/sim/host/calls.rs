@@ -78,8 +78,7 @@ impl Host {
     /// Says something whose answer does not matter. Whoever was never reached is told nothing that
     /// plain peers don't know.
     pub(super) fn tell(&mut self, peer: Peer, request: Request, env: &mut Environment) {
-        let ours_only = matches!(request, Request::Nudge { .. } | Request::Invite { .. });
-        if !ours_only || self.known.contains_key(&peer.addr) {
+        if !request.is_extension() || self.known.contains_key(&peer.addr) {
             let number = env.number();
             let question = self.question(number, peer.addr, &request, None, Way::Kept);
             self.send(number, peer.addr, question, env);
