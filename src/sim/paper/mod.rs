@@ -8,6 +8,7 @@
 //! what is made of them.
 
 pub mod chapter;
+mod failures;
 mod formation;
 mod load_balance;
 mod path_length;
@@ -31,6 +32,8 @@ pub enum Experiment {
     LoadBalance,
     /// V.C: how many nodes a lookup asks.
     PathLength,
+    /// V.D: lookups right after many nodes have failed at once.
+    Failures,
     /// V.F: how much longer a lookup takes than a question to the owner would.
     Stretch,
     /// What maintenance costs.
@@ -44,6 +47,7 @@ impl Experiment {
     pub const ALL: &[Experiment] = &[
         Experiment::LoadBalance,
         Experiment::PathLength,
+        Experiment::Failures,
         Experiment::Stretch,
         Experiment::Upkeep,
         Experiment::Formation,
@@ -54,6 +58,7 @@ impl Experiment {
         match self {
             Experiment::LoadBalance => 'B',
             Experiment::PathLength => 'C',
+            Experiment::Failures => 'D',
             Experiment::Stretch => 'F',
             Experiment::Upkeep => 'G',
             Experiment::Formation => 'H',
@@ -65,6 +70,7 @@ impl Experiment {
         match self {
             Experiment::LoadBalance => "Load balance",
             Experiment::PathLength => "Path length",
+            Experiment::Failures => "Simultaneous failures",
             Experiment::Stretch => "Latency stretch",
             Experiment::Upkeep => "Cost of maintenance",
             Experiment::Formation => "Time to an ideal ring",
@@ -80,6 +86,7 @@ impl Experiment {
         match self {
             Experiment::LoadBalance => load_balance::study(extent),
             Experiment::PathLength => path_length::study(extent),
+            Experiment::Failures => failures::study(extent),
             Experiment::Stretch => stretch::study(extent),
             Experiment::Upkeep => upkeep::study(extent),
             Experiment::Formation => formation::study(extent),

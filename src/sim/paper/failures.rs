@@ -1,0 +1,172 @@
+//! V.D: lookups right after many nodes have failed at once.
+//!
+//! Tables are by definition and stay as they are: nobody stabilizes, and what one lookup learns of the
+//! dead no other hears. Each node's part is the production [`Lookup`], question by question and answer by
+//! answer; a question to a dead node is a time-out.
+
+use std::collections::BTreeSet;
+
+use rand::{Rng, RngExt};
+
+use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
+use super::stats::Sorted;
+use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::{Lookup, Question};
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::rpc::{Request, Response};
+use crate::sim::hashed;
+use crate::sim::tables::Tables;
+
+const SERIES: &str = "recursive";
+
+const PATH: &str = "path length";
+const PATH_LOW: &str = "path length, 1st percentile";
+const PATH_HIGH: &str = "path length, 99th percentile";
+const TIMEOUTS: &str = "time-outs";
+const TIMEOUTS_LOW: &str = "time-outs, 1st percentile";
+const TIMEOUTS_HIGH: &str = "time-outs, 99th percentile";
+const FAILED: &str = "failed lookups";
+
+const R: usize = 20;
+
+pub(super) fn study(extent: Extent) -> Study {
+    let (nodes, lookups) = extent.pick((1000, 10_000), (200, 1000));
+    let mut jobs = Vec::new();
+    for tenths in 0..=5u32 {
+        let job = move |seed| Job::new(extent.pick(400, 10), move || strike(seed, nodes, tenths, lookups));
+        jobs.extend((0..extent.pick(40, 5)).map(job));
+    }
+    Study { jobs, conclude }
+}
+
+/// A ring of which some nodes are dead.
+struct Stricken {
+    tables: Tables,
+    dead: BTreeSet<Peer>,
+}
+
+impl Stricken {
+    /// Each node fails with this probability.
+    fn new(seed: u64, nodes: u32, probability: f64, rng: &mut impl Rng) -> Stricken {
+        let peers: Vec<Peer> = (0..nodes).map(|n| hashed((seed as u32) << 16 | n)).collect();
+        let dead = peers.iter().copied().filter(|_| rng.random_bool(probability)).collect();
+        Stricken { tables: Tables::by_definition(peers, Bits::FULL, R), dead }
+    }
+
+    fn living(&self) -> impl Iterator<Item = Peer> {
+        self.tables.ring().iter().copied().filter(|peer| !self.dead.contains(peer))
+    }
+
+    /// The first living node at or after a key.
+    fn owner(&self, key: Id) -> Option<Peer> {
+        self.living().find(|peer| peer.id >= key).or_else(|| self.living().next())
+    }
+
+    /// Looks a key up; adds to the walk whom it asked, and how often in vain.
+    fn lookup(&self, from: Peer, key: Id, walk: &mut Walk) -> Option<Peer> {
+        let at = self.tables.position(from)?;
+        let question = Question { key, hops: walk.asked, want_path: false };
+        let mut lookup =
+            Lookup::new(question, self.tables.neighbors(at).clone(), self.tables.fingers(at).preceding(key));
+        let mut step = lookup.start();
+        loop {
+            let (peer, request) = match step {
+                Step::Done(finding) => return finding.result.ok().map(|found| found.owner),
+                Step::Ask(Target::Peer(peer), request) => (peer, request),
+                _ => return None,
+            };
+            let answer = match request {
+                _ if self.dead.contains(&peer) => {
+                    walk.timeouts += 1;
+                    Answer::Gone
+                }
+                Request::FindSuccessor { .. } => {
+                    walk.asked += 1;
+                    let owner = self.lookup(peer, key, walk)?;
+                    Answer::Reply(Response::Successor { owner, path: Vec::new() })
+                }
+                _ => Answer::Reply(Response::Alive { plain: false, alone: false }),
+            };
+            step = lookup.resume(answer);
+        }
+    }
+}
+
+/// What a lookup has cost.
+#[derive(Default)]
+struct Walk {
+    asked: u32,
+    timeouts: u32,
+}
+
+fn strike(seed: u64, nodes: u32, tenths: u32, lookups: u32) -> Vec<Reading> {
+    let mut rng = chance(seed);
+    rng.set_stream(tenths.into());
+    let stricken = Stricken::new(seed, nodes, f64::from(tenths) / 10.0, &mut rng);
+    let living: Vec<Peer> = stricken.living().collect();
+    let (mut paths, mut timeouts, mut failed) = (Vec::new(), Vec::new(), 0.0);
+    for _ in 0..lookups {
+        let (from, key) = (living[rng.random_range(0..living.len())], Id::from_bytes(rng.random()));
+        let mut walk = Walk::default();
+        let owner = stricken.lookup(from, key, &mut walk);
+        if owner.is_none() || owner != stricken.owner(key) {
+            failed += 1.0;
+        }
+        paths.push(walk.asked.into());
+        timeouts.push(walk.timeouts.into());
+    }
+    let (paths, timeouts) = (Sorted::new(paths), Sorted::new(timeouts));
+    let mut readings = Vec::new();
+    let mut point = at(&mut readings, SERIES, f64::from(tenths) / 10.0);
+    point.read(PATH, paths.mean()).read(PATH_LOW, paths.percentile(1.0)).read(PATH_HIGH, paths.percentile(99.0));
+    point.read(TIMEOUTS, timeouts.mean()).read(TIMEOUTS_LOW, timeouts.percentile(1.0));
+    point.read(TIMEOUTS_HIGH, timeouts.percentile(99.0)).read(FAILED, failed);
+    readings
+}
+
+/// The paper's table on simultaneous failures.
+fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
+    const TABLE: [[f64; 6]; 6] = [
+        [3.84, 2.0, 5.0, 0.0, 0.0, 0.0],
+        [4.03, 2.0, 6.0, 0.60, 0.0, 2.0],
+        [4.22, 2.0, 6.0, 1.17, 0.0, 3.0],
+        [4.44, 2.0, 6.0, 2.02, 0.0, 5.0],
+        [4.69, 2.0, 7.0, 3.23, 0.0, 8.0],
+        [5.09, 3.0, 8.0, 5.10, 0.0, 11.0],
+    ];
+    let line = TABLE.get((x * 10.0).round() as usize).filter(|_| series == SERIES)?;
+    let measures = [PATH, PATH_LOW, PATH_HIGH, TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH];
+    match measures.iter().position(|name| *name == measure) {
+        Some(column) => Some(Printed { value: line[column], decimals: if column % 3 == 0 { 2 } else { 0 } }),
+        None => (measure == FAILED).then_some(Printed { value: 0.0, decimals: 0 }),
+    }
+}
+
+fn conclude(readings: Vec<Reading>) -> Chapter {
+    Chapter {
+        experiment: Experiment::Failures,
+        about: "1,000 nodes, r = 20; each fails with probability p at the same moment; tables stay as they were, and \
+                nobody hears of the dead from others. Forty rings with 10,000 lookups each; a path is counted in living \
+                nodes asked, time-outs in questions to dead ones. Nothing depends on time, so that no clock is run.",
+        x: "p",
+        table: &[PATH, PATH_LOW, PATH_HIGH, TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH, FAILED],
+        panels: vec![
+            Panel {
+                title: "Path length",
+                x: ("part of the nodes that failed", Count::Linear),
+                y: ("living nodes asked", Count::Linear),
+                measures: &[PATH, PATH_LOW, PATH_HIGH],
+            },
+            Panel {
+                title: "Time-outs",
+                x: ("part of the nodes that failed", Count::Linear),
+                y: ("questions to dead nodes", Count::Linear),
+                measures: &[TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH],
+            },
+        ],
+        rows: rows(readings, paper),
+        reasons: Vec::<Reason>::new(),
+    }
+}
