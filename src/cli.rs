@@ -15,7 +15,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Paper, Run as Sim};
+pub use sim::{Chaos, Paper, Ring, Run as Sim};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -162,7 +162,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
         Some((name, _)) if matches.args_present() => {
             Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
         }
-        Some((_, matches)) => sim::Sim::from_arg_matches(matches).map(|sim| Run::Sim(sim.read())).map_err(instead),
+        Some((_, matches)) => {
+            let sim = sim::Sim::from_arg_matches(matches).map_err(instead)?;
+            sim.read().map(Run::Sim).map_err(Instead::Complain)
+        }
         None => Args::from_arg_matches(&matches).map_err(instead).and_then(configure).map(Run::Node),
     }
 }
@@ -225,7 +228,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {unknown:?}: see chord --help")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos or chord sim paper".into()
+            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring".into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();
@@ -398,7 +401,10 @@ mod tests {
         ] {
             assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
         }
-        assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos or chord sim paper");
+        assert_eq!(
+            complaint("sim"),
+            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring"
+        );
         assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
         assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
     }

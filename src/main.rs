@@ -1,8 +1,10 @@
-//! The `chord` command: arguments, node, console, exit status; or random histories.
+//! The `chord` command: arguments, node, console, exit status; or a simulation.
 
 mod chaos;
 mod cli;
 mod paper;
+mod progress;
+mod ring;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::pin::pin;
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         Ok(cli::Run::Node(config)) => config,
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => return chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => return paper::run(&paper),
+        Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => return ring::run(&ring),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = std::io::stdout().write_all(text.as_bytes());

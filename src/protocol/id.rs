@@ -50,12 +50,16 @@ impl Id {
 
     /// The identifier of a key: the top `bits` bits of its SHA-1.
     pub fn of_key(key: &[u8], bits: Bits) -> Id {
-        let mut bytes: [u8; Id::LEN] = Sha1::digest(key).into();
-        for (i, byte) in (0u8..).zip(&mut bytes) {
+        Id(Sha1::digest(key).into()).truncated(bits)
+    }
+
+    /// The first `bits` bits of the identifier.
+    pub fn truncated(mut self, bits: Bits) -> Id {
+        for (i, byte) in (0u8..).zip(&mut self.0) {
             let kept = bits.0.saturating_sub(8 * i).min(8);
             *byte &= !(0xffu16 >> kept) as u8;
         }
-        Id(bytes)
+        self
     }
 
     /// The identifier of a node: that of the text `address:port`.

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use backoff::{REUNITE, REUNITE_ALONE};
+use backoff::{Backoff, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
@@ -191,7 +191,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: reunite(setup.stabilize_every).first,
             effects: Vec::new(),
             setup,
         };
@@ -250,7 +250,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: self.reunite_pause().first,
             effects: Vec::new(),
         }
     }
@@ -428,10 +428,15 @@ impl Maintenance {
     /// Somebody was lost, and may be back soon.
     fn miss(&mut self, lost: Peer) {
         self.acquaintances.lose(lost.addr);
-        if self.reunite_after > REUNITE.first {
-            self.reunite_after = REUNITE.first;
+        let first = self.reunite_pause().first;
+        if self.reunite_after > first {
+            self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }
+    }
+
+    fn reunite_pause(&self) -> Backoff {
+        reunite(self.setup.stabilize_every)
     }
 
     fn is_alone(&self) -> bool {

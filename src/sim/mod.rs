@@ -14,6 +14,7 @@
 //! one, so that a seed is a history: the same on every machine, event by event.
 
 pub mod chaos;
+pub mod churn;
 pub mod delay;
 pub mod draw;
 pub mod environment;
@@ -25,6 +26,7 @@ pub mod nodes;
 pub mod oracle;
 pub mod paper;
 pub mod queue;
+pub mod ring;
 pub mod script;
 pub mod tables;
 pub mod tally;

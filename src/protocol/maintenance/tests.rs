@@ -525,7 +525,16 @@ fn questions_to_acquaintances_become_rarer_until_somebody_is_lost() {
     }
     assert_eq!(pauses, [2, 4, 8, 16, 32, 32, 32]);
     stabilize(&mut node, dead(32));
-    assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE.first));
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn questions_to_acquaintances_are_no_more_than_a_quarter_of_slow_rounds() {
+    let seconds = |stabilize| {
+        let Backoff { first, most } = reunite(Duration::from_secs(stabilize));
+        (first.as_secs(), most.as_secs())
+    };
+    assert_eq!([1, 8, 60].map(seconds), [(1, 32), (8, 32), (60, 240)]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! what is made of them.
 
 pub mod chapter;
+mod churn;
 mod failures;
 mod formation;
 mod load_balance;
@@ -34,6 +35,8 @@ pub enum Experiment {
     PathLength,
     /// V.D: lookups right after many nodes have failed at once.
     Failures,
+    /// V.E: lookups while nodes join and leave.
+    Churn,
     /// V.F: how much longer a lookup takes than a question to the owner would.
     Stretch,
     /// What maintenance costs.
@@ -48,6 +51,7 @@ impl Experiment {
         Experiment::LoadBalance,
         Experiment::PathLength,
         Experiment::Failures,
+        Experiment::Churn,
         Experiment::Stretch,
         Experiment::Upkeep,
         Experiment::Formation,
@@ -59,6 +63,7 @@ impl Experiment {
             Experiment::LoadBalance => 'B',
             Experiment::PathLength => 'C',
             Experiment::Failures => 'D',
+            Experiment::Churn => 'E',
             Experiment::Stretch => 'F',
             Experiment::Upkeep => 'G',
             Experiment::Formation => 'H',
@@ -71,6 +76,7 @@ impl Experiment {
             Experiment::LoadBalance => "Load balance",
             Experiment::PathLength => "Path length",
             Experiment::Failures => "Simultaneous failures",
+            Experiment::Churn => "Lookups during churn",
             Experiment::Stretch => "Latency stretch",
             Experiment::Upkeep => "Cost of maintenance",
             Experiment::Formation => "Time to an ideal ring",
@@ -87,6 +93,7 @@ impl Experiment {
             Experiment::LoadBalance => load_balance::study(extent),
             Experiment::PathLength => path_length::study(extent),
             Experiment::Failures => failures::study(extent),
+            Experiment::Churn => churn::study(extent),
             Experiment::Stretch => stretch::study(extent),
             Experiment::Upkeep => upkeep::study(extent),
             Experiment::Formation => formation::study(extent),

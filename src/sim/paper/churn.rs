@@ -1,0 +1,183 @@
+//! V.E: lookups while nodes join and leave.
+//!
+//! Message by message on the virtual clock. Nodes leave as they do when they are told to: they say so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
+use super::stats::Sorted;
+use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::Peer;
+use crate::sim::delay::{Delay, exponential};
+use crate::sim::nodes::owner;
+use crate::sim::{World, hashed};
+
+const SERIES: &str = "r = 20";
+
+const PATH: &str = "path length";
+const PATH_LOW: &str = "path length, 1st percentile";
+const PATH_HIGH: &str = "path length, 99th percentile";
+const FAILED: &str = "failed lookups of 10,000";
+
+const R: usize = 20;
+/// Between two rounds of stabilization on average; the paper draws it from 15 to 45 s.
+const ROUND: Duration = Duration::from_secs(30);
+const DELAY: Duration = Duration::from_millis(50);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Joins, and as many leaves, in a hundred seconds.
+const RATES: [u32; 8] = [5, 10, 15, 20, 25, 30, 35, 40];
+
+pub(super) fn study(extent: Extent) -> Study {
+    let (nodes, lookups) = extent.pick((1000, 10_000), (100, 500));
+    let mut jobs = Vec::new();
+    for rate in RATES {
+        let job = move |seed| Job::new(extent.pick(10_000, 50), move || endure(seed, nodes, rate, lookups));
+        jobs.extend((0..extent.pick(4, 2)).map(job));
+    }
+    Study { jobs, conclude }
+}
+
+/// A ring with the parameters of the paper, which has settled.
+fn settled(seed: u64, nodes: u32) -> World {
+    let mut world = World::new(seed, Bits::FULL, R);
+    world.env.network.delay = Delay::Exponential(DELAY);
+    (world.config.stabilize, world.config.fix_fingers, world.config.check_predecessor) = (ROUND, ROUND, ROUND);
+    // In the paper a round refreshes one finger, whatever happens.
+    world.config.paced_fingers = true;
+    let first = newcomer(seed, 0);
+    world.start(first, &[]);
+    for n in 1..nodes {
+        world.start(newcomer(seed, n), &[first]);
+        world.run(SECOND / 2);
+    }
+    world.run(ROUND * 20);
+    world
+}
+
+/// Other seeds are other nodes.
+fn newcomer(seed: u64, n: u32) -> Peer {
+    hashed((seed as u32) << 16 | n)
+}
+
+/// A lookup under way.
+struct Asked {
+    from: Peer,
+    key: Id,
+    /// Who owned the key when it began.
+    owner: Peer,
+}
+
+fn endure(seed: u64, nodes: u32, rate: u32, lookups: u32) -> Vec<Reading> {
+    let mut rng = chance(seed);
+    rng.set_stream(rate.into());
+    let mut world = settled(seed, nodes);
+    let period = SECOND * 100 / rate;
+    let (mut newcomers, mut begun) = (nodes.., 0);
+    let mut next = [SECOND, period, period].map(|mean| world.now() + exponential(mean, &mut rng));
+    let mut asked: BTreeMap<u64, Asked> = BTreeMap::new();
+    let (mut paths, mut failed) = (Vec::new(), 0.0);
+    while begun < lookups {
+        let due = next.iter().copied().min().unwrap_or_default();
+        world.run(due.saturating_sub(world.now()));
+        judge(&mut world, &mut asked, &mut paths, &mut failed);
+        let members: Vec<Peer> = world.members().iter().map(|host| host.me).collect();
+        let chosen = members[rng.random_range(0..members.len())];
+        if due == next[0] {
+            next[0] += exponential(SECOND, &mut rng);
+            let key = Id::from_bytes(rng.random());
+            begun += 1;
+            if let Some(number) = world.lookup(chosen, key) {
+                asked.insert(number, Asked { from: chosen, key, owner: owner(&members, key) });
+            }
+        } else if due == next[1] {
+            next[1] += exponential(period, &mut rng);
+            if let Some(n) = newcomers.next() {
+                world.start(newcomer(seed, n), &[chosen]);
+            }
+        } else {
+            next[2] += exponential(period, &mut rng);
+            world.leave(chosen);
+            // Nobody is left to hear of the lookups that it has begun.
+            asked.retain(|_, asked| asked.from != chosen);
+        }
+    }
+    world.run(world.config.lookup_timeout);
+    judge(&mut world, &mut asked, &mut paths, &mut failed);
+    let paths = Sorted::new(paths);
+    let mut readings = Vec::new();
+    let mut point = at(&mut readings, SERIES, f64::from(rate) / 100.0);
+    point.read(PATH, paths.mean()).read(PATH_LOW, paths.percentile(1.0)).read(PATH_HIGH, paths.percentile(99.0));
+    point.read(FAILED, failed * 10_000.0 / f64::from(lookups));
+    readings
+}
+
+/// Looks at the lookups that have ended. One is right that names a node that owned the key while it ran.
+fn judge(world: &mut World, asked: &mut BTreeMap<u64, Asked>, paths: &mut Vec<f64>, failed: &mut f64) {
+    let ended: Vec<u64> = asked.keys().copied().filter(|number| world.found(*number).is_some()).collect();
+    if ended.is_empty() {
+        return;
+    }
+    let members: Vec<Peer> = world.members().iter().map(|host| host.me).collect();
+    for number in ended {
+        let Some((Asked { key, owner: before, .. }, result)) = asked.remove(&number).zip(world.take_found(number))
+        else {
+            continue;
+        };
+        match result {
+            Ok(found) if found.owner == before || found.owner == owner(&members, key) => {
+                paths.push(found.path.len() as f64);
+            }
+            _ => *failed += 1.0,
+        }
+    }
+}
+
+/// The paper's table on lookups during stabilization.
+fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
+    const TABLE: [[f64; 4]; 8] = [
+        [3.90, 1.0, 9.0, 0.0],
+        [3.83, 1.0, 9.0, 0.0],
+        [3.84, 1.0, 9.0, 2.0],
+        [3.81, 1.0, 9.0, 5.0],
+        [3.83, 1.0, 9.0, 6.0],
+        [3.91, 1.0, 9.0, 8.0],
+        [3.94, 1.0, 10.0, 16.0],
+        [4.06, 1.0, 10.0, 15.0],
+    ];
+    let line = RATES.iter().position(|rate| f64::from(*rate) / 100.0 == x).filter(|_| series == SERIES)?;
+    let column = [PATH, PATH_LOW, PATH_HIGH, FAILED].iter().position(|name| *name == measure)?;
+    Some(Printed { value: TABLE[line][column], decimals: if column == 0 { 2 } else { 0 } })
+}
+
+fn conclude(readings: Vec<Reading>) -> Chapter {
+    Chapter {
+        experiment: Experiment::Churn,
+        about: "1,000 nodes at first, r = 20; one lookup a second in all, joins and voluntary leaves each at a rate of R \
+                a second, all Poisson; rounds of maintenance about every 30 s; messages take 50 ms on average, \
+                exponentially distributed. Four histories of 10,000 lookups for each rate. A lookup is right if it names \
+                a node that owned the key while it ran.",
+        x: "R",
+        table: &[PATH, PATH_LOW, PATH_HIGH, FAILED],
+        panels: vec![
+            Panel {
+                title: "Failed lookups",
+                x: ("joins, and leaves, per second", Count::Linear),
+                y: ("failed of 10,000", Count::Linear),
+                measures: &[FAILED],
+            },
+            Panel {
+                title: "Path length",
+                x: ("joins, and leaves, per second", Count::Linear),
+                y: ("nodes asked", Count::Linear),
+                measures: &[PATH, PATH_LOW, PATH_HIGH],
+            },
+        ],
+        rows: rows(readings, paper),
+        reasons: Vec::<Reason>::new(),
+    }
+}
