@@ -19,8 +19,8 @@ use crate::sim::{World, hashed};
 const SERIES: &str = "r = 20";
 
 const PATH: &str = "path length";
-const PATH_LOW: &str = "path length, 1st percentile";
-const PATH_HIGH: &str = "path length, 99th percentile";
+const PATH_LOW: &str = "path length 1st percentile";
+const PATH_HIGH: &str = "path length 99th percentile";
 const FAILED: &str = "failed lookups of 10,000";
 
 const R: usize = 20;

@@ -27,17 +27,17 @@ const RECURSIVE: &str = "recursive";
 const EVEN: &str = "iterative evenly spaced";
 
 const PATH: &str = "path length";
-const PATH_LOW: &str = "path length, 1st percentile";
-const PATH_HIGH: &str = "path length, 99th percentile";
+const PATH_LOW: &str = "path length 1st percentile";
+const PATH_HIGH: &str = "path length 99th percentile";
 const TIMEOUTS: &str = "time-outs";
-const TIMEOUTS_LOW: &str = "time-outs, 1st percentile";
-const TIMEOUTS_HIGH: &str = "time-outs, 99th percentile";
+const TIMEOUTS_LOW: &str = "time-outs 1st percentile";
+const TIMEOUTS_HIGH: &str = "time-outs 99th percentile";
 /// Time-outs before the owner is named, and those of making sure that it lives.
 const ALL_TIMEOUTS: &str = "time-outs with those of naming a living owner";
 /// What the paper's table holds, it seems.
-const PATH_TENTH: &str = "path length, 10th percentile";
-const PATH_NINETIETH: &str = "path length, 90th percentile";
-const TIMEOUTS_NINETIETH: &str = "time-outs, 90th percentile";
+const PATH_TENTH: &str = "path length 10th percentile";
+const PATH_NINETIETH: &str = "path length 90th percentile";
+const TIMEOUTS_NINETIETH: &str = "time-outs 90th percentile";
 const FAILED: &str = "failed lookups";
 
 const R: usize = 20;

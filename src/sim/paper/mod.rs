@@ -12,6 +12,7 @@ mod churn;
 mod failures;
 mod formation;
 mod load_balance;
+mod original;
 mod path_length;
 pub mod plot;
 pub mod report;
@@ -43,6 +44,8 @@ pub enum Experiment {
     Upkeep,
     /// How fast rings form.
     Formation,
+    /// What becomes of rings that follow the paper's pseudocode.
+    Original,
 }
 
 impl Experiment {
@@ -55,6 +58,7 @@ impl Experiment {
         Experiment::Stretch,
         Experiment::Upkeep,
         Experiment::Formation,
+        Experiment::Original,
     ];
 
     /// The letter that asks for it.
@@ -67,6 +71,7 @@ impl Experiment {
             Experiment::Stretch => 'F',
             Experiment::Upkeep => 'G',
             Experiment::Formation => 'H',
+            Experiment::Original => 'I',
         }
     }
 
@@ -80,6 +85,7 @@ impl Experiment {
             Experiment::Stretch => "Latency stretch",
             Experiment::Upkeep => "Cost of maintenance",
             Experiment::Formation => "Time to an ideal ring",
+            Experiment::Original => "The original pseudocode",
         }
     }
 
@@ -97,6 +103,7 @@ impl Experiment {
             Experiment::Stretch => stretch::study(extent),
             Experiment::Upkeep => upkeep::study(extent),
             Experiment::Formation => formation::study(extent),
+            Experiment::Original => original::study(extent),
         }
     }
 }
