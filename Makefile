@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model check-sim fuzz paper clean
+.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper clean
 
 # An optimised ./chord.
 chord:
@@ -51,6 +51,10 @@ check-sim: chord
 # quiet processors.
 paper: chord
 	./chord sim paper --out docs/paper
+
+# The pictures in docs/.
+pictures: chord
+	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
 
 clean:
 	cargo clean

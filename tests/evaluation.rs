@@ -69,10 +69,10 @@ fn no_lookup_fails_when_half_of_all_nodes_do() {
 #[test]
 fn hardly_a_lookup_fails_while_nodes_join_and_leave() {
     let chapter = quick(Experiment::Churn);
-    for row in line(&chapter, "r = 20", "path length") {
+    for row in line(&chapter, "iterative", "path length") {
         assert!((0.5..4.0).contains(&row.ours.mean), "½ log2 100 - ½ log2 20 + 1 = 2.2: {row:?}");
     }
-    let failed = means(&chapter, "r = 20", "failed lookups of 10,000");
+    let failed = means(&chapter, "iterative", "failed lookups of 10,000");
     assert!(failed.iter().all(|failed| *failed < 1000.0), "{failed:?}");
 }
 

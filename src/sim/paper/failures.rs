@@ -13,18 +13,19 @@ use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
-use crate::protocol::lookup::{Lookup, Question, closest_preceding_node};
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Finding, Lookup, Question, closest_preceding_node};
 use crate::protocol::neighbors::Owner;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::rpc::{Request, Response};
+use crate::sim::hashed;
 use crate::sim::tables::Tables;
-use crate::sim::{hashed, numbered};
 
 const ITERATIVE: &str = "iterative";
 const RECURSIVE: &str = "recursive";
-/// The iterative one again, among nodes at even distances.
-const EVEN: &str = "iterative evenly spaced";
+/// As the paper describes it: without what our iterative lookup does beyond that.
+const PLAIN: &str = "iterative as in the paper";
 
 const PATH: &str = "path length";
 const PATH_LOW: &str = "path length 1st percentile";
@@ -41,9 +42,6 @@ const TIMEOUTS_NINETIETH: &str = "time-outs 90th percentile";
 const FAILED: &str = "failed lookups";
 
 const R: usize = 20;
-
-/// As many bits as the numbers of nodes have.
-const THIRTY_TWO: Bits = Bits::new(32).unwrap();
 
 pub(super) fn study(extent: Extent) -> Study {
     let (nodes, lookups) = extent.pick((1000, 10_000), (200, 1000));
@@ -78,7 +76,7 @@ impl Stricken {
     }
 
     /// Asks hop after hop, past the dead, until the node before the key names the first living node behind it.
-    fn iterative(&self, from: Peer, key: Id, walk: &mut Walk) -> Option<Peer> {
+    fn plain_lookup(&self, from: Peer, key: Id, walk: &mut Walk) -> Option<Peer> {
         let mut dead = BTreeSet::new();
         let mut at = self.tables.position(from)?;
         loop {
@@ -107,38 +105,54 @@ impl Stricken {
         }
     }
 
-    /// The same by production code, where each node asks the next.
-    fn recursive(&self, from: Peer, key: Id, walk: &mut Walk) -> Option<Peer> {
-        let at = self.tables.position(from)?;
+    /// The lookup of production, with all that its node and those that it asks have to ask.
+    fn lookup(&self, from: Peer, key: Id, style: Style, walk: &mut Walk) -> Option<Peer> {
         let question = Question { key, hops: walk.asked, want_path: false };
+        let finding = self.conduct(self.begin(from, question)?.in_style(style), walk)?;
+        finding.result.ok().map(|found| found.owner)
+    }
+
+    fn begin(&self, from: Peer, question: Question) -> Option<Lookup> {
+        let at = self.tables.position(from)?;
         let mut neighbors = self.tables.neighbors(at).clone();
         // A connection that breaks says no more than that.
         neighbors.doubt_successor();
-        let mut lookup = Lookup::new(question, neighbors, self.tables.fingers(at).preceding(key));
+        Some(Lookup::new(question, neighbors, self.tables.fingers(at).preceding(question.key)))
+    }
+
+    fn conduct(&self, mut lookup: Lookup, walk: &mut Walk) -> Option<Finding> {
         let mut step = lookup.start();
         loop {
             let (peer, request) = match step {
-                Step::Done(finding) => return finding.result.ok().map(|found| found.owner),
+                Step::Done(finding) => return Some(finding),
                 Step::Ask(Target::Peer(peer), request) => (peer, request),
                 _ => return None,
             };
-            let answer = match request {
-                Request::FindSuccessor { .. } if self.dead.contains(&peer) => {
-                    walk.timeouts += 1;
-                    Answer::Gone
-                }
-                _ if self.dead.contains(&peer) => {
-                    walk.late_timeouts += 1;
-                    Answer::Gone
-                }
-                Request::FindSuccessor { .. } => {
-                    walk.asked += 1;
-                    let owner = self.recursive(peer, key, walk)?;
-                    Answer::Reply(Response::Successor { owner, path: Vec::new() })
-                }
-                _ => Answer::Reply(Response::Alive { plain: false, alone: false }),
+            let pings = request == Request::CheckPredecessor;
+            let answer = if self.dead.contains(&peer) {
+                walk.timeouts += u32::from(!pings);
+                walk.late_timeouts += u32::from(pings);
+                Answer::Gone
+            } else {
+                walk.asked += u32::from(!pings);
+                Answer::Reply(self.answer(peer, request, walk)?)
             };
             step = lookup.resume(answer);
+        }
+    }
+
+    /// What a living node answers.
+    fn answer(&self, peer: Peer, request: Request, walk: &mut Walk) -> Option<Response> {
+        match request {
+            Request::FindSuccessor { key, .. } => {
+                let owner = self.lookup(peer, key, Style::Recursive, walk)?;
+                Some(Response::Successor { owner, path: Vec::new() })
+            }
+            Request::ClosestPrecedingNode { key, doubted, .. } => {
+                let here = self.begin(peer, Question::here(key))?.doubting(doubted);
+                self.conduct(here, walk)?.pointer(None).ok()
+            }
+            _ => Some(Response::Alive { plain: false, alone: false }),
         }
     }
 }
@@ -172,12 +186,9 @@ fn strike(seed: u64, nodes: u32, tenths: u32, lookups: u32) -> Vec<Reading> {
     let peers = (0..nodes).map(|n| hashed((seed as u32) << 16 | n)).collect();
     let stricken = Stricken::new(peers, probability, &mut rng);
     let mut readings = Vec::new();
-    for series in [ITERATIVE, RECURSIVE] {
+    for series in [ITERATIVE, PLAIN, RECURSIVE] {
         look_up(&stricken, (series, probability), lookups, &mut rng, &mut readings);
     }
-    let even = |n: u32| numbered((u64::from(n) * (1 << 32) / u64::from(nodes)) as u32, THIRTY_TWO);
-    let stricken = Stricken::new((0..nodes).map(even).collect(), probability, &mut rng);
-    look_up(&stricken, (EVEN, probability), lookups, &mut rng, &mut readings);
     readings
 }
 
@@ -194,8 +205,9 @@ fn look_up(
         let (from, key) = (living[rng.random_range(0..living.len())], Id::from_bytes(rng.random()));
         let mut walk = Walk::default();
         let owner = match series {
-            RECURSIVE => stricken.recursive(from, key, &mut walk),
-            _ => stricken.iterative(from, key, &mut walk),
+            ITERATIVE => stricken.lookup(from, key, Style::Iterative, &mut walk),
+            RECURSIVE => stricken.lookup(from, key, Style::Recursive, &mut walk),
+            _ => stricken.plain_lookup(from, key, &mut walk),
         };
         if owner.is_none() || owner != stricken.owner(key) {
             failed += 1.0;
@@ -223,7 +235,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
         [4.69, 2.0, 7.0, 3.23, 0.0, 8.0],
         [5.09, 3.0, 8.0, 5.10, 0.0, 11.0],
     ];
-    let line = TABLE.get((x * 10.0).round() as usize).filter(|_| series == ITERATIVE)?;
+    let line = TABLE.get((x * 10.0).round() as usize).filter(|_| [ITERATIVE, PLAIN].contains(&series))?;
     let measures = [PATH, PATH_LOW, PATH_HIGH, TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH];
     match measures.iter().position(|name| *name == measure) {
         Some(column) => Some(Printed { value: line[column], decimals: if column % 3 == 0 { 2 } else { 0 } }),

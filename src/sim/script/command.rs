@@ -151,7 +151,7 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
-fn time(word: &str) -> Result<Duration, String> {
+pub(in crate::sim) fn time(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| format!("{word:?} is no time like 250ms or 30s"))
 }
 

@@ -24,7 +24,7 @@ const CALM: Duration = Duration::from_secs(120);
 /// A repair takes no longer: of r nodes in a row never all crash within this time.
 const REPAIR: Duration = Duration::from_secs(10);
 /// A node that has been up for so long has to be found.
-const ESTABLISHED: Duration = Duration::from_secs(5);
+const ESTABLISHED: Duration = Duration::from_secs(10);
 
 /// Between two lookups, on average, and how long one may take.
 const LOOKUPS: Duration = Duration::from_millis(100);

@@ -35,7 +35,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const R: usize = 3;
 
 /// Joins, and as many crashes, in a hundred seconds.
-const RATES: [u32; 4] = [20, 50, 100, 200];
+const RATES: [u32; 4] = [10, 20, 50, 100];
 
 pub(super) fn study(extent: Extent) -> Study {
     let mut jobs = Vec::new();
@@ -125,7 +125,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 join and crash, each at a rate of R a second, while ten lookups a second run; then nothing happens for \
                 two minutes. Of r nodes in a row never all crash within ten seconds. A hundred histories for each rate, \
                 in five batches, the same for both. The pseudocode: figures 5 and 6 and the successor lists of section \
-                IV.E.3 of the paper. An answer is wrong if its node is dead, or if a node that has been up for five \
+                IV.E.3 of the paper. An answer is wrong if its node is dead, or if a node that has been up for ten \
                 seconds lies between it and the key. Not in the paper.",
         x: "R",
         table: &[LOST, WRONG, SPLIT, CUT_OFF],
