@@ -26,6 +26,10 @@ const REPAIR: Duration = Duration::from_secs(10);
 /// A node that has been up for so long has to be found.
 const ESTABLISHED: Duration = Duration::from_secs(10);
 
+/// A node through which another joins lives on for so long: who has nobody to ask is no matter of the
+/// protocol.
+const GUARANTEE: Duration = Duration::from_secs(5);
+
 /// Between two lookups, on average, and how long one may take.
 const LOOKUPS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +63,7 @@ impl History {
             deeds.push((APART * nth, Deed::Start(*peer, (nth > 0).then_some(peers[0]))));
         }
         let begin = APART * NODES + SETTLES;
-        let mut cast = Cast { up: peers.iter().map(|peer| (*peer, Duration::ZERO)).collect(), down: BTreeMap::new() };
+        let mut cast = Cast { up: peers.iter().map(|peer| (*peer, Duration::ZERO)).collect(), ..Cast::default() };
         let period = Duration::from_secs(100) / rate;
         let mut next = [LOOKUPS, period, period].map(|mean| begin + exponential(mean, &mut rng));
         let mut newcomers = NODES..;
@@ -77,6 +81,7 @@ impl History {
                 next[1] += exponential(period, &mut rng);
                 let newcomer = hashed((seed as u32) << 12 | newcomers.next().unwrap_or_default());
                 cast.up.insert(newcomer, now);
+                cast.asked.insert(chosen, now);
                 deeds.push((now, Deed::Start(newcomer, Some(chosen))));
             } else {
                 next[2] += exponential(period, &mut rng);
@@ -94,7 +99,7 @@ impl History {
 
     /// Lets a ring live through it.
     pub fn live(&self, system: &mut impl System) -> Outcome {
-        let mut cast = Cast { up: BTreeMap::new(), down: BTreeMap::new() };
+        let mut cast = Cast::default();
         let mut open: Vec<(Duration, Peer, u64, Id)> = Vec::new();
         let (mut asked, mut lost, mut wrong, mut now) = (0, 0, 0, Duration::ZERO);
         let end = APART * NODES + SETTLES + TROUBLE + CALM;
@@ -138,9 +143,12 @@ impl History {
 }
 
 /// Who is up since when, and who crashed when.
+#[derive(Default)]
 struct Cast {
     up: BTreeMap<Peer, Duration>,
     down: BTreeMap<Peer, Duration>,
+    /// Through whom somebody joined, and when last.
+    asked: BTreeMap<Peer, Duration>,
 }
 
 impl Cast {
@@ -158,7 +166,8 @@ impl Cast {
             *gap = if *up { 0 } else { *gap + 1 };
             Some(*gap)
         });
-        self.up.len() > R + 2 && longest_gap.max().is_some_and(|gap| gap < R)
+        let is_needed = self.asked.get(&victim).is_some_and(|at| *at + GUARANTEE > now);
+        !is_needed && self.up.len() > R + 2 && longest_gap.max().is_some_and(|gap| gap < R)
     }
 
     /// Whether a node was up when a lookup began or later, and nobody who was established then, and still
