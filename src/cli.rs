@@ -417,6 +417,27 @@ mod tests {
     }
 
     #[test]
+    fn experiments_are_chosen_by_letter() {
+        let paper = |line: &str| match run(&format!("sim paper {line}")) {
+            Ok(Run::Sim(Sim::Paper(paper))) => paper,
+            other => panic!("{line}: {other:?}"),
+        };
+        let letters = |paper: &Paper| paper.experiments.iter().map(|one| one.letter()).collect::<String>();
+        assert_eq!((letters(&paper("")), paper("").out), ("BCDEFGHI".into(), "chord-paper".into()));
+        assert_eq!(letters(&paper("--only f,B,f")), "BF");
+        for (bad, expected) in [
+            ("--only A", "--only is \"A\": it takes letters from B to I, with commas between"),
+            ("--only B,", "--only is \"B,\": it takes letters from B to I, with commas between"),
+            ("--only BC", "--only is \"BC\": it takes letters from B to I, with commas between"),
+            ("--out", "--out needs a value: a directory"),
+            ("--only B --only C", "--only is given more than once"),
+            ("--quick=no", "--quick is \"no\": it takes no value"),
+        ] {
+            assert_eq!(complaint(&format!("sim paper {bad}")), expected);
+        }
+    }
+
+    #[test]
     fn help_and_version_are_printed() {
         assert!(matches!(chord("--help"), Err(Instead::Print(help)) if help.contains("--tff <MS>")));
         assert!(matches!(chord("--version"), Err(Instead::Print(version)) if version.starts_with("chord ")));

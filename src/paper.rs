@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
 use chord::sim::paper::{self, Chapter, Experiment, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::Paper;
@@ -34,8 +35,11 @@ pub fn run(paper: &Paper) -> ExitCode {
 
 /// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
 fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("can't wait for SIGINT")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut interrupt = {
+        let _context = runtime.enter();
+        signal(SignalKind::interrupt()).context("can't wait for SIGINT")?
+    };
     claim(&paper.out)?;
     let bar = progress(paper);
     let mut chapters = Vec::new();
@@ -46,10 +50,7 @@ fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
             let chapter = tokio::select! {
                 chapter = finished.recv() => chapter,
                 // Whatever is under way ends with the program.
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.context("can't wait for SIGINT")?;
-                    None
-                }
+                _ = interrupt.recv() => None,
             };
             let Some(chapter) = chapter else { break };
             chapters.push(chapter);

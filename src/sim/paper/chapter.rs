@@ -71,6 +71,15 @@ pub struct Panel {
     pub y: (&'static str, Count),
     /// A line for each of these measures in each series that has it.
     pub measures: &'static [&'static str],
+    /// Only in these series; in all if it is empty.
+    pub series: &'static [&'static str],
+}
+
+impl Panel {
+    /// Whether a row belongs here.
+    pub fn shows(&self, row: &Row) -> bool {
+        self.measures.contains(&row.measure) && (self.series.is_empty() || self.series.contains(&&*row.series))
+    }
 }
 
 /// What an experiment came to.

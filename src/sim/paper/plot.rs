@@ -10,6 +10,9 @@ use super::chapter::{Chapter, Count, Panel, Row};
 const WIDTH: u32 = 560;
 const HEIGHT: u32 = 400;
 
+/// What a line of the legend takes.
+const LEGEND_LINE: u32 = 17;
+
 const COLOURS: [RGBColor; 8] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 39, 40),
@@ -52,11 +55,11 @@ struct Line<'a> {
 /// What stands in the legend, and the rows of each line, in the order of the chapter.
 fn lines<'a>(panel: &Panel, rows: &'a [Row]) -> Vec<Line<'a>> {
     let mut lines: Vec<Line> = Vec::new();
-    let shown = rows.iter().filter(|row| panel.measures.contains(&row.measure));
-    for row in shown.filter(|row| is_drawable(panel, row.x, row.ours.mean)) {
+    let shown = || rows.iter().filter(|row| panel.shows(row));
+    for row in shown().filter(|row| is_drawable(panel, row.x, row.ours.mean)) {
         let label = match panel.measures {
             [_] => row.series.clone(),
-            _ if rows.iter().all(|other| other.series == row.series || other.measure != row.measure) => {
+            _ if shown().all(|other| other.series == row.series || other.measure != row.measure) => {
                 row.measure.to_owned()
             }
             _ => format!("{}, {}", row.series, row.measure),
@@ -80,8 +83,10 @@ type Failure<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::Erro
 fn draw<'a>(panel: &Panel, lines: &[Line], area: &Area<'a>) -> Result<(), Failure<'a>> {
     let rows = || lines.iter().flat_map(|line| &line.rows);
     let papers = || rows().filter_map(|row| row.paper).map(|paper| paper.value);
+    let highs = rows().map(|row| row.ours.mean + row.ours.interval).filter(|high| high.is_finite());
     let x = extent(rows().map(|row| row.x), panel.x.1);
-    let y = extent(rows().map(|row| row.ours.mean).chain(papers()), panel.y.1);
+    let y = extent(rows().map(|row| row.ours.mean).chain(highs).chain(papers()), panel.y.1);
+    let y = below_legend(y, panel.y.1, lines.len() + 1);
     let (linear, logarithmic) = (|(from, to)| from..to, |(from, to): (f64, f64)| (from..to).log_scale());
     let mut builder = ChartBuilder::on(area);
     builder.caption(panel.title, ("sans-serif", 18)).margin(12).x_label_area_size(40).y_label_area_size(60);
@@ -106,6 +111,15 @@ fn extent(values: impl Iterator<Item = f64>, count: Count) -> (f64, f64) {
         _ if least > most => (1.0, 2.0),
         Count::Linear => (least.min(0.0), if most > 0.0 { most * 1.1 } else { 1.0 }),
         Count::Logarithmic => (least / 1.2, most * 1.2),
+    }
+}
+
+/// The axis with room above all values for a legend of so many lines.
+fn below_legend((from, to): (f64, f64), count: Count, lines: usize) -> (f64, f64) {
+    let part = (f64::from(LEGEND_LINE) * lines as f64 / f64::from(HEIGHT - 80)).min(0.6);
+    match count {
+        Count::Linear => (from, from + (to - from) / (1.0 - part)),
+        Count::Logarithmic => (from, from * (to / from).powf(1.0 / (1.0 - part))),
     }
 }
 

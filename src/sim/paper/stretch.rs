@@ -157,6 +157,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             x: ("s: nodes to choose from at each finger", Count::Logarithmic),
             y: ("stretch, median", Count::Linear),
             measures: &[MEDIAN],
+            series: &[ITERATIVE, RECURSIVE, RETRACED, "iterative in a square", "recursive in a square"],
         }],
         rows: rows(readings, paper),
         reasons: vec![

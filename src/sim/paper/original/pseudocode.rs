@@ -173,3 +173,71 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::numbered;
+
+    const SIX: Bits = Bits::new(6).unwrap();
+
+    fn peer(n: u32) -> Peer {
+        numbered(n, SIX)
+    }
+
+    fn node(n: u32, successors: &[u32]) -> Node {
+        let mut node = Node::new(peer(n), 3, true);
+        node.adopt(successors.iter().map(|n| peer(*n)));
+        node
+    }
+
+    fn told(node: &mut Node, predecessor: u32, successors: &[u32]) -> Letters {
+        let successors = successors.iter().map(|n| peer(*n)).collect();
+        node.hear(node.successor(), Say::Predecessor { predecessor: Some(peer(predecessor)), successors })
+    }
+
+    #[test]
+    fn node_before_a_key_names_its_successor_to_who_asked_first() {
+        let letters = node(51, &[56, 1]).find_successor(peer(54).id, peer(8), Purpose::Outside(7));
+        assert!(matches!(letters[..], [(to, Say::Found { owner, .. })] if (to, owner) == (peer(8), peer(56))));
+        let letters = node(8, &[14, 21]).find_successor(peer(54).id, peer(8), Purpose::Outside(7));
+        assert!(matches!(letters[..], [(to, Say::FindSuccessor { .. })] if to == peer(21)));
+    }
+
+    #[test]
+    fn stabilize_believes_in_a_predecessor_that_nobody_has_heard() {
+        let mut node = node(21, &[32, 38, 42]);
+        let letters = told(&mut node, 26, &[38, 42, 48]);
+        assert_eq!(node.successors(), [peer(26), peer(32), peer(38)]);
+        assert!(matches!(letters[..], [(to, Say::Notify)] if to == peer(26)));
+    }
+
+    #[test]
+    fn joiner_knows_its_successor_only_and_is_alone_when_that_dies() {
+        let mut joiner = Node::new(peer(26), 3, false);
+        joiner.hear(peer(8), Say::Found { owner: peer(32), purpose: Purpose::Join });
+        assert_eq!(joiner.successors(), [peer(32)]);
+        joiner.refused(peer(32), Say::GetPredecessor);
+        assert_eq!(joiner.successors(), [peer(26)]);
+    }
+
+    #[test]
+    fn dead_node_is_dropped_and_the_question_goes_past_it() {
+        let mut node = node(8, &[14, 21, 32]);
+        let say = Say::FindSuccessor { key: peer(54).id, asker: peer(8), purpose: Purpose::Outside(7) };
+        let letters = node.refused(peer(32), say);
+        assert!(matches!(letters[..], [(to, Say::FindSuccessor { .. })] if to == peer(21)));
+        assert_eq!(node.successors(), [peer(14), peer(21)]);
+    }
+
+    #[test]
+    fn notified_node_takes_a_closer_predecessor_and_forgets_a_dead_one() {
+        let mut node = node(32, &[38]);
+        node.hear(peer(21), Say::Notify);
+        node.hear(peer(26), Say::Notify);
+        node.hear(peer(8), Say::Notify);
+        assert_eq!(node.predecessor, Some(peer(26)));
+        node.refused(peer(26), Say::Ping);
+        assert_eq!(node.predecessor, None);
+    }
+}
