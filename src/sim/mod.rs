@@ -24,6 +24,7 @@ pub mod log;
 pub mod network;
 pub mod nodes;
 pub mod oracle;
+pub mod paper;
 pub mod queue;
 pub mod ring;
 pub mod script;
