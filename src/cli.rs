@@ -16,7 +16,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Run as Sim};
+pub use sim::{Chaos, Paper, Ring, Run as Sim, Script};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -168,7 +168,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
         Some((name, _)) if matches.args_present() => {
             Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
         }
-        Some((_, matches)) => sim::Sim::from_arg_matches(matches).map(|sim| Run::Sim(sim.read())).map_err(instead),
+        Some((_, matches)) => {
+            let sim = sim::Sim::from_arg_matches(matches).map_err(instead)?;
+            sim.read().map(Run::Sim).map_err(Instead::Complain)
+        }
         None => Args::from_arg_matches(&matches).map_err(instead).and_then(configure).map(Run::Node),
     }
 }
@@ -232,7 +235,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {unknown:?}: see chord --help")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos".into()
+            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring".into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();
@@ -405,9 +408,33 @@ mod tests {
         ] {
             assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
         }
-        assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos");
+        assert_eq!(
+            complaint("sim"),
+            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring"
+        );
         assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
         assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
+    }
+
+    #[test]
+    fn experiments_are_chosen_by_letter() {
+        let paper = |line: &str| match run(&format!("sim paper {line}")) {
+            Ok(Run::Sim(Sim::Paper(paper))) => paper,
+            other => panic!("{line}: {other:?}"),
+        };
+        let letters = |paper: &Paper| paper.experiments.iter().map(|one| one.letter()).collect::<String>();
+        assert_eq!((letters(&paper("")), paper("").out), ("BCDEFGHI".into(), "chord-paper".into()));
+        assert_eq!(letters(&paper("--only f,B,f")), "BF");
+        for (bad, expected) in [
+            ("--only A", "--only is \"A\": it takes letters from B to I, with commas between"),
+            ("--only B,", "--only is \"B,\": it takes letters from B to I, with commas between"),
+            ("--only BC", "--only is \"BC\": it takes letters from B to I, with commas between"),
+            ("--out", "--out needs a value: a directory"),
+            ("--only B --only C", "--only is given more than once"),
+            ("--quick=no", "--quick is \"no\": it takes no value"),
+        ] {
+            assert_eq!(complaint(&format!("sim paper {bad}")), expected);
+        }
     }
 
     #[test]

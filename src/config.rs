@@ -32,6 +32,10 @@ pub struct Config {
     pub stabilize: Duration,
     /// Between two lookups of fix fingers in passes that change nothing, 1 ms to 60 s. Default 1 s.
     pub fix_fingers: Duration,
+    /// Whether fingers are looked up one per period and never more, so that the traffic for them is the
+    /// same whatever happens to the ring. Default false: whatever changes around a node has it look at
+    /// all its fingers at once.
+    pub paced_fingers: bool,
     /// Between two checks of the predecessor, 1 ms to 60 s. Default 1 s.
     pub check_predecessor: Duration,
     /// The patience with a call that depends on the callee alone, 1 ms to 60 s. Default 1 s. A
@@ -95,6 +99,7 @@ impl Config {
             r: 4,
             stabilize: Duration::from_secs(1),
             fix_fingers: Duration::from_secs(1),
+            paced_fingers: false,
             check_predecessor: Duration::from_secs(1),
             rpc_timeout: Duration::from_secs(1),
             lookup_timeout: Duration::from_secs(5),

@@ -1,7 +1,10 @@
-//! The `chord` command: arguments, node, console, exit status; or random histories.
+//! The `chord` command: arguments, node, console, exit status; or a simulation.
 
 mod chaos;
 mod cli;
+mod paper;
+mod progress;
+mod ring;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::pin::pin;
@@ -18,6 +21,8 @@ fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(config)) => config,
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => return chaos::run(&chaos),
+        Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => return paper::run(&paper),
+        Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => return ring::run(&ring),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = std::io::stdout().write_all(text.as_bytes());

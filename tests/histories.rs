@@ -6,6 +6,7 @@ use std::time::Duration;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::maintenance::Standing;
 use chord::protocol::peer::Peer;
+use chord::sim::delay::{Delay, USUAL};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 
@@ -122,7 +123,7 @@ fn ring_answers_right_and_heals_after_fewer_than_r_neighbours_crash() {
             world.crash(victim);
         }
         // The news that a connection broke takes as long as any other.
-        world.run(*world.env.network.delay.end());
+        world.run(*USUAL.end());
         look_up(&mut world, seconds(2));
         world.settle(MINUTE);
         world.stay_ideal();
@@ -226,7 +227,7 @@ fn ring_whose_nodes_have_all_restarted_still_survives_r_minus_1_deaths() {
         for victim in neighbours(&mut world, r - 1) {
             world.crash(victim);
         }
-        let news = *world.env.network.delay.end();
+        let news = *USUAL.end();
         world.run(news);
         look_up(&mut world, seconds(2));
         world.settle(MINUTE);
@@ -341,7 +342,7 @@ fn ring_recovers_from_a_network_that_was_too_slow() {
     sweep(0..8, |seed| {
         let mut world = ring(seed, 8, 1 + (seed % 4) as usize);
         let usual = world.env.network.delay.clone();
-        world.env.network.delay = Duration::from_millis(200)..=Duration::from_millis(1200);
+        world.env.network.delay = Delay::Uniform(Duration::from_millis(200)..=Duration::from_millis(1200));
         world.run(seconds(30));
         world.env.network.delay = usual;
         let took = world.settle(3 * MINUTE);

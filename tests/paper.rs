@@ -19,6 +19,7 @@ use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Answer, Procedure, Step, Target};
 use chord::protocol::rpc::{Request, Response};
+use chord::sim::delay::USUAL;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -338,7 +339,7 @@ fn successor_list_masks_the_death_of_r_minus_1_neighbours() {
             for k in 0..r - 1 {
                 world.crash(node(TEN[(first + k) % TEN.len()]));
             }
-            world.run(*world.env.network.delay.end());
+            world.run(*USUAL.end());
             let asker = node(TEN[(first + r) % TEN.len()]);
             for k in 0..64 {
                 let found = world.ask(asker, key(k)).unwrap();

@@ -54,7 +54,7 @@ impl FingersActor {
 
     /// A lookup that is under way will see that there is hurry; a pause ends.
     fn hurry(&mut self, ctx: &mut Context<Self>) {
-        if self.scheduled.is_some() && self.in_a_row < MAX_IN_A_ROW {
+        if self.scheduled.is_some() && self.fingers.is_hurried() && self.in_a_row < MAX_IN_A_ROW {
             self.schedule(Pace::AtOnce, ctx);
         }
     }

@@ -209,7 +209,7 @@ fn wire(
     });
     let peers = peers.run(Peers::new(shared));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
-    let table = FixFingers::new(FingerTable::alone(me, Bits::FULL));
+    let table = FixFingers::new(FingerTable::alone(me, Bits::FULL)).paced(config.paced_fingers);
     let resolve = node.address().recipient();
     let fingers = FingersActor::new(table, resolve, config.fix_fingers, config.lookup_timeout).start();
     let joining = Joining::new(report, config.join_timeout);

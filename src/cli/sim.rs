@@ -1,11 +1,15 @@
 //! The flags of `chord sim`.
 
 mod chaos;
+mod paper;
+mod ring;
 
 use clap::{Args, Subcommand};
 
 use super::Accepted;
 pub use chaos::Chaos;
+pub use paper::Paper;
+pub use ring::{Ring, Script};
 
 /// Runs rings on a virtual clock instead of a node
 #[derive(Debug, Args)]
@@ -17,20 +21,26 @@ pub struct Sim {
 #[derive(Debug, Subcommand)]
 enum What {
     Chaos(chaos::Args),
+    Paper(paper::Args),
+    Ring(ring::Args),
 }
 
 /// What is to be run.
 #[derive(Debug)]
 pub enum Run {
     Chaos(Chaos),
+    Paper(Paper),
+    Ring(Ring),
 }
 
 impl Sim {
-    /// What is to be run.
-    pub fn read(self) -> Run {
-        match self.what {
+    /// What is to be run, or why it can't.
+    pub fn read(self) -> Result<Run, String> {
+        Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
-        }
+            What::Paper(args) => Run::Paper(args.read()),
+            What::Ring(args) => Run::Ring(args.read()?),
+        })
     }
 }
 
@@ -38,6 +48,8 @@ impl Sim {
 pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,
+        "paper" => paper::ACCEPTED,
+        "ring" => ring::ACCEPTED,
         _ => &[],
     }
 }

@@ -8,7 +8,9 @@ use super::peer::Peer;
 ///
 /// A pass takes about log2 N lookups, since fingers that must have one owner are set together. A
 /// pass that changed something, and a change of the neighbours, is followed by another pass at
-/// once, lookup after lookup; else there is one lookup per period.
+/// once, lookup after lookup; else there is one lookup per period. A table that is
+/// [`paced`](Self::paced) never hurries: the traffic for it is the same whatever happens to the ring,
+/// and what is wrong is found when its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FixFingers {
     table: FingerTable,
@@ -22,6 +24,8 @@ pub struct FixFingers {
     disturbed: bool,
     /// Whether the next lookup is to begin a new pass.
     restart: bool,
+    /// Whether it never hurries.
+    paced: bool,
 }
 
 /// When the next lookup is due.
@@ -34,7 +38,12 @@ pub enum Pace {
 impl FixFingers {
     /// Begins with a table that has yet to be filled.
     pub fn new(table: FingerTable) -> FixFingers {
-        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false, restart: false }
+        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false, restart: false, paced: false }
+    }
+
+    /// The same, with one lookup per period and never more, if that is wanted.
+    pub fn paced(self, paced: bool) -> FixFingers {
+        FixFingers { hurried: !paced, paced, ..self }
     }
 
     /// The table as it is.
@@ -64,7 +73,7 @@ impl FixFingers {
         };
         self.next = last + 1;
         if self.table.is_past(self.next) {
-            self.hurried = self.changed || self.disturbed || self.restart;
+            self.hurried = !self.paced && (self.changed || self.disturbed || self.restart);
             self.next = 1;
             self.changed = false;
             self.disturbed = false;
@@ -72,8 +81,16 @@ impl FixFingers {
         if self.hurried && owner.is_some() { Pace::AtOnce } else { Pace::NextPeriod }
     }
 
+    /// Whether this pass goes on without waiting for the period.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried
+    }
+
     /// The neighbours changed: look at all fingers soon.
     pub fn disturb(&mut self) {
+        if self.paced {
+            return;
+        }
         if self.hurried {
             self.disturbed = true;
         } else {
@@ -168,6 +185,18 @@ mod tests {
         pass(&mut fingers);
         assert_eq!(fingers.digest(None), Pace::NextPeriod);
         assert_eq!(fingers.key(), peer(16).id, "8 + 8 is the next that may differ");
+    }
+
+    #[test]
+    fn a_paced_table_never_hurries() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
+        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod, "everything has changed");
+        fingers.digest(Some(peer(14)));
+        fingers.disturb();
+        assert!(fingers.forget(peer(32)));
+        assert!(!fingers.is_hurried());
+        assert_eq!(fingers.key(), peer(16).id, "the pass goes on where it was");
+        assert_eq!(fingers.digest(Some(peer(21))), Pace::NextPeriod);
     }
 
     #[test]

@@ -128,6 +128,19 @@ impl From<Lost> for Code {
 /// own ways already, and trying all ways at every hop would flood a ring that is in trouble.
 const MAX_REFUSALS: usize = 3;
 
+/// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
+/// successors are in the order of the circle; fingers may point anywhere.
+pub fn closest_preceding_node(
+    me: Id,
+    key: Id,
+    fingers: impl Iterator<Item = Peer>,
+    mut successors: impl DoubleEndedIterator<Item = Peer>,
+) -> Option<Peer> {
+    let precedes = |node: &Peer| node.id.in_open(me, key);
+    let last = successors.rfind(precedes);
+    fingers.filter(precedes).chain(last).max_by_key(|node| node.id.clockwise_from(me))
+}
+
 impl Lookup {
     /// Looks a key up from the node with these neighbours, past these nodes that precede the key.
     pub fn new(question: Question, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
@@ -175,12 +188,10 @@ impl Lookup {
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
-        let me = self.neighbors.me().id;
-        let known = self.fingers.iter().chain(self.neighbors.successors());
-        known
-            .filter(|node| node.id.in_open(me, self.question.key) && !self.refused.contains(node))
-            .max_by_key(|node| node.id.clockwise_from(me))
-            .copied()
+        let able = |node: &Peer| !self.refused.contains(node);
+        let fingers = self.fingers.iter().copied().filter(able);
+        let successors = self.neighbors.successors().iter().copied().filter(able);
+        closest_preceding_node(self.neighbors.me().id, self.question.key, fingers, successors)
     }
 
     fn knows_others(&self, than: Peer) -> bool {

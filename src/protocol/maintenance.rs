@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use backoff::{REUNITE, REUNITE_ALONE};
+use backoff::{Backoff, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
@@ -191,7 +191,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: reunite(setup.stabilize_every).first,
             effects: Vec::new(),
             setup,
         };
@@ -236,7 +236,7 @@ impl Maintenance {
             standing: self.standing,
             acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
             wishes: Wishes {
-                join: self.wishes.join,
+                join: self.wishes.join.filter(|_| self.is_unbound()),
                 rectify: self.wishes.rectify.clone(),
                 hint: self.wishes.hint,
                 ..Wishes::default()
@@ -250,7 +250,7 @@ impl Maintenance {
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
-            reunite_after: REUNITE.first,
+            reunite_after: self.reunite_pause().first,
             effects: Vec::new(),
         }
     }
@@ -344,8 +344,7 @@ impl Maintenance {
             _ if !self.may(kind) => None,
             (Kind::Join, _) => {
                 let seed = self.wishes.join.take()?;
-                let unbound = self.standing != Standing::Member || self.is_alone();
-                unbound.then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
+                self.is_unbound().then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
             }
             (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
@@ -428,10 +427,20 @@ impl Maintenance {
     /// Somebody was lost, and may be back soon.
     fn miss(&mut self, lost: Peer) {
         self.acquaintances.lose(lost.addr);
-        if self.reunite_after > REUNITE.first {
-            self.reunite_after = REUNITE.first;
+        let first = self.reunite_pause().first;
+        if self.reunite_after > first {
+            self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }
+    }
+
+    /// Whether it belongs to no ring of others, so that it may join one.
+    fn is_unbound(&self) -> bool {
+        self.standing != Standing::Member || self.is_alone()
+    }
+
+    fn reunite_pause(&self) -> Backoff {
+        reunite(self.setup.stabilize_every)
     }
 
     fn is_alone(&self) -> bool {

@@ -40,6 +40,7 @@ use director::{Director, SEEDS};
 use judge::Judge;
 
 pub use director::Temper;
+pub(super) use judge::reason;
 pub use judge::{Breach, Verdicts};
 
 /// How often each kind of trouble began.

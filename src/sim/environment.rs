@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::codec::{Decoder, Encoder};
@@ -18,7 +18,7 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Timer;
 use crate::protocol::peer::Peer;
-use crate::wire::{Frame, FrameCodec};
+use crate::wire::{Frame, FrameCodec, MAX_FRAME};
 
 /// An address, by the order in which addresses were first heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +62,8 @@ pub struct Environment {
     /// Whatever needs a number of its own gets the next.
     last_number: u64,
     codec: FrameCodec,
+    /// Where frames are written: a large piece of memory for many of them.
+    written: BytesMut,
 }
 
 /// Something that is to happen at an address.
@@ -92,7 +94,7 @@ pub(super) enum Happening {
 }
 
 /// A message on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Post {
     pub from: Place,
     pub to: Slot,
@@ -105,9 +107,9 @@ pub(super) struct Post {
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A frame with the call of this number.
-    Call(u64, Bytes),
+    Call(u64, BytesMut),
     /// A frame with an answer.
-    Return(Bytes),
+    Return(BytesMut),
     /// Nobody listens where that call went.
     Refused(u64),
     /// A kept connection has broken.
@@ -132,6 +134,7 @@ impl Environment {
             addresses: Vec::new(),
             last_number: 0,
             codec: FrameCodec::default(),
+            written: BytesMut::with_capacity(4 * MAX_FRAME),
         }
     }
 
@@ -183,30 +186,29 @@ impl Environment {
             Fate::Arrives(once, again) => {
                 if let Some(again) = again {
                     self.tally.duplicated += 1;
-                    self.arrive(again, &post);
+                    self.arrive(again, post.clone());
                 }
-                self.arrive(once, &post);
+                self.arrive(once, post);
             }
         }
     }
 
-    fn arrive(&mut self, after: Duration, post: &Post) {
-        let happening = Happening::Heard(post.from, post.content.clone());
-        self.queue.push(self.now + after, Event { slot: post.to, generation: post.generation, happening });
+    fn arrive(&mut self, after: Duration, post: Post) {
+        let Post { from, to, generation, content } = post;
+        let happening = Happening::Heard(from, content);
+        self.queue.push(self.now + after, Event { slot: to, generation, happening });
     }
 
     /// A frame as bytes; `None` if it is longer than frames may be.
-    pub(super) fn encode(&mut self, frame: Frame) -> Option<Bytes> {
-        let mut bytes = BytesMut::new();
-        self.codec.encode(frame, &mut bytes).ok()?;
-        self.tally.bytes += bytes.len() as u64;
-        Some(bytes.freeze())
+    pub(super) fn encode(&mut self, frame: Frame) -> Option<BytesMut> {
+        self.codec.encode(frame, &mut self.written).ok()?;
+        self.tally.bytes += self.written.len() as u64;
+        Some(self.written.split())
     }
 
     /// The frame that these bytes are. What was encoded here can be decoded: anything else is a
     /// fault of the codec, and counted.
-    pub(super) fn decode(&mut self, bytes: Bytes) -> Option<Frame> {
-        let mut bytes = BytesMut::from(bytes);
+    pub(super) fn decode(&mut self, mut bytes: BytesMut) -> Option<Frame> {
         match self.codec.decode(&mut bytes) {
             Ok(Some(frame)) if bytes.is_empty() => Some(frame),
             _ => {

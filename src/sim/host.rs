@@ -71,7 +71,7 @@ impl Host {
         let mut host = Host {
             me,
             maintenance,
-            fingers: FixFingers::new(FingerTable::alone(me, bits)),
+            fingers: FixFingers::new(FingerTable::alone(me, bits)).paced(config.paced_fingers),
             place,
             paused_until: Duration::ZERO,
             ended: false,
@@ -217,7 +217,7 @@ impl Host {
 
     /// A lookup that is under way will see that there is hurry; a pause ends.
     fn hurry_fingers(&mut self, env: &mut Environment) {
-        if self.tick.is_some() {
+        if self.tick.is_some() && self.fingers.is_hurried() {
             self.schedule_finger(Pace::AtOnce, env);
         }
     }

@@ -5,15 +5,17 @@
 //! and lookups that they hold. Every message passes the codec of [`crate::wire`]. Only what the
 //! actors do is done by other code, as little as possible, in [`host`].
 //!
-//! In reading order: [`queue`], what is to happen; [`network`], what becomes of messages;
+//! In reading order: [`queue`], what is to happen; [`network`] and [`delay`], what becomes of messages;
 //! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all of them;
-//! [`ideal`], what a ring should be; [`nodes`] and [`draw`], names and pictures; [`log`] and [`tally`],
+//! [`ideal`] and [`tables`], what a ring should be; [`nodes`] and [`draw`], names and pictures; [`log`] and [`tally`],
 //! what has happened.
 //!
 //! Chance comes from one seed through `ChaCha8`, and every collection that is walked is an ordered
 //! one, so that a seed is a history: the same on every machine, event by event.
 
 pub mod chaos;
+pub mod churn;
+pub mod delay;
 pub mod draw;
 pub mod environment;
 pub mod host;
@@ -22,8 +24,11 @@ pub mod log;
 pub mod network;
 pub mod nodes;
 pub mod oracle;
+pub mod paper;
 pub mod queue;
+pub mod ring;
 pub mod script;
+pub mod tables;
 pub mod tally;
 pub mod world;
 

@@ -7,18 +7,18 @@
 //! the number of a call that is over).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::delay::{Delay, USUAL};
 use super::environment::{Post, Slot};
 
 /// The state of the network between all nodes.
 #[derive(Debug)]
 pub struct Network {
     /// How long a message takes.
-    pub delay: RangeInclusive<Duration>,
+    pub delay: Delay,
     /// The part of messages that are lost, from 0 to 1.
     pub loss: f64,
     /// The part of messages that come twice, from 0 to 1.
@@ -50,7 +50,7 @@ impl Network {
     /// Where every message arrives within 1 to 20 ms.
     pub fn new() -> Network {
         Network {
-            delay: Duration::from_millis(1)..=Duration::from_millis(20),
+            delay: Delay::Uniform(USUAL),
             loss: 0.0,
             duplication: 0.0,
             lateness: 0.0,
@@ -111,7 +111,7 @@ impl Network {
     }
 
     fn time(&self, from: Slot, to: Slot, rng: &mut impl Rng) -> Duration {
-        let mut time = rng.random_range(self.delay.clone());
+        let mut time = self.delay.draw(from, to, rng);
         if !self.slow.is_empty() {
             time += [from, to].iter().filter_map(|node| self.slow.get(node)).sum::<Duration>();
         }

@@ -139,7 +139,7 @@ impl View<'_> {
 }
 
 /// The cycles of a graph in which everyone has one arrow, each along its arrows.
-fn cycles(next: &[usize]) -> Vec<Vec<usize>> {
+pub(super) fn cycles(next: &[usize]) -> Vec<Vec<usize>> {
     let mut reached = vec![usize::MAX; next.len()];
     let mut cycles = Vec::new();
     for start in 0..next.len() {

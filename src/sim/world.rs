@@ -1,7 +1,7 @@
 //! All nodes, and time.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use super::environment::{Content, Environment, Event, Happening, Place, Post, Slot};
@@ -294,6 +294,12 @@ impl World {
         self.up.values().filter_map(|slot| self.hosts[slot.index()].as_deref())
     }
 
+    /// How many nodes are up, perhaps paused.
+    pub fn count(&self) -> u32 {
+        // Memory ends before 2^32 of them.
+        self.up.len() as u32
+    }
+
     /// Whether a node is up, perhaps paused.
     pub fn is_up(&self, peer: Peer) -> bool {
         self.up.contains_key(&peer)
@@ -313,6 +319,14 @@ impl World {
     pub fn owner(&self, key: Id) -> Option<Peer> {
         let live = self.live();
         (!live.is_empty()).then(|| nodes::owner(&live, key))
+    }
+
+    /// The first living member at or after a key: its owner, once all members are one ring.
+    pub fn successor(&self, key: Id) -> Option<Peer> {
+        let first = Peer { id: key, addr: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0) };
+        let mut clockwise = self.up.range(first..).chain(&self.up);
+        let lives = |host: &Host| host.paused_until <= self.env.now && host.is_member();
+        clockwise.find(|(_, slot)| self.hosts[slot.index()].as_deref().is_some_and(lives)).map(|(peer, _)| *peer)
     }
 
     /// A node's number on a small circle, else the beginning of its identifier.

@@ -14,8 +14,14 @@ pub(super) const NOT_JOINED: Backoff = Backoff { first: Duration::from_millis(10
 pub(super) const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_millis(500) };
 
 /// The pause between questions to acquaintances: short after a loss, since whoever was lost may be
-/// back soon; then longer and longer, since in a healthy ring they find nothing.
-pub(super) const REUNITE: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(32) };
+/// back soon; then longer and longer, since in a healthy ring they find nothing. Each is a lookup: where
+/// rounds of stabilize are far apart, these are as well, or they would be most of the traffic.
+pub(super) fn reunite(stabilize_every: Duration) -> Backoff {
+    Backoff {
+        first: stabilize_every.max(Duration::from_secs(1)),
+        most: stabilize_every.saturating_mul(4).max(Duration::from_secs(32)),
+    }
+}
 
 /// The same in a ring of one, which has nothing better to do.
 pub(super) const REUNITE_ALONE: Duration = Duration::from_secs(2);

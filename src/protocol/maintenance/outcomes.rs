@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW, REUNITE, REUNITE_ALONE};
+use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW, REUNITE_ALONE};
 use super::{Effect, Kind, Maintenance, Standing, Timer};
 use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
@@ -119,10 +119,11 @@ impl Maintenance {
     }
 
     fn reunited(&mut self, reunion: Reunion) {
+        let pause = self.reunite_pause();
         self.reunite_after = match reunion {
             _ if self.is_alone() => REUNITE_ALONE,
-            Reunion::Nothing => (self.reunite_after * 2).min(REUNITE.most),
-            _ => REUNITE.first,
+            Reunion::Nothing => self.reunite_after.saturating_mul(2).min(pause.most),
+            _ => pause.first,
         };
         match reunion {
             Reunion::Nothing => {}

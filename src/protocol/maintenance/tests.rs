@@ -256,6 +256,13 @@ fn others_drive_a_node_no_faster_than_its_allowance() {
 }
 
 #[test]
+fn node_that_nobody_drives_takes_no_pause() {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    assert!(node.next_conversation().is_some());
+    assert_eq!(wakes(&mut node, Timer::Pause), None);
+}
+
+#[test]
 fn invitations_drive_a_ring_of_one_no_faster_than_its_allowance() {
     let mut alone = Maintenance::new(setup(21, 3, &[]));
     let held = provoked(&mut alone, |node, i| drop(node.serve(&Request::Invite { me: stranger(i) }, false)));
@@ -525,7 +532,16 @@ fn questions_to_acquaintances_become_rarer_until_somebody_is_lost() {
     }
     assert_eq!(pauses, [2, 4, 8, 16, 32, 32, 32]);
     stabilize(&mut node, dead(32));
-    assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE.first));
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn questions_to_acquaintances_are_no_more_than_a_quarter_of_slow_rounds() {
+    let seconds = |stabilize| {
+        let Backoff { first, most } = reunite(Duration::from_secs(stabilize));
+        (first.as_secs(), most.as_secs())
+    };
+    assert_eq!([1, 8, 60].map(seconds), [(1, 32), (8, 32), (60, 240)]);
 }
 
 #[test]

@@ -13,9 +13,6 @@ use crate::sim::network::LATE;
 /// No node is paused for longer.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The longest pause between two questions to acquaintances, with its jitter.
-const REUNITE: Duration = Duration::from_secs(40);
-
 /// How long a failure can go unnoticed by the node before it: the conversation under way (4t), the
 /// period until the next round, and the round itself (2t); then whoever follows is not trusted
 /// before it has answered. A broken connection tells within one message; this is for news that is
@@ -54,7 +51,7 @@ pub fn repair(config: &Config, nodes: usize) -> Duration {
 ///
 /// 1. A node that has lost everyone makes 12 attempts to find somebody, each at most as long as a
 ///    lookup and half a second, before it is a ring of one.
-/// 2. Each node asks an acquaintance at least every 40 s, at least every second time a seed, so that
+/// 2. Each node asks an acquaintance at least every 40 s (or five T), at least every second time a seed, so that
 ///    it has asked the seed that runs after `2 * seeds` turns. If that belongs to another ring, then
 ///    at least one node learns of a member of the other ring between itself and its successor: the
 ///    one before any node of the other ring. Rings of one are invited, or join.
@@ -63,7 +60,7 @@ pub fn repair(config: &Config, nodes: usize) -> Duration {
 /// 4. Then the ring is repaired as ever.
 pub fn reunion(config: &Config, nodes: usize, seeds: usize) -> Duration {
     let lost = 12 * (config.lookup_timeout + Duration::from_millis(625));
-    let asked = 2 * seeds as u32 * REUNITE;
+    let asked = 2 * seeds as u32 * jittered((4 * config.stabilize).max(Duration::from_secs(32)));
     let zipped = nodes as u32 * jittered(config.stabilize);
     lost + asked + zipped + 2 * repair(config, nodes)
 }

@@ -275,7 +275,7 @@ impl Judge {
 }
 
 /// Why a lookup found no owner, in a word.
-fn reason(lost: Lost) -> &'static str {
+pub(in crate::sim) fn reason(lost: Lost) -> &'static str {
     match lost {
         Lost::NotJoined => "not joined",
         Lost::Isolated => "isolated",

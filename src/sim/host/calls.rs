@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use super::super::environment::{Content, Environment, Place, Post};
 use super::super::nodes::number_of;
@@ -194,7 +194,7 @@ impl Host {
         }
     }
 
-    fn returned(&mut self, from: Place, bytes: Bytes, env: &mut Environment) {
+    fn returned(&mut self, from: Place, bytes: BytesMut, env: &mut Environment) {
         let addr = env.address(from.slot);
         if self.known.get(&addr).is_some_and(|known| known.generation > from.generation) {
             // The connection to a former self is closed.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Circle;
+use crate::sim::delay::Delay;
 use crate::sim::environment::Slot;
 use crate::sim::nodes::numbered;
 use crate::sim::world::World;
@@ -113,7 +114,7 @@ impl Command {
                 let slot = world.env.slot(peer(n).addr);
                 world.env.network.slow(slot, *by);
             }
-            Command::Delay(from, to) => world.env.network.delay = *from..=*to,
+            Command::Delay(from, to) => world.env.network.delay = Delay::Uniform(*from..=*to),
             Command::Loss(p) => world.env.network.loss = thousandths(p),
             Command::Duplication(p) => world.env.network.duplication = thousandths(p),
             Command::Lateness(p) => world.env.network.lateness = thousandths(p),
@@ -150,7 +151,7 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
-fn time(word: &str) -> Result<Duration, String> {
+pub(in crate::sim) fn time(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| format!("{word:?} is no time like 250ms or 30s"))
 }
 

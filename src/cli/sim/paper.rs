@@ -1,0 +1,73 @@
+//! The flags of `chord sim paper`.
+
+use std::path::PathBuf;
+
+use chord::sim::paper::{Experiment, Extent};
+
+use crate::cli::NotAccepted;
+
+/// Repeats the evaluation of the Chord paper on this code, and measures what the paper does not
+///
+/// Each experiment is run with the parameters of the paper (IEEE/ACM ToN 2003, section V) on as many seeds as
+/// its figures need, on all processors; one seed is one history, on every machine. Of each a data file (CSV)
+/// and a plot (SVG) with the paper's values beside ours are written, and of all a report.md with both in
+/// tables, the differences and their reasons.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Run these experiments only, letters with commas between [default: all]
+    #[arg(long, value_name = "LETTERS", value_parser = letters, allow_hyphen_values = true)]
+    only: Option<Letters>,
+
+    /// Write to this directory, which is made if need be; it may hold nothing but what was written before
+    #[arg(long, value_name = "DIR", default_value = "chord-paper")]
+    out: PathBuf,
+
+    /// Run everything small, in half a minute: shapes, no figures to compare
+    #[arg(long)]
+    quick: bool,
+}
+
+const AFTER_HELP: &str = "\
+Experiments: B load balance, C path length, D simultaneous failures, E lookups during churn, F latency stretch, G cost of maintenance, H time to an ideal
+ring, I the pseudocode of the paper under failures.
+What each came to is written when it is finished. Ctrl-C ends the run, and the report says what is missing.
+Exit status: 0 all was run, 1 a file could not be written, 2 bad arguments, 130 interrupted.";
+
+/// What each flag accepts, as the error for any other value says.
+pub const ACCEPTED: &[(&str, &str)] =
+    &[("--only", "letters from B to I, with commas between"), ("--out", "a directory"), ("--quick", "no value")];
+
+/// Experiments to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paper {
+    pub experiments: Vec<Experiment>,
+    pub out: PathBuf,
+    pub extent: Extent,
+}
+
+/// Experiments, each once, in the order of the paper.
+#[derive(Clone, Debug)]
+struct Letters(Vec<Experiment>);
+
+fn letters(text: &str) -> Result<Letters, NotAccepted> {
+    let letter = |text: &str| {
+        let named = |experiment: &&Experiment| text.trim().eq_ignore_ascii_case(&experiment.letter().to_string());
+        Experiment::ALL.iter().find(named).copied().ok_or(NotAccepted)
+    };
+    let mut experiments = text.split(',').map(letter).collect::<Result<Vec<_>, _>>()?;
+    experiments.sort_unstable();
+    experiments.dedup();
+    Ok(Letters(experiments))
+}
+
+impl Args {
+    /// What is to be run.
+    pub fn read(self) -> Paper {
+        Paper {
+            experiments: self.only.map_or(Experiment::ALL.to_vec(), |Letters(experiments)| experiments),
+            out: self.out,
+            extent: if self.quick { Extent::Quick } else { Extent::Full },
+        }
+    }
+}

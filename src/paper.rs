@@ -1,0 +1,121 @@
+//! `chord sim paper`: experiments, progress, files.
+
+use std::fs;
+use std::io::{self, IsTerminal, stderr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
+use chord::sim::paper::{self, Chapter, Experiment, plot};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::Paper;
+
+/// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the experiments.
+pub fn run(paper: &Paper) -> ExitCode {
+    match conduct(paper) {
+        Ok(missing) if missing.is_empty() => ExitCode::SUCCESS,
+        Ok(missing) => {
+            eprintln!("chord: interrupted; missing in {}: {}", paper.out.join(NAME).display(), names(&missing));
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("chord: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
+fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut interrupt = {
+        let _context = runtime.enter();
+        signal(SignalKind::interrupt()).context("can't wait for SIGINT")?
+    };
+    claim(&paper.out)?;
+    let bar = progress(paper);
+    let mut chapters = Vec::new();
+    write(paper, &chapters)?;
+    let mut finished = start(paper, &bar);
+    let missing = runtime.block_on(async {
+        loop {
+            let chapter = tokio::select! {
+                chapter = finished.recv() => chapter,
+                // Whatever is under way ends with the program.
+                _ = interrupt.recv() => None,
+            };
+            let Some(chapter) = chapter else { break };
+            chapters.push(chapter);
+            write(paper, &chapters)?;
+        }
+        anyhow::Ok(paper.experiments[chapters.len()..].to_vec())
+    });
+    bar.finish_and_clear();
+    missing
+}
+
+/// Runs the experiments one after the other, each on all processors, and hands over their chapters.
+fn start(paper: &Paper, bar: &ProgressBar) -> mpsc::UnboundedReceiver<Chapter> {
+    let (finished, chapters) = mpsc::unbounded_channel();
+    let (experiments, extent, bar) = (paper.experiments.clone(), paper.extent, bar.clone());
+    thread::spawn(move || {
+        for experiment in experiments {
+            bar.set_message(experiment.title());
+            let chapter = paper::run(experiment, extent, &|cost| bar.inc(cost));
+            if finished.send(chapter).is_err() {
+                break;
+            }
+        }
+    });
+    chapters
+}
+
+/// Makes sure that the directory is there and holds nothing of others.
+fn claim(out: &Path) -> Result<()> {
+    let cant = || format!("can't write to {}", out.display());
+    fs::create_dir_all(out).with_context(cant)?;
+    let ours = match fs::read_to_string(out.join(NAME)) {
+        Ok(report) => report.starts_with(MARK),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::read_dir(out).with_context(cant)?.next().is_none(),
+        Err(error) => return Err(error).with_context(cant),
+    };
+    if !ours {
+        bail!(
+            "{} holds files of others: --out takes a new or empty directory, or that of an earlier run",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+/// Writes the last chapter's files, and the report on all of them.
+fn write(paper: &Paper, chapters: &[Chapter]) -> Result<()> {
+    let save = |name: &str, text: &str| {
+        let path = paper.out.join(name);
+        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
+    };
+    if let Some(chapter) = chapters.last() {
+        let file = chapter.experiment.file();
+        save(&format!("{file}.csv"), &csv(chapter))?;
+        save(&format!("{file}.svg"), &plot::svg(chapter)?)?;
+    }
+    save(NAME, &markdown(&paper.experiments, chapters, paper.extent))
+}
+
+/// A bar on a terminal; nothing elsewhere.
+fn progress(paper: &Paper) -> ProgressBar {
+    let target = if stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(paper::cost(&paper.experiments, paper.extent)), target);
+    let template = "{bar:40} {percent} %, {eta} left: {msg}";
+    let bar = bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(std::time::Duration::from_millis(500));
+    bar
+}

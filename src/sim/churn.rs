@@ -1,0 +1,227 @@
+//! Rings whose nodes come and go: the workload by which simulators of Chord are compared.
+//!
+//! Each node lives and is away for times that are exponentially distributed, and comes back under its
+//! old identifier. It leaves without a word. While it lives it looks up random keys, and each answer is
+//! held against the ring of that moment. The first node never leaves; all others join through it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::chaos::reason;
+use super::delay::{Delay, exponential};
+use super::nodes::hashed;
+use super::queue::Queue;
+use super::tally::Tally;
+use super::world::World;
+use crate::config::Config;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::Found;
+
+/// What is to happen. The default is the workload of a published simulator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// How many come and go; in the beginning all but the first are away.
+    pub nodes: u32,
+    /// How long a node lives, on average.
+    pub life: Duration,
+    /// How long a node is away, on average.
+    pub absence: Duration,
+    /// The time from one lookup of a node to the next, on average.
+    pub lookup_every: Duration,
+    /// How long it goes on.
+    pub time: Duration,
+    pub delay: Delay,
+    /// What each node is configured with, but for its seed.
+    pub config: Config,
+}
+
+impl Default for Workload {
+    fn default() -> Workload {
+        let (hour, period) = (Duration::from_secs(3600), Duration::from_secs(120));
+        Workload {
+            nodes: 1024,
+            life: hour,
+            absence: hour,
+            lookup_every: Duration::from_secs(600),
+            time: 6 * hour,
+            delay: Delay::Plane(Duration::from_millis(100)),
+            config: Config {
+                stabilize: period,
+                fix_fingers: period,
+                paced_fingers: true,
+                check_predecessor: period,
+                ..Config::new(Ipv4Addr::LOCALHOST)
+            },
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Histories with one fingerprint had the same events.
+    pub fingerprint: u64,
+    pub tally: Tally,
+    /// All time that nodes lived, together.
+    pub lived: Duration,
+    /// How many live at the end.
+    pub up: usize,
+    pub verdicts: Verdicts,
+}
+
+/// What became of lookups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// The answer was the owner of the key, among the members of the ring when it came.
+    pub right: u64,
+    /// The answer was somebody else.
+    pub wrong: u64,
+    /// There was no answer, for these reasons.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Whoever asked left before there was an answer.
+    pub orphaned: u64,
+    /// How many nodes those that were right asked.
+    pub hops: u64,
+}
+
+/// What a node does next.
+enum Turn {
+    Come(u32),
+    Leave(u32),
+    /// If it lives.
+    LookUp(u32),
+}
+
+/// A workload under way.
+pub struct Churn<'a> {
+    pub world: World,
+    workload: &'a Workload,
+    rng: ChaCha8Rng,
+    turns: Queue<Turn>,
+    /// The keys of lookups under way, by the lookups' numbers, and who asked.
+    open: BTreeMap<u64, (Id, u32)>,
+    report: Report,
+}
+
+/// Runs a workload; one seed is one history.
+pub fn run(seed: u64, workload: &Workload) -> Report {
+    let mut churn = Churn::new(seed, workload);
+    churn.run(workload.time);
+    churn.conclude()
+}
+
+impl<'a> Churn<'a> {
+    /// Before anything has happened.
+    pub fn new(seed: u64, workload: &'a Workload) -> Churn<'a> {
+        let mut world = World::new(seed, Bits::FULL, workload.config.r);
+        world.config = workload.config.clone();
+        world.env.network.delay = workload.delay.clone();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // The world draws from the first stream.
+        rng.set_stream(1);
+        let mut churn =
+            Churn { world, workload, rng, turns: Queue::default(), open: BTreeMap::new(), report: Report::default() };
+        churn.turns.push(Duration::ZERO, Turn::Come(0));
+        for node in 1..workload.nodes {
+            churn.push(workload.absence, Turn::Come(node));
+        }
+        for node in 0..workload.nodes {
+            churn.push(workload.lookup_every, Turn::LookUp(node));
+        }
+        churn
+    }
+
+    /// Lets it go on for so long.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.world.now() + time;
+        while self.turns.next_at().is_some_and(|at| at <= end) {
+            if let Some((at, turn)) = self.turns.pop() {
+                self.run_world(at);
+                self.take(turn);
+            }
+        }
+        self.run_world(end);
+    }
+
+    fn run_world(&mut self, end: Duration) {
+        self.report.lived += (end - self.world.now()) * self.world.count();
+        while self.world.next_at().is_some_and(|at| at <= end) {
+            self.world.step();
+            self.judge();
+            self.world.env.suspected.clear();
+        }
+        self.world.run(end - self.world.now());
+    }
+
+    fn push(&mut self, mean: Duration, turn: Turn) {
+        let after = exponential(mean, &mut self.rng);
+        self.turns.push(self.world.now() + after, turn);
+    }
+
+    fn take(&mut self, turn: Turn) {
+        match turn {
+            Turn::Come(0) => self.world.start(hashed(0), &[]),
+            Turn::Come(node) => {
+                self.world.start(hashed(node), &[hashed(0)]);
+                self.push(self.workload.life, Turn::Leave(node));
+            }
+            Turn::Leave(node) => {
+                self.orphan(node);
+                self.world.crash(hashed(node));
+                self.push(self.workload.absence, Turn::Come(node));
+            }
+            Turn::LookUp(node) => {
+                self.look_up(node);
+                // Exponential times have no memory: those of who is away need no account of their own.
+                self.push(self.workload.lookup_every, Turn::LookUp(node));
+            }
+        }
+    }
+}
+
+/// Lookups, and what becomes of them.
+impl Churn<'_> {
+    fn look_up(&mut self, node: u32) {
+        let key = Id::from_bytes(self.rng.random());
+        if let Some(number) = self.world.lookup(hashed(node), key) {
+            self.open.insert(number, (key, node));
+            self.judge();
+        }
+    }
+
+    /// Judges the answers that have just come.
+    fn judge(&mut self) {
+        while let Some((number, result)) = self.world.env.found.pop_first() {
+            let Some((key, _)) = self.open.remove(&number) else { continue };
+            let verdicts = &mut self.report.verdicts;
+            match result {
+                Ok(Found { owner, path, .. }) if self.world.successor(key) == Some(owner) => {
+                    verdicts.right += 1;
+                    verdicts.hops += path.len() as u64;
+                }
+                Ok(_) => verdicts.wrong += 1,
+                Err(lost) => *verdicts.lost.entry(reason(lost)).or_default() += 1,
+            }
+        }
+    }
+
+    /// Forgets the lookups of a node that leaves.
+    fn orphan(&mut self, node: u32) {
+        let before = self.open.len();
+        self.open.retain(|_, (_, asker)| *asker != node);
+        self.report.verdicts.orphaned += (before - self.open.len()) as u64;
+    }
+
+    fn conclude(mut self) -> Report {
+        Report {
+            fingerprint: self.world.env.log.fingerprint(),
+            tally: std::mem::take(&mut self.world.env.tally),
+            up: self.world.hosts().count(),
+            ..self.report
+        }
+    }
+}
