@@ -2,7 +2,7 @@
 //! what the paper does not measure: what maintenance costs, how fast rings form, and what becomes of
 //! rings that follow its pseudocode.
 //!
-//! An experiment is a [`Study`]: many small jobs, each with a seed of its own, so that all processors
+//! An experiment is a `Study`: many small jobs, each with a seed of its own, so that all processors
 //! have something to do; and a [`Chapter`] that their readings come to. In reading order: [`stats`];
 //! [`chapter`], figures of ours and of the paper; one file per experiment; [`plot`] and [`report`],
 //! what is made of them.

@@ -38,11 +38,12 @@ const PARTS: usize = 64;
 pub(super) fn study(extent: Extent) -> Study {
     let mut jobs = Vec::new();
     for power in 3..=extent.pick(20u8, 10) {
-        let seeds = if power <= PAPERS_LARGEST { extent.pick(10, 5) } else { 3 };
         for (series, r, places) in SERIES {
-            if places == Places::Even && power > PAPERS_LARGEST {
-                continue;
-            }
+            let seeds = match places {
+                Places::Hashed if power <= PAPERS_LARGEST => extent.pick(10, 5),
+                Places::Even if power > PAPERS_LARGEST => 0,
+                _ => 3,
+            };
             let cost = (16 << power) / 1000 + (lookups(1 << power) / 400) as u64;
             // A million nodes are more than a gigabyte: one such ring at a time.
             let alone = power > PAPERS_LARGEST;
