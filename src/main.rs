@@ -6,6 +6,7 @@ mod progress;
 mod ring;
 
 use std::io::{IsTerminal, Write, stderr};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -57,19 +58,21 @@ fn log() {
 async fn run(config: Config) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-    let serving = async {
-        let node = Node::start(config).await?;
-        tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
-        let commands = input::start().context("can't start the console")?;
-        answer(&node, commands).await;
-        node.stop().await;
-        Ok(())
+    let mut told_to_end = pin!(async {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    });
+    let node = tokio::select! {
+        started = Node::start(config) => started?,
+        () = &mut told_to_end => return Ok(()),
     };
+    tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
+    let commands = input::start().context("can't start the console")?;
     tokio::select! {
-        ended = serving => ended,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = answer(&node, commands) => {}
+        () = told_to_end => {}
     }
+    node.leave().await;
+    Ok(())
 }
 
 /// Answers the console until it says `Quit`; the end of its input does not end the node.

@@ -10,12 +10,14 @@ use chord::Peer;
 use chord::actors::drive::Driver;
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
-use chord::actors::{Call, Disturbed, Forget, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Vantage, Way};
+use chord::actors::{
+    Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Vantage, Way,
+};
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
-use chord::protocol::maintenance::Setup;
+use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
@@ -352,6 +354,32 @@ async fn replaced_predecessor_is_nudged() {
     }
     let nudge = |call: &Call| call.target == peer(8).into() && call.request == Request::Nudge { me: peer(21) };
     assert_eq!(count(&stage.calls(), nudge), 1);
+}
+
+#[actix_rt::test]
+async fn member_that_leaves_tells_its_neighbours_and_waits_a_moment_for_them() {
+    tokio::time::pause();
+    for (behaviour, most) in [(None, LEAVING), (at_once(Response::Done), LEAVING / 2)] {
+        let stage = stage(healthy);
+        sleep(SECOND / 2).await;
+        stage.tell(Request::Notify { me: peer(14) }).await;
+        sleep(SECOND / 2).await;
+        stage.calls();
+        stage.becomes(move |call| match call.request {
+            Request::Leave { .. } => behaviour.clone(),
+            _ => healthy(call),
+        });
+        let began = Instant::now();
+        stage.neighbors.send(Leave).await.unwrap();
+        // The clock of tokio counts milliseconds.
+        assert!(began.elapsed() <= most + Duration::from_millis(1), "{:?}", began.elapsed());
+        sleep(60 * SECOND).await;
+        let told: Vec<_> = stage.calls().into_iter().map(|(_, call)| (call.target, call.request)).collect();
+        let leave = Request::Leave { me: peer(21), predecessor: Some(peer(14)) };
+        assert_eq!(told, [(peer(32).into(), leave.clone()), (peer(14).into(), leave)], "and says nothing more");
+        let asked = Serve { request: Request::CheckPredecessor, plain: false, patience: None };
+        assert_eq!(stage.neighbors.send(asked).await.unwrap().unwrap_err().code, Code::NotJoined);
+    }
 }
 
 #[actix_rt::test]

@@ -259,11 +259,12 @@ async fn liar_brings_in_nobody_who_has_not_answered_and_dials_strangers_no_faste
         let nowhere = nowhere.clone();
         move || nowhere.make_up(before)
     };
-    let (closer, inviting, nudging) = (made_up(me.id), made_up(me.id), liar);
+    let (closer, inviting, leaving, nudging) = (made_up(me.id), made_up(me.id), made_up(me.id), liar);
     let floods = [
         flood(me.addr, move |_| Request::Notify { me: closer() }),
         flood(me.addr, move |_| Request::Invite { me: inviting() }),
         flood(me.addr, move |_| Request::Nudge { me: nudging }),
+        flood(me.addr, move |_| Request::Leave { me: liar, predecessor: Some(leaving()) }),
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(liar) }),
         flood(me.addr, |i| Request::FindSuccessor {
             key: Id::of_key(&i.to_be_bytes(), Bits::FULL),
@@ -311,6 +312,8 @@ async fn somebody_with_anothers_identifier_does_not_take_its_place() {
     let floods = [
         flood(me.addr, move |_| Request::Notify { me: claimed }),
         flood(me.addr, move |_| Request::Nudge { me: claimed }),
+        // Nor does whoever says that the neighbour leaves, and somebody else comes before it.
+        flood(me.addr, move |_| Request::Leave { me: other, predecessor: Some(claimed) }),
         // Nor does whoever says that the neighbour is joining make the node forget it.
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(other) }),
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(claimed) }),

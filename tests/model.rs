@@ -67,6 +67,7 @@ const ASYNCHRONOUS: Environment = Environment {
     atomic: false,
     joins: true,
     failures: true,
+    leaves: false,
     suspicions: 0,
     notifications_travel: false,
     one_notification: false,
@@ -155,13 +156,15 @@ fn four_nodes_in_atomic_steps_are_safe_and_become_ideal() {
 
 #[test]
 fn three_nodes_in_asynchronous_steps_are_safe_and_become_ideal() {
-    let environment = Environment { notifications_travel: true, ..ASYNCHRONOUS };
-    scope(1, environment).holds_everywhere::<3>("asynchronous, 3 identifiers, r = 1, travelling notifications");
+    let environment = Environment { leaves: true, notifications_travel: true, ..ASYNCHRONOUS };
+    scope(1, environment)
+        .holds_everywhere::<3>("asynchronous, 3 identifiers, r = 1, nodes leave, travelling notifications");
 }
 
 #[test]
 fn four_nodes_in_asynchronous_steps_are_safe_and_become_ideal() {
-    scope(1, ASYNCHRONOUS).holds_everywhere::<4>("asynchronous, 4 identifiers, r = 1");
+    let environment = Environment { leaves: true, ..ASYNCHRONOUS };
+    scope(1, environment).holds_everywhere::<4>("asynchronous, 4 identifiers, r = 1, nodes leave");
 }
 
 #[test]
@@ -179,9 +182,10 @@ fn living_node_that_is_taken_for_dead_comes_back() {
 /// on identifiers as they are, with messages that pass the codec.
 #[test]
 fn histories_come_to_the_same_in_the_simulator() {
-    let travelling = Environment { notifications_travel: true, ..ASYNCHRONOUS };
+    let travelling = Environment { leaves: true, notifications_travel: true, ..ASYNCHRONOUS };
+    let atomic = Environment { leaves: true, ..ATOMIC };
     for seed in 0..300 {
-        replay::<4>(scope(2, ATOMIC), seed);
+        replay::<4>(scope(2, atomic), seed);
         replay::<5>(scope(2, travelling), seed);
         replay::<5>(growth(3), seed);
     }
@@ -267,6 +271,13 @@ fn notifier_that_is_adopted_unseen_does_no_harm_to_the_ring() {
 #[ignore = "minutes: make check-model"]
 fn four_nodes_with_two_successors_in_asynchronous_steps() {
     scope(2, ASYNCHRONOUS).holds_everywhere::<4>("asynchronous, 4 identifiers, r = 2");
+}
+
+#[test]
+#[ignore = "minutes: make check-model"]
+fn four_nodes_that_leave_in_atomic_steps() {
+    let environment = Environment { leaves: true, ..ATOMIC };
+    scope(2, environment).holds_everywhere::<4>("atomic, 4 identifiers, r = 2, nodes leave");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Lookup, Lost, Question};
+use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -94,6 +95,23 @@ fn keys_of_a_node_that_leaves_fall_to_its_successor() {
         let expected = if (33..=38).contains(&k) { node(42) } else { owner(&nodes(&TEN), key(k)) };
         assert_eq!(ask(&mut world, 8, k).0, expected, "key {k}");
     }
+}
+
+/// IV.E.4: a node that leaves tells its predecessor and its successor: "p will remove n from its
+/// successor list […]. Similarly, s will replace its predecessor with n's predecessor." Nobody waits for
+/// an answer of the node in vain, and the gap is closed before its program has ended.
+#[test]
+fn node_that_leaves_tells_its_neighbours_and_they_close_the_gap() {
+    let mut world = ring_of_ten();
+    let before = world.env.tally.clone();
+    world.leave(node(38));
+    world.run(LEAVING * 9 / 10);
+    assert!(world.is_up(node(38)));
+    assert_eq!(world.node(node(32)).maintenance.neighbors().successors(), nodes(&[42, 48, 51]));
+    assert_eq!(world.node(node(42)).maintenance.neighbors().predecessor(), Some(node(32)));
+    assert_eq!((world.env.tally.timeouts, world.env.tally.given_up), (before.timeouts, before.given_up));
+    world.settle(MINUTE);
+    assert!(!world.is_up(node(38)));
 }
 
 /// V.B: with 10^4 nodes and 5·10^5 keys, the fullest node holds some 9.1 times the mean, the 99th

@@ -790,6 +790,9 @@ async fn calls_of_our_own_are_never_sent_to_plain_peers() {
         eventually("it is taken", async || predecessor(&node).await == Some(peer.me())).await;
     }
     rounds(&far, 2).await;
+    // Neighbours would be told of a leave.
+    assert_eq!((successors(&node).await, predecessor(&node).await), (vec![far.me()], Some(near.me())));
+    node.leave().await;
 
     // A member that is found alone would be invited.
     let peer = Plain::alive(Setup::default());

@@ -393,7 +393,9 @@ impl Hostile {
                 predecessor: (!plain).then_some(self.one),
                 dialect: if plain { Dialect::PlainItselfFirst } else { Dialect::Ours },
             },
-            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
+            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
+                Response::Done
+            }
         }
     }
 }
@@ -538,6 +540,7 @@ enum Incident {
     Served(Request, bool),
     Forgotten(Vec<Peer>),
     Severed(Peer),
+    Left,
 }
 
 fn incident() -> impl Strategy<Value = Incident> {
@@ -548,14 +551,16 @@ fn incident() -> impl Strategy<Value = Incident> {
         2 => option::of(peer()).prop_map(|joiner| Request::GetSuccessorList { joiner }),
         1 => peer().prop_map(|me| Request::Nudge { me }),
         1 => peer().prop_map(|me| Request::Invite { me }),
+        2 => (peer(), option::of(peer())).prop_map(|(me, predecessor)| Request::Leave { me, predecessor }),
         1 => peer().prop_map(|peer| Request::FindSuccessor { key: peer.id, hops: 0, want_path: true }),
     ];
     prop_oneof![
-        10 => hostile().prop_map(Incident::Said),
-        4 => any::<Index>().prop_map(Incident::Fired),
-        4 => (request, any::<bool>()).prop_map(|(request, plain)| Incident::Served(request, plain)),
-        1 => vec(peer(), 1..3).prop_map(Incident::Forgotten),
-        1 => peer().prop_map(Incident::Severed),
+        100 => hostile().prop_map(Incident::Said),
+        40 => any::<Index>().prop_map(Incident::Fired),
+        40 => (request, any::<bool>()).prop_map(|(request, plain)| Incident::Served(request, plain)),
+        10 => vec(peer(), 1..3).prop_map(Incident::Forgotten),
+        10 => peer().prop_map(Incident::Severed),
+        1 => Just(Incident::Left),
     ]
 }
 
@@ -610,6 +615,7 @@ impl Besieged {
             Incident::Served(request, plain) => self.serve(&request, plain),
             Incident::Forgotten(dead) => self.node.forget(&dead),
             Incident::Severed(peer) => self.node.severed(peer.addr),
+            Incident::Left => self.leave(),
         }
         // Rules 3 and 7: nothing that comes unasked makes anybody a neighbour.
         let after = self.node.neighbors();
@@ -619,11 +625,21 @@ impl Besieged {
         self.advance();
     }
 
+    /// Whoever has left says so once, to its neighbours.
+    fn leave(&mut self) {
+        let before = self.node.standing();
+        let (neighbors, told) = (self.node.neighbors().clone(), self.node.leave());
+        let known = |peer: &Peer| neighbors.successor() == Some(*peer) || neighbors.predecessor() == Some(*peer);
+        assert!(told.len() <= 2 && told.iter().all(|(to, _)| known(to)));
+        assert!(told.is_empty() || !matches!(before, Standing::Joining | Standing::Left));
+        assert_eq!(self.node.standing(), Standing::Left);
+    }
+
     fn serve(&mut self, request: &Request, plain: bool) {
         let answer = self.node.serve(request, plain);
         let standing = self.node.standing();
         match (request, answer) {
-            (_, Err(Code::NotJoined)) => assert_eq!(standing, Standing::Joining),
+            (_, Err(Code::NotJoined)) => assert!(matches!(standing, Standing::Joining | Standing::Left)),
             (Request::GetSuccessorList { joiner: None }, Err(code)) => {
                 assert_eq!(standing, Standing::Isolated, "{code}")
             }
@@ -658,6 +674,10 @@ impl Besieged {
                 assert!(head.is_none_or(|new| before.successors().contains(&new) || known(new)), "{outcome:?}");
                 let still_heard = before.is_heard() && before.successor() == head;
                 assert!(!after.is_heard() || still_heard || head.is_none_or(known), "{outcome:?}");
+                if self.node.standing() == Standing::Left {
+                    assert_eq!((after, &effects[..]), (&before, &[][..]), "who has left learns nothing more");
+                    return;
+                }
                 // Rule 5.
                 if let (Outcome::Stabilize(_), Some(head)) = (&outcome, head) {
                     let notify = Effect::Tell(head, Request::Notify { me: after.me() });
@@ -700,6 +720,7 @@ impl Besieged {
             let needed: &[Timer] = match self.node.standing() {
                 Standing::Joining | Standing::Isolated => &[Timer::Join],
                 Standing::Member => &[Timer::Stabilize, Timer::CheckPredecessor, Timer::Reunite],
+                Standing::Left => &[],
             };
             for timer in needed {
                 assert!(self.armed.contains_key(&(*timer as usize)), "{timer:?} will never fire again");

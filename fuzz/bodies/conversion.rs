@@ -54,6 +54,7 @@ fn check_question(question: Question) {
     let Ok(request) = request else { return };
     match &request {
         Request::Notify { me } | Request::Nudge { me } | Request::Invite { me } => check_peer(*me),
+        Request::Leave { me, predecessor } => [Some(*me), *predecessor].into_iter().flatten().for_each(check_peer),
         Request::GetSuccessorList { joiner } => joiner.iter().for_each(|joiner| check_peer(*joiner)),
         Request::FindSuccessor { .. } | Request::CheckPredecessor | Request::GetPredecessor => {}
     }
@@ -88,7 +89,7 @@ fn me() -> Peer {
     Peer { id: Id::from_bytes([2; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4170) }
 }
 
-fn requests() -> [Request; 7] {
+fn requests() -> [Request; 8] {
     [
         Request::FindSuccessor { key: me().id, hops: 0, want_path: true },
         Request::Notify { me: me() },
@@ -97,6 +98,7 @@ fn requests() -> [Request; 7] {
         Request::GetSuccessorList { joiner: Some(me()) },
         Request::Nudge { me: me() },
         Request::Invite { me: me() },
+        Request::Leave { me: me(), predecessor: Some(me()) },
     ]
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                console, embedding program
-//!                          |  Resolve, Snapshot, Stop
+//!                          |  Resolve, Show, Leave, Stop
 //!                          v
 //!   Serve            +-----------+   Serve, Vantage    +-----------+
 //!  +---------------> |   node    | ------------------> | neighbors | owns Maintenance
@@ -142,6 +142,11 @@ pub struct ShowNeighbors;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Vec<Peer>")]
 pub struct ShowFingers;
+
+/// Leave the ring: tell the neighbours, and wait a moment for them to hear it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave;
 
 /// End. Whoever has children ends them first.
 #[derive(Clone, Copy, Debug, Message)]

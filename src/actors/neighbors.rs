@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, SpawnHandle,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture,
+    SpawnHandle, WrapFuture,
 };
+use futures::future::join_all;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::drive::Driver;
-use super::{Call, Disturbed, Forget, Refusal, Serve, Severed, ShowNeighbors, Stop, Vantage, Way};
+use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Stop, Vantage, Way};
 use crate::protocol::join::Joined;
-use crate::protocol::maintenance::{Effect, Maintenance, Setup, Timer};
+use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Response};
+use crate::protocol::rpc::{Code, Request, Response};
 
 /// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
 pub struct NeighborsActor {
@@ -113,9 +114,7 @@ impl NeighborsActor {
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
             Effect::Wake(timer, after) => self.arm(timer, after, ctx),
-            Effect::Tell(peer, request) => {
-                self.driver.calls.do_send(Call { target: peer.into(), request, way: Way::Kept, patience: None });
-            }
+            Effect::Tell(peer, request) => self.driver.calls.do_send(told(peer, request)),
             Effect::Changed => self.disturbed.do_send(Disturbed),
             Effect::Dead(peer) => {
                 tracing::info!(id = %peer.id, addr = %peer.addr, "found dead");
@@ -133,6 +132,11 @@ impl NeighborsActor {
             ctx.cancel_future(old);
         }
     }
+}
+
+/// Something that is said to a neighbour.
+fn told(peer: Peer, request: Request) -> Call {
+    Call { target: peer.into(), request, way: Way::Kept, patience: None }
 }
 
 /// A duration off by up to a quarter, so that nodes that start together do not stay in step.
@@ -203,6 +207,17 @@ impl Handler<Severed> for NeighborsActor {
     fn handle(&mut self, Severed(addr): Severed, ctx: &mut Self::Context) {
         self.maintenance.severed(addr);
         self.advance(ctx);
+    }
+}
+
+impl Handler<Leave> for NeighborsActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
+        let leave = self.maintenance.leave().into_iter();
+        let heard = join_all(leave.map(|(peer, request)| self.driver.calls.send(told(peer, request))));
+        // Whoever does not hear it in time finds this node dead.
+        Box::pin(async move { drop(timeout(LEAVING, heard).await) })
     }
 }
 

@@ -22,7 +22,7 @@ use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
 use super::serving::MAX_SERVED_IN_ALL;
 use super::tally::Tally;
-use super::{Forget, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
+use super::{Forget, Leave, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
 use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
@@ -153,6 +153,14 @@ impl Node {
     /// What the node knows of its ring; `None` when it was stopped.
     pub async fn state(&self) -> Option<State> {
         self.handle.node.send(Show).await.ok().flatten()
+    }
+
+    /// Leaves the ring, and stops: the neighbours are told, so that they close the gap at once. Takes a
+    /// quarter of a second at most, when they don't answer.
+    pub async fn leave(&self) {
+        // An error means that it was stopped already.
+        let _ = self.handle.node.send(Leave).await;
+        self.stop().await;
     }
 
     /// Stops the node and closes its connections. It takes leave of nobody: a ring has to cope with
@@ -332,6 +340,16 @@ impl Handler<Show> for NodeActor {
                 fingers: fingers.await.ok()?,
             })
         })
+    }
+}
+
+impl Handler<Leave> for NodeActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
+        let left = self.neighbors.send(Leave);
+        // An error means that it was stopped already.
+        Box::pin(async move { left.await.unwrap_or_default() })
     }
 }
 

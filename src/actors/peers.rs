@@ -18,7 +18,7 @@ use super::strangers::Strangers;
 use super::tally::{SUMMARY_EVERY, Shed, Tally};
 use super::{Call, Stop, Way};
 use crate::protocol::procedure::{Answer, Target};
-use crate::protocol::rpc::{Code, Request};
+use crate::protocol::rpc::Code;
 use crate::wire::Reply;
 
 /// The connections of a node, and what is known of the nodes that it has talked to.
@@ -202,9 +202,8 @@ impl Handler<Call> for Peers {
     fn handle(&mut self, call: Call, ctx: &mut Self::Context) -> Self::Result {
         let addr = call.target.addr();
         let known = self.known.get(&addr).copied();
-        // Plain peers are never sent a call that they don't know: it kills some of them.
-        let ours_only = matches!(call.request, Request::Nudge { .. } | Request::Invite { .. });
-        if ours_only && !matches!(known, Some(Known::Ours { .. })) {
+        // Whoever was never reached may be a plain peer.
+        if call.request.is_extension() && !matches!(known, Some(Known::Ours { .. })) {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
         let Some(Taken { link, made_for_it, call: waiting }) = self.take(addr, call.way) else {

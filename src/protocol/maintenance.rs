@@ -7,10 +7,11 @@
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 //!
 //! This file says what a node is and whose turn it is; `answers` and `outcomes` what it says to
-//! others and what it learns from them; `backoff` how long it waits.
+//! others and what it learns from them; `backoff` how long it waits; `leaving` how it ends.
 
 mod answers;
 mod backoff;
+mod leaving;
 mod outcomes;
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use backoff::{Backoff, REUNITE_ALONE, reunite};
+pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
 use super::check_predecessor::CheckPredecessor;
@@ -87,6 +89,8 @@ pub enum Standing {
     /// A member that has lost its whole successor list. It names no owners, and asks everyone it
     /// remembers before it believes that it is alone.
     Isolated,
+    /// No member any more, and never again: dead, as far as the ring is concerned.
+    Left,
 }
 
 /// What is to be talked about as soon as possible.
@@ -198,6 +202,19 @@ impl Maintenance {
         maintenance
     }
 
+    /// A member with these neighbours, which it has not joined but was given: for rings whose tables are
+    /// filled by definition.
+    pub fn settled(setup: Setup, neighbors: Neighbors) -> Maintenance {
+        let mut maintenance = Maintenance::new(Setup { seeds: Vec::new(), ..setup.clone() });
+        maintenance.acquaintances = Acquaintances::new(setup.me.addr, setup.seeds.clone());
+        maintenance.neighbors = neighbors;
+        maintenance.meet_neighbors();
+        // Nothing has changed: this is how it was found.
+        maintenance.effects.retain(|effect| *effect != Effect::Changed);
+        maintenance.setup = setup;
+        maintenance
+    }
+
     /// The successor list and the predecessor.
     pub fn neighbors(&self) -> &Neighbors {
         &self.neighbors
@@ -211,7 +228,7 @@ impl Maintenance {
     /// The neighbours from which a lookup may begin.
     pub fn vantage(&self) -> Result<&Neighbors, Lost> {
         match self.standing {
-            Standing::Joining => Err(Lost::NotJoined),
+            Standing::Joining | Standing::Left => Err(Lost::NotJoined),
             Standing::Isolated => Err(Lost::Isolated),
             Standing::Member => Ok(&self.neighbors),
         }
@@ -286,6 +303,9 @@ impl Maintenance {
 
     /// A timer fired.
     pub fn fired(&mut self, timer: Timer) {
+        if self.standing == Standing::Left {
+            return;
+        }
         if let Some(kind) = timer.kind() {
             let errands = &mut self.errands[kind as usize];
             *errands = errands.saturating_sub(1);
@@ -310,7 +330,7 @@ impl Maintenance {
     /// The conversation to hold now, if any. It is held alone: there is no other until its outcome
     /// was digested.
     pub fn next_conversation(&mut self) -> Option<Conversation> {
-        if self.holding {
+        if self.holding || self.standing == Standing::Left {
             return None;
         }
         let last = TURNS.iter().position(|kind| *kind == self.last).unwrap_or_default();
@@ -340,7 +360,7 @@ impl Maintenance {
                 let unbound = self.standing != Standing::Member || self.is_alone();
                 unbound.then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
             }
-            (_, Standing::Joining) => None,
+            (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
                 let notifier = self.wishes.rectify.pop_front()?;
                 Some(Conversation::Rectify(Rectify::new(&self.neighbors, notifier)))

@@ -36,6 +36,17 @@ pub enum Request {
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
     /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].
     Invite { me: Peer },
+    /// I leave, and this node came before me. Said to the first successor and to the predecessor by a
+    /// member that has left just now, and answers nothing any more but [`Code::NotJoined`]. Comes
+    /// back: [`Response::Done`]; the callee finds out by itself whether it is true.
+    Leave { me: Peer, predecessor: Option<Peer> },
+}
+
+impl Request {
+    /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
+    pub fn is_extension(&self) -> bool {
+        matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. })
+    }
 }
 
 /// The answer to a [`Request`].
@@ -87,8 +98,8 @@ pub enum Code {
     /// For no reason that is known; plain peers never give one.
     #[error("refused")]
     Unspecified,
-    /// The callee is not a member of the ring: to the ring it is dead.
-    #[error("not joined yet")]
+    /// The callee is not a member of the ring, or not any more: to the ring it is dead.
+    #[error("not a member")]
     NotJoined,
     /// Not now; ask again in a little while.
     #[error("not now")]

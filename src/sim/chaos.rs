@@ -349,7 +349,9 @@ impl History {
                 // Somebody else was faster.
                 Command::Start(n, _) if up(n).is_some() => continue,
                 Command::Start(_, seeds) => second_ring |= seeds.is_empty(),
-                Command::Crash(n) | Command::Vanish(n) => match up(n) {
+                // Who does nothing can't leave.
+                Command::Leave(n) if up(n).is_some_and(|host| host.paused_until > self.world.now()) => continue,
+                Command::Crash(n) | Command::Leave(n) | Command::Vanish(n) => match up(n) {
                     Some(host) if host.is_member() => victims.push(host.me),
                     Some(_) => {}
                     None => continue,

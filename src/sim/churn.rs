@@ -1,8 +1,9 @@
 //! Rings whose nodes come and go: the workload by which simulators of Chord are compared.
 //!
 //! Each node lives and is away for times that are exponentially distributed, and comes back under its
-//! old identifier. It leaves without a word. While it lives it looks up random keys, and each answer is
-//! held against the ring of that moment. The first node never leaves; all others join through it.
+//! old identifier. It leaves without a word, and calls to it are refused. While it lives it looks up random keys, and each answer is
+//! held against the ring of that moment. The first node
+//! never leaves; all others join through it. In the beginning the ring is as it should be.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,6 +16,7 @@ use super::chaos::reason;
 use super::delay::{Delay, exponential};
 use super::nodes::hashed;
 use super::queue::Queue;
+use super::tables::Tables;
 use super::tally::Tally;
 use super::world::World;
 use crate::config::Config;
@@ -24,7 +26,7 @@ use crate::protocol::lookup::Found;
 /// What is to happen. The default is the workload of a published simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// How many come and go; in the beginning all but the first are away.
+    /// How many come and go.
     pub nodes: u32,
     /// How long a node lives, on average.
     pub life: Duration,
@@ -54,6 +56,9 @@ impl Default for Workload {
                 fix_fingers: period,
                 paced_fingers: true,
                 check_predecessor: period,
+                // A hop takes 0.1 s there and back, and each has three quarters of the time of the one before.
+                rpc_timeout: Duration::from_secs(2),
+                lookup_timeout: Duration::from_secs(20),
                 ..Config::new(Ipv4Addr::LOCALHOST)
             },
         }
@@ -125,14 +130,28 @@ impl<'a> Churn<'a> {
         rng.set_stream(1);
         let mut churn =
             Churn { world, workload, rng, turns: Queue::default(), open: BTreeMap::new(), report: Report::default() };
-        churn.turns.push(Duration::ZERO, Turn::Come(0));
-        for node in 1..workload.nodes {
-            churn.push(workload.absence, Turn::Come(node));
-        }
-        for node in 0..workload.nodes {
-            churn.push(workload.lookup_every, Turn::LookUp(node));
-        }
+        churn.begin();
         churn
+    }
+
+    /// So many live in the beginning as do on average, as one ring.
+    fn begin(&mut self) {
+        let Workload { life, absence, .. } = *self.workload;
+        let part = life.as_secs_f64() / (life + absence).as_secs_f64();
+        let mut living = vec![hashed(0)];
+        for node in 1..self.workload.nodes {
+            if self.rng.random_bool(part) {
+                living.push(hashed(node));
+                self.push(life, Turn::Leave(node));
+            } else {
+                self.push(absence, Turn::Come(node));
+            }
+        }
+        for node in 0..self.workload.nodes {
+            self.push(self.workload.lookup_every, Turn::LookUp(node));
+        }
+        let tables = Tables::by_definition(living, Bits::FULL, self.workload.config.r);
+        self.world.settle(&tables, &[hashed(0)]);
     }
 
     /// Lets it go on for so long.
@@ -164,7 +183,6 @@ impl<'a> Churn<'a> {
 
     fn take(&mut self, turn: Turn) {
         match turn {
-            Turn::Come(0) => self.world.start(hashed(0), &[]),
             Turn::Come(node) => {
                 self.world.start(hashed(node), &[hashed(0)]);
                 self.push(self.workload.life, Turn::Leave(node));

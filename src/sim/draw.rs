@@ -31,6 +31,7 @@ pub fn node(me: Peer, maintenance: &Maintenance, bits: Bits) -> String {
         Standing::Member => "",
         Standing::Joining => " joining",
         Standing::Isolated => " isolated",
+        Standing::Left => " left",
     };
     format!(
         "{}{standing} after [{}] before [{}]{}",

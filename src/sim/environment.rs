@@ -89,6 +89,8 @@ pub(super) enum Happening {
     Fire(Timer, u64),
     /// A finger is to be looked up, unless that was scheduled anew.
     FixFinger(u64),
+    /// The program has left its ring, and ends.
+    End,
 }
 
 /// A message on its way.
@@ -231,6 +233,7 @@ impl Environment {
             Happening::Deadline(run) => (4, *run),
             Happening::Fire(timer, number) => (5 + (*timer as u64), *number),
             Happening::FixFinger(number) => (100, *number),
+            Happening::End => (101, 0),
         };
         log.mix(u64::from(slot.0) << 8 | kind);
         log.mix(detail);

@@ -6,25 +6,27 @@
 //! `neighbors` and `fingers`.
 
 mod calls;
+mod contacts;
 mod runs;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::Rng;
 
-use super::environment::{Environment, Happening, Place};
+use super::environment::{Environment, Happening, Place, Slot};
 use crate::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
 use crate::protocol::lookup::Question;
-use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
+use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
+use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
-use calls::{Call, Known};
+use calls::Call;
+use contacts::{Contacts, Known};
 use runs::{Purpose, Run, Talk};
 
 /// One run of a node's program.
@@ -35,7 +37,7 @@ pub struct Host {
     pub(super) place: Place,
     /// The node hears and does nothing before this time; never again if it is `MAX`.
     pub(super) paused_until: Duration,
-    /// Whether the program has ended by itself: it could not join.
+    /// Whether the program has ended by itself: it could not join, or it has left.
     pub(super) ended: bool,
     config: Config,
     /// What the program says of itself, drawn at random when it starts.
@@ -50,48 +52,65 @@ pub struct Host {
     runs: BTreeMap<u64, Run>,
     /// Open calls whose answers matter.
     calls: BTreeMap<u64, Call>,
-    /// The nodes that were reached.
-    known: BTreeMap<SocketAddrV4, Known>,
-    /// The other ends of kept connections, and whether this end has said who it is.
-    links: BTreeMap<SocketAddrV4, bool>,
+    contacts: Contacts,
 }
 
 impl Host {
     /// Starts a node that joins through the seeds of `config`, or creates a ring.
     pub(super) fn start(me: Peer, bits: Bits, config: Config, place: Place, env: &mut Environment) -> Host {
-        let maintenance = Maintenance::new(Setup {
-            me,
-            bits,
-            r: config.r,
-            stabilize_every: config.stabilize,
-            check_predecessor_every: config.check_predecessor,
-            seeds: config.seeds.clone(),
-        });
-        let mut host = Host {
-            me,
+        let joining = (!config.seeds.is_empty()).then_some(env.now);
+        let fingers = FixFingers::new(FingerTable::alone(me, bits));
+        let host = Host::with(Maintenance::new(setup(me, bits, &config)), fingers, config, place, env);
+        Host { joining, ..host }.begun(env)
+    }
+
+    /// Starts a node that is a member already, with these tables.
+    pub(super) fn settle(
+        neighbors: Neighbors,
+        table: FingerTable,
+        bits: Bits,
+        config: Config,
+        place: Place,
+        env: &mut Environment,
+    ) -> Host {
+        let maintenance = Maintenance::settled(setup(neighbors.me(), bits, &config), neighbors);
+        Host::with(maintenance, FixFingers::filled(table), config, place, env).begun(env)
+    }
+
+    fn with(
+        maintenance: Maintenance,
+        fingers: FixFingers,
+        config: Config,
+        place: Place,
+        env: &mut Environment,
+    ) -> Host {
+        Host {
+            me: maintenance.neighbors().me(),
             maintenance,
-            fingers: FixFingers::new(FingerTable::alone(me, bits)).paced(config.paced_fingers),
+            fingers: fingers.paced(config.paced_fingers),
             place,
             paused_until: Duration::ZERO,
             ended: false,
             incarnation: env.rng.next_u64(),
-            joining: (!config.seeds.is_empty()).then_some(env.now),
+            joining: None,
             config,
             armed: [None; Timer::COUNT],
             tick: None,
             runs: BTreeMap::new(),
             calls: BTreeMap::new(),
-            known: BTreeMap::new(),
-            links: BTreeMap::new(),
-        };
-        host.schedule_finger(Pace::NextPeriod, env);
-        host.advance(env);
-        host
+            contacts: Contacts::default(),
+        }
     }
 
-    /// Whether the node is a member of a ring; to others a joiner is dead.
+    fn begun(mut self, env: &mut Environment) -> Host {
+        self.schedule_finger(Pace::NextPeriod, env);
+        self.advance(env);
+        self
+    }
+
+    /// Whether the node is a member of a ring; to others whoever joins or has left is dead.
     pub fn is_member(&self) -> bool {
-        self.maintenance.standing() != Standing::Joining
+        matches!(self.maintenance.standing(), Standing::Member | Standing::Isolated)
     }
 
     /// Whether the node is up for others: it may be paused, but not for ever.
@@ -105,8 +124,24 @@ impl Host {
     }
 
     /// Whether a connection to that node is kept.
-    pub(super) fn is_linked(&self, addr: SocketAddrV4) -> bool {
-        self.links.contains_key(&addr)
+    pub(super) fn is_linked(&self, slot: Slot) -> bool {
+        self.contacts.is_linked(slot)
+    }
+
+    /// Keeps a connection to that program, which says this of itself.
+    pub(super) fn meet(&mut self, other: Place, incarnation: u64) {
+        self.contacts.know(other.slot, Known { incarnation, generation: other.generation });
+        self.contacts.link(other.slot);
+    }
+
+    /// What the program says of itself.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// All who may have a connection with this node.
+    pub(super) fn met(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.contacts.met()
     }
 
     /// Begins a lookup for somebody outside; its outcome will be found under this number.
@@ -117,6 +152,16 @@ impl Host {
         number
     }
 
+    /// Leaves the ring. The program ends when its neighbours have had time to hear it.
+    pub(super) fn leave(&mut self, env: &mut Environment) {
+        for (peer, request) in self.maintenance.leave() {
+            self.tell(peer, request, env);
+        }
+        self.stop_talking();
+        env.changed = true;
+        env.schedule(LEAVING, self.place, Happening::End);
+    }
+
     pub(super) fn handle(&mut self, happening: Happening, env: &mut Environment) {
         match happening {
             Happening::Heard(from, content) => self.heard(from, content, env),
@@ -124,6 +169,7 @@ impl Host {
             Happening::Deadline(run) => self.out_of_time(run, env),
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
+            Happening::End => self.ended = true,
         }
     }
 
@@ -212,5 +258,16 @@ impl Host {
         self.tick = Some(number);
         let after = if pace == Pace::AtOnce { Duration::ZERO } else { self.config.fix_fingers };
         env.schedule_jittered(after, self.place, Happening::FixFinger(number));
+    }
+}
+
+fn setup(me: Peer, bits: Bits, config: &Config) -> Setup {
+    Setup {
+        me,
+        bits,
+        r: config.r,
+        stabilize_every: config.stabilize,
+        check_predecessor_every: config.check_predecessor,
+        seeds: config.seeds.clone(),
     }
 }

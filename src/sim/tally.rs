@@ -32,6 +32,8 @@ pub struct Tally {
     pub starts: u64,
     pub restarts: u64,
     pub crashes: u64,
+    /// Nodes that have left their ring by themselves.
+    pub leaves: u64,
     pub vanished: u64,
     pub pauses: u64,
     pub severed: u64,

@@ -135,6 +135,9 @@ fn encode_request(request: &Request) -> (&'static str, Bytes, Option<u32>) {
         }
         Request::Nudge { me } => ("nudge", args(&proto::NudgeArgs { node: node(*me) }), None),
         Request::Invite { me } => ("invite", args(&proto::InviteArgs { node: node(*me) }), None),
+        Request::Leave { me, predecessor } => {
+            ("leave", args(&proto::LeaveArgs { node: node(*me), predecessor: predecessor.map(node) }), None)
+        }
     }
 }
 
@@ -169,6 +172,10 @@ fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
         }
         "nudge" => Request::Nudge { me: ids.peer(&proto::NudgeArgs::decode(args)?.node)? },
         "invite" => Request::Invite { me: ids.peer(&proto::InviteArgs::decode(args)?.node)? },
+        "leave" => {
+            let args = proto::LeaveArgs::decode(args)?;
+            Request::Leave { me: ids.peer(&args.node)?, predecessor: ids.maybe(args.predecessor.as_ref())? }
+        }
         unknown => return Err(WireError::UnknownCall(unknown.chars().take(40).collect())),
     })
 }
@@ -237,7 +244,9 @@ impl Reply {
                 let path = ret.path.iter().take(MAX_PATH).filter_map(|told| hop(told).transpose());
                 Response::Successor { owner: ids.peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
             }
-            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } => Response::Done,
+            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
+                Response::Done
+            }
             Request::CheckPredecessor => {
                 let alone = ours && proto::CheckPredecessorRet::decode(value)?.alone();
                 Response::Alive { plain: !ours, alone }
@@ -379,6 +388,8 @@ mod tests {
             Request::GetSuccessorList { joiner: Some(me) },
             Request::Nudge { me },
             Request::Invite { me },
+            Request::Leave { me, predecessor: None },
+            Request::Leave { me, predecessor: Some(at(4)) },
         ];
         for request in requests {
             let deadline = Some(Duration::from_millis(1234));
@@ -517,7 +528,8 @@ mod tests {
             [
                 ("notify", proto::NotifyArgs { node: node.clone() }.bytes()),
                 ("nudge", proto::NudgeArgs { node: node.clone() }.bytes()),
-                ("invite", proto::InviteArgs { node }.bytes()),
+                ("invite", proto::InviteArgs { node: node.clone() }.bytes()),
+                ("leave", proto::LeaveArgs { node, predecessor: None }.bytes()),
                 ("get_successor_list", proto::GetSuccessorListArgs { joiner: Some(joiner) }.bytes()),
             ]
         };

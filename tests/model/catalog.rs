@@ -49,6 +49,8 @@ pub struct Options {
     pub admission: Option<LocalId>,
     /// Notifications on their way: to whom, the request as it arrives there, and the node without it.
     pub notifying: Vec<(Place, RequestId, LocalId)>,
+    /// What it says when it leaves, as it arrives, and to whom.
+    pub leaving: Vec<(Place, RequestId)>,
     /// The question that waits to arrive, as it arrives.
     pub asking: Option<Asking>,
     /// Others in its tables, which it may find dead: whom, and where that leads.
@@ -175,6 +177,10 @@ impl Catalog {
             let notify = self.requests.number(Request::Notify { me: super::circle::peer(0) });
             let (arriving, without) = (self.arriving(notify, to), self.number(local.notified(to)));
             options.notifying.push((to, arriving, without));
+        }
+        for (to, request) in self.run(|| rules.leave(&local)).unwrap_or_default() {
+            let leave = self.requests.number(request);
+            options.leaving.push((to, self.arriving(leave, to)));
         }
         options.asking = local.waiting().map(|waiting| match waiting {
             Waiting::Question(to, request) => {

@@ -80,6 +80,9 @@ impl Turn {
             }
             Request::Nudge { me } => Request::Nudge { me: self.peer(*me) },
             Request::Invite { me } => Request::Invite { me: self.peer(*me) },
+            Request::Leave { me, predecessor } => {
+                Request::Leave { me: self.peer(*me), predecessor: predecessor.map(|before| self.peer(before)) }
+            }
         }
     }
 

@@ -209,6 +209,13 @@ impl Rules {
         }
     }
 
+    /// What a node that leaves says, and to whom.
+    pub fn leave(self, local: &Local) -> Vec<(Place, Request)> {
+        let Local::Up(up) = local else { return Vec::new() };
+        let told = up.node.clone().leave().into_iter();
+        told.map(|(to, request)| (place(to), request)).collect()
+    }
+
     /// What a node says to a question of somebody else.
     pub fn serve(self, local: &Local, request: &Request) -> (Local, Said) {
         let Local::Up(up) = local else {

@@ -19,7 +19,10 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
             Event::Begin(Kind::Join) => {
                 // Its seed is whoever will answer its lookup.
                 let later = history[i + 1..].iter().filter(|(place, _)| place == at);
-                let arrives = later.map_while(|(_, event)| if *event == Event::Crash { None } else { Some(event) });
+                let arrives =
+                    later.map_while(
+                        |(_, event)| if matches!(event, Event::Crash | Event::Leave) { None } else { Some(event) },
+                    );
                 let seed =
                     arrives.filter_map(|event| if let Event::Arrive(to) = event { Some(*to) } else { None }).next();
                 let seed = seed.or(members.iter().copied().find(|member| member != at));
@@ -34,6 +37,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
             Event::Answer => writeln!(text, "answer {me}"),
             Event::Notify(to) => writeln!(text, "notify {me} {}", name(*to)),
             Event::Suspect(_) => writeln!(text, "suspect {me}"),
+            Event::Leave => writeln!(text, "leave {me}"),
             Event::Crash => writeln!(text, "crash {me}"),
             Event::Bury(whom) => writeln!(text, "bury {me} {}", name(*whom)),
             Event::Admission => writeln!(text, "admission {me}"),

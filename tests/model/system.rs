@@ -62,6 +62,8 @@ pub enum Event {
     /// The target of the open question, at this place, is taken for dead, though it lives.
     Suspect(Place),
     Crash,
+    /// The node leaves, and its neighbours hear of it at once. If they don't, it has crashed.
+    Leave,
     /// A lookup found the node at this place dead.
     Bury(Place),
     /// The time of the admitted joiner is up.
@@ -77,7 +79,7 @@ impl Event {
             Event::Notify(to) => Event::Notify(turned(to)),
             Event::Suspect(whom) => Event::Suspect(turned(whom)),
             Event::Bury(whom) => Event::Bury(turned(whom)),
-            Event::Begin(_) | Event::Answer | Event::Crash | Event::Admission => self,
+            Event::Begin(_) | Event::Answer | Event::Crash | Event::Leave | Event::Admission => self,
         }
     }
 }
@@ -112,6 +114,8 @@ pub struct Environment {
     pub atomic: bool,
     pub joins: bool,
     pub failures: bool,
+    /// Whether a node that may fail may leave.
+    pub leaves: bool,
     /// Living nodes that may be taken for dead.
     pub suspicions: u32,
     /// Whether notifications may be on their way for any time; else each arrives at once, and only waits
@@ -274,7 +278,15 @@ impl<const N: usize> System<N> {
             }
         }
         if self.environment.failures && self.may_fail(state, at) {
-            self.push(at, Event::Crash, Cause::Failure, state.with(at, Catalog::DOWN));
+            let without = state.with(at, Catalog::DOWN);
+            self.push(at, Event::Crash, Cause::Failure, without);
+            if self.environment.leaves && !options.leaving.is_empty() {
+                let left = options
+                    .leaving
+                    .iter()
+                    .fold(without, |state, (to, request)| self.notified(&state, at, *to, *request));
+                self.push(at, Event::Leave, Cause::Failure, left);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ impl Maintenance {
     /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
     /// caller is a plain peer.
     pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
-        if self.standing == Standing::Joining {
+        if matches!(self.standing, Standing::Joining | Standing::Left) {
             return Err(Code::NotJoined);
         }
         match request {
@@ -35,6 +35,10 @@ impl Maintenance {
                 if self.is_alone() && self.neighbors.predecessor().is_none() {
                     self.wishes.join = Some(member.addr);
                 }
+                Ok(Response::Done)
+            }
+            Request::Leave { me: leaver, predecessor } => {
+                self.parted(*leaver, *predecessor);
                 Ok(Response::Done)
             }
             _ if self.standing == Standing::Isolated => Err(Code::Retry),
@@ -65,7 +69,7 @@ impl Maintenance {
         }
     }
 
-    fn notified(&mut self, notifier: Peer) {
+    pub(super) fn notified(&mut self, notifier: Peer) {
         if notifier.id == self.setup.me.id || self.wishes.rectify.contains(&notifier) {
             return;
         }

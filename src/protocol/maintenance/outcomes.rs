@@ -17,6 +17,9 @@ impl Maintenance {
     /// Applies the outcome of the conversation that was held, to the state as it is now.
     pub fn digest(&mut self, outcome: Outcome) {
         self.holding = false;
+        if self.standing == Standing::Left {
+            return;
+        }
         match outcome {
             Outcome::Join(joined) => self.tried(joined),
             Outcome::Rectify(verdict) => self.rectified(verdict),
@@ -37,7 +40,7 @@ impl Maintenance {
         self.attempts = self.attempts.saturating_add(1);
         let (known, round) = (self.acquaintances.count() as u32, self.acquaintances.count().min(ISOLATED_ROUND) as u32);
         let pause = match (self.standing, joined) {
-            (Standing::Member, _) => return,
+            (Standing::Member | Standing::Left, _) => return,
             (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
             (Standing::Joining, Joined::NotJoined) => NOT_JOINED.after(self.attempts),
             (Standing::Joining, _) => NOT_NOW.after(self.attempts),

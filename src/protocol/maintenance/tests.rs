@@ -13,7 +13,7 @@ use crate::protocol::testing::{SIX, peer, peers};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn setup(me: u8, r: usize, seeds: &[u8]) -> Setup {
+pub(super) fn setup(me: u8, r: usize, seeds: &[u8]) -> Setup {
     Setup {
         me: peer(me),
         bits: SIX,
@@ -25,7 +25,7 @@ fn setup(me: u8, r: usize, seeds: &[u8]) -> Setup {
 }
 
 /// Node 21, a member with these successors, that has nothing to do just now.
-fn member(successors: &[u8]) -> Maintenance {
+pub(super) fn member(successors: &[u8]) -> Maintenance {
     let mut node = Maintenance::new(setup(21, 3, &[8]));
     assert!(matches!(node.next_conversation(), Some(Conversation::Join(_))));
     node.digest(Outcome::Join(Joined::Member(peers(successors))));
@@ -34,7 +34,7 @@ fn member(successors: &[u8]) -> Maintenance {
 }
 
 /// Node 21 after its predecessor has become `predecessor`.
-fn member_after(predecessor: u8, successors: &[u8]) -> Maintenance {
+pub(super) fn member_after(predecessor: u8, successors: &[u8]) -> Maintenance {
     let mut node = member(successors);
     rectify(&mut node, predecessor);
     settle(&mut node, successors);
@@ -42,7 +42,7 @@ fn member_after(predecessor: u8, successors: &[u8]) -> Maintenance {
 }
 
 /// Holds all conversations that are due, in a world in which all is well.
-fn settle(node: &mut Maintenance, successors: &[u8]) {
+pub(super) fn settle(node: &mut Maintenance, successors: &[u8]) {
     while let Some(conversation) = node.next_conversation() {
         node.digest(match conversation {
             Conversation::Stabilize(_) => learned(successors),

@@ -30,6 +30,7 @@ pub enum Temper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Trouble {
     Crash,
+    Leave,
     Vanish,
     Restart,
     QuickRestart,
@@ -47,13 +48,14 @@ enum Trouble {
     Held,
     Severed,
     Storm,
-    /// So many neighbours less or more than r die at once.
+    /// So many neighbours less or more than r die or leave at once.
     Neighbours(i8),
     FullRestart,
 }
 
-const ALL: [Trouble; 22] = [
+const ALL: [Trouble; 23] = [
     Trouble::Crash,
+    Trouble::Leave,
     Trouble::Vanish,
     Trouble::Restart,
     Trouble::QuickRestart,
@@ -248,6 +250,7 @@ impl Director {
         let now = world.now();
         match trouble {
             Trouble::Crash => self.victim(world, survey, members).map(Command::Crash).into_iter().collect(),
+            Trouble::Leave => self.victim(world, survey, members).map(Command::Leave).into_iter().collect(),
             Trouble::Vanish => self.victim(world, survey, members).map(Command::Vanish).into_iter().collect(),
             Trouble::Restart => self.absent(world).map(|n| self.start(n)).into_iter().collect(),
             Trouble::QuickRestart => {
@@ -356,9 +359,12 @@ impl Director {
                 if count == 0 || !self.can_lose(world, survey, members, &victims) {
                     return Vec::new();
                 }
-                let silent = self.rng.random_bool(0.3);
-                let death = if silent { Command::Vanish } else { Command::Crash };
-                victims.iter().map(|peer| death(number_of(peer.addr))).collect()
+                let end = match self.rng.random_range(0..10) {
+                    0..=4 => Command::Crash,
+                    5..=7 => Command::Vanish,
+                    _ => Command::Leave,
+                };
+                victims.iter().map(|peer| end(number_of(peer.addr))).collect()
             }
             Trouble::FullRestart => {
                 if self.lawful() {
@@ -458,6 +464,7 @@ impl Trouble {
     fn name(self) -> &'static str {
         match self {
             Trouble::Crash => "crash",
+            Trouble::Leave => "leave",
             Trouble::Vanish => "silent death",
             Trouble::Restart => "restart or join",
             Trouble::QuickRestart => "quick restart",

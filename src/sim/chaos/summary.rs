@@ -106,6 +106,7 @@ impl Summary {
             ("joins", tally.joins),
             ("could not join", tally.unjoined),
             ("crashes", tally.crashes),
+            ("leaves", tally.leaves),
             ("silent deaths", tally.vanished),
             ("pauses", tally.pauses),
             ("links broken", tally.severed),
@@ -175,7 +176,7 @@ impl Tally {
     fn add(&mut self, other: &Tally) {
         let Tally { events, messages, bytes, lost, duplicated, held, garbled, stale, repeated, .. } = other;
         let Tally { postponed, timeouts, given_up, forwarded, joins, unjoined, starts, restarts, .. } = other;
-        let Tally { crashes, vanished, pauses, severed, lookups, hops, .. } = other;
+        let Tally { crashes, leaves, vanished, pauses, severed, lookups, hops, .. } = other;
         for (sum, more) in [
             (&mut self.events, events),
             (&mut self.messages, messages),
@@ -195,6 +196,7 @@ impl Tally {
             (&mut self.starts, starts),
             (&mut self.restarts, restarts),
             (&mut self.crashes, crashes),
+            (&mut self.leaves, leaves),
             (&mut self.vanished, vanished),
             (&mut self.pauses, pauses),
             (&mut self.severed, severed),

@@ -229,6 +229,14 @@ impl Host {
         self.resolved(run.purpose, result, env);
     }
 
+    /// Gives up the conversation that is held: nothing will come of it.
+    pub(super) fn stop_talking(&mut self) {
+        let talks = self.runs.iter().filter(|(_, run)| matches!(run.purpose, Purpose::Maintenance));
+        for number in talks.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.end(number);
+        }
+    }
+
     /// Tells both tables who turned out dead.
     fn bury(&mut self, dead: &[Peer], env: &mut Environment) {
         if !dead.is_empty() {

@@ -19,6 +19,7 @@
 //! | `bury N D` | a lookup of N has just found D dead |
 //! | `admission N` | the time of the joiner that N has admitted is up |
 //! | `crash N` | N dies |
+//! | `leave N` | N leaves, and ends once its neighbours have heard it |
 //! | `print` | the ring is drawn, as it is at the end |
 //!
 //! A conversation begins only by command, and no timer fires by itself, not even one that is due at
@@ -95,6 +96,7 @@ impl Player for ByHand {
             ["bury", node, dead] => self.bury(circle.peer(node)?, circle.peer(dead)?),
             ["admission", node] => self.admission(circle.peer(node)?),
             ["crash", node] => self.crash(circle.peer(node)?),
+            ["leave", node] => self.leave(circle.peer(node)?),
             ["print"] => {
                 self.drawing += &self.draw();
                 Ok(())
@@ -330,6 +332,15 @@ impl ByHand {
     fn crash(&mut self, me: Peer) -> Result<(), String> {
         self.node(me)?;
         self.nodes.remove(&me);
+        Ok(())
+    }
+
+    fn leave(&mut self, me: Peer) -> Result<(), String> {
+        let told = self.node(me)?.maintenance.leave();
+        self.nodes.remove(&me);
+        for (to, request) in told {
+            self.serve(to.into(), request);
+        }
         Ok(())
     }
 

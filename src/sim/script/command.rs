@@ -17,6 +17,8 @@ pub enum Command {
     Start(u32, Vec<u32>),
     /// `crash N`: the program of N ends. Its connections break, and calls are refused.
     Crash(u32),
+    /// `leave N`: N leaves the ring: it tells its neighbours, and its program ends 250 ms later.
+    Leave(u32),
     /// `vanish N`: N is never heard again, like a host that has lost power.
     Vanish(u32),
     /// `pause N TIME`: N does nothing for so long; then everything that waits is due at once.
@@ -68,6 +70,7 @@ impl Command {
             ["start", n] => Command::Start(node(n)?, Vec::new()),
             ["start", n, "through", seeds @ ..] if !seeds.is_empty() => Command::Start(node(n)?, nodes(seeds)?),
             ["crash", n] => Command::Crash(node(n)?),
+            ["leave", n] => Command::Leave(node(n)?),
             ["vanish", n] => Command::Vanish(node(n)?),
             ["pause", n, t] => Command::Pause(node(n)?, time(t)?),
             ["slow", n, t] => Command::Slow(node(n)?, time(t)?),
@@ -101,6 +104,7 @@ impl Command {
         match self {
             Command::Start(n, seeds) => world.start(peer(n), &seeds.iter().map(peer).collect::<Vec<_>>()),
             Command::Crash(n) => world.crash(peer(n)),
+            Command::Leave(n) => world.leave(peer(n)),
             Command::Vanish(n) => world.pause(peer(n), Duration::MAX),
             Command::Pause(n, time) => world.pause(peer(n), *time),
             Command::Slow(n, by) => {
@@ -161,6 +165,7 @@ impl fmt::Display for Command {
             Command::Start(n, seeds) if seeds.is_empty() => write!(f, "start {n}"),
             Command::Start(n, seeds) => write!(f, "start {n} through {}", list(seeds)),
             Command::Crash(n) => write!(f, "crash {n}"),
+            Command::Leave(n) => write!(f, "leave {n}"),
             Command::Vanish(n) => write!(f, "vanish {n}"),
             Command::Pause(n, t) => write!(f, "pause {n} {}", time(t)),
             Command::Slow(n, t) => write!(f, "slow {n} {}", time(t)),
@@ -193,6 +198,7 @@ mod tests {
             "start 1",
             "start 8 through 1 14",
             "crash 8",
+            "leave 8",
             "vanish 8",
             "pause 8 1s500ms",
             "slow 8 0s",

@@ -39,7 +39,11 @@ impl Player for Timed {
         let Circle { bits, r } = self.circle;
         let world = self.world.get_or_insert_with(|| World::new(self.seed, bits, r));
         match &command {
-            Command::Crash(n) | Command::Vanish(n) | Command::Pause(n, _) | Command::Lookup(n, _)
+            Command::Crash(n)
+            | Command::Leave(n)
+            | Command::Vanish(n)
+            | Command::Pause(n, _)
+            | Command::Lookup(n, _)
                 if !world.is_up(numbered(*n, bits)) =>
             {
                 return Err(format!("{n} is not up"));

@@ -1,0 +1,148 @@
+//! Leaving the ring by one's own will (paper, IV.E.4), and hearing that a neighbour has.
+//!
+//! To the ring a leave is a failure that announces itself: nothing depends on the announcement, and
+//! nothing that it says is believed. Who leaves is dead from that moment on; whoever is told asks it
+//! at once and hears so, and need not wait for a timer or a time-out. The successor judges the node
+//! that came before the leaver as if it had notified; the predecessor finds its new successor in its
+//! own list, and the rest of a list is replaced by the next stabilize, as always.
+
+use std::time::Duration;
+
+use super::{Maintenance, Standing, Wishes};
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::Request;
+
+/// So long a node that has left waits for its neighbours to hear of it, at most: some round trips.
+/// It is not to hold up whoever wants it to end.
+pub const LEAVING: Duration = Duration::from_millis(250);
+
+impl Maintenance {
+    /// Leaves the ring, at once and for good. Returns what is to be said to whom; nobody has to hear
+    /// it.
+    pub fn leave(&mut self) -> Vec<(Peer, Request)> {
+        let member = matches!(self.standing, Standing::Member | Standing::Isolated);
+        (self.standing, self.wishes) = (Standing::Left, Wishes::default());
+        if !member {
+            return Vec::new();
+        }
+        let (successor, predecessor) = (self.neighbors.successor(), self.neighbors.predecessor());
+        let leave = Request::Leave { me: self.setup.me, predecessor };
+        let told = successor.into_iter().chain(predecessor.filter(|before| Some(*before) != successor));
+        told.map(|neighbor| (neighbor, leave.clone())).collect()
+    }
+
+    /// Somebody says that this node has left. Anybody can: so it is doubted and asked, as if the
+    /// connection to it had broken. A node that has left answers that it is no member.
+    pub(super) fn parted(&mut self, leaver: Peer, before: Option<Peer>) {
+        self.severed(leaver.addr);
+        if let Some(before) = before
+            && self.neighbors.predecessor() == Some(leaver)
+        {
+            self.notified(before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{member, member_after, settle};
+    use super::*;
+    use crate::protocol::conversation::{Conversation, Outcome};
+    use crate::protocol::join::Joined;
+    use crate::protocol::lookup::Lost;
+    use crate::protocol::maintenance::Timer;
+    use crate::protocol::rpc::{Code, Response};
+    use crate::protocol::testing::{peer, peers};
+
+    fn leave(n: u8, before: Option<u8>) -> Request {
+        Request::Leave { me: peer(n), predecessor: before.map(peer) }
+    }
+
+    #[test]
+    fn who_leaves_tells_its_neighbours_and_is_no_member_any_more() {
+        let mut node = member_after(14, &[32, 38, 42]);
+        let leave = leave(21, Some(14));
+        assert_eq!(node.leave(), [(peer(32), leave.clone()), (peer(14), leave)]);
+        assert_eq!(node.serve(&Request::CheckPredecessor, false), Err(Code::NotJoined));
+        assert_eq!(node.vantage(), Err(Lost::NotJoined));
+        assert_eq!(node.leave(), [], "once");
+    }
+
+    #[test]
+    fn neighbour_on_both_sides_is_told_once_and_a_ring_of_one_has_none() {
+        assert_eq!(member_after(32, &[32]).leave(), [(peer(32), leave(21, Some(32)))]);
+        assert_eq!(member(&[32, 38, 42]).leave(), [(peer(32), leave(21, None))]);
+        let mut alone = Maintenance::new(super::super::tests::setup(21, 3, &[]));
+        assert_eq!(alone.leave(), []);
+    }
+
+    #[test]
+    fn nothing_brings_back_who_has_left() {
+        let mut node = member_after(14, &[32, 38, 42]);
+        node.fired(Timer::Stabilize);
+        assert!(node.next_conversation().is_some());
+        node.leave();
+        node.digest(Outcome::Join(Joined::Member(peers(&[32, 38, 42]))));
+        for timer in [Timer::Join, Timer::Stabilize, Timer::CheckPredecessor, Timer::Reunite] {
+            node.fired(timer);
+            assert_eq!((node.next_conversation(), node.standing()), (None, Standing::Left));
+        }
+    }
+
+    #[test]
+    fn joiner_that_leaves_tells_nobody() {
+        let mut joiner = Maintenance::new(super::super::tests::setup(21, 3, &[8]));
+        assert_eq!(joiner.leave(), []);
+        assert_eq!(joiner.next_conversation(), None);
+    }
+
+    #[test]
+    fn successor_that_is_said_to_have_left_is_asked_and_kept_until_it_has_said_so() {
+        let mut node = member_after(14, &[32, 38, 42]);
+        assert_eq!(node.serve(&leave(32, Some(21)), false), Ok(Response::Done));
+        assert_eq!(node.neighbors().successors(), peers(&[32, 38, 42]));
+        assert!(!node.neighbors().is_heard(), "it is not named before it has been pinged");
+        assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    }
+
+    #[test]
+    fn predecessor_that_is_said_to_have_left_is_asked_and_the_one_before_judged() {
+        let mut node = member_after(14, &[32, 38, 42]);
+        node.serve(&leave(14, Some(8)), false).unwrap();
+        assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
+        let mut begun = Vec::new();
+        while let Some(conversation) = node.next_conversation() {
+            node.digest(match &conversation {
+                Conversation::Rectify(_) => Outcome::Rectify(crate::protocol::rectify::Verdict {
+                    notifier: peer(8),
+                    answered: true,
+                    dead: Some(peer(14)),
+                }),
+                Conversation::CheckPredecessor(_) => {
+                    Outcome::CheckPredecessor(crate::protocol::check_predecessor::Checked::Unclear)
+                }
+                other => panic!("{other:?}"),
+            });
+            begun.push(conversation);
+        }
+        assert!(begun.iter().any(|talk| matches!(talk, Conversation::Rectify(_))));
+        assert_eq!(node.neighbors().predecessor(), Some(peer(8)));
+    }
+
+    #[test]
+    fn leave_of_a_stranger_is_no_reason_to_ask_anybody() {
+        let mut node = member_after(14, &[32, 38, 42]);
+        for stranger in [8, 38, 50] {
+            node.serve(&leave(stranger, Some(20)), false).unwrap();
+            assert_eq!(node.next_conversation(), None);
+        }
+        settle(&mut node, &[32, 38, 42]);
+    }
+
+    #[test]
+    fn other_node_of_a_ring_of_two_is_alone_at_once() {
+        let mut node = member_after(32, &[32]);
+        node.serve(&leave(32, Some(21)), false).unwrap();
+        assert!(node.wishes.stabilize && node.wishes.check_predecessor && node.wishes.rectify.is_empty());
+    }
+}
