@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model check-sim fuzz clean
+.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz clean
 
 # An optimised ./chord.
 chord:
@@ -46,6 +46,10 @@ fuzz:
 # 20,000 random histories of rings of 8 to 64 nodes on a virtual clock, on all processors.
 check-sim: chord
 	./chord sim chaos --seeds 20000 --nodes 8..64
+
+# The pictures in docs/.
+pictures: chord
+	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
 
 clean:
 	cargo clean

@@ -9,13 +9,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chord::config::{PERIOD, R};
+use chord::protocol::lookup::iterative::Style;
 use chord::protocol::peer::is_unicast;
 use chord::{Config, Id};
 use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Ring, Run as Sim};
+pub use sim::{Chaos, Ring, Run as Sim, Script};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -68,6 +69,10 @@ struct Args {
     /// Patience with a whole lookup, 1ms to 60s
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "5s", allow_hyphen_values = true)]
     lookup_timeout: Duration,
+
+    /// Ask each node on the way to a key itself, instead of having the question passed on
+    #[arg(long)]
+    iterative: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -93,6 +98,7 @@ const ACCEPTED: Accepted = &[
     ("--strict-ids", "no value"),
     ("--rpc-timeout", TIME),
     ("--lookup-timeout", TIME),
+    ("--iterative", "no value"),
 ];
 const ADDRESS: &str = "an IPv4 address that others can call, not 0.0.0.0, multicast or broadcast";
 const PORT: &str = "a number from 1 to 65535";
@@ -197,6 +203,7 @@ fn configure(args: Args) -> Result<Config, Instead> {
         check_predecessor: args.check_predecessor,
         rpc_timeout: args.rpc_timeout,
         lookup_timeout: args.lookup_timeout,
+        lookup_style: if args.iterative { Style::Iterative } else { Style::Recursive },
         ..Config::new(args.address)
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::actors::crowd::Limits;
 use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::{Peer, is_unicast};
 
 /// What a node is configured with. Begin with [`Config::new`] and change what you need.
@@ -43,6 +44,9 @@ pub struct Config {
     /// The patience with a whole lookup, 1 ms to 60 s. Default 5 s: enough to find two silent
     /// nodes dead on the way.
     pub lookup_timeout: Duration,
+    /// How the node's own lookups go from node to node. Default recursive; fingers are always looked
+    /// up so, and the questions of others are answered in their style.
+    pub lookup_style: Style,
     /// For how long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s:
     /// they may be starting, too.
     pub join_timeout: Duration,
@@ -99,6 +103,7 @@ impl Config {
             check_predecessor: Duration::from_secs(1),
             rpc_timeout: Duration::from_secs(1),
             lookup_timeout: Duration::from_secs(5),
+            lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
             connections: Limits::default().in_all,
             connections_per_address: Limits::default().per_address,

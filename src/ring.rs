@@ -1,23 +1,29 @@
-//! `chord sim ring`: a ring is made, measured and shown.
+//! `chord sim ring`: a ring is made, measured, shown and played with.
 
-use std::io::{Write, stdout};
+use std::fmt::Display;
+use std::fs;
+use std::io::{IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
-use chord::Peer;
+use chord::sim::World;
 use chord::sim::ring::grow::{Grown, grow};
 use chord::sim::ring::measure::measure;
+use chord::sim::ring::picture::{self, Shown};
+use chord::sim::ring::play::{Command, Stage, read};
 use chord::sim::ring::report::{Growth, Report};
 use chord::sim::ring::{members, print};
 use chord::sim::tables::Tables;
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
 
-use crate::cli::Ring;
+use crate::cli::{Ring, Script};
 use crate::progress::Progress;
 
 /// Why there is no answer.
 enum Trouble {
     /// The ring is not what it should be.
     Wrong(String),
-    /// What was asked for makes no sense in this ring.
+    /// What was asked for can't be done.
     Asked(String),
 }
 
@@ -33,63 +39,119 @@ pub fn run(ring: &Ring) -> ExitCode {
 }
 
 fn show(ring: &Ring) -> Result<(), Trouble> {
-    let (tables, collisions, growth) = make(ring)?;
-    let walk = ring.lookup.as_ref().map(|(key, from)| look_up(&tables, *key, from.as_deref())).transpose()?;
+    let Made { tables, collisions, growth, world } = make(ring)?;
+    let at = match &ring.from {
+        Some(text) => members::find(tables.ring(), text, ring.bits).map_err(asked("--from"))?,
+        None => tables.ring()[0],
+    };
+    let at = tables.position(at).unwrap_or_default();
+    let from = tables.ring()[at];
+    let walk = ring.lookup.map(|key| (key, tables.lookup(at, key)));
+    if let Some(path) = &ring.draw {
+        let lookup = walk.as_ref().map(|(key, walk)| Shown { from, key: *key, walk });
+        let svg = picture::draw(&tables, at, lookup.as_ref());
+        fs::write(path, svg).map_err(asked(format!("--draw {}", path.display())))?;
+    }
     let progress = Progress::of(ring.lookups, "lookups");
     let measured = measure(&tables, ring.lookups, ring.seed, |done| progress.add(done));
     progress.end();
-    let wrong = measured.wrong;
-    let (nodes, bits, r, seed) = (tables.ring().len(), ring.bits, ring.r, ring.seed);
+
+    let (nodes, bits, r, seed, wrong) = (tables.ring().len(), ring.bits, ring.r, ring.seed, measured.wrong);
     let report = Report { nodes, bits, r, seed, collisions, measured, growth };
+    let all = (0..nodes).map(|at| (tables.neighbors(at), tables.fingers(at)));
+    let tables_wanted = all.filter(|_| ring.print_tables);
     if ring.json {
         let mut data = report.to_json();
         if ring.print_tables {
-            data["tables"] = (0..nodes).map(|at| print::table_as_data(&tables, at)).collect();
+            data["tables"] = tables_wanted.map(|(own, fingers)| print::table_as_data(own, fingers, bits)).collect();
         }
-        if let Some((from, key, walk)) = &walk {
-            data["lookup"] = print::walk_as_data(*from, *key, walk, bits);
+        if let Some((key, walk)) = &walk {
+            data["lookup"] = print::walk_as_data(from, *key, walk, bits);
         }
         say(&format!("{data:#}\n"));
     } else {
-        if ring.print_tables {
-            (0..nodes).for_each(|at| say(&(print::table(&tables, at) + "\n")));
-        }
-        if let Some((from, key, walk)) = &walk {
-            say(&(print::walk(*from, *key, walk, bits) + "\n"));
+        tables_wanted.for_each(|(own, fingers)| say(&(print::table(own, fingers, bits) + "\n")));
+        if let Some((key, walk)) = &walk {
+            say(&(print::walk(from, *key, walk, bits) + "\n"));
         }
         say(&format!("{report}\n"));
     }
-    if wrong > 0 { Err(Trouble::Wrong(format!("{wrong} lookups named a wrong owner"))) } else { Ok(()) }
+    if wrong > 0 {
+        return Err(Trouble::Wrong(format!("{wrong} lookups named a wrong owner")));
+    }
+    match (&ring.script, world) {
+        (Some(script), Some(world)) => play(script, Stage::new(world)),
+        _ => Ok(()),
+    }
 }
 
-type Made = (Tables, Vec<members::Collision>, Option<Growth>);
+struct Made {
+    tables: Tables,
+    collisions: Vec<members::Collision>,
+    growth: Option<Growth>,
+    /// The world in which it grew; `None` if its tables were filled by definition.
+    world: Option<World>,
+}
 
 fn make(ring: &Ring) -> Result<Made, Trouble> {
     if ring.by_definition {
         let (peers, collisions) = members::without_collisions(&ring.peers);
-        return Ok((Tables::by_definition(peers, ring.bits, ring.r), collisions, None));
+        let tables = Tables::by_definition(peers, ring.bits, ring.r);
+        return Ok(Made { tables, collisions, growth: None, world: None });
     }
     let progress = Progress::of(ring.peers.len() as u64, "nodes have joined");
     let grown = grow(&ring.peers, ring.bits, ring.r, ring.seed, || progress.add(1));
     progress.end();
     let Grown { world, tables, collisions, joined, ideal } = grown.map_err(Trouble::Wrong)?;
-    let growth = Growth { tally: world.env.tally.clone(), joined, ideal };
-    Ok((tables, collisions, Some(growth)))
+    let growth = Some(Growth { tally: world.env.tally.clone(), joined, ideal });
+    Ok(Made { tables, collisions, growth, world: Some(world) })
 }
 
-fn look_up(
-    tables: &Tables,
-    key: chord::Id,
-    from: Option<&str>,
-) -> Result<(Peer, chord::Id, chord::sim::tables::Walk), Trouble> {
-    let from = match from {
-        Some(text) => {
-            members::find(tables.ring(), text, tables.bits()).map_err(|why| Trouble::Asked(format!("--from: {why}")))?
+/// Carries out a script, or what somebody says.
+fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
+    match script {
+        Script::File(path, commands) => carry_out(&mut stage, commands, &format!("--script {}", path.display())),
+        Script::StandardInput if stdin().is_terminal() => talk(&mut stage).map_err(asked("the terminal")),
+        Script::StandardInput => {
+            let name = "standard input";
+            let text = std::io::read_to_string(stdin()).map_err(asked(name))?;
+            let commands = read(&text, stage.bits()).map_err(asked(name))?;
+            carry_out(&mut stage, &commands, name)
         }
-        None => tables.ring()[0],
-    };
-    let at = tables.position(from).unwrap_or_default();
-    Ok((from, key, tables.lookup(at, key)))
+    }
+}
+
+fn carry_out(stage: &mut Stage, commands: &[(usize, Command)], name: &str) -> Result<(), Trouble> {
+    for (line, command) in commands {
+        say(&stage.perform(command).map_err(asked(format!("{name}: line {line}")))?);
+    }
+    Ok(())
+}
+
+/// Answers somebody at a terminal until the input ends; a line that makes no sense is no reason to go.
+fn talk(stage: &mut Stage) -> Result<(), ReadlineError> {
+    let mut editor = DefaultEditor::new()?;
+    loop {
+        let line = match editor.readline("> ") {
+            Ok(line) => line,
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+        if matches!(words[..], ["quit"]) {
+            return Ok(());
+        }
+        if !words.is_empty() {
+            editor.add_history_entry(&line)?;
+            let told = Command::parse(&words, stage.bits()).and_then(|command| stage.perform(&command));
+            say(&told.unwrap_or_else(|why| format!("{why}; try: help\n")));
+        }
+    }
+}
+
+/// What was asked for there can't be done, and why.
+fn asked<E: Display>(place: impl Display) -> impl FnOnce(E) -> Trouble {
+    move |why| Trouble::Asked(format!("{place}: {why}"))
 }
 
 fn say(text: &str) {

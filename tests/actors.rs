@@ -441,7 +441,7 @@ impl Handler<Resolve> for Ring {
         let owner = ring.iter().find(|node| node.id >= resolve.question.key).copied().unwrap_or(ring[0]);
         Box::pin(async move {
             sleep(Duration::from_millis(1)).await;
-            Ok(Found { owner, path: vec![] })
+            Ok(Found { owner, path: vec![], timeouts: 0 })
         })
     }
 }
@@ -480,7 +480,7 @@ impl Handler<Resolve> for Fickle {
         *self.0.borrow_mut() += 1;
         let port = 1000 + (*self.0.borrow() % 60_000) as u16;
         let owner = Peer { id: resolve.question.key, addr: SocketAddrV4::new([127, 0, 0, 1].into(), port) };
-        Box::pin(async move { Ok(Found { owner, path: vec![] }) })
+        Box::pin(async move { Ok(Found { owner, path: vec![], timeouts: 0 }) })
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chord::actors::node::State;
 use chord::protocol::id::Bits;
+use chord::protocol::lookup::iterative::Style;
 use chord::protocol::rpc::{Code, Dialect, Hop, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};
 use chord::{Config, Id, Node, Peer, StartError};
@@ -216,6 +217,16 @@ fn lies(liar: Peer, victim: Peer, nowhere: Rc<Nowhere>) -> impl Fn(&Request) -> 
 
 /// A node, and a liar that is the rest of its ring, and honest until now.
 async fn ring_with_a_liar() -> (Node, Peer, Lies) {
+    let (node, me, lies) = node_before_a_liar(config()).await;
+    // It notifies, as a member does.
+    let notify = flood_once(node.me().addr, Request::Notify { me });
+    notify.await;
+    is_ring_of_two(&node, me).await;
+    (node, me, lies)
+}
+
+/// A node whose successor is a liar, honest until now, of whom it has never heard as a predecessor.
+async fn node_before_a_liar(config: Config) -> (Node, Peer, Lies) {
     let liar = Liar::listen().await;
     let me = liar.me;
     let lies = liar.start(|_| Err(Code::NotJoined));
@@ -226,12 +237,8 @@ async fn ring_with_a_liar() -> (Node, Peer, Lies) {
         }
         other => alone(other),
     });
-    let node = Node::start(Config { seeds: vec![me.addr], ..config() }).await.unwrap();
+    let node = Node::start(Config { seeds: vec![me.addr], ..config }).await.unwrap();
     *lies.borrow_mut() = Box::new(honest(me, node.me()));
-    // It notifies, as a member does.
-    let notify = flood_once(node.me().addr, Request::Notify { me });
-    notify.await;
-    is_ring_of_two(&node, me).await;
     (node, me, lies)
 }
 
@@ -299,6 +306,27 @@ async fn liar_brings_in_nobody_who_has_not_answered_and_dials_strangers_no_faste
         let owner = if key.in_half_open(liar.id, me.id) { me } else { liar };
         assert_eq!(node.lookup_id(key).await, Ok(owner));
     }
+}
+
+/// Without a predecessor the node does not know its own keys, and asks its successor.
+#[actix_rt::test]
+async fn liar_that_always_names_somebody_closer_ends_an_iterative_lookup_and_no_more() {
+    let iterative = Config { lookup_style: Style::Iterative, lookup_timeout: Duration::from_secs(1), ..config() };
+    let (node, liar, lies_told) = node_before_a_liar(iterative).await;
+    let (me, nowhere) = (node.me(), Rc::new(Nowhere::open().await));
+    let (pointers, truth) = (nowhere.clone(), honest(liar, me));
+    *lies_told.borrow_mut() = Box::new(move |request| match request {
+        Request::ClosestPrecedingNode { key, .. } => {
+            let nodes = (0..32).map(|_| pointers.make_up(*key)).collect();
+            Ok(Response::Preceding { nodes, path: vec![] })
+        }
+        request => truth(request),
+    });
+    let asked = Instant::now();
+    let found = node.lookup_id(me.id).await;
+    assert!(found.is_err() && asked.elapsed() < Duration::from_secs(2), "{found:?} after {:?}", asked.elapsed());
+    assert!((8..=BURST + 2 * PER_SECOND).contains(&nowhere.dials.get()), "{} dials", nowhere.dials.get());
+    assert_eq!(node.state().await.unwrap().successors, [liar], "nobody is forgotten");
 }
 
 #[actix_rt::test]

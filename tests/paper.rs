@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Lookup, Lost, Question};
+use chord::protocol::lookup::iterative::Style;
+use chord::protocol::lookup::{Finding, Lookup, Lost, Question};
 use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
@@ -173,6 +174,28 @@ fn finger_that_starts_at_a_node_is_that_node() {
 fn lookup_of_54_from_node_8_asks_42_and_51() {
     let mut world = ring_of_ten();
     assert_eq!(ask(&mut world, 8, 54), (node(56), nodes(&[42, 51])));
+}
+
+/// V.B: in the iterative style node 8 asks the same nodes itself, one after the other. Whichever style, a
+/// lookup finds the same owner by way of the same nodes.
+#[test]
+fn iterative_lookup_of_54_from_node_8_asks_42_and_51_too() {
+    let mut world = ring_of_ten();
+    let forwarded = world.env.tally.forwarded;
+    let mut iterate = |from, k| {
+        let number = world.lookup_in_style(node(from), key(k), Style::Iterative).unwrap();
+        while world.found(number).is_none() {
+            world.step();
+        }
+        let found = world.take_found(number).unwrap().unwrap();
+        (found.owner, found.path.iter().map(|hop| hop.node).collect::<Vec<_>>())
+    };
+    assert_eq!(iterate(8, 54), (node(56), nodes(&[42, 51])));
+    let iterated: Vec<_> =
+        TEN.iter().flat_map(|from| (0..64).map(|k| (*from, k))).map(|(from, k)| iterate(from, k)).collect();
+    let mut recursed = TEN.iter().flat_map(|from| (0..64).map(|k| (*from, k)));
+    assert!(iterated.iter().all(|walk| recursed.next().is_some_and(|(from, k)| ask(&mut world, from, k) == *walk)));
+    assert!(world.env.tally.forwarded > forwarded);
 }
 
 /// IV.D, theorem IV.2, and V.C: a lookup in a ring of N nodes asks O(log N) of them, on average
@@ -355,6 +378,25 @@ fn lookups_succeed_while_half_of_the_nodes_are_dead() {
     }
 }
 
+/// The same in the iterative style, which is the paper's: the asker meets as many dead nodes as in the
+/// table, or some more where it tries all that lie between the last living node and the key. A node that
+/// is asked again, since all whom it named are dead, is counted once. Not counted are the dead that nodes
+/// ping before they name an owner, or because the asker could not reach them.
+#[test]
+fn iterative_lookups_succeed_while_half_of_the_nodes_are_dead() {
+    for (p, hops, timeouts) in [(0.0, 3.84, 0.0), (0.1, 4.03, 0.60), (0.3, 4.44, 2.02), (0.5, 5.09, 5.10)] {
+        let mut tables = Tables::of_hashed(1_000, 20);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        tables.kill(tables.ring.iter().copied().filter(|_| rng.random_bool(p)).collect());
+        let distinct = |walk: &Walk| walk.asked.iter().collect::<BTreeSet<_>>().len();
+        let mean_hops = tables.mean_of(10_000, Tables::iterate, distinct);
+        let mean_timeouts = tables.mean_of(10_000, Tables::iterate, |walk| walk.timeouts);
+        assert!((mean_hops - hops).abs() < 0.2, "p = {p}: {mean_hops} hops, in the paper {hops}");
+        let most = 0.1 + 1.15 * timeouts;
+        assert!((timeouts - 0.2..=most).contains(&mean_timeouts), "p = {p}: {mean_timeouts}, in the paper {timeouts}");
+    }
+}
+
 /// The tables of a whole ring, for lookups that take no time.
 struct Tables {
     ring: Vec<Peer>,
@@ -412,8 +454,7 @@ impl Tables {
 
     /// One node's part in a lookup, and with it those of all that it asks.
     fn part(&self, me: Peer, question: Question) -> Result<Walk, Lost> {
-        let preceding = self.fingers.get(&me).map(|table| table.preceding(question.key)).unwrap_or_default();
-        let mut lookup = Lookup::new(question, self.neighbors[&me].clone(), preceding);
+        let mut lookup = self.begin(me, question);
         let (mut step, mut asked, mut timeouts) = (lookup.start(), Vec::new(), 0);
         loop {
             let answer = match step {
@@ -442,14 +483,58 @@ impl Tables {
         }
     }
 
+    /// A lookup whose asker goes from node to node itself.
+    fn iterate(&self, from: Peer, key: Id) -> Result<Walk, Lost> {
+        let mut asked = Vec::new();
+        let question = Question { key, hops: 0, want_path: false };
+        let lookup = self.begin(from, question).in_style(Style::Iterative);
+        let found = self.ends(lookup, key, &mut asked).result?;
+        Ok(Walk { owner: found.owner, asked, timeouts: found.timeouts as usize })
+    }
+
+    fn begin(&self, me: Peer, question: Question) -> Lookup {
+        let preceding = self.fingers.get(&me).map(|table| table.preceding(question.key)).unwrap_or_default();
+        Lookup::new(question, self.neighbors[&me].clone(), preceding)
+    }
+
+    fn ends(&self, mut lookup: Lookup, key: Id, asked: &mut Vec<Peer>) -> Finding {
+        let mut step = lookup.start();
+        loop {
+            let answer = match step {
+                Step::Done(finding) => return finding,
+                Step::Ask(Target::Peer(peer), _) if self.dead.contains(&peer) => Answer::Gone,
+                Step::Ask(_, Request::CheckPredecessor) => {
+                    Answer::Reply(Response::Alive { plain: false, alone: false })
+                }
+                Step::Ask(Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) => {
+                    asked.push(peer);
+                    let here = self.begin(peer, Question::here(key)).doubting(doubted);
+                    let finding = self.ends(here, key, asked);
+                    finding.pointer(None).map_or_else(|lost| Answer::Refused(lost.into()), Answer::Reply)
+                }
+                step => unreachable!("{step:?}"),
+            };
+            step = lookup.resume(answer);
+        }
+    }
+
     /// Looks random keys up from random nodes; each is to be found at its living owner.
     fn mean_of_lookups(&self, lookups: u32, measure: impl Fn(&Walk) -> usize) -> f64 {
+        self.mean_of(lookups, Tables::lookup, measure)
+    }
+
+    fn mean_of(
+        &self,
+        lookups: u32,
+        look_up: fn(&Tables, Peer, Id) -> Result<Walk, Lost>,
+        measure: impl Fn(&Walk) -> usize,
+    ) -> f64 {
         let living: Vec<Peer> = self.ring.iter().copied().filter(|peer| !self.dead.contains(peer)).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let mut sum = 0;
         for _ in 0..lookups {
             let (from, key) = (*living.choose(&mut rng).unwrap(), Id::from_bytes(rng.random()));
-            let walk = self.lookup(from, key).unwrap_or_else(|lost| panic!("{from:?} looks up {key}: {lost}"));
+            let walk = look_up(self, from, key).unwrap_or_else(|lost| panic!("{from:?} looks up {key}: {lost}"));
             assert_eq!(walk.owner, owner(&living, key), "{from:?} looks up {key}");
             sum += measure(&walk);
         }

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::{join, join_all};
 use tokio::time::sleep;
@@ -625,6 +626,40 @@ async fn plain_peer_joins_a_ring_of_two_of_our_nodes() {
         nobody_complains(&[&peer]);
     });
     join_all(rings).await;
+}
+
+#[actix_rt::test]
+async fn iterative_lookups_have_plain_peers_pass_them_on() {
+    let iterative = || Config { lookup_style: Style::Iterative, ..calm() };
+    let rings = DIALECTS.map(async |dialect| {
+        let first = start(iterative()).await;
+        let peer = Plain::start(Setup { dialect, ..Setup::default() });
+        peer.joins(first.me().addr);
+        let second = start(through(peer.me(), iterative())).await;
+        becomes_ideal(&[&first, &second], &[&peer]).await;
+        lookups_are_right(&[&first, &second], &[&peer]).await;
+        nobody_complains(&[&peer]);
+    });
+    join_all(rings).await;
+}
+
+#[actix_rt::test]
+async fn iterative_lookups_of_a_ring_of_our_own_are_right() {
+    let first = start(Config { lookup_style: Style::Iterative, ..calm() }).await;
+    let mut ring = vec![first.clone()];
+    for _ in 0..6 {
+        ring.push(start(Config { lookup_style: Style::Iterative, ..through(first.me(), calm()) }).await);
+    }
+    let ring: Vec<&Node> = ring.iter().collect();
+    becomes_ideal(&ring, &[]).await;
+    lookups_are_right(&ring, &[]).await;
+    let mut paths = BTreeSet::new();
+    for n in 0..16 {
+        let found = first.trace(on(first.me().id, n)).await.unwrap();
+        assert!(found.path.iter().all(|hop| ring.iter().any(|node| node.me() == hop.node)), "{found:?}");
+        paths.insert(found.path.len());
+    }
+    assert!(paths.iter().any(|hops| *hops >= 1), "{paths:?}");
 }
 
 /// Two of our nodes join a plain peer that was alone, at once.

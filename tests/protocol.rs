@@ -12,6 +12,7 @@ use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::{FixFingers, Pace};
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::join::Join;
+use chord::protocol::lookup::iterative::{MAX_DOUBTED, Style};
 use chord::protocol::lookup::{Lookup, Question};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use chord::protocol::neighbors::{Neighbors, Owner, cut};
@@ -380,7 +381,7 @@ impl Hostile {
     fn reply(&self, request: &Request) -> Response {
         let plain = self.peers.len() % 2 == 1;
         match request {
-            Request::FindSuccessor { .. } => match self.one {
+            Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => match self.one {
                 Some(owner) => Response::Successor { owner, path: vec![] },
                 None => Response::Done,
             },
@@ -472,13 +473,19 @@ proptest! {
         neighbors in neighbors(),
         fingers in peers(),
         (key, hops) in (peer(), select(vec![0, MAX_HOPS - 1, MAX_HOPS])),
+        style in select(vec![Style::Recursive, Style::Iterative]),
+        doubted in peers(),
         said in vec(hostile(), 1..30),
     ) {
         let (me, key) = (neighbors.me(), key.id);
         let fingers = fingers.into_iter().filter(|finger| finger.id.in_open(me.id, key)).collect();
         let question = Question { key, hops, want_path: false };
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
-        let ended = run(Lookup::new(question, neighbors.clone(), fingers), &said, |step, answer| {
+        // Only whoever stays here is told of doubts.
+        let doubted = if hops == MAX_HOPS { doubted } else { Vec::new() };
+        let lookup = Lookup::new(question, neighbors.clone(), fingers).in_style(style).doubting(doubted);
+        let (mut iterated, mut refused) = (0, BTreeSet::new());
+        let ended = run(lookup, &said, |step, answer| {
             let no_life = matches!(answer, Answer::Silent | Answer::Gone | Answer::Refused(Code::NotJoined));
             if let Some(Target::Peer(peer)) = target && no_life {
                 lifeless.insert(peer);
@@ -488,6 +495,15 @@ proptest! {
                 if let (Target::Peer(peer), Request::FindSuccessor { hops, .. }) = (next, request) {
                     let closer = peer.id.in_open(me.id, key) && asked.insert(*peer);
                     if !closer || *hops != question.hops + 1 || *hops > MAX_HOPS {
+                        failure = Some(format!("{step:?}"));
+                    }
+                }
+                // Whoever is asked again is told whom nobody could reach.
+                if let (Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) = (next, request) {
+                    iterated += 1;
+                    let (first, told) = (asked.insert(*peer), refused.insert((*peer, doubted.clone())));
+                    let closer = peer.id.in_open(me.id, key) && (first || told);
+                    if !closer || question.hops + iterated > MAX_HOPS || doubted.len() > MAX_DOUBTED {
                         failure = Some(format!("{step:?}"));
                     }
                 }

@@ -56,6 +56,10 @@ fn check_question(question: Question) {
         Request::Notify { me } | Request::Nudge { me } | Request::Invite { me } => check_peer(*me),
         Request::Leave { me, predecessor } => [Some(*me), *predecessor].into_iter().flatten().for_each(check_peer),
         Request::GetSuccessorList { joiner } => joiner.iter().for_each(|joiner| check_peer(*joiner)),
+        Request::ClosestPrecedingNode { doubted, .. } => {
+            assert!(doubted.len() <= 32);
+            doubted.iter().for_each(|peer| check_peer(*peer));
+        }
         Request::FindSuccessor { .. } | Request::CheckPredecessor | Request::GetPredecessor => {}
     }
     let expected = match request.clone() {
@@ -89,9 +93,10 @@ fn me() -> Peer {
     Peer { id: Id::from_bytes([2; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4170) }
 }
 
-fn requests() -> [Request; 8] {
+fn requests() -> [Request; 9] {
     [
         Request::FindSuccessor { key: me().id, hops: 0, want_path: true },
+        Request::ClosestPrecedingNode { key: me().id, doubted: vec![me()], want_path: true },
         Request::Notify { me: me() },
         Request::CheckPredecessor,
         Request::GetPredecessor,
@@ -105,6 +110,10 @@ fn requests() -> [Request; 8] {
 /// A response is valid, and if this node gives it as an answer of its own, it is understood.
 fn check_response(request: &Request, response: &Response) {
     match response {
+        Response::Preceding { nodes, path } => {
+            assert!((1..=32).contains(&nodes.len()) && path.len() <= 64);
+            nodes.iter().copied().chain(path.iter().map(|hop| hop.node)).for_each(check_peer);
+        }
         Response::Successor { owner, path } => {
             check_peer(*owner);
             assert!(path.len() <= 64);

@@ -74,7 +74,7 @@ impl Driver {
     }
 
     fn ask(&self, target: Target, request: Request, deadline: Option<Instant>) -> Open {
-        let patience = matches!(request, Request::FindSuccessor { .. }).then(|| {
+        let patience = request.depends_on_others().then(|| {
             let left = deadline.map_or(self.lookup_timeout, |deadline| deadline - Instant::now());
             // The callee gives up before its caller does, so that the caller learns why.
             left * 3 / 4

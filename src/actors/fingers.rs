@@ -10,6 +10,7 @@ use super::neighbors::jittered;
 use super::{Disturbed, Forget, Preceding, Resolve, ShowFingers, Stop};
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::lookup::Question;
+use crate::protocol::lookup::iterative::Style;
 
 /// Runs [`FixFingers`]: one lookup at a time.
 pub struct FingersActor {
@@ -74,7 +75,7 @@ impl Handler<FixFingerNow> for FingersActor {
         let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
         self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
         let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
-        let found = self.resolve.send(Resolve { question, patience: self.lookup_timeout });
+        let found = self.resolve.send(Resolve { question, style: Style::Recursive, patience: self.lookup_timeout });
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
             let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
             let pace = actor.fingers.digest(owner);

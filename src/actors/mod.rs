@@ -32,6 +32,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::protocol::id::Id;
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost, Question};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -100,11 +101,18 @@ impl From<Code> for Refusal {
     }
 }
 
+impl From<Lost> for Refusal {
+    fn from(lost: Lost) -> Refusal {
+        Refusal { code: lost.into(), why: lost.to_string() }
+    }
+}
+
 /// Find the owner of a key.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Found, Lost>")]
 pub struct Resolve {
     pub question: Question,
+    pub style: Style,
     pub patience: Duration,
 }
 

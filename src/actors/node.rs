@@ -27,10 +27,11 @@ use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
-use crate::protocol::lookup::{Found, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Finding, Found, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Hop, Request, Response};
+use crate::protocol::rpc::{Code, Hop, Request, Response};
 use crate::wire::Ids;
 
 /// A running node. Clones are the same node; it stops when [`Node::stop`] is called, or when the
@@ -45,6 +46,7 @@ pub struct Node {
 
 struct Handle {
     me: Peer,
+    lookup_style: Style,
     lookup_timeout: Duration,
     node: Addr<NodeActor>,
 }
@@ -115,7 +117,8 @@ impl Node {
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
         let node = wire(&config, me, socket, report);
-        let node = Node { handle: Arc::new(Handle { me, lookup_timeout: config.lookup_timeout, node }) };
+        let Config { lookup_style, lookup_timeout, .. } = config;
+        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node }) };
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
@@ -146,7 +149,8 @@ impl Node {
     }
 
     async fn resolve(&self, question: Question) -> Result<Found, LookupError> {
-        let resolve = Resolve { question, patience: self.handle.lookup_timeout };
+        let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
+        let resolve = Resolve { question, style, patience };
         Ok(self.handle.node.send(resolve).await??)
     }
 
@@ -253,8 +257,9 @@ const MAX_LOOKUPS: usize = 16 * 1024;
 struct Show;
 
 impl NodeActor {
-    /// This node's part in a lookup.
-    fn lookup(&self, Resolve { question, patience }: Resolve) -> ResponseFuture<Result<Found, Lost>> {
+    /// This node's part in a lookup; see [`Lookup::doubting`].
+    fn lookup(&self, resolve: Resolve, doubted: Vec<Peer>) -> ResponseFuture<Result<Finding, Lost>> {
+        let Resolve { question, style, patience } = resolve;
         let deadline = Instant::now() + patience;
         let (neighbors, fingers, driver) = (self.neighbors.clone(), self.fingers.clone(), self.driver.clone());
         let permit = self.lookups.clone().try_acquire_owned();
@@ -267,36 +272,39 @@ impl NodeActor {
             let mut vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
             for _ in 0..MAX_BEGINNINGS {
                 let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
-                let lookup = Lookup::new(question, vantage, preceding);
+                let lookup = Lookup::new(question, vantage, preceding).in_style(style).doubting(doubted.clone());
                 let finding = driver.run_telling(lookup, Some(deadline), &forget);
                 let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
                 if !finding.dead.is_empty() {
                     forget(finding.dead.clone());
                 }
                 if !finding.is_pinged() {
-                    return finding.result;
+                    return Ok(finding);
                 }
                 vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
                 if !finding.is_outdated(question.key, &vantage) {
-                    return finding.result;
+                    return Ok(finding);
                 }
             }
             Err(Lost::NoRoute)
         })
     }
 
-    /// Passes on the lookup of a peer.
-    fn forward(&self, question: Question, patience: Option<Duration>) -> ResponseFuture<Result<Response, Refusal>> {
+    /// Answers the lookup of a peer, by whichever of the two ways to say what was found.
+    fn respond(
+        &self,
+        question: Question,
+        doubted: Vec<Peer>,
+        patience: Option<Duration>,
+        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
+    ) -> ResponseFuture<Result<Response, Refusal>> {
         let (me, asked) = (self.me, Instant::now());
         let patience = patience.unwrap_or(self.lookup_timeout).min(self.lookup_timeout);
-        let lookup = self.lookup(Resolve { question, patience });
+        let lookup = self.lookup(Resolve { question, style: Style::Recursive, patience }, doubted);
         Box::pin(async move {
-            let Found { owner, mut path } =
-                lookup.await.map_err(|lost| Refusal { code: lost.into(), why: lost.to_string() })?;
-            if question.want_path {
-                path.insert(0, Hop { node: me, took: asked.elapsed() });
-            }
-            Ok(Response::Successor { owner, path })
+            let found = lookup.await;
+            let hop = question.want_path.then(|| Hop { node: me, took: asked.elapsed() });
+            Ok(found.and_then(|finding| say(finding, hop))?)
         })
     }
 }
@@ -309,11 +317,19 @@ impl Handler<Serve> for NodeActor {
     type Result = ResponseFuture<Result<Response, Refusal>>;
 
     fn handle(&mut self, serve: Serve, _: &mut Self::Context) -> Self::Result {
-        if let Request::FindSuccessor { key, hops, want_path } = serve.request {
-            return self.forward(Question { key, hops, want_path }, serve.patience);
+        match serve.request {
+            Request::FindSuccessor { key, hops, want_path } => {
+                self.respond(Question { key, hops, want_path }, Vec::new(), serve.patience, Finding::answer)
+            }
+            Request::ClosestPrecedingNode { key, doubted, want_path } => {
+                let question = Question { want_path, ..Question::here(key) };
+                self.respond(question, doubted, serve.patience, Finding::pointer)
+            }
+            _ => {
+                let answer = self.neighbors.send(serve);
+                Box::pin(async move { answer.await.unwrap_or_else(|_| Err(Code::NotJoined.into())) })
+            }
         }
-        let answer = self.neighbors.send(serve);
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(crate::protocol::rpc::Code::NotJoined.into())) })
     }
 }
 
@@ -321,7 +337,8 @@ impl Handler<Resolve> for NodeActor {
     type Result = ResponseFuture<Result<Found, Lost>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
-        self.lookup(resolve)
+        let lookup = self.lookup(resolve, Vec::new());
+        Box::pin(async move { lookup.await?.result })
     }
 }
 

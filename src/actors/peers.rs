@@ -238,13 +238,14 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
     };
-    let mut restarted = false;
+    let mut restarted = None;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
         if responder != expected {
             tracing::info!(target = ?call.target, %responder, "somebody else answers");
             return Answer::Gone;
         }
-        restarted = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
+        let before = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
+        restarted = before.then_some(responder);
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
     let answer = match reply.read(&call.request, responder) {
@@ -257,9 +258,9 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
             Answer::Refused(Code::Unspecified)
         }
     };
-    if restarted {
+    if let Some(responder) = restarted {
         tracing::info!(target = ?call.target, "it was started again");
-        return answer.after_restart();
+        return answer.after_restart(responder);
     }
     answer
 }

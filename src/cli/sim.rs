@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::Accepted;
 pub use chaos::Chaos;
-pub use ring::Ring;
+pub use ring::{Ring, Script};
 
 /// Runs rings on a virtual clock instead of a node
 #[derive(Debug, Args)]

@@ -1,13 +1,16 @@
-//! Finding the owner of a key (paper, figure 5, recursive; IV.E.3 for the successor list).
+//! Finding the owner of a key (paper, figure 5; IV.E.3 for the successor list).
+
+pub mod iterative;
 
 use super::id::Id;
 use super::neighbors::{Neighbors, Owner};
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Code, Hop, MAX_HOPS, Request, Response};
+use iterative::Style;
 
 /// One node's part in a lookup: name the owner if it can, else pass the question on to the
-/// closest node before the key among fingers and successor list. A node that is dead is left out
+/// closest node before the key among fingers and successor list, or go there itself. A node that is dead is left out
 /// and the next best is asked, so that each hop lies strictly between this node and the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
@@ -16,13 +19,22 @@ pub struct Lookup {
     neighbors: Neighbors,
     /// Whether this node was a ring of one when the lookup began.
     alone: bool,
-    /// Nodes strictly between this node and the key.
+    /// Nodes strictly between this node and the key: fingers, and whom others have named.
     fingers: Vec<Peer>,
+    style: Style,
+    /// Nodes that are asked whether they live before anybody is sent to them.
+    doubted: Vec<Peer>,
     /// The node that was asked last.
     asked: Option<Peer>,
     /// Nodes that live but could not answer.
     refused: Vec<Peer>,
     dead: Vec<Peer>,
+    /// Whoever is not to be asked again: the dead, and those who are in the way.
+    left_out: Vec<Peer>,
+    /// How many turned out dead.
+    timeouts: u32,
+    /// Who has answered an iterative lookup, if wanted.
+    path: Vec<Hop>,
     /// Whether the copy lacks a node that lives.
     bent: bool,
 }
@@ -41,6 +53,8 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     pub result: Result<Found, Lost>,
+    /// Whom to ask next, the closest to the key first, if the question has made too many hops.
+    pub preceding: Vec<Peer>,
     /// Nodes that turned out dead and were not taken on the way: both tables are to hear of it.
     pub dead: Vec<Peer>,
     /// Whether the owner was named from the copy of the neighbours after a ping, which takes its time.
@@ -48,6 +62,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What a lookup says to the node that has passed its question on; `me` is its node as a hop, if
+    /// wanted.
+    pub fn answer(self, me: Option<Hop>) -> Result<Response, Lost> {
+        let Found { owner, path, .. } = self.result?;
+        Ok(Response::Successor { owner, path: me.into_iter().chain(path).collect() })
+    }
+
     /// Whether the owner is to be compared with the neighbours as they are now.
     pub fn is_pinged(&self) -> bool {
         self.pinged
@@ -70,6 +91,8 @@ pub struct Found {
     pub owner: Peer,
     /// Who was asked, in the order of asking, without the node that began; empty unless wanted.
     pub path: Vec<Hop>,
+    /// How many nodes the one that began has asked in vain: they turned out dead.
+    pub timeouts: u32,
 }
 
 /// Why a lookup found no owner.
@@ -126,9 +149,14 @@ impl Lookup {
             alone: neighbors.successor().is_none(),
             neighbors,
             fingers,
+            style: Style::Recursive,
+            doubted: Vec::new(),
             asked: None,
             refused: Vec::new(),
             dead: Vec::new(),
+            left_out: Vec::new(),
+            timeouts: 0,
+            path: Vec::new(),
             bent: false,
         }
     }
@@ -139,22 +167,24 @@ impl Lookup {
                 self.found(self.neighbors.me(), Vec::new())
             }
             Owner::Me => self.lost(Lost::Isolated),
-            // A key that equals a node's identifier may be asked by that very node on its way back
-            // into the ring: then it must not be named before it has joined.
-            Owner::Successor(successor) if self.neighbors.is_heard() && successor.id != self.question.key => {
-                self.found(successor, Vec::new())
-            }
+            Owner::Successor(successor) if self.may_be_named(successor) => self.found(successor, Vec::new()),
             Owner::Successor(successor) => self.ask(successor, Request::CheckPredecessor),
-            Owner::Beyond if self.question.hops >= MAX_HOPS => self.lost(Lost::TooManyHops),
+            Owner::Beyond if self.question.hops >= MAX_HOPS => match self.closest_doubted() {
+                Some(doubted) => self.ask(doubted, Request::CheckPredecessor),
+                None => self.point_on(),
+            },
             Owner::Beyond if self.refused.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
             Owner::Beyond => match self.closest_preceding_node() {
-                Some(next) => {
-                    let Question { key, hops, want_path } = self.question;
-                    self.ask(next, Request::FindSuccessor { key, hops: hops + 1, want_path })
-                }
+                Some(next) => self.go_to(next),
                 None => self.lost(Lost::NoRoute),
             },
         }
+    }
+
+    /// Whether nothing speaks against this successor. A key that equals a node's identifier may be asked
+    /// by that very node on its way back into the ring: then it must not be named before it has joined.
+    fn may_be_named(&self, successor: Peer) -> bool {
+        self.neighbors.is_heard() && successor.id != self.question.key && !self.doubted.contains(&successor)
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
@@ -171,6 +201,7 @@ impl Lookup {
     fn leave_out(&mut self, node: Peer) {
         self.neighbors.drop_successor(node);
         self.fingers.retain(|finger| *finger != node);
+        self.left_out.push(node);
     }
 
     fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
@@ -179,7 +210,9 @@ impl Lookup {
     }
 
     fn found(&mut self, owner: Peer, path: Vec<Hop>) -> Step<Finding> {
-        self.finish(Ok(Found { owner, path }))
+        let mut asked = std::mem::take(&mut self.path);
+        asked.extend(path);
+        self.finish(Ok(Found { owner, path: asked, timeouts: self.timeouts }))
     }
 
     fn lost(&mut self, why: Lost) -> Step<Finding> {
@@ -187,13 +220,16 @@ impl Lookup {
     }
 
     fn finish(&mut self, result: Result<Found, Lost>) -> Step<Finding> {
-        Step::Done(Finding { result, dead: std::mem::take(&mut self.dead), pinged: false })
+        let dead = std::mem::take(&mut self.dead);
+        Step::Done(Finding { result, preceding: Vec::new(), dead, pinged: false })
     }
 
     /// Names the successor that has just been pinged.
     fn found_pinged(&mut self, owner: Peer) -> Step<Finding> {
-        let (result, dead) = (Ok(Found { owner, path: Vec::new() }), std::mem::take(&mut self.dead));
-        Step::Done(Finding { result, dead, pinged: !self.bent })
+        match self.found(owner, Vec::new()) {
+            Step::Done(finding) => Step::Done(Finding { pinged: !self.bent, ..finding }),
+            other => other,
+        }
     }
 }
 
@@ -213,11 +249,13 @@ impl Procedure for Lookup {
             answer if answer.is_dead() => {
                 self.leave_out(asked);
                 self.dead.push(asked);
+                self.timeouts += 1;
                 self.decide()
             }
             Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found_pinged(asked),
+            _ if self.doubted.contains(&asked) => self.found_alive(asked, &answer),
             // Before the key and yet its owner: whoever says so of itself is a ring of one. To somebody
             // who knows more than that one node it was started again, and is in the way.
             Answer::Reply(Response::Successor { owner, .. }) if owner == asked && self.knows_others(asked) => {
@@ -226,6 +264,7 @@ impl Procedure for Lookup {
                 self.decide()
             }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
+            Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
             // The question has gone too far: every other way would only go as far again.
             Answer::Refused(Code::BadRequest) => self.lost(Lost::TooManyHops),
             _ => {
@@ -318,7 +357,7 @@ mod tests {
         let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Retry)) else {
             panic!("three refusals are enough");
         };
-        assert_eq!(finding, Finding { result: Err(Lost::NoRoute), dead: vec![], pinged: false });
+        assert_eq!((finding.result, finding.dead), (Err(Lost::NoRoute), vec![]));
     }
 
     /// A creator that was started again answers with itself for every key; everybody passed that on as

@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
 //! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
-//! [`patient`]; the conversations [`lookup`], [`join`], [`stabilize`], [`rectify`],
+//! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`rectify`],
 //! [`check_predecessor`] and [`reunite`], together [`conversation`]; and who holds them when:
 //! [`maintenance`] and [`fix_fingers`].
 

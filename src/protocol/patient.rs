@@ -36,7 +36,7 @@ const WAITS: u8 = 16;
 /// costs little, finds the dead soon, and leaves time to ask the next best.
 pub fn patience(request: &Request, rpc_timeout: Duration) -> Duration {
     match request {
-        Request::FindSuccessor { .. } => rpc_timeout / 4,
+        forwarded if forwarded.depends_on_others() => rpc_timeout / 4,
         _ => rpc_timeout,
     }
 }
@@ -50,7 +50,7 @@ impl<P: Procedure> Patient<P> {
     fn follow(&mut self, step: Step<P::Output>) -> Step<P::Output> {
         self.probing = false;
         self.asked = match &step {
-            Step::Ask(target, Request::FindSuccessor { .. }) => Some(Asked { target: *target, waits: WAITS }),
+            Step::Ask(target, request) if request.depends_on_others() => Some(Asked { target: *target, waits: WAITS }),
             Step::Ask(target, _) => Some(Asked { target: *target, waits: 0 }),
             _ => None,
         };

@@ -9,6 +9,7 @@
 
 use std::net::SocketAddrV4;
 
+use super::id::Id;
 use super::peer::Peer;
 use super::rpc::{Code, Request, Response};
 
@@ -112,12 +113,14 @@ impl Answer {
     /// Whoever has come back and belongs to a ring again is a member like any other: the pointer
     /// to it may have been learned since, and to drop it would be to take a living node for dead.
     /// But a ring of one is not the member that it was, and names itself for every key.
-    pub fn after_restart(self) -> Answer {
+    pub fn after_restart(self, responder: Id) -> Answer {
         match self {
             Answer::Reply(
                 Response::Predecessor { successors: Some(list), .. } | Response::SuccessorList { successors: list, .. },
             ) if list.is_empty() => Answer::Gone,
-            Answer::Reply(Response::Successor { .. }) => Answer::Refused(Code::Unspecified),
+            Answer::Reply(Response::Successor { owner, .. }) if owner.id == responder => {
+                Answer::Refused(Code::Unspecified)
+            }
             other => other,
         }
     }
@@ -141,20 +144,21 @@ mod tests {
     #[test]
     fn node_that_is_back_in_a_ring_is_a_member_like_any_other() {
         for answer in [list(&[8]), neighbors(&[8]), Answer::Reply(Response::Alive { plain: false, alone: false })] {
-            assert_eq!(answer.clone().after_restart(), answer);
+            assert_eq!(answer.clone().after_restart(peer(1).id), answer);
         }
     }
 
     #[test]
     fn node_that_is_back_as_a_ring_of_one_or_has_yet_to_join_is_dead() {
         for answer in [list(&[]), neighbors(&[]), Answer::Refused(Code::NotJoined)] {
-            assert!(answer.after_restart().is_dead());
+            assert!(answer.after_restart(peer(1).id).is_dead());
         }
     }
 
     #[test]
-    fn owner_is_not_taken_from_a_node_that_may_be_alone() {
+    fn owner_is_not_taken_from_a_node_that_may_be_alone_and_names_itself() {
         let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
-        assert_eq!(named.after_restart(), Answer::Refused(Code::Unspecified));
+        assert_eq!(named.clone().after_restart(peer(8).id), Answer::Refused(Code::Unspecified));
+        assert_eq!(named.clone().after_restart(peer(1).id), named, "a ring of one names nobody else");
     }
 }

@@ -18,6 +18,17 @@ pub enum Request {
         /// Whether to tell who was asked.
         want_path: bool,
     },
+    /// Who owns `key`, or who are the closest nodes before it that you know? Asked by an iterative
+    /// lookup, of each node on its way. The callee passes nothing on; it only pings whom it would
+    /// name, if that is in doubt. Comes back: [`Response::Successor`] if it can name the owner, else
+    /// [`Response::Preceding`]. A plain peer does not know the difference, and passes the question on.
+    ClosestPrecedingNode {
+        key: Id,
+        /// Nodes that the asker could not reach: before the callee sends it there, it pings them.
+        doubted: Vec<Peer>,
+        /// Whether to tell how long it took.
+        want_path: bool,
+    },
     /// I might be your predecessor. Said by every completed stabilize to the first successor.
     /// Comes back at once: [`Response::Done`]; the callee makes up its mind afterwards.
     Notify { me: Peer },
@@ -43,6 +54,11 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether the answer may depend on others than the callee.
+    pub fn depends_on_others(&self) -> bool {
+        matches!(self, Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. })
+    }
+
     /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
     pub fn is_extension(&self) -> bool {
         matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. })
@@ -54,6 +70,8 @@ impl Request {
 pub enum Response {
     /// The owner of the key, and who was asked for it (empty unless wanted).
     Successor { owner: Peer, path: Vec<Hop> },
+    /// The closest nodes before the key, the closest first; and the callee as a hop, if wanted.
+    Preceding { nodes: Vec<Peer>, path: Vec<Hop> },
     /// Heard.
     Done,
     /// Alive.

@@ -29,6 +29,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::protocol::id::Bits;
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::Peer;
 
 use super::nodes::{number_of, numbered};
@@ -308,9 +309,14 @@ impl History {
     }
 
     fn ask(&mut self, from: Peer, key: u32) {
-        self.note(&Command::Lookup(number_of(from.addr), key));
-        let id = numbered(key, self.world.bits()).id;
-        if let Some(number) = self.world.lookup(from, id) {
+        let (n, id) = (number_of(from.addr), numbered(key, self.world.bits()).id);
+        // One style after the other.
+        let (style, command) = match self.world.env.tally.lookups % 2 {
+            0 => (Style::Recursive, Command::Lookup(n, key)),
+            _ => (Style::Iterative, Command::Iterate(n, key)),
+        };
+        self.note(&command);
+        if let Some(number) = self.world.lookup_in_style(from, id, style) {
             self.judge.asked(&self.world, number, from, id);
         }
     }

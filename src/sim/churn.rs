@@ -217,7 +217,7 @@ impl Churn<'_> {
             let Some((key, _)) = self.open.remove(&number) else { continue };
             let verdicts = &mut self.report.verdicts;
             match result {
-                Ok(Found { owner, path }) if self.world.successor(key) == Some(owner) => {
+                Ok(Found { owner, path, .. }) if self.world.successor(key) == Some(owner) => {
                     verdicts.right += 1;
                     verdicts.hops += path.len() as u64;
                 }

@@ -21,13 +21,14 @@ use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
 use crate::protocol::lookup::Question;
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
 use calls::Call;
 use contacts::{Contacts, Known};
-use runs::{Purpose, Run, Talk};
+use runs::{Purpose, Run, Sought, Talk};
 
 /// One run of a node's program.
 pub struct Host {
@@ -144,11 +145,13 @@ impl Host {
         self.contacts.met()
     }
 
-    /// Begins a lookup for somebody outside; its outcome will be found under this number.
-    pub(super) fn look_up(&mut self, key: Id, env: &mut Environment) -> u64 {
+    /// Begins a lookup for somebody outside, in the style that is configured unless told otherwise; its
+    /// outcome will be found under this number.
+    pub(super) fn look_up(&mut self, key: Id, style: Option<Style>, env: &mut Environment) -> u64 {
         let number = env.number();
         let question = Question { key, hops: 0, want_path: true };
-        self.resolve(question, self.config.lookup_timeout, Purpose::Outside(number), env);
+        let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
+        self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
         number
     }
 
@@ -186,7 +189,8 @@ impl Host {
         if self.tick == Some(number) {
             self.tick = None;
             let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
-            self.resolve(question, self.config.lookup_timeout, Purpose::Fingers, env);
+            let sought = Sought::by(Style::Recursive, question);
+            self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);
         }
     }
 

@@ -79,7 +79,7 @@ fn play<'a>(
 }
 
 /// The words of each line that says something, with its number.
-fn commands(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+pub(super) fn commands(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     let lines = text.lines().take_while(|line| line.trim_end() != END);
     let words = lines.map(|line| line.split('#').next().unwrap_or_default().split_whitespace().collect());
     (1..).zip(words).filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty())

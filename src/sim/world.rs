@@ -10,6 +10,7 @@ use super::nodes;
 use super::tables::Tables;
 use crate::config::Config;
 use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
@@ -193,10 +194,19 @@ impl World {
     /// Begins a lookup; [`found`](Self::found) will tell what came of it by the number that is
     /// returned. `None` if the node is not up.
     pub fn lookup(&mut self, from: Peer, key: Id) -> Option<u64> {
+        self.look_up(from, key, None)
+    }
+
+    /// The same in this style, whatever the node is configured with.
+    pub fn lookup_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<u64> {
+        self.look_up(from, key, Some(style))
+    }
+
+    fn look_up(&mut self, from: Peer, key: Id, style: Option<Style>) -> Option<u64> {
         let slot = *self.up.get(&from)?;
         let host = self.hosts[slot.index()].as_mut()?;
         self.env.tally.lookups += 1;
-        let number = host.look_up(key, &mut self.env);
+        let number = host.look_up(key, style, &mut self.env);
         Some(number)
     }
 

@@ -80,6 +80,7 @@ impl Question {
     pub fn plain(request: Request) -> Question {
         let request = match request {
             Request::FindSuccessor { key, hops, .. } => Request::FindSuccessor { key, hops, want_path: false },
+            Request::ClosestPrecedingNode { key, .. } => Request::FindSuccessor { key, hops: 0, want_path: false },
             Request::GetSuccessorList { .. } => Request::GetSuccessorList { joiner: None },
             other => other,
         };
@@ -124,8 +125,17 @@ fn encode_request(request: &Request) -> (&'static str, Bytes, Option<u32>) {
     match request {
         Request::FindSuccessor { key, hops, want_path } => {
             let want_path = want_path.then_some(true);
-            let message = proto::FindSuccessorArgs { id: id_bytes(*key), want_path };
+            let message = proto::FindSuccessorArgs { id: id_bytes(*key), want_path, ..Default::default() };
             ("find_successor", args(&message), Some(*hops))
+        }
+        Request::ClosestPrecedingNode { key, doubted, want_path } => {
+            let message = proto::FindSuccessorArgs {
+                id: id_bytes(*key),
+                want_path: want_path.then_some(true),
+                iterative: Some(true),
+                doubted: doubted.iter().copied().map(node).collect(),
+            };
+            ("find_successor", args(&message), None)
         }
         Request::Notify { me } => ("notify", args(&proto::NotifyArgs { node: node(*me) }), None),
         Request::CheckPredecessor => ("check_predecessor", args(&proto::CheckPredecessorArgs {}), None),
@@ -157,10 +167,11 @@ fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
     Ok(match call.name.as_str() {
         "find_successor" | "findsuccessor" => {
             let args = proto::FindSuccessorArgs::decode(args)?;
-            Request::FindSuccessor {
-                key: id(&args.id)?,
-                hops: call.hops.unwrap_or(0),
-                want_path: args.want_path.unwrap_or(false),
+            let (key, want_path) = (id(&args.id)?, args.want_path.unwrap_or(false));
+            if args.iterative.unwrap_or(false) {
+                Request::ClosestPrecedingNode { key, doubted: ids.list(&args.doubted)?, want_path }
+            } else {
+                Request::FindSuccessor { key, hops: call.hops.unwrap_or(0), want_path }
             }
         }
         "notify" => Request::Notify { me: ids.peer(&proto::NotifyArgs::decode(args)?.node)? },
@@ -180,6 +191,15 @@ fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
     })
 }
 
+/// Hops as they travel.
+fn hops(path: &[Hop]) -> Vec<proto::Hop> {
+    let hop = |hop: &Hop| proto::Hop {
+        node: node(hop.node),
+        micros: u64::try_from(hop.took.as_micros()).unwrap_or(u64::MAX),
+    };
+    path.iter().take(MAX_PATH).map(hop).collect()
+}
+
 impl Reply {
     /// The reply of node `me`, with successor lists of length `r`, that says `response`.
     pub fn to(response: &Response, me: Peer, r: usize) -> Reply {
@@ -187,11 +207,11 @@ impl Reply {
             Response::Done | Response::Alive { alone: false, .. } => None,
             Response::Alive { alone, .. } => Some(proto::CheckPredecessorRet { alone: Some(*alone) }.bytes()),
             Response::Successor { owner, path } => {
-                let path = path.iter().take(MAX_PATH).map(|hop| proto::Hop {
-                    node: node(hop.node),
-                    micros: u64::try_from(hop.took.as_micros()).unwrap_or(u64::MAX),
-                });
-                Some(proto::FindSuccessorRet { node: node(*owner), path: path.collect() }.bytes())
+                Some(proto::FindSuccessorRet { node: node(*owner), path: hops(path), preceding: Vec::new() }.bytes())
+            }
+            Response::Preceding { nodes, path } => {
+                let preceding = nodes.iter().copied().map(node).collect();
+                Some(proto::FindSuccessorRet { node: node(me), path: hops(path), preceding }.bytes())
             }
             Response::Predecessor { predecessor, successors } => {
                 let successors = successors.iter().flatten().copied().map(node).collect();
@@ -235,14 +255,24 @@ impl Reply {
         let (ours, ids) = (self.call_id.is_some(), self.ids);
         let is_responder = |peer: &Peer| Some(peer.id) == responder;
         let response = match request {
-            Request::FindSuccessor { .. } => {
+            Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => {
                 let ret = proto::FindSuccessorRet::decode(value)?;
                 let hop = |hop: &proto::Hop| {
                     let node = ids.known(&hop.node)?;
                     Ok(node.map(|node| Hop { node, took: Duration::from_micros(hop.micros) }))
                 };
                 let path = ret.path.iter().take(MAX_PATH).filter_map(|told| hop(told).transpose());
-                Response::Successor { owner: ids.peer(&ret.node)?, path: path.collect::<Result<_, WireError>>()? }
+                let path = path.collect::<Result<_, WireError>>()?;
+                let iterative = matches!(request, Request::ClosestPrecedingNode { .. });
+                if !iterative || !ours || ret.preceding.is_empty() {
+                    Response::Successor { owner: ids.peer(&ret.node)?, path }
+                } else {
+                    match ids.list(&ret.preceding)? {
+                        // Nobody who is named is believed to exist.
+                        nodes if nodes.is_empty() => return Ok(Err(Code::Unspecified)),
+                        nodes => Response::Preceding { nodes, path },
+                    }
+                }
             }
             Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
                 Response::Done
@@ -382,6 +412,8 @@ mod tests {
         let me = at(2);
         let requests = [
             find(),
+            Request::ClosestPrecedingNode { key: at(9).id, doubted: vec![at(4), at(5)], want_path: true },
+            Request::ClosestPrecedingNode { key: at(9).id, doubted: vec![], want_path: false },
             Request::Notify { me },
             Request::CheckPredecessor,
             Request::GetPredecessor,
@@ -411,7 +443,7 @@ mod tests {
             let call = proto::Call { name: name.into(), ..Default::default() };
             assert_eq!(Question::heard(call, Ids::Any).request.unwrap(), expected);
         }
-        let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), want_path: None }.bytes();
+        let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), ..Default::default() }.bytes();
         let call = proto::Call { name: "findsuccessor".into(), args, ..Default::default() };
         assert!(matches!(Question::heard(call, Ids::Any).request, Ok(Request::FindSuccessor { .. })));
     }
@@ -420,7 +452,7 @@ mod tests {
     fn unknown_and_malformed_calls_are_told_apart() {
         let unknown = Question::heard(proto::Call { name: "get_money".into(), ..Default::default() }, Ids::Any);
         assert_eq!(unknown.request.unwrap_err().code(), Code::UnknownCall);
-        let args = proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), want_path: None }.bytes();
+        let args = proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), ..Default::default() }.bytes();
         let short =
             Question::heard(proto::Call { name: "find_successor".into(), args, ..Default::default() }, Ids::Any);
         let error = short.request.unwrap_err();
@@ -480,6 +512,8 @@ mod tests {
         let hop = Hop { node: at(3), took: Duration::from_micros(250) };
         let answers = [
             (find(), Response::Successor { owner: at(2), path: vec![hop] }),
+            (point(), Response::Successor { owner: at(1), path: vec![] }),
+            (point(), Response::Preceding { nodes: vec![at(5), at(4)], path: vec![hop] }),
             (Request::Notify { me: at(2) }, Response::Done),
             (Request::CheckPredecessor, Response::Alive { plain: false, alone: false }),
             (Request::CheckPredecessor, Response::Alive { plain: false, alone: true }),
@@ -496,6 +530,23 @@ mod tests {
         for (request, response) in answers {
             assert_eq!(sent(ours(Reply::to(&response, at(1), 4)), &request), Ok(response));
         }
+    }
+
+    fn point() -> Request {
+        Request::ClosestPrecedingNode { key: at(9).id, doubted: vec![], want_path: true }
+    }
+
+    /// A plain peer passes the question on.
+    #[test]
+    fn plain_peer_is_asked_for_the_owner_instead_of_the_next_hop() {
+        let Question { request, .. } = Question::plain(point());
+        assert_eq!(request.unwrap(), Request::FindSuccessor { key: at(9).id, hops: 0, want_path: false });
+        let said = Reply::to(&Response::Preceding { nodes: vec![at(5)], path: vec![] }, at(2), 4);
+        let named = Response::Successor { owner: at(2), path: vec![] };
+        assert_eq!(sent(said, &point()), Ok(named), "and what else it says means nothing");
+        let said = Reply::to(&Response::Preceding { nodes: vec![at(5)], path: vec![] }, at(2), 4);
+        let named = Response::Successor { owner: at(2), path: vec![] };
+        assert_eq!(sent(ours(said), &find()), Ok(named), "nor does it to whoever did not ask for it");
     }
 
     #[test]
@@ -571,9 +622,9 @@ mod tests {
         assert_eq!(read_by(Ids::OfAddress, &both, &Request::GetPredecessor), Ok(left));
 
         let hops = |peer| vec![proto::Hop { node: node(peer), micros: 1 }];
-        let found = proto::FindSuccessorRet { node: node(liar), path: vec![] };
+        let found = proto::FindSuccessorRet { node: node(liar), path: vec![], preceding: vec![] };
         assert!(read_by(Ids::OfAddress, &found, &find()).unwrap_err().contains("is not the SHA-1 of"));
-        let found = proto::FindSuccessorRet { node: node(at(5)), path: hops(liar) };
+        let found = proto::FindSuccessorRet { node: node(at(5)), path: hops(liar), preceding: vec![] };
         let left = Response::Successor { owner: at(5), path: vec![] };
         assert_eq!(read_by(Ids::OfAddress, &found, &find()), Ok(left));
     }

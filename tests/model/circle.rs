@@ -72,6 +72,11 @@ impl Turn {
             Request::FindSuccessor { key, hops, want_path } => {
                 Request::FindSuccessor { key: self.id(*key), hops: *hops, want_path: *want_path }
             }
+            Request::ClosestPrecedingNode { key, doubted, want_path } => Request::ClosestPrecedingNode {
+                key: self.id(*key),
+                doubted: self.peers(doubted),
+                want_path: *want_path,
+            },
             Request::Notify { me } => Request::Notify { me: self.peer(*me) },
             Request::CheckPredecessor => Request::CheckPredecessor,
             Request::GetPredecessor => Request::GetPredecessor,
@@ -105,6 +110,7 @@ impl Turn {
                 predecessor: predecessor.map(|known| known.map(|peer| self.peer(peer))),
                 dialect: *dialect,
             },
+            Response::Preceding { nodes, .. } => Response::Preceding { nodes: self.peers(nodes), path: Vec::new() },
             Response::Done | Response::Alive { .. } => response.clone(),
         }
     }
@@ -113,7 +119,7 @@ impl Turn {
 /// What a lookup that ended without another node's help says to whoever asked.
 pub fn named(result: Result<Found, Lost>) -> Answer {
     match result {
-        Ok(Found { owner, path }) => Answer::Reply(Response::Successor { owner, path }),
+        Ok(Found { owner, path, .. }) => Answer::Reply(Response::Successor { owner, path }),
         Err(lost) => Answer::Refused(lost.into()),
     }
 }

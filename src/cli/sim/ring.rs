@@ -1,12 +1,13 @@
 //! The flags of `chord sim ring`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chord::Peer;
 use chord::config::R;
 use chord::protocol::id::{Bits, Id};
 use chord::sim::ring::members;
+use chord::sim::ring::play::{self, Command};
 use clap::ArgGroup;
 
 use crate::cli::{NotAccepted, number};
@@ -59,12 +60,22 @@ pub struct Args {
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     lookup: Option<String>,
 
-    /// The node that looks the key up, by its identifier [default: the first of the circle]
-    #[arg(long, value_name = "NODE", requires = "lookup", allow_hyphen_values = true)]
+    /// The node that looks the key up, by its identifier, of which the first digits are enough beyond 32
+    /// bits [default: the first of the circle]
+    #[arg(long, value_name = "NODE", allow_hyphen_values = true)]
     from: Option<String>,
 
+    /// Draw the ring, the fingers of the node of --from and the path of --lookup into this SVG file
+    #[arg(long, value_name = "FILE")]
+    draw: Option<PathBuf>,
+
+    /// Carry out the commands of this file when the ring is there, one a line; without FILE, or for -, those
+    /// of standard input, with a prompt on a terminal. Try: help
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "by_definition")]
+    script: Option<PathBuf>,
+
     /// Print everything as JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "script")]
     json: bool,
 }
 
@@ -83,6 +94,8 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--lookups", "a number from 0 to 1000000000"),
     ("--lookup", "an identifier or a text"),
     ("--from", "the identifier of a node"),
+    ("--draw", "the path of a file"),
+    ("--script", "the path of a file, or - for standard input"),
 ];
 
 /// More nodes would take days to join one after the other.
@@ -102,9 +115,22 @@ pub struct Ring {
     pub r: usize,
     pub lookups: u64,
     pub print_tables: bool,
-    /// A key, and who looks it up.
-    pub lookup: Option<(Id, Option<String>)>,
+    /// A key to look up.
+    pub lookup: Option<Id>,
+    /// The node that looks it up, and whose fingers are drawn.
+    pub from: Option<String>,
+    pub draw: Option<PathBuf>,
+    pub script: Option<Script>,
     pub json: bool,
+}
+
+/// What is to be done when the ring is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// Whatever comes from standard input.
+    StandardInput,
+    /// The commands of a file, with the numbers of their lines.
+    File(PathBuf, Vec<(usize, Command)>),
 }
 
 fn nodes(text: &str) -> Result<u32, NotAccepted> {
@@ -131,11 +157,22 @@ fn lookups(text: &str) -> Result<u64, NotAccepted> {
     number(text, 0..=1_000_000_000)
 }
 
+fn script(path: &Path, bits: Bits) -> Result<Script, String> {
+    if path == Path::new("-") {
+        return Ok(Script::StandardInput);
+    }
+    let complain = |why: &dyn std::fmt::Display| format!("--script {}: {why}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| complain(&error))?;
+    let commands = play::read(&text, bits).map_err(|error| complain(&error))?;
+    Ok(Script::File(path.into(), commands))
+}
+
 impl Args {
     /// What is to be run, or why not.
     pub fn read(self) -> Result<Ring, String> {
         let key = self.lookup.as_deref().map(|text| members::read_key(text, self.bits)).transpose();
         let key = key.map_err(|why| format!("--lookup: {why}"))?;
+        let script = self.script.as_ref().map(|path| script(path, self.bits)).transpose()?;
         let peers = self.peers()?;
         if !self.by_definition && peers.len() > MAX_JOINS {
             let n = peers.len();
@@ -150,7 +187,10 @@ impl Args {
             r: self.r,
             lookups,
             print_tables: self.print_tables,
-            lookup: key.map(|key| (key, self.from)),
+            lookup: key,
+            from: self.from,
+            draw: self.draw,
+            script,
             json: self.json,
         })
     }

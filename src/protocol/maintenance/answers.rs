@@ -14,14 +14,14 @@ pub(super) const ADMISSION: Duration = Duration::from_secs(1);
 pub(super) const MAX_NOTIFIERS: usize = 16;
 
 impl Maintenance {
-    /// Answers any question but `FindSuccessor`, which a lookup answers; `plain` says whether the
+    /// Answers any question but those that a lookup answers; `plain` says whether the
     /// caller is a plain peer.
     pub fn serve(&mut self, request: &Request, plain: bool) -> Result<Response, Code> {
         if matches!(self.standing, Standing::Joining | Standing::Left) {
             return Err(Code::NotJoined);
         }
         match request {
-            Request::FindSuccessor { .. } => Err(Code::BadRequest),
+            Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => Err(Code::BadRequest),
             Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
                 self.notified(*notifier);

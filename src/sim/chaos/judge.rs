@@ -315,7 +315,7 @@ mod tests {
     /// What the judge says of a lookup from node 1 for key 10 that comes to this.
     fn verdict(world: &mut World, judge: &mut Judge, owner: u32) -> Result<(), String> {
         judge.asked(world, 1_000_000, peer(1), peer(10).id);
-        world.env.found.insert(1_000_000, Ok(Found { owner: peer(owner), path: Vec::new() }));
+        world.env.found.insert(1_000_000, Ok(Found { owner: peer(owner), path: Vec::new(), timeouts: 0 }));
         judge.judge_lookups(world)
     }
 

@@ -7,10 +7,11 @@ use bytes::BytesMut;
 use super::super::environment::{Content, Environment, Place, Post, Slot};
 use super::super::nodes::number_of;
 use super::contacts::Known;
-use super::runs::Purpose;
+use super::runs::{Purpose, Sought};
 use super::{Host, runs};
 use crate::protocol::id::Id;
-use crate::protocol::lookup;
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{self, Finding};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
@@ -43,7 +44,7 @@ pub(super) enum Way {
 impl Host {
     /// Puts a question, and returns the number of the call.
     pub(super) fn ask(&mut self, run: u64, target: Target, request: Request, way: Way, env: &mut Environment) -> u64 {
-        let forwarded = matches!(request, Request::FindSuccessor { .. });
+        let forwarded = request.depends_on_others();
         let patience = forwarded.then(|| {
             let left =
                 self.runs.get(&run).and_then(|run| run.deadline).map(|deadline| deadline.saturating_sub(env.now));
@@ -120,12 +121,19 @@ impl Host {
         if let Some((caller, _)) = question.caller {
             self.contacts.hear_name(env.slot(caller.addr));
         }
+        let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
         match question.request {
             Err(error) => self.reply(from, number, Reply::complain(&error), None, env),
             Ok(Request::FindSuccessor { key, hops, want_path }) => {
-                let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
-                let question = lookup::Question { key, hops, want_path };
-                self.resolve(question, patience, Purpose::Caller { from, number, want_path, asked: env.now }, env);
+                let sought = Sought::by(Style::Recursive, lookup::Question { key, hops, want_path });
+                let purpose = Purpose::Caller { from, number, want_path, asked: env.now, say: Finding::answer };
+                self.resolve(sought, patience, purpose, env);
+            }
+            Ok(Request::ClosestPrecedingNode { key, doubted, want_path }) => {
+                let here = lookup::Question { want_path, ..lookup::Question::here(key) };
+                let sought = Sought { doubted, ..Sought::by(Style::Recursive, here) };
+                let purpose = Purpose::Caller { from, number, want_path, asked: env.now, say: Finding::pointer };
+                self.resolve(sought, patience, purpose, env);
             }
             Ok(request) => {
                 let answer = self.maintenance.serve(&request, false).map_err(|code| (code, code.to_string()));
@@ -247,12 +255,12 @@ fn understand(call: &Call, reply: &Reply) -> Answer {
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
     };
-    let mut restarted = false;
+    let mut restarted = None;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
         if responder != expected {
             return Answer::Gone;
         }
-        restarted = call.known.is_some_and(|known| known != incarnation);
+        restarted = call.known.filter(|known| *known != incarnation).map(|_| responder);
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
     let answer = match reply.read(&call.request, responder) {
@@ -260,5 +268,8 @@ fn understand(call: &Call, reply: &Reply) -> Answer {
         Ok(Err(code)) => Answer::Refused(code),
         Err(_) => Answer::Refused(Code::Unspecified),
     };
-    if restarted { answer.after_restart() } else { answer }
+    match restarted {
+        Some(responder) => answer.after_restart(responder),
+        None => answer,
+    }
 }

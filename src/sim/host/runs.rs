@@ -6,7 +6,8 @@ use super::super::environment::{Environment, Happening, Place};
 use super::Host;
 use super::calls::Way;
 use crate::protocol::conversation::{Conversation, Outcome};
-use crate::protocol::lookup::{Finding, Found, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -17,7 +18,7 @@ pub(in super::super) struct Run {
     talk: Patient<Talk>,
     purpose: Purpose,
     /// What a lookup is after, and how often it has begun.
-    lookup: Option<(Question, u32)>,
+    lookup: Option<(Sought, u32)>,
     pub(super) deadline: Option<Duration>,
     /// The numbers of the open question and of the probe.
     pub(super) open: Option<u64>,
@@ -34,6 +35,22 @@ pub(in super::super) struct Run {
     pub(in super::super) lists: Vec<Vec<Peer>>,
 }
 
+/// What a lookup is after, and how.
+#[derive(Clone)]
+pub(super) struct Sought {
+    pub question: Question,
+    pub style: Style,
+    /// See [`Lookup::doubting`].
+    pub doubted: Vec<Peer>,
+}
+
+impl Sought {
+    /// To be found in this style.
+    pub fn by(style: Style, question: Question) -> Sought {
+        Sought { question, style, doubted: Vec::new() }
+    }
+}
+
 pub(super) enum Talk {
     Conversation(Conversation),
     Lookup(Lookup),
@@ -48,12 +65,13 @@ pub(super) enum End {
 pub(super) enum Purpose {
     Maintenance,
     Fingers,
-    /// To answer the call of this number, which came at this time.
+    /// To answer the call of this number, which came at this time, in this way.
     Caller {
         from: Place,
         number: u64,
         want_path: bool,
         asked: Duration,
+        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
     },
     /// Somebody outside wants to know, under this number.
     Outside(u64),
@@ -101,17 +119,17 @@ impl Host {
         &mut self,
         talk: Talk,
         purpose: Purpose,
-        lookup: Option<((Question, u32), Duration)>,
+        lookup: Option<((Sought, u32), Duration)>,
         env: &mut Environment,
     ) {
-        let patience = lookup.map(|(_, patience)| patience);
+        let (lookup, patience) = lookup.unzip();
         let number = env.number();
         let mut talk = Patient::new(talk);
         let step = talk.start();
         let run = Run {
             talk,
             purpose,
-            lookup: lookup.map(|(lookup, _)| lookup),
+            lookup,
             deadline: patience.map(|patience| env.now + patience),
             open: None,
             probe: None,
@@ -214,17 +232,17 @@ impl Host {
 
     /// A lookup has ended, unless it is outdated and begins again in the time that it has left.
     fn found(&mut self, run: Run, finding: Finding, env: &mut Environment) {
-        let Some((question, beginnings)) = run.lookup else { return };
+        let Some((sought, beginnings)) = run.lookup else { return };
         let result = match self.maintenance.vantage() {
             Err(lost) if finding.is_pinged() => Err(lost),
-            Ok(now) if finding.is_outdated(question.key, now) => {
+            Ok(now) if finding.is_outdated(sought.question.key, now) => {
                 if beginnings < MAX_BEGINNINGS {
                     let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
-                    return self.seek((question, beginnings + 1), patience, run.purpose, env);
+                    return self.seek((sought, beginnings + 1), patience, run.purpose, env);
                 }
                 Err(Lost::NoRoute)
             }
-            _ => finding.result,
+            _ => Ok(finding),
         };
         self.resolved(run.purpose, result, env);
     }
@@ -270,44 +288,41 @@ impl Host {
 
 /// Lookups.
 impl Host {
-    pub(super) fn resolve(&mut self, question: Question, patience: Duration, purpose: Purpose, env: &mut Environment) {
-        self.seek((question, 1), patience, purpose, env);
+    pub(super) fn resolve(&mut self, sought: Sought, patience: Duration, purpose: Purpose, env: &mut Environment) {
+        self.seek((sought, 1), patience, purpose, env);
     }
 
     /// Looks a key up that was begun so often, this time included.
-    fn seek(&mut self, lookup: (Question, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
-        let (question, _) = lookup;
+    fn seek(&mut self, lookup: (Sought, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
+        let Sought { question, style, doubted } = lookup.0.clone();
         match self.maintenance.vantage().cloned() {
             Ok(neighbors) => {
                 let preceding = self.fingers.table().preceding(question.key);
-                let talk = Talk::Lookup(Lookup::new(question, neighbors, preceding));
-                self.begin(talk, purpose, Some((lookup, patience)), env);
+                let talk = Lookup::new(question, neighbors, preceding).in_style(style).doubting(doubted);
+                self.begin(Talk::Lookup(talk), purpose, Some((lookup, patience)), env);
             }
             Err(lost) => self.resolved(purpose, Err(lost), env),
         }
     }
 
-    fn resolved(&mut self, purpose: Purpose, result: Result<Found, Lost>, env: &mut Environment) {
+    fn resolved(&mut self, purpose: Purpose, found: Result<Finding, Lost>, env: &mut Environment) {
         match purpose {
             // Maintenance holds conversations, which no time limit ends.
             Purpose::Maintenance => {}
             Purpose::Fingers => {
-                let pace = self.fingers.digest(result.ok().map(|found| found.owner));
+                let found = found.and_then(|finding| finding.result);
+                let pace = self.fingers.digest(found.ok().map(|found| found.owner));
                 self.schedule_finger(pace, env);
             }
-            Purpose::Caller { from, number, want_path, asked } => {
+            Purpose::Caller { from, number, want_path, asked, say } => {
                 let hop = want_path.then(|| Hop { node: self.me, took: env.now - asked });
-                let answer = result
-                    .map(|Found { owner, path }| Response::Successor {
-                        owner,
-                        path: hop.into_iter().chain(path).collect(),
-                    })
-                    .map_err(|lost| (lost.into(), lost.to_string()));
-                self.answer(from, number, answer, env);
+                let answer = found.and_then(|finding| say(finding, hop));
+                self.answer(from, number, answer.map_err(|lost| (lost.into(), lost.to_string())), env);
             }
             Purpose::Outside(number) => {
-                env.tally.hops += result.as_ref().map_or(0, |found| found.path.len() as u64);
-                env.found.insert(number, result);
+                let found = found.and_then(|finding| finding.result);
+                env.tally.hops += found.as_ref().map_or(0, |found| found.path.len() as u64);
+                env.found.insert(number, found);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::seq::IndexedRandom;
 
 use super::members::Collision;
+use crate::config::PERIOD;
 use crate::protocol::id::Bits;
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
@@ -13,10 +14,19 @@ use crate::sim::chaos::bound;
 use crate::sim::tables::Tables;
 use crate::sim::world::World;
 
-/// Between two rounds of maintenance that nothing calls for: that of the paper's own simulator. What
-/// changes is passed on at once; a ring of thousands that grows for minutes would be busy with nothing
-/// else if all of them looked around every second.
-pub const PERIOD: Duration = Duration::from_secs(30);
+/// How long a node of a ring that will have so many waits before it does what nothing calls for: `each`
+/// for every one of them, as far as nodes on a network may be configured so. The larger a ring, the
+/// longer it grows, and until it has grown most of that is in vain: lists and fingers change again.
+fn period(each: Duration, nodes: usize) -> Duration {
+    each.saturating_mul(nodes as u32).clamp(Duration::from_secs(1), *PERIOD.end())
+}
+
+/// News of a joiner goes from list to list with each round of stabilize, and every list that has changed
+/// has all fingers looked up.
+const STABILIZE: Duration = Duration::from_millis(60);
+
+/// One finger is looked up at a time, and there are some log2 N.
+const FIX_FINGERS: Duration = Duration::from_millis(10);
 
 /// A ring that the protocol has made.
 pub struct Grown {
@@ -30,18 +40,20 @@ pub struct Grown {
     pub ideal: Duration,
 }
 
-/// A world for a ring of so many bits.
-pub fn world(seed: u64, bits: Bits, r: usize) -> World {
+/// A world for a ring of so many nodes.
+pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     let mut world = World::new(seed, bits, r);
     let config = &mut world.config;
-    (config.stabilize, config.fix_fingers, config.check_predecessor) = (PERIOD, PERIOD, PERIOD);
+    config.stabilize = period(STABILIZE, nodes);
+    config.check_predecessor = config.stabilize;
+    config.fix_fingers = period(FIX_FINGERS, nodes);
     world
 }
 
 /// Lets nodes join one after the other, each through one of those before it, and waits until all
 /// successor lists, predecessors and fingers are right. Says of each node when it has joined.
 pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn()) -> Result<Grown, String> {
-    let mut world = world(seed, bits, r);
+    let mut world = world(seed, bits, r, peers.len());
     let (mut ring, mut collisions) = (Vec::with_capacity(peers.len()), Vec::new());
     for peer in peers {
         if join(&mut world, &ring, *peer)? {
@@ -109,4 +121,29 @@ pub fn wrong(world: &World, tables: &Tables, at: usize) -> Option<String> {
         return Some(format!("the predecessor of {name} is not [{}]", world.names(right.predecessor())));
     }
     (host.fingers.table() != tables.fingers(at)).then(|| format!("the fingers of {name} are not right"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::id::Id;
+    use crate::sim::ring::members;
+
+    #[test]
+    fn each_table_that_is_not_as_defined_is_named() {
+        let six = Bits::new(6).unwrap();
+        let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56, 26].map(|n| Id::from_number(n, six));
+        let peers = members::given(ids);
+        let mut world = grow(&peers[..10], six, 3, 1, || {}).unwrap().world;
+        // What the others are to learn of 26 before they can have heard of it.
+        assert!(join(&mut world, &peers[..10], peers[10]).unwrap());
+        let tables = Tables::by_definition(peers.clone(), six, 3);
+        let wrong = |world: &World, n: usize| wrong(world, &tables, tables.position(peers[n])?);
+        assert_eq!(wrong(&world, 0), None, "nothing that 1 knows changes");
+        assert_eq!(wrong(&world, 3), Some("the successors of 21 are not [26 32 38]".into()));
+        assert_eq!(wrong(&world, 4), Some("the predecessor of 32 is not [26]".into()));
+        assert_eq!(wrong(&world, 9), Some("the fingers of 56 are not right".into()));
+        world.crash(peers[6]);
+        assert_eq!(wrong(&world, 6), Some("42 is not up".into()));
+    }
 }

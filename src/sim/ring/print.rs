@@ -5,15 +5,16 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::members::label;
+use crate::protocol::fingers::FingerTable;
 use crate::protocol::id::{Bits, Id};
+use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
-use crate::sim::tables::{Tables, Walk};
+use crate::sim::tables::Walk;
 
-/// The tables of the node that stands there: start, interval and node of each finger (paper, table I and
-/// figure 4), its successor list and its predecessor.
-pub fn table(tables: &Tables, at: usize) -> String {
-    let bits = tables.bits();
-    let (me, fingers, neighbors) = (tables.ring()[at], tables.fingers(at), tables.neighbors(at));
+/// The tables of a node: start, interval and node of each finger (paper, table I and figure 4), its
+/// successor list and its predecessor.
+pub fn table(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> String {
+    let me = neighbors.me();
     let labels = |peers: &[Peer]| peers.iter().map(|peer| label(peer.id, bits)).collect::<Vec<_>>().join(" ");
     let mut text = format!("node {} at {}\n", label(me.id, bits), me.addr);
     let rows = (1..=bits.count()).map(|i| {
@@ -29,9 +30,8 @@ pub fn table(tables: &Tables, at: usize) -> String {
 }
 
 /// The same as data.
-pub fn table_as_data(tables: &Tables, at: usize) -> Value {
-    let bits = tables.bits();
-    let (me, fingers, neighbors) = (tables.ring()[at], tables.fingers(at), tables.neighbors(at));
+pub fn table_as_data(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> Value {
+    let me = neighbors.me();
     let finger = |i| json!({ "start": label(fingers.start(i), bits), "node": label(fingers.node(i).id, bits) });
     json!({
         "node": label(me.id, bits),

@@ -356,7 +356,7 @@ impl ByHand {
             return read(&request, answer, at, self.circle.r);
         };
         let found = self.find(at, Question { key: *key, hops: *hops, want_path: *want_path });
-        let answer = found.map(|Found { owner, path }| Response::Successor { owner, path });
+        let answer = found.map(|Found { owner, path, .. }| Response::Successor { owner, path });
         read(&request, answer, at, self.circle.r)
     }
 

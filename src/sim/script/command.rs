@@ -49,6 +49,8 @@ pub enum Command {
     Heal,
     /// `lookup N K`: N begins to look key K up.
     Lookup(u32, u32),
+    /// `iterate N K`: N begins to look key K up, and asks each node on the way itself.
+    Iterate(u32, u32),
     /// `run TIME`: so much time passes.
     Run(Duration),
     /// `settle TIME`: time passes until the ring is ideal; it must not be more than this.
@@ -89,6 +91,7 @@ impl Command {
             ["sever", a, b] => Command::Sever(node(a)?, node(b)?),
             ["heal"] => Command::Heal,
             ["lookup", n, key] => Command::Lookup(node(n)?, node(key)?),
+            ["iterate", n, key] => Command::Iterate(node(n)?, node(key)?),
             ["run", t] => Command::Run(time(t)?),
             ["settle", t] => Command::Settle(time(t)?),
             ["print"] => Command::Print,
@@ -134,7 +137,7 @@ impl Command {
             }),
             Command::Sever(a, b) => world.sever(peer(a), peer(b)),
             Command::Heal => world.heal(),
-            Command::Lookup(..) | Command::Run(_) | Command::Settle(_) | Command::Print => {}
+            Command::Lookup(..) | Command::Iterate(..) | Command::Run(_) | Command::Settle(_) | Command::Print => {}
         }
     }
 }
@@ -148,7 +151,7 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
-fn time(word: &str) -> Result<Duration, String> {
+pub(in crate::sim) fn time(word: &str) -> Result<Duration, String> {
     humantime::parse_duration(word).map_err(|_| format!("{word:?} is no time like 250ms or 30s"))
 }
 
@@ -181,6 +184,7 @@ impl fmt::Display for Command {
             Command::Sever(a, b) => write!(f, "sever {a} {b}"),
             Command::Heal => write!(f, "heal"),
             Command::Lookup(n, key) => write!(f, "lookup {n} {key}"),
+            Command::Iterate(n, key) => write!(f, "iterate {n} {key}"),
             Command::Run(t) => write!(f, "run {}", time(t)),
             Command::Settle(t) => write!(f, "settle {}", time(t)),
             Command::Print => write!(f, "print"),
@@ -214,6 +218,7 @@ mod tests {
             "sever 1 8",
             "heal",
             "lookup 1 63",
+            "iterate 1 63",
             "run 1m1s1ms",
             "settle 1m",
             "print",

@@ -2,6 +2,7 @@
 
 use super::command::Command;
 use super::{Circle, Played, Player};
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::peer::Peer;
 use crate::sim::draw::draw;
@@ -44,13 +45,16 @@ impl Player for Timed {
             | Command::Vanish(n)
             | Command::Pause(n, _)
             | Command::Lookup(n, _)
+            | Command::Iterate(n, _)
                 if !world.is_up(numbered(*n, bits)) =>
             {
                 return Err(format!("{n} is not up"));
             }
-            Command::Lookup(n, key) => {
-                let from = numbered(*n, bits);
-                if let Some(number) = world.lookup(from, numbered(*key, bits).id) {
+            Command::Lookup(n, key) | Command::Iterate(n, key) => {
+                let (from, id) = (numbered(*n, bits), numbered(*key, bits).id);
+                let iterative = matches!(command, Command::Iterate(..));
+                let style = if iterative { Style::Iterative } else { Style::Recursive };
+                if let Some(number) = world.lookup_in_style(from, id, style) {
                     self.lookups.push((number, from, *key));
                 }
             }
@@ -83,7 +87,7 @@ impl Timed {
             let Some(result) = world.take_found(*number) else { return true };
             let name = world.name(*from);
             *drawing += &match result {
-                Ok(Found { owner, path }) => {
+                Ok(Found { owner, path, .. }) => {
                     let asked = world.names(path.iter().map(|hop| hop.node));
                     format!("{name} finds {key} at {} by way of [{asked}]\n", world.name(owner))
                 }

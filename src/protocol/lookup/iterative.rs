@@ -1,0 +1,345 @@
+//! Lookups whose asker goes from node to node itself (paper, V.B: the iterative style).
+//!
+//! Each node on the way is asked for the closest nodes before the key that *it* knows, or for the
+//! owner; the asker goes on to the closest of them. What was learned earlier is not forgotten, so
+//! that a dead node costs one question: the next best is asked, which may be one of an earlier
+//! answer, or the node that named the dead. That one is told whom its asker could not reach, finds
+//! out for itself whether they live, and names the next.
+//!
+//! Every answer brings a node that is closer to the key than whoever gave it and was not known before;
+//! else whoever gave it counts among those that can't help. So a lookup ends, whatever it is told.
+
+use std::cmp::Reverse;
+
+use super::{Finding, Lookup, Lost, Question};
+use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Step};
+use crate::protocol::rpc::{Hop, MAX_HOPS, Request, Response};
+
+/// How a lookup goes on where its node can't name the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Style {
+    /// The closest node before the key passes the question on, and the answer comes back the same
+    /// way: fewer messages, over connections that are open already.
+    #[default]
+    Recursive,
+    /// The asker puts the question to each node on the way itself: it sees where a lookup is, and
+    /// nobody works for it but to look into its own tables.
+    Iterative,
+}
+
+/// So many nodes are named to an iterative lookup, closest to the key first: the next one, and others
+/// in case that it is dead.
+pub const MAX_ALTERNATIVES: usize = 8;
+
+/// So many nodes that could not be reached are told to the node that may have named them.
+pub const MAX_DOUBTED: usize = 16;
+
+impl Question {
+    /// A question that has made all its hops: whoever can't name the owner answers
+    /// [`TooManyHops`](super::Lost::TooManyHops).
+    pub fn here(key: Id) -> Question {
+        Question { key, hops: MAX_HOPS, want_path: false }
+    }
+}
+
+impl Finding {
+    /// What a lookup that stayed [`here`](Question::here) says to whoever goes on from there; `me` is its
+    /// node as a hop, if wanted.
+    pub fn pointer(self, me: Option<Hop>) -> Result<Response, Lost> {
+        let path = me.into_iter().collect();
+        match self.result {
+            Ok(found) => Ok(Response::Successor { owner: found.owner, path }),
+            Err(Lost::TooManyHops) if self.preceding.is_empty() => Err(Lost::NoRoute),
+            Err(Lost::TooManyHops) => Ok(Response::Preceding { nodes: self.preceding, path }),
+            Err(lost) => Err(lost),
+        }
+    }
+}
+
+impl Lookup {
+    /// The same lookup in this style.
+    pub fn in_style(self, style: Style) -> Lookup {
+        Lookup { style, ..self }
+    }
+
+    /// The same lookup, in which these nodes are asked whether they live before anybody is sent to
+    /// them.
+    pub fn doubting(self, doubted: Vec<Peer>) -> Lookup {
+        Lookup { doubted, ..self }
+    }
+
+    /// The closest node before the key, if it is to be asked whether it lives.
+    pub(super) fn closest_doubted(&self) -> Option<Peer> {
+        self.closest_preceding_node().filter(|next| self.doubted.contains(next))
+    }
+
+    /// A node that was doubted lives. If it is a ring of one it is in the way: see `resume`.
+    pub(super) fn found_alive(&mut self, doubted: Peer, answer: &Answer) -> Step<Finding> {
+        let alone = matches!(answer, Answer::Reply(Response::Alive { alone: true, .. }));
+        if alone && self.knows_others(doubted) {
+            self.leave_out(doubted);
+            self.bent = true;
+        }
+        self.doubted.retain(|other| *other != doubted);
+        self.decide()
+    }
+
+    /// Ends with the nodes that this one would ask next.
+    pub(super) fn point_on(&mut self) -> Step<Finding> {
+        let me = self.neighbors.me().id;
+        let known = self.fingers.iter().chain(self.neighbors.successors());
+        let mut preceding: Vec<Peer> = known.filter(|node| node.id.in_open(me, self.question.key)).copied().collect();
+        preceding.sort_by_key(|node| Reverse(node.id.clockwise_from(me)));
+        preceding.dedup();
+        preceding.truncate(MAX_ALTERNATIVES);
+        match self.lost(Lost::TooManyHops) {
+            Step::Done(finding) => Step::Done(Finding { preceding, ..finding }),
+            other => other,
+        }
+    }
+
+    /// Goes on to the closest node before the key.
+    pub(super) fn go_to(&mut self, next: Peer) -> Step<Finding> {
+        let Question { key, hops, want_path } = self.question;
+        let request = match self.style {
+            Style::Recursive => Request::FindSuccessor { key, hops: hops + 1, want_path },
+            Style::Iterative => {
+                self.question.hops += 1;
+                let beyond = |dead: &&Peer| dead.id.in_open(next.id, key);
+                let doubted = self.left_out.iter().rev().filter(beyond).take(MAX_DOUBTED).copied().collect();
+                Request::ClosestPrecedingNode { key, doubted, want_path }
+            }
+        };
+        self.ask(next, request)
+    }
+
+    /// Takes what the node that was asked knows to be closer to the key.
+    pub(super) fn pointed(&mut self, asked: Peer, nodes: Vec<Peer>, path: Vec<Hop>) -> Step<Finding> {
+        self.path.extend(path.into_iter().take(1));
+        let useless = |node: &Peer| self.left_out.contains(node) || self.refused.contains(node);
+        let closer = nodes.into_iter().filter(|node| node.id.in_open(asked.id, self.question.key) && !useless(node));
+        let closer: Vec<Peer> = closer.take(MAX_ALTERNATIVES).collect();
+        if closer.is_empty() {
+            self.refused.push(asked);
+        }
+        self.fingers.extend(closer);
+        self.decide()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::lookup::Found;
+    use crate::protocol::neighbors::Neighbors;
+    use crate::protocol::procedure::Procedure;
+    use crate::protocol::rpc::Code;
+    use crate::protocol::testing::{peer, peers};
+
+    /// Node 8 between 1 and these successors.
+    fn from_8(question: Question, successors: &[u8], fingers: &[u8]) -> Lookup {
+        let mut neighbors = Neighbors::alone(peer(8), 4);
+        neighbors.adopt(peers(successors));
+        neighbors.set_predecessor(peer(1));
+        Lookup::new(question, neighbors, peers(fingers))
+    }
+
+    fn iterative(key: u8) -> Lookup {
+        let question = Question { key: peer(key).id, hops: 0, want_path: false };
+        from_8(question, &[14, 21], &[14, 21, 32, 42]).in_style(Style::Iterative)
+    }
+
+    fn asks(n: u8, doubted: &[u8], step: &Step<Finding>) -> bool {
+        let request = |request: &Request| match request {
+            Request::ClosestPrecedingNode { doubted: told, .. } => *told == peers(doubted),
+            _ => false,
+        };
+        matches!(step, Step::Ask(to, asked) if *to == peer(n).into() && request(asked))
+    }
+
+    fn points(nodes: &[u8]) -> Answer {
+        Answer::Reply(Response::Preceding { nodes: peers(nodes), path: vec![] })
+    }
+
+    fn names(n: u8) -> Answer {
+        Answer::Reply(Response::Successor { owner: peer(n), path: vec![] })
+    }
+
+    fn result(step: Step<Finding>) -> Result<Found, Lost> {
+        match step {
+            Step::Done(finding) => finding.result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn asker_goes_from_node_to_node_until_one_names_the_owner() {
+        let mut lookup = iterative(54);
+        assert!(asks(42, &[], &lookup.start()));
+        assert!(asks(51, &[], &lookup.resume(points(&[51, 48]))));
+        assert_eq!(result(lookup.resume(names(56))), Ok(Found { owner: peer(56), path: vec![], timeouts: 0 }));
+    }
+
+    #[test]
+    fn own_keys_and_those_of_a_heard_successor_need_no_question() {
+        assert_eq!(result(iterative(5).start()).map(|found| found.owner), Ok(peer(8)));
+        assert_eq!(result(iterative(13).start()).map(|found| found.owner), Ok(peer(14)));
+    }
+
+    #[test]
+    fn dead_node_costs_one_question_since_others_were_named() {
+        let mut lookup = iterative(54);
+        lookup.start();
+        lookup.resume(points(&[51, 48]));
+        assert!(asks(48, &[51], &lookup.resume(Answer::Gone)));
+        assert_eq!(lookup.take_dead(), peers(&[51]));
+        assert_eq!(result(lookup.resume(names(56))).map(|found| found.timeouts), Ok(1));
+    }
+
+    #[test]
+    fn who_named_only_the_dead_is_told_so_and_names_the_next() {
+        let mut lookup = iterative(54);
+        lookup.start();
+        lookup.resume(points(&[51, 48]));
+        lookup.resume(Answer::Gone);
+        assert!(asks(42, &[48, 51], &lookup.resume(Answer::Gone)));
+        assert!(asks(50, &[51], &lookup.resume(points(&[51, 50]))));
+        assert_eq!(result(lookup.resume(names(56))).map(|found| found.timeouts), Ok(2));
+    }
+
+    #[test]
+    fn who_names_nobody_closer_is_not_asked_again() {
+        for useless in [&[42, 32, 8, 56][..], &[54], &[]] {
+            let mut lookup = iterative(54);
+            lookup.start();
+            assert!(asks(32, &[], &lookup.resume(points(useless))), "{useless:?}");
+        }
+    }
+
+    #[test]
+    fn three_nodes_that_can_not_help_are_enough() {
+        let mut lookup = iterative(54);
+        lookup.start();
+        lookup.resume(points(&[]));
+        lookup.resume(Answer::Refused(Code::Busy));
+        assert_eq!(result(lookup.resume(Answer::Silent)), Err(Lost::NoRoute));
+    }
+
+    #[test]
+    fn node_that_names_itself_is_left_out() {
+        let mut lookup = iterative(54);
+        lookup.start();
+        lookup.resume(points(&[51, 48]));
+        assert!(asks(48, &[51], &lookup.resume(names(51))));
+        assert_eq!(lookup.take_dead(), [], "it lives");
+    }
+
+    #[test]
+    fn keys_of_a_dead_successor_fall_to_the_next() {
+        let mut lookup = iterative(20);
+        assert!(asks(14, &[], &lookup.start()));
+        let ping = Step::Ask(peer(21).into(), Request::CheckPredecessor);
+        assert_eq!(lookup.resume(Answer::Gone), ping);
+    }
+
+    #[test]
+    fn lookup_ends_though_a_liar_always_names_somebody_closer() {
+        let far = |n: u128| Peer { id: Id::from_number(n, crate::protocol::id::Bits::FULL), addr: peer(1).addr };
+        let mut neighbors = Neighbors::alone(far(0), 4);
+        neighbors.adopt(vec![far(1)]);
+        let question = Question { key: far(u128::MAX).id, hops: 0, want_path: false };
+        let mut lookup = Lookup::new(question, neighbors, vec![]).in_style(Style::Iterative);
+        let mut step = lookup.start();
+        for n in 2.. {
+            match step {
+                Step::Ask(..) => {
+                    let nodes = vec![far(n)];
+                    step = lookup.resume(Answer::Reply(Response::Preceding { nodes, path: vec![] }));
+                }
+                ended => {
+                    assert_eq!((result(ended), n), (Err(Lost::TooManyHops), u128::from(MAX_HOPS) + 2));
+                    break;
+                }
+            }
+        }
+    }
+
+    fn here(key: u8, doubted: &[u8]) -> Lookup {
+        from_8(Question::here(peer(key).id), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
+    }
+
+    fn pointer(step: Step<Finding>) -> Result<Response, Lost> {
+        match step {
+            Step::Done(finding) => finding.pointer(None),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn preceding(nodes: &[u8]) -> Result<Response, Lost> {
+        Ok(Response::Preceding { nodes: peers(nodes), path: vec![] })
+    }
+
+    fn pong(alone: bool) -> Answer {
+        Answer::Reply(Response::Alive { plain: false, alone })
+    }
+
+    #[test]
+    fn callee_names_the_owner_or_the_closest_nodes_before_the_key() {
+        assert_eq!(pointer(here(54, &[]).start()), preceding(&[42, 32, 21, 14]));
+        assert_eq!(pointer(here(42, &[]).start()), preceding(&[32, 21, 14]), "strictly before the key");
+        let owner = Ok(Response::Successor { owner: peer(14), path: vec![] });
+        assert_eq!(pointer(here(13, &[]).start()), owner);
+    }
+
+    #[test]
+    fn callee_names_no_more_than_are_wanted() {
+        let fingers: Vec<u8> = (10..40).collect();
+        let lookup = from_8(Question::here(peer(54).id), &[9], &fingers);
+        let nodes: Vec<u8> = (32..40).rev().collect();
+        assert_eq!(pointer({ lookup }.start()), preceding(&nodes));
+    }
+
+    #[test]
+    fn callee_pings_whom_the_asker_could_not_reach_and_drops_the_dead() {
+        let mut lookup = here(54, &[42, 14]);
+        assert_eq!(lookup.start(), Step::Ask(peer(42).into(), Request::CheckPredecessor));
+        let Step::Done(finding) = lookup.resume(Answer::Gone) else { panic!("nobody else is in doubt") };
+        assert_eq!(finding.dead, peers(&[42]));
+        assert_eq!(finding.pointer(None), preceding(&[32, 21, 14]));
+    }
+
+    #[test]
+    fn callee_goes_on_naming_who_answers_its_ping() {
+        for answer in [pong(false), Answer::Silent, Answer::Unasked] {
+            let mut lookup = here(54, &[42]);
+            lookup.start();
+            assert_eq!(pointer(lookup.resume(answer)), preceding(&[42, 32, 21, 14]));
+        }
+        let mut lookup = here(54, &[42]);
+        lookup.start();
+        assert_eq!(pointer(lookup.resume(pong(true))), preceding(&[32, 21, 14]), "a ring of one is in the way");
+    }
+
+    #[test]
+    fn callee_pings_its_successor_before_it_names_it_to_somebody_who_could_not_reach_it() {
+        let mut lookup = here(13, &[14]);
+        assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::CheckPredecessor));
+        let ping = Step::Ask(peer(21).into(), Request::CheckPredecessor);
+        assert_eq!(lookup.resume(Answer::Gone), ping);
+        let owner = Ok(Response::Successor { owner: peer(21), path: vec![] });
+        assert_eq!(pointer(lookup.resume(pong(false))), owner);
+    }
+
+    #[test]
+    fn callee_that_knows_nobody_before_the_key_can_not_help() {
+        let question = Question::here(peer(20).id);
+        let mut lookup = from_8(question, &[21], &[]);
+        lookup.neighbors.drop_successor(peer(21));
+        lookup.neighbors.adopt(peers(&[14]));
+        lookup.doubted = peers(&[14]);
+        assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::CheckPredecessor));
+        assert_eq!(pointer(lookup.resume(Answer::Gone)), Err(Lost::Isolated));
+    }
+}
