@@ -1,12 +1,14 @@
 //! The flags of `chord sim`.
 
 mod chaos;
+mod churn;
 mod ring;
 
 use clap::{Args, Subcommand};
 
 use super::Accepted;
 pub use chaos::Chaos;
+pub use churn::Churn;
 pub use ring::{Ring, Script};
 
 /// Runs rings on a virtual clock instead of a node
@@ -19,6 +21,7 @@ pub struct Sim {
 #[derive(Debug, Subcommand)]
 enum What {
     Chaos(chaos::Args),
+    Churn(churn::Args),
     Ring(ring::Args),
 }
 
@@ -26,6 +29,7 @@ enum What {
 #[derive(Debug)]
 pub enum Run {
     Chaos(Chaos),
+    Churn(Churn),
     Ring(Ring),
 }
 
@@ -34,6 +38,7 @@ impl Sim {
     pub fn read(self) -> Result<Run, String> {
         Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
+            What::Churn(args) => Run::Churn(args.read()),
             What::Ring(args) => Run::Ring(args.read()?),
         })
     }
@@ -43,6 +48,7 @@ impl Sim {
 pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,
+        "churn" => churn::ACCEPTED,
         "ring" => ring::ACCEPTED,
         _ => &[],
     }
