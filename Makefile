@@ -28,7 +28,7 @@ check:
 	cargo clippy --locked --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 
-# The protocol's own code explored exhaustively in small rings: about 25 minutes and 14 GiB.
+# The protocol's own code explored exhaustively in small rings: half an hour and 14 GiB.
 check-model:
 	cargo test --locked --release --test model -- --ignored --nocapture --test-threads=1
 
