@@ -122,3 +122,28 @@ pub fn wrong(world: &World, tables: &Tables, at: usize) -> Option<String> {
     }
     (host.fingers.table() != tables.fingers(at)).then(|| format!("the fingers of {name} are not right"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::id::Id;
+    use crate::sim::ring::members;
+
+    #[test]
+    fn each_table_that_is_not_as_defined_is_named() {
+        let six = Bits::new(6).unwrap();
+        let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56, 26].map(|n| Id::from_number(n, six));
+        let peers = members::given(ids);
+        let mut world = grow(&peers[..10], six, 3, 1, || {}).unwrap().world;
+        // What the others are to learn of 26 before they can have heard of it.
+        assert!(join(&mut world, &peers[..10], peers[10]).unwrap());
+        let tables = Tables::by_definition(peers.clone(), six, 3);
+        let wrong = |world: &World, n: usize| wrong(world, &tables, tables.position(peers[n])?);
+        assert_eq!(wrong(&world, 0), None, "nothing that 1 knows changes");
+        assert_eq!(wrong(&world, 3), Some("the successors of 21 are not [26 32 38]".into()));
+        assert_eq!(wrong(&world, 4), Some("the predecessor of 32 is not [26]".into()));
+        assert_eq!(wrong(&world, 9), Some("the fingers of 56 are not right".into()));
+        world.crash(peers[6]);
+        assert_eq!(wrong(&world, 6), Some("42 is not up".into()));
+    }
+}

@@ -9,11 +9,11 @@ use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::sim::tables::{Tables, Walk};
 
-/// The circle, with this radius, is in a square with sides of so many units; below there is room for a
-/// legend.
+/// The circle, with this radius, is in the middle of a square with sides of so many units, between which
+/// there is room for names. The legend goes on below.
 const SIDE: f64 = 800.0;
 const RADIUS: f64 = 310.0;
-const LEGEND: f64 = 60.0;
+const LEGEND: f64 = 20.0;
 
 /// Up to so many nodes have their identifiers beside them; in larger rings only those that matter.
 const LABELLED: usize = 64;
@@ -77,7 +77,7 @@ pub fn draw(tables: &Tables, fingers_of: usize, lookup: Option<&Shown<'_>>) -> S
     }
     write_labels(&mut svg, labelled.iter().map(|peer| (peer.id, name(peer.id))));
     for (row, line) in (1..).zip(&legend) {
-        let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{line}</text>", SIDE + 18.0 * f64::from(row) - 4.0);
+        let _ = writeln!(svg, "<text x=\"8\" y=\"{}\">{line}</text>", SIDE + LEGEND + 18.0 * f64::from(row) - 64.0);
     }
     svg + "</svg>\n"
 }

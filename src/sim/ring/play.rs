@@ -22,6 +22,8 @@ use crate::sim::{World, nodes};
 pub enum Command {
     /// `join ID`: a node with this identifier joins through one of the ring, and is waited for.
     Join(Id),
+    /// `leave NODE`: the node tells its neighbours that it leaves, and is waited for until it has ended.
+    Leave(String),
     /// `crash NODE`: the program of the node ends without a word.
     Crash(String),
     /// `lookup NODE KEY`: the node looks the key up: an identifier, or a text to be hashed.
@@ -39,6 +41,7 @@ pub enum Command {
 /// What can be said.
 pub const HELP: &str = "\
 join ID          a node with this identifier joins, and is waited for
+leave NODE       the node tells its neighbours that it leaves, and ends
 crash NODE       the program of the node ends without a word
 lookup NODE KEY  the node looks the key up: an identifier, or a text to be hashed
 run TIME         so much time passes, like 500ms or 30s
@@ -52,6 +55,7 @@ impl Command {
     pub fn parse(words: &[&str], bits: Bits) -> Result<Command, String> {
         Ok(match words {
             ["join", id] => Command::Join(members::read_label(id, bits)?),
+            ["leave", node] => Command::Leave((*node).into()),
             ["crash", node] => Command::Crash((*node).into()),
             ["lookup", node, key] => Command::Lookup((*node).into(), members::read_key(key, bits)?),
             ["run", text] => Command::Run(time(text)?),
@@ -108,6 +112,14 @@ impl Stage {
                 } else {
                     format!("{} is refused: a node of the ring has that identifier\n", label(peer))
                 }
+            }
+            Command::Leave(node) => {
+                let (peer, before) = (self.find(node)?, self.world.now());
+                self.world.leave(peer);
+                while self.world.is_up(peer) {
+                    self.world.step();
+                }
+                format!("{} has left after {}\n", label(peer), seconds(self.world.now() - before))
             }
             Command::Crash(node) => {
                 let peer = self.find(node)?;
@@ -183,6 +195,15 @@ mod tests {
         assert_eq!(lines[3], "8 finds 24 at 26 by way of [21]");
         assert!(lines[4].starts_with("10 nodes are ideal after "));
         assert_eq!(lines[5], lines[0]);
+    }
+
+    #[test]
+    fn a_node_that_has_left_leaves_no_gap() {
+        let told = told("leave 32\nlookup 8 24\nlookup 21 30\nstabilize").unwrap();
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines[0].starts_with("32 has left after 0.25"), "{told}");
+        assert_eq!(lines[1..3], ["8 finds 24 at 38 by way of [21]", "21 finds 30 at 38 by way of []"]);
+        assert!(lines[3].starts_with("9 nodes are ideal"), "{told}");
     }
 
     #[test]
