@@ -381,6 +381,9 @@ impl Hostile {
     fn reply(&self, request: &Request) -> Response {
         let plain = self.peers.len() % 2 == 1;
         match request {
+            Request::ClosestPrecedingNode { .. } if !plain => {
+                Response::Preceding { nodes: self.peers.clone(), path: vec![] }
+            }
             Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => match self.one {
                 Some(owner) => Response::Successor { owner, path: vec![] },
                 None => Response::Done,

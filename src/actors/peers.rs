@@ -260,7 +260,7 @@ fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -
     };
     if let Some(responder) = restarted {
         tracing::info!(target = ?call.target, "it was started again");
-        return answer.after_restart(responder);
+        return answer.after_restart(&call.request, responder);
     }
     answer
 }

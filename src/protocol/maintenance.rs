@@ -236,7 +236,7 @@ impl Maintenance {
             standing: self.standing,
             acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
             wishes: Wishes {
-                join: self.wishes.join,
+                join: self.wishes.join.filter(|_| self.is_unbound()),
                 rectify: self.wishes.rectify.clone(),
                 hint: self.wishes.hint,
                 ..Wishes::default()
@@ -344,8 +344,7 @@ impl Maintenance {
             _ if !self.may(kind) => None,
             (Kind::Join, _) => {
                 let seed = self.wishes.join.take()?;
-                let unbound = self.standing != Standing::Member || self.is_alone();
-                unbound.then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
+                self.is_unbound().then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
             }
             (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
@@ -433,6 +432,11 @@ impl Maintenance {
             self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }
+    }
+
+    /// Whether it belongs to no ring of others, so that it may join one.
+    fn is_unbound(&self) -> bool {
+        self.standing != Standing::Member || self.is_alone()
     }
 
     fn reunite_pause(&self) -> Backoff {

@@ -107,18 +107,22 @@ impl Answer {
         matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
     }
 
-    /// What the answer means if it came from a later run of the target's program than was reached
-    /// before.
+    /// What the answer to `request` means if it came from a later run of the program of `responder` than
+    /// was reached before.
     ///
     /// Whoever has come back and belongs to a ring again is a member like any other: the pointer
     /// to it may have been learned since, and to drop it would be to take a living node for dead.
-    /// But a ring of one is not the member that it was, and names itself for every key.
-    pub fn after_restart(self, responder: Id) -> Answer {
+    /// But a ring of one is not the member that it was, and names itself for every key; and one that
+    /// is just growing into the ring that it has left names the few that it knows. Whoever passes
+    /// questions on to it talks to it often, and need not believe its first word. An iterative lookup
+    /// comes to nodes that were not talked to for long, and by no other way to their keys.
+    pub fn after_restart(self, request: &Request, responder: Id) -> Answer {
+        let iterative = matches!(request, Request::ClosestPrecedingNode { .. });
         match self {
             Answer::Reply(
                 Response::Predecessor { successors: Some(list), .. } | Response::SuccessorList { successors: list, .. },
             ) if list.is_empty() => Answer::Gone,
-            Answer::Reply(Response::Successor { owner, .. }) if owner.id == responder => {
+            Answer::Reply(Response::Successor { owner, .. }) if !iterative || owner.id == responder => {
                 Answer::Refused(Code::Unspecified)
             }
             other => other,
@@ -144,21 +148,29 @@ mod tests {
     #[test]
     fn node_that_is_back_in_a_ring_is_a_member_like_any_other() {
         for answer in [list(&[8]), neighbors(&[8]), Answer::Reply(Response::Alive { plain: false, alone: false })] {
-            assert_eq!(answer.clone().after_restart(peer(1).id), answer);
+            assert_eq!(answer.clone().after_restart(&Request::GetPredecessor, peer(1).id), answer);
         }
     }
 
     #[test]
     fn node_that_is_back_as_a_ring_of_one_or_has_yet_to_join_is_dead() {
         for answer in [list(&[]), neighbors(&[]), Answer::Refused(Code::NotJoined)] {
-            assert!(answer.after_restart(peer(1).id).is_dead());
+            assert!(answer.after_restart(&Request::GetPredecessor, peer(1).id).is_dead());
         }
     }
 
     #[test]
-    fn owner_is_not_taken_from_a_node_that_may_be_alone_and_names_itself() {
+    fn owner_is_not_taken_at_once_from_a_node_that_questions_are_passed_on_to() {
         let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
-        assert_eq!(named.clone().after_restart(peer(8).id), Answer::Refused(Code::Unspecified));
-        assert_eq!(named.clone().after_restart(peer(1).id), named, "a ring of one names nobody else");
+        let request = Request::FindSuccessor { key: peer(5).id, hops: 1, want_path: false };
+        assert_eq!(named.after_restart(&request, peer(1).id), Answer::Refused(Code::Unspecified));
+    }
+
+    #[test]
+    fn iterative_lookup_takes_an_owner_from_a_node_that_does_not_name_itself() {
+        let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
+        let request = Request::ClosestPrecedingNode { key: peer(5).id, doubted: vec![], want_path: false };
+        assert_eq!(named.clone().after_restart(&request, peer(1).id), named);
+        assert_eq!(named.after_restart(&request, peer(8).id), Answer::Refused(Code::Unspecified));
     }
 }

@@ -172,7 +172,16 @@ impl Rules {
             Kind::GiveUp => return None,
         }
         let conversation = up.node.next_conversation()?;
-        Some(self.hold(up, kind, conversation))
+        // One that is isolated has other things to do than what its timers call for.
+        let called_for = match kind {
+            Kind::Join => matches!(conversation, Conversation::Join(_)),
+            Kind::Stabilize => matches!(conversation, Conversation::Stabilize(_)),
+            Kind::Check => matches!(conversation, Conversation::CheckPredecessor(_)),
+            Kind::Rectify => matches!(conversation, Conversation::Rectify(_)),
+            Kind::Reunite => matches!(conversation, Conversation::Reunite(_)),
+            Kind::GiveUp => false,
+        };
+        called_for.then(|| self.hold(up, kind, conversation))
     }
 
     fn hold(self, mut up: Up, kind: Kind, conversation: Conversation) -> Local {

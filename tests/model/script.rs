@@ -16,7 +16,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
     for (i, (at, event)) in history.iter().enumerate() {
         let me = name(*at);
         let _ = match event {
-            Event::Begin(Kind::Join) => {
+            Event::Begin(kind @ (Kind::Join | Kind::Reunite)) => {
                 // Its seed is whoever will answer its lookup.
                 let later = history[i + 1..].iter().filter(|(place, _)| place == at);
                 let arrives =
@@ -26,14 +26,16 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
                 let seed =
                     arrives.filter_map(|event| if let Event::Arrive(to) = event { Some(*to) } else { None }).next();
                 let seed = seed.or(members.iter().copied().find(|member| member != at));
-                writeln!(text, "join {me} through {}", seed.map_or(me, name))
+                let word = if *kind == Kind::Join { "join" } else { "reunite" };
+                writeln!(text, "{word} {me} through {}", seed.map_or(me, name))
             }
             Event::Begin(Kind::Stabilize) => writeln!(text, "stabilize {me}"),
             Event::Begin(Kind::Check) => writeln!(text, "check {me}"),
             Event::Begin(Kind::Rectify) => writeln!(text, "rectify {me}"),
-            Event::Begin(Kind::Reunite) => writeln!(text, "reunite {me}"),
             Event::Begin(Kind::GiveUp) => writeln!(text, "give up {me}"),
             Event::Arrive(_) => writeln!(text, "arrive {me}"),
+            // Who suspects has its answer.
+            Event::Answer if i > 0 && matches!(history[i - 1], (by, Event::Suspect(_)) if by == *at) => Ok(()),
             Event::Answer => writeln!(text, "answer {me}"),
             Event::Notify(to) => writeln!(text, "notify {me} {}", name(*to)),
             Event::Suspect(_) => writeln!(text, "suspect {me}"),

@@ -328,7 +328,8 @@ impl<const N: usize> System<N> {
             Asking::Lookup(request) => {
                 let members = self.members(state);
                 let mut found = Vec::new();
-                for to in members.places().filter(|to| *to != at) {
+                // Also by the asker itself, if it is a member: the question may come back to it.
+                for to in members.places() {
                     let way = (to + N - at) % N;
                     let arriving = self.catalog.arriving(request, way);
                     let lives = members.turned(N - to, N);

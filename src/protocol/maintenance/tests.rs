@@ -256,6 +256,13 @@ fn others_drive_a_node_no_faster_than_its_allowance() {
 }
 
 #[test]
+fn node_that_nobody_drives_takes_no_pause() {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    assert!(node.next_conversation().is_some());
+    assert_eq!(wakes(&mut node, Timer::Pause), None);
+}
+
+#[test]
 fn invitations_drive_a_ring_of_one_no_faster_than_its_allowance() {
     let mut alone = Maintenance::new(setup(21, 3, &[]));
     let held = provoked(&mut alone, |node, i| drop(node.serve(&Request::Invite { me: stranger(i) }, false)));

@@ -285,7 +285,7 @@ fn understand(call: &Call, reply: &Reply) -> Answer {
         Err(_) => Answer::Refused(Code::Unspecified),
     };
     match restarted {
-        Some(responder) => answer.after_restart(responder),
+        Some(responder) => answer.after_restart(&call.request, responder),
         None => answer,
     }
 }

@@ -11,6 +11,8 @@
 //! | `alone A` | this node is a ring of one |
 //! | `join N through M` | N begins an attempt to join; its program starts if it is not up |
 //! | `stabilize N`, `check N` | the timer of N fires: it begins that conversation |
+//! | `reunite N through M` | N begins to ask M, as if it remembered it, whether there is another ring |
+//! | `give up N` | nobody lets N in, which has lost its ring: it believes that it is alone |
 //! | `rectify N` | N takes up the next notification that waits |
 //! | `arrive N` | the open question of N, or its probe, reaches its target and is answered there |
 //! | `answer N` | that answer reaches N, whose conversation goes on or ends |
@@ -42,7 +44,7 @@ use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::rectify::Verdict;
-use crate::protocol::reunite::Reunion;
+use crate::protocol::reunite::{Reunion, Reunite};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::sim::draw;
 use crate::wire::{self, Frame, FrameCodec, Reply};
@@ -89,6 +91,8 @@ impl Player for ByHand {
             ["stabilize", node] => self.stabilize(circle.peer(node)?),
             ["check", node] => self.check(circle.peer(node)?),
             ["rectify", node] => self.rectify(circle.peer(node)?),
+            ["reunite", node, "through", known] => self.reunite(circle.peer(node)?, circle.peer(known)?),
+            ["give", "up", node] => self.give_up(circle.peer(node)?),
             ["arrive", node] => self.arrive(circle.peer(node)?),
             ["answer", node] => self.answer(circle.peer(node)?),
             ["suspect", node] => self.suspect(circle.peer(node)?),
@@ -197,6 +201,35 @@ impl ByHand {
         }
         node.fire(Timer::CheckPredecessor);
         self.begin(me)
+    }
+
+    fn reunite(&mut self, me: Peer, known: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let maintenance = &self.idle(me)?.maintenance;
+        match maintenance.standing() {
+            Standing::Member => {
+                let mut reunite = Conversation::Reunite(Reunite::new(maintenance.neighbors(), known.addr));
+                let step = reunite.start();
+                self.follow(me, reunite, step)
+            }
+            standing => Err(format!("{name} asks for no other ring while it is {standing:?}")),
+        }
+    }
+
+    fn give_up(&mut self, me: Peer) -> Result<(), String> {
+        let name = self.circle.name(me);
+        let node = &mut self.idle(me)?.maintenance;
+        if node.standing() != Standing::Isolated {
+            return Err(format!("{name} has not lost its ring"));
+        }
+        while node.standing() == Standing::Isolated {
+            node.fired(Timer::Join);
+            node.next_conversation();
+            node.digest(Outcome::Join(Joined::NoAnswer));
+        }
+        self.tell(me);
+        self.forget_pace(me);
+        Ok(())
     }
 
     fn rectify(&mut self, me: Peer) -> Result<(), String> {
