@@ -27,7 +27,7 @@ const LONG_EVEN: &str = "r = 20 evenly spaced";
 /// The rings whose densities are drawn (figure 10b).
 const DENSITY: f64 = 4096.0;
 
-/// Beyond so many nodes there are no more lookups.
+/// Lookups in rings that are larger than the paper's.
 const MOST_LOOKUPS: usize = 1_000_000;
 /// As large as in the paper.
 const PAPERS_LARGEST: u8 = 14;
@@ -40,7 +40,7 @@ pub(super) fn study(extent: Extent) -> Study {
     for power in 3..=extent.pick(20u8, 10) {
         for (series, r, places) in SERIES {
             let seeds = match places {
-                Places::Hashed if power <= PAPERS_LARGEST => extent.pick(10, 5),
+                Places::Hashed if power <= PAPERS_LARGEST => 5,
                 Places::Even if power > PAPERS_LARGEST => 0,
                 _ => 3,
             };
@@ -56,7 +56,7 @@ pub(super) fn study(extent: Extent) -> Study {
 }
 
 fn lookups(nodes: usize) -> usize {
-    (100 * nodes).min(MOST_LOOKUPS.max(100 << PAPERS_LARGEST))
+    if nodes <= 1 << PAPERS_LARGEST { 100 * nodes } else { MOST_LOOKUPS }
 }
 
 /// Where nodes lie on the circle.
@@ -118,7 +118,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::PathLength,
-        about: "N = 2^3 to 2^14 nodes and 100 N lookups in ten rings each, as in the paper; then on to 2^20 nodes and \
+        about: "N = 2^3 to 2^14 nodes and 100 N lookups in five rings each, as in the paper; then on to 2^20 nodes and \
                 1,000,000 lookups in three rings each. The path is counted in nodes asked until one of them names its \
                 successor as the owner. The paper's formulas: ½ log2 N for r = 1, and ½ log2 N - ½ log2 r + 1 for \
                 longer lists.",
