@@ -21,8 +21,12 @@ fn ring_that_was_there_before_is_ideal_at_once_and_stays_so() {
 }
 
 #[test]
-fn crash_is_told_to_both_neighbours_of_a_ring_that_was_there_before() {
-    let mut world = ring(40);
+fn crash_is_told_to_the_neighbours_long_before_they_would_ask() {
+    let mut world = World::new(1, Bits::FULL, 4);
+    let hour = Duration::from_secs(3600);
+    world.config = Config { stabilize: hour, fix_fingers: hour, check_predecessor: hour, ..world.config };
+    world.settle(&Tables::by_definition((0..40).map(hashed).collect(), Bits::FULL, 4), &[hashed(0)]);
+    world.run(Duration::from_secs(5));
     let live = world.live();
     world.crash(live[7]);
     world.run(Duration::from_millis(500));
