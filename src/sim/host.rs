@@ -50,7 +50,7 @@ pub struct Host {
     /// The number of the next lookup of a finger; none while one is under way.
     tick: Option<u64>,
     /// Conversations and lookups under way.
-    runs: BTreeMap<u64, Run>,
+    runs: BTreeMap<u64, Box<Run>>,
     /// Open calls whose answers matter.
     calls: BTreeMap<u64, Call>,
     contacts: Contacts,

@@ -374,3 +374,6 @@ impl World {
         nodes::names(peers, self.bits)
     }
 }
+
+#[cfg(test)]
+mod tests;
