@@ -1201,7 +1201,9 @@ async fn trace_asks_a_plain_peer_without_extensions() {
 async fn peer_is_taken_for_plain_only_for_a_while() {
     let peer = Plain::start(Setup::default());
     peer.believes(&[], None);
-    let _node = start(through(peer.me(), idle())).await;
+    // Some round falls due in each of the two times that pass.
+    let config = Config { stabilize: Duration::from_secs(20), ..idle() };
+    let _node = start(through(peer.me(), config)).await;
     eventually("it has settled", async || peer.count("notify") > 0 && peer.open() == 0).await;
     let passes = async |time: Duration| {
         tokio::time::pause();
