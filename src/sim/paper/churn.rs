@@ -41,7 +41,7 @@ pub(super) fn study(extent: Extent) -> Study {
     let mut jobs = Vec::new();
     for rate in RATES {
         let job = move |seed| Job::new(extent.pick(15_000, 50), move || endure(seed, nodes, rate, lookups));
-        jobs.extend((0..extent.pick(5, 2)).map(job));
+        jobs.extend((0..extent.pick(4, 2)).map(job));
     }
     Study { jobs, conclude }
 }
@@ -185,7 +185,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
         experiment: Experiment::Churn,
         about: "1,000 nodes at first, r = 20; one lookup a second in all, joins and voluntary leaves each at a rate of R \
                 a second, all Poisson; rounds of maintenance about every 30 s; messages take 50 ms on average, \
-                exponentially distributed. Five histories of 10,000 lookups for each rate. A lookup is right if it names \
+                exponentially distributed. Four histories of 10,000 lookups for each rate. A lookup is right if it names \
                 a node that owned the key while it ran.",
         x: "R",
         table: &[PATH, PATH_LOW, PATH_HIGH, TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH, FAILED],
