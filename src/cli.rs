@@ -16,7 +16,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Paper, Ring, Run as Sim, Script};
+pub use sim::{Chaos, Churn, Paper, Ring, Run as Sim, Script};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -235,7 +235,8 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {unknown:?}: see chord --help")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring".into()
+            "sim needs to be told what to run: chord sim chaos, chord sim churn, chord sim paper or chord sim ring"
+                .into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();
@@ -410,7 +411,7 @@ mod tests {
         }
         assert_eq!(
             complaint("sim"),
-            "sim needs to be told what to run: chord sim chaos, chord sim paper or chord sim ring"
+            "sim needs to be told what to run: chord sim chaos, chord sim churn, chord sim paper or chord sim ring"
         );
         assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
         assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");

@@ -32,9 +32,9 @@ pub struct Config {
     pub stabilize: Duration,
     /// Between two lookups of fix fingers in passes that change nothing, 1 ms to 60 s. Default 1 s.
     pub fix_fingers: Duration,
-    /// Whether fingers are looked up one per period and never more, so that the traffic for them is the
-    /// same whatever happens to the ring. Default false: whatever changes around a node has it look at
-    /// all its fingers at once.
+    /// Whether fingers, once filled, are looked up one per period and never more, so that the traffic for
+    /// them is the same whatever happens to the ring. Default false: whatever changes around a node has
+    /// it look at all its fingers at once.
     pub paced_fingers: bool,
     /// Between two checks of the predecessor, 1 ms to 60 s. Default 1 s.
     pub check_predecessor: Duration,

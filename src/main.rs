@@ -1,6 +1,7 @@
 //! The `chord` command: arguments, node, console, exit status; or a simulation.
 
 mod chaos;
+mod churn;
 mod cli;
 mod paper;
 mod progress;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let config = match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(config)) => config,
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => return chaos::run(&chaos),
+        Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => return churn::run(&churn),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => return paper::run(&paper),
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => return ring::run(&ring),
         Err(cli::Instead::Print(text)) => {

@@ -466,6 +466,26 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     assert!(lookups.borrow().len() - hurried - calm >= 4, "a change of neighbours calls for a pass");
 }
 
+#[actix_rt::test]
+async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happens() {
+    tokio::time::pause();
+    let lookups = Rc::new(RefCell::new(Vec::new()));
+    let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
+    let table = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
+    let fingers = FingersActor::new(table, ring, SECOND, 5 * SECOND).start();
+    fingers.send(Disturbed).await.unwrap();
+    sleep(SECOND / 2).await;
+    assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
+    assert_eq!(lookups.borrow().len(), 4, "one pass");
+    for _ in 0..20 {
+        fingers.send(Disturbed).await.unwrap();
+        fingers.send(Forget(peers(&[32]))).await.unwrap();
+        sleep(SECOND).await;
+    }
+    let calm = lookups.borrow().len() - 4;
+    assert!((16..=27).contains(&calm), "{calm} lookups in 20 periods");
+}
+
 /// Names another owner each time, and never one twice.
 struct Fickle(Rc<RefCell<u32>>);
 

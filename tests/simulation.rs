@@ -103,8 +103,12 @@ fn trace_can_be_played_again() {
 
 /// Runs `chord sim chaos` with these arguments.
 fn chaos(args: &str) -> Output {
+    sim("chaos", args)
+}
+
+fn sim(what: &str, args: &str) -> Output {
     let mut chord = Command::new(env!("CARGO_BIN_EXE_chord"));
-    chord.args(["sim", "chaos"]).args(args.split_whitespace()).stdin(Stdio::null()).output().expect("chord starts")
+    chord.args(["sim", what]).args(args.split_whitespace()).stdin(Stdio::null()).output().expect("chord starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -140,6 +144,33 @@ fn bad_arguments_are_one_line_and_status_2() {
         ("--seed 1 --seeds 2", "chord: --seed can't be given together with --seeds\n"),
     ] {
         let output = chaos(args);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
+        assert_eq!(output.stdout, b"");
+    }
+}
+
+#[test]
+fn churn_is_summed_up_as_text_or_as_data() {
+    let args = "--nodes 40 --time 30m --seeds 2 --seed 3";
+    let table = sim("churn", args);
+    assert_eq!(table.status.code(), Some(0));
+    let (table, took) = (text(&table.stdout), text(&table.stderr));
+    assert!(table.starts_with("2 histories, virtual time 1.0 h\n"), "{table}");
+    let data = sim("churn", &format!("{args} --json --jobs 1"));
+    let data: serde_json::Value = serde_json::from_slice(&data.stdout).unwrap();
+    let fingerprint = data["fingerprint"].as_str().unwrap();
+    assert!(table.ends_with(&format!("fingerprint {fingerprint}\n")), "{table}");
+    assert!(took.starts_with(&format!("{} events in ", data["events"])), "{took}");
+    assert!(data["lookups_ended"]["right"].as_u64() > Some(50), "{data}");
+}
+
+#[test]
+fn bad_arguments_of_churn_are_one_line_and_status_2() {
+    for (args, expected) in [
+        ("--nodes 1", "chord: --nodes is \"1\": it takes a number from 2 to 1000000\n"),
+        ("--mean-life 1", "chord: --mean-life is \"1\": it takes a time like 90m, from 1s to 1000d\n"),
+    ] {
+        let output = sim("churn", args);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
         assert_eq!(output.stdout, b"");
     }

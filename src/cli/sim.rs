@@ -1,6 +1,7 @@
 //! The flags of `chord sim`.
 
 mod chaos;
+mod churn;
 mod paper;
 mod ring;
 
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::Accepted;
 pub use chaos::Chaos;
+pub use churn::Churn;
 pub use paper::Paper;
 pub use ring::{Ring, Script};
 
@@ -21,6 +23,7 @@ pub struct Sim {
 #[derive(Debug, Subcommand)]
 enum What {
     Chaos(chaos::Args),
+    Churn(churn::Args),
     Paper(paper::Args),
     Ring(ring::Args),
 }
@@ -30,6 +33,7 @@ enum What {
 pub enum Run {
     Chaos(Chaos),
     Paper(Paper),
+    Churn(Churn),
     Ring(Ring),
 }
 
@@ -39,6 +43,7 @@ impl Sim {
         Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
             What::Paper(args) => Run::Paper(args.read()),
+            What::Churn(args) => Run::Churn(args.read()),
             What::Ring(args) => Run::Ring(args.read()?),
         })
     }
@@ -48,6 +53,7 @@ impl Sim {
 pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,
+        "churn" => churn::ACCEPTED,
         "paper" => paper::ACCEPTED,
         "ring" => ring::ACCEPTED,
         _ => &[],

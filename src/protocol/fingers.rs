@@ -90,7 +90,9 @@ impl FingerTable {
     /// The distinct nodes of the table strictly between this node and `key`, nearest to this node
     /// first: the last one is the closest preceding node (paper, figure 5).
     pub fn preceding(&self, key: Id) -> Vec<Peer> {
-        self.distinct().filter(|node| node.id.in_open(self.me.id, key)).collect()
+        let mut preceding = Vec::with_capacity(self.runs.len());
+        preceding.extend(self.distinct().filter(|node| node.id.in_open(self.me.id, key)));
+        preceding
     }
 
     fn run_of(&self, i: u8) -> Run {

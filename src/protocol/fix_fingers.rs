@@ -9,8 +9,8 @@ use super::peer::Peer;
 /// A pass takes about log2 N lookups, since fingers that must have one owner are set together. A
 /// pass that changed something, and a change of the neighbours, is followed by another pass at
 /// once, lookup after lookup; else there is one lookup per period. A table that is
-/// [`paced`](Self::paced) never hurries: the traffic for it is the same whatever happens to the ring,
-/// and what is wrong is found when its turn comes.
+/// [`paced`](Self::paced) hurries in its first pass only: from then on the traffic for it is the same
+/// whatever happens to the ring, and what is wrong is found when its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FixFingers {
     table: FingerTable,
@@ -24,7 +24,7 @@ pub struct FixFingers {
     disturbed: bool,
     /// Whether the next lookup is to begin a new pass.
     restart: bool,
-    /// Whether it never hurries.
+    /// Whether it never hurries again after a pass.
     paced: bool,
 }
 
@@ -41,9 +41,14 @@ impl FixFingers {
         FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false, restart: false, paced: false }
     }
 
-    /// The same, with one lookup per period and never more, if that is wanted.
+    /// Begins with a table that is right.
+    pub fn filled(table: FingerTable) -> FixFingers {
+        FixFingers { hurried: false, ..FixFingers::new(table) }
+    }
+
+    /// The same; if that is wanted, with one lookup per period and never more once the table is filled.
     pub fn paced(self, paced: bool) -> FixFingers {
-        FixFingers { hurried: !paced, paced, ..self }
+        FixFingers { paced, ..self }
     }
 
     /// The table as it is.
@@ -188,15 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn a_paced_table_never_hurries() {
+    fn a_paced_table_hurries_until_it_is_filled_and_never_again() {
         let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
-        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod, "everything has changed");
+        assert!(fingers.is_hurried());
+        assert_eq!(pass(&mut fingers), (4, Pace::NextPeriod), "though everything has changed");
         fingers.digest(Some(peer(14)));
         fingers.disturb();
         assert!(fingers.forget(peer(32)));
         assert!(!fingers.is_hurried());
         assert_eq!(fingers.key(), peer(16).id, "the pass goes on where it was");
         assert_eq!(fingers.digest(Some(peer(21))), Pace::NextPeriod);
+    }
+
+    #[test]
+    fn a_table_that_is_right_is_no_reason_to_hurry() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        let mut filled = FixFingers::filled(fingers.table().clone());
+        assert_eq!(pass(&mut filled).1, Pace::NextPeriod);
+        filled.disturb();
+        assert!(filled.is_hurried());
     }
 
     #[test]

@@ -202,6 +202,19 @@ impl Maintenance {
         maintenance
     }
 
+    /// A member with these neighbours, which it has not joined but was given: for rings whose tables are
+    /// filled by definition.
+    pub fn settled(setup: Setup, neighbors: Neighbors) -> Maintenance {
+        let mut maintenance = Maintenance::new(Setup { seeds: Vec::new(), ..setup.clone() });
+        maintenance.acquaintances = Acquaintances::new(setup.me.addr, setup.seeds.clone());
+        maintenance.neighbors = neighbors;
+        maintenance.meet_neighbors();
+        // Nothing has changed: this is how it was found.
+        maintenance.effects.retain(|effect| *effect != Effect::Changed);
+        maintenance.setup = setup;
+        maintenance
+    }
+
     /// The successor list and the predecessor.
     pub fn neighbors(&self) -> &Neighbors {
         &self.neighbors

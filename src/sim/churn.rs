@@ -1,11 +1,18 @@
 //! Rings whose nodes come and go: the workload by which simulators of Chord are compared.
 //!
 //! Each node lives and is away for times that are exponentially distributed, and comes back under its
-//! old identifier. It leaves without a word. While it lives it looks up random keys, and each answer is
-//! held against the ring of that moment. The first node never leaves; all others join through it.
+//! old identifier. It leaves without a word, and calls to it are refused. While it lives it looks up
+//! random keys, and each answer is held against the ring of that moment. The first node never leaves; all
+//! others join through it. In the beginning the ring is as it should be.
+
+pub mod report;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -15,16 +22,17 @@ use super::chaos::reason;
 use super::delay::{Delay, exponential};
 use super::nodes::hashed;
 use super::queue::Queue;
-use super::tally::Tally;
+use super::tables::Tables;
 use super::world::World;
 use crate::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::Found;
+use report::Report;
 
 /// What is to happen. The default is the workload of a published simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// How many come and go; in the beginning all but the first are away.
+    /// How many come and go.
     pub nodes: u32,
     /// How long a node lives, on average.
     pub life: Duration,
@@ -54,38 +62,13 @@ impl Default for Workload {
                 fix_fingers: period,
                 paced_fingers: true,
                 check_predecessor: period,
+                // A hop takes 0.1 s there and back, and each has three quarters of the time of the one before.
+                rpc_timeout: Duration::from_secs(2),
+                lookup_timeout: Duration::from_secs(20),
                 ..Config::new(Ipv4Addr::LOCALHOST)
             },
         }
     }
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Histories with one fingerprint had the same events.
-    pub fingerprint: u64,
-    pub tally: Tally,
-    /// All time that nodes lived, together.
-    pub lived: Duration,
-    /// How many live at the end.
-    pub up: usize,
-    pub verdicts: Verdicts,
-}
-
-/// What became of lookups.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdicts {
-    /// The answer was the owner of the key, among the members of the ring when it came.
-    pub right: u64,
-    /// The answer was somebody else.
-    pub wrong: u64,
-    /// There was no answer, for these reasons.
-    pub lost: BTreeMap<&'static str, u64>,
-    /// Whoever asked left before there was an answer.
-    pub orphaned: u64,
-    /// How many nodes those that were right asked.
-    pub hops: u64,
 }
 
 /// What a node does next.
@@ -97,8 +80,8 @@ enum Turn {
 }
 
 /// A workload under way.
-pub struct Churn<'a> {
-    pub world: World,
+struct Churn<'a> {
+    world: World,
     workload: &'a Workload,
     rng: ChaCha8Rng,
     turns: Queue<Turn>,
@@ -107,16 +90,41 @@ pub struct Churn<'a> {
     report: Report,
 }
 
-/// Runs a workload; one seed is one history.
-pub fn run(seed: u64, workload: &Workload) -> Report {
+/// Runs a workload and tells what part of its time has passed on the way; one seed is one history.
+pub fn run(seed: u64, workload: &Workload, told: impl Fn(Duration)) -> Report {
     let mut churn = Churn::new(seed, workload);
-    churn.run(workload.time);
+    let slice = workload.time / SLICES;
+    for _ in 0..SLICES {
+        churn.run(slice);
+        told(slice);
+    }
+    churn.run(workload.time - SLICES * slice);
     churn.conclude()
 }
 
+/// How often it is told how far a workload is.
+const SLICES: u32 = 100;
+
+/// Runs a workload with each of these seeds, on so many threads. What comes of it does not depend on their
+/// number.
+pub fn sweep(seeds: Range<u64>, workload: &Workload, jobs: usize, told: impl Fn(Duration) + Sync) -> Report {
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new(Report::default());
+    let work = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end) {
+            let report = run(seed, workload, &told);
+            // Another thread that has panicked takes the whole sweep down with it.
+            if let Ok(mut sum) = sum.lock() {
+                sum.add(&report);
+            }
+        }
+    };
+    thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
+    sum.into_inner().unwrap_or_default()
+}
+
 impl<'a> Churn<'a> {
-    /// Before anything has happened.
-    pub fn new(seed: u64, workload: &'a Workload) -> Churn<'a> {
+    fn new(seed: u64, workload: &'a Workload) -> Churn<'a> {
         let mut world = World::new(seed, Bits::FULL, workload.config.r);
         world.config = workload.config.clone();
         world.env.network.delay = workload.delay.clone();
@@ -125,18 +133,32 @@ impl<'a> Churn<'a> {
         rng.set_stream(1);
         let mut churn =
             Churn { world, workload, rng, turns: Queue::default(), open: BTreeMap::new(), report: Report::default() };
-        churn.turns.push(Duration::ZERO, Turn::Come(0));
-        for node in 1..workload.nodes {
-            churn.push(workload.absence, Turn::Come(node));
-        }
-        for node in 0..workload.nodes {
-            churn.push(workload.lookup_every, Turn::LookUp(node));
-        }
+        churn.begin();
         churn
     }
 
+    /// So many live in the beginning as do on average, as one ring.
+    fn begin(&mut self) {
+        let Workload { life, absence, .. } = *self.workload;
+        let part = life.as_secs_f64() / (life + absence).as_secs_f64();
+        let mut living = vec![hashed(0)];
+        for node in 1..self.workload.nodes {
+            if self.rng.random_bool(part) {
+                living.push(hashed(node));
+                self.push(life, Turn::Leave(node));
+            } else {
+                self.push(absence, Turn::Come(node));
+            }
+        }
+        for node in 0..self.workload.nodes {
+            self.push(self.workload.lookup_every, Turn::LookUp(node));
+        }
+        let tables = Tables::by_definition(living, Bits::FULL, self.workload.config.r);
+        self.world.settle(&tables, &[hashed(0)]);
+    }
+
     /// Lets it go on for so long.
-    pub fn run(&mut self, time: Duration) {
+    fn run(&mut self, time: Duration) {
         let end = self.world.now() + time;
         while self.turns.next_at().is_some_and(|at| at <= end) {
             if let Some((at, turn)) = self.turns.pop() {
@@ -164,7 +186,6 @@ impl<'a> Churn<'a> {
 
     fn take(&mut self, turn: Turn) {
         match turn {
-            Turn::Come(0) => self.world.start(hashed(0), &[]),
             Turn::Come(node) => {
                 self.world.start(hashed(node), &[hashed(0)]);
                 self.push(self.workload.life, Turn::Leave(node));
@@ -218,10 +239,58 @@ impl Churn<'_> {
 
     fn conclude(mut self) -> Report {
         Report {
+            histories: 1,
             fingerprint: self.world.env.log.fingerprint(),
             tally: std::mem::take(&mut self.world.env.tally),
-            up: self.world.hosts().count(),
+            time: self.world.now(),
             ..self.report
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Workload {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Workload {
+            nodes: 64,
+            life: minutes(20),
+            absence: minutes(10),
+            lookup_every: minutes(1),
+            time: minutes(60),
+            ..Workload::default()
+        }
+    }
+
+    #[test]
+    fn nodes_come_and_go_and_lookups_find_the_owners() {
+        let report = sweep(0..4, &small(), 2, |_| {});
+        let Report { tally, verdicts, .. } = &report;
+        assert!((36.0..50.0).contains(&report.living()), "two thirds of 64: {report}");
+        // A life and an absence take half an hour together.
+        assert!((300..720).contains(&tally.crashes), "{report}");
+        assert!(tally.joins + 10 > tally.starts - 4 * 50, "who starts joins: {report}");
+        assert!((8_000..13_000).contains(&tally.lookups), "{report}");
+        assert!(verdicts.right * 100 > tally.lookups * 99, "{report}");
+        let ended = verdicts.right + verdicts.wrong + verdicts.orphaned + verdicts.lost.values().sum::<u64>();
+        assert!(ended <= tally.lookups && tally.lookups - ended < 8, "the last are under way: {report}");
+        assert!((1.0..4.0).contains(&report.path_length()), "half of log2 43 is 2.7: {report}");
+        assert_eq!(tally.garbled, 0);
+    }
+
+    #[test]
+    fn one_seed_is_one_history_on_any_number_of_threads() {
+        let (one, three) = (sweep(5..8, &small(), 1, |_| {}), sweep(5..8, &small(), 3, |_| {}));
+        assert_eq!(one, three);
+        assert_ne!(one.fingerprint, sweep(4..7, &small(), 3, |_| {}).fingerprint);
+    }
+
+    #[test]
+    fn all_time_is_told_of() {
+        let (told, workload) = (Mutex::new(Duration::ZERO), Workload { nodes: 2, ..small() });
+        sweep(0..2, &workload, 2, |time| *told.lock().unwrap() += time);
+        assert_eq!(told.into_inner().unwrap(), 2 * workload.time);
     }
 }

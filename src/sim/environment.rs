@@ -18,7 +18,7 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Timer;
 use crate::protocol::peer::Peer;
-use crate::wire::{Frame, FrameCodec, MAX_FRAME};
+use crate::wire::{Frame, FrameCodec};
 
 /// An address, by the order in which addresses were first heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +62,6 @@ pub struct Environment {
     /// Whatever needs a number of its own gets the next.
     last_number: u64,
     codec: FrameCodec,
-    /// Where frames are written: a large piece of memory for many of them.
-    written: BytesMut,
 }
 
 /// Something that is to happen at an address.
@@ -134,7 +132,6 @@ impl Environment {
             addresses: Vec::new(),
             last_number: 0,
             codec: FrameCodec::default(),
-            written: BytesMut::with_capacity(4 * MAX_FRAME),
         }
     }
 
@@ -201,9 +198,11 @@ impl Environment {
 
     /// A frame as bytes; `None` if it is longer than frames may be.
     pub(super) fn encode(&mut self, frame: Frame) -> Option<BytesMut> {
-        self.codec.encode(frame, &mut self.written).ok()?;
-        self.tally.bytes += self.written.len() as u64;
-        Some(self.written.split())
+        // Each has its own small piece of memory: the decoder would reserve as much as a large one has.
+        let mut bytes = BytesMut::new();
+        self.codec.encode(frame, &mut bytes).ok()?;
+        self.tally.bytes += bytes.len() as u64;
+        Some(bytes)
     }
 
     /// The frame that these bytes are. What was encoded here can be decoded: anything else is a

@@ -6,15 +6,15 @@
 //! `neighbors` and `fingers`.
 
 mod calls;
+mod contacts;
 mod runs;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::Rng;
 
-use super::environment::{Environment, Happening, Place};
+use super::environment::{Environment, Happening, Place, Slot};
 use crate::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
@@ -23,9 +23,11 @@ use crate::protocol::join::Joined;
 use crate::protocol::lookup::Question;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
+use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
-use calls::{Call, Known};
+use calls::Call;
+use contacts::{Contacts, Known};
 use runs::{Purpose, Run, Sought, Talk};
 
 /// One run of a node's program.
@@ -48,46 +50,63 @@ pub struct Host {
     /// The number of the next lookup of a finger; none while one is under way.
     tick: Option<u64>,
     /// Conversations and lookups under way.
-    runs: BTreeMap<u64, Run>,
+    runs: BTreeMap<u64, Box<Run>>,
     /// Open calls whose answers matter.
     calls: BTreeMap<u64, Call>,
-    /// The nodes that were reached.
-    known: BTreeMap<SocketAddrV4, Known>,
-    /// The other ends of kept connections, and whether this end has said who it is.
-    links: BTreeMap<SocketAddrV4, bool>,
+    contacts: Contacts,
 }
 
 impl Host {
     /// Starts a node that joins through the seeds of `config`, or creates a ring.
     pub(super) fn start(me: Peer, bits: Bits, config: Config, place: Place, env: &mut Environment) -> Host {
-        let maintenance = Maintenance::new(Setup {
-            me,
-            bits,
-            r: config.r,
-            stabilize_every: config.stabilize,
-            check_predecessor_every: config.check_predecessor,
-            seeds: config.seeds.clone(),
-        });
-        let mut host = Host {
-            me,
+        let joining = (!config.seeds.is_empty()).then_some(env.now);
+        let fingers = FixFingers::new(FingerTable::alone(me, bits));
+        let host = Host::with(Maintenance::new(setup(me, bits, &config)), fingers, config, place, env);
+        Host { joining, ..host }.begun(env)
+    }
+
+    /// Starts a node that is a member already, with these tables.
+    pub(super) fn settle(
+        neighbors: Neighbors,
+        table: FingerTable,
+        bits: Bits,
+        config: Config,
+        place: Place,
+        env: &mut Environment,
+    ) -> Host {
+        let maintenance = Maintenance::settled(setup(neighbors.me(), bits, &config), neighbors);
+        Host::with(maintenance, FixFingers::filled(table), config, place, env).begun(env)
+    }
+
+    fn with(
+        maintenance: Maintenance,
+        fingers: FixFingers,
+        config: Config,
+        place: Place,
+        env: &mut Environment,
+    ) -> Host {
+        Host {
+            me: maintenance.neighbors().me(),
             maintenance,
-            fingers: FixFingers::new(FingerTable::alone(me, bits)).paced(config.paced_fingers),
+            fingers: fingers.paced(config.paced_fingers),
             place,
             paused_until: Duration::ZERO,
             ended: false,
             incarnation: env.rng.next_u64(),
-            joining: (!config.seeds.is_empty()).then_some(env.now),
+            joining: None,
             config,
             armed: [None; Timer::COUNT],
             tick: None,
             runs: BTreeMap::new(),
             calls: BTreeMap::new(),
-            known: BTreeMap::new(),
-            links: BTreeMap::new(),
-        };
-        host.schedule_finger(Pace::NextPeriod, env);
-        host.advance(env);
-        host
+            contacts: Contacts::default(),
+        }
+    }
+
+    fn begun(mut self, env: &mut Environment) -> Host {
+        self.schedule_finger(Pace::NextPeriod, env);
+        self.advance(env);
+        self
     }
 
     /// Whether the node is a member of a ring; to others whoever joins or has left is dead.
@@ -106,8 +125,24 @@ impl Host {
     }
 
     /// Whether a connection to that node is kept.
-    pub(super) fn is_linked(&self, addr: SocketAddrV4) -> bool {
-        self.links.contains_key(&addr)
+    pub(super) fn is_linked(&self, slot: Slot) -> bool {
+        self.contacts.is_linked(slot)
+    }
+
+    /// Keeps a connection to that program, which says this of itself.
+    pub(super) fn meet(&mut self, other: Place, incarnation: u64) {
+        self.contacts.know(other.slot, Known { incarnation, generation: other.generation });
+        self.contacts.link(other.slot);
+    }
+
+    /// What the program says of itself.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// All who may have a connection with this node.
+    pub(super) fn met(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.contacts.met()
     }
 
     /// Begins a lookup for somebody outside, in the style that is configured unless told otherwise; its
@@ -227,5 +262,16 @@ impl Host {
         self.tick = Some(number);
         let after = if pace == Pace::AtOnce { Duration::ZERO } else { self.config.fix_fingers };
         env.schedule_jittered(after, self.place, Happening::FixFinger(number));
+    }
+}
+
+fn setup(me: Peer, bits: Bits, config: &Config) -> Setup {
+    Setup {
+        me,
+        bits,
+        r: config.r,
+        stabilize_every: config.stabilize,
+        check_predecessor_every: config.check_predecessor,
+        seeds: config.seeds.clone(),
     }
 }

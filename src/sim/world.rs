@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::environment::{Content, Environment, Event, Happening, Place, Post, Slot};
 use super::host::Host;
 use super::nodes;
+use super::tables::Tables;
 use crate::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
@@ -58,6 +59,33 @@ impl World {
     /// Starts a node, or starts it again; without seeds it creates a ring. One that runs already is
     /// killed without a word to anybody, as if its host had lost power.
     pub fn start(&mut self, me: Peer, seeds: &[Peer]) {
+        let (place, config) = (self.place(me), self.config_with(seeds));
+        let host = Host::start(me, self.bits, config, place, &mut self.env);
+        self.put(host);
+    }
+
+    /// Starts all nodes of a ring that was there before: each is a member with these tables, has
+    /// connections with the nodes before and after it, and remembers the seeds.
+    pub fn settle(&mut self, tables: &Tables, seeds: &[Peer]) {
+        let mut places = Vec::new();
+        for (at, me) in tables.ring().iter().enumerate() {
+            let (place, config) = (self.place(*me), self.config_with(seeds));
+            let (neighbors, fingers) = (tables.neighbors(at).clone(), tables.fingers(at).clone());
+            let host = Host::settle(neighbors, fingers, self.bits, config, place, &mut self.env);
+            places.push((place, host.incarnation()));
+            self.put(host);
+        }
+        for (one, other) in places.iter().zip(places.iter().cycle().skip(1)).filter(|(one, other)| one != other) {
+            for ((me, _), (to, incarnation)) in [(one, other), (other, one)] {
+                if let Some(host) = &mut self.hosts[me.slot.index()] {
+                    host.meet(*to, *incarnation);
+                }
+            }
+        }
+    }
+
+    /// Where a program that is started now runs.
+    fn place(&mut self, me: Peer) -> Place {
         let slot = self.env.slot(me.addr);
         if self.hosts.len() <= slot.index() {
             self.hosts.resize_with(slot.index() + 1, || None);
@@ -71,8 +99,15 @@ impl World {
         self.env.tally.starts += 1;
         self.env.tally.restarts += u64::from(place.generation > 1);
         self.env.changed = true;
-        let config = Config { seeds: seeds.iter().map(|seed| seed.addr).collect(), ..self.config.clone() };
-        let host = Host::start(me, self.bits, config, place, &mut self.env);
+        place
+    }
+
+    fn config_with(&self, seeds: &[Peer]) -> Config {
+        Config { seeds: seeds.iter().map(|seed| seed.addr).collect(), ..self.config.clone() }
+    }
+
+    fn put(&mut self, host: Host) {
+        let (me, slot) = (host.me, host.place.slot);
         self.hosts[slot.index()] = Some(Box::new(host));
         self.up.insert(me, slot);
     }
@@ -97,13 +132,13 @@ impl World {
     /// Ends a program; says whether it was up.
     fn end(&mut self, peer: Peer) -> bool {
         let Some(host) = self.take_down(peer) else { return false };
-        let told: Vec<Slot> = self.up.values().copied().collect();
-        for slot in told {
-            let Some(other) = self.hosts[slot.index()].as_ref() else { continue };
-            if other.is_linked(peer.addr) || host.is_linked(other.me.addr) {
-                let (to, generation) = (slot, Some(other.generation()));
-                self.env.post(Post { from: host.place, to, generation, content: Content::Severed });
-            }
+        let met = host.met().filter_map(|slot| self.hosts.get(slot.index())?.as_deref());
+        let mut told: Vec<&Host> =
+            met.filter(|other| other.is_linked(host.place.slot) || host.is_linked(other.place.slot)).collect();
+        told.sort_unstable_by_key(|other| other.me);
+        for other in told {
+            let (to, generation) = (other.place.slot, Some(other.generation()));
+            self.env.post(Post { from: host.place, to, generation, content: Content::Severed });
         }
         true
     }
@@ -135,7 +170,7 @@ impl World {
         self.env.tally.severed += 1;
         for (from, to) in [(one, other), (other, one)] {
             let (Some(from), Some(to)) = (self.host(from), self.host(to)) else { return };
-            if from.is_linked(to.me.addr) || to.is_linked(from.me.addr) {
+            if from.is_linked(to.place.slot) || to.is_linked(from.place.slot) {
                 let (from, to, generation) = (from.place, to.place.slot, Some(to.generation()));
                 self.env.post(Post { from, to, generation, content: Content::Severed });
             }
@@ -339,3 +374,6 @@ impl World {
         nodes::names(peers, self.bits)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,7 +173,7 @@ impl Verdicts {
 }
 
 impl Tally {
-    fn add(&mut self, other: &Tally) {
+    pub(in crate::sim) fn add(&mut self, other: &Tally) {
         let Tally { events, messages, bytes, lost, duplicated, held, garbled, stale, repeated, .. } = other;
         let Tally { postponed, timeouts, given_up, forwarded, joins, unjoined, starts, restarts, .. } = other;
         let Tally { crashes, leaves, vanished, pauses, severed, lookups, hops, .. } = other;

@@ -1,12 +1,12 @@
 //! Calls and answers as frames, and the connections that they take.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::super::environment::{Content, Environment, Place, Post};
+use super::super::environment::{Content, Environment, Place, Post, Slot};
 use super::super::nodes::number_of;
+use super::contacts::Known;
 use super::runs::{Purpose, Sought};
 use super::{Host, runs};
 use crate::protocol::id::Id;
@@ -40,15 +40,6 @@ pub(super) enum Way {
     Again,
 }
 
-/// What is known of the node at an address.
-#[derive(Clone, Copy)]
-pub(super) struct Known {
-    /// What it says of itself.
-    pub incarnation: u64,
-    /// What TCP would tell apart: data from a former run never comes after data from this one.
-    pub generation: u32,
-}
-
 /// Calls that are put to others.
 impl Host {
     /// Puts a question, and returns the number of the call.
@@ -61,14 +52,14 @@ impl Host {
             left.unwrap_or(self.config.lookup_timeout) * 3 / 4
         });
         env.tally.forwarded += u64::from(forwarded);
-        let known = self.known.get(&target.addr()).map(|known| known.incarnation);
+        let known = self.contacts.known(env.slot(target.addr())).map(|known| known.incarnation);
         self.put(Call { run, target, request, patience, way, known }, env)
     }
 
     fn put(&mut self, call: Call, env: &mut Environment) -> u64 {
-        let number = env.number();
-        let question = self.question(number, call.target.addr(), &call.request, call.patience, call.way);
-        self.send(number, call.target.addr(), question, env);
+        let (number, to) = (env.number(), env.slot(call.target.addr()));
+        let question = self.question(number, to, &call.request, call.patience, call.way);
+        self.send(number, to, question, env);
         if let Some(run) = self.runs.get_mut(&call.run) {
             run.calls.push(number);
         }
@@ -79,24 +70,17 @@ impl Host {
     /// Says something whose answer does not matter. Whoever was never reached is told nothing that
     /// plain peers don't know.
     pub(super) fn tell(&mut self, peer: Peer, request: Request, env: &mut Environment) {
-        if !request.is_extension() || self.known.contains_key(&peer.addr) {
+        let to = env.slot(peer.addr);
+        if !request.is_extension() || self.contacts.known(to).is_some() {
             let number = env.number();
-            let question = self.question(number, peer.addr, &request, None, Way::Kept);
-            self.send(number, peer.addr, question, env);
+            let question = self.question(number, to, &request, None, Way::Kept);
+            self.send(number, to, question, env);
         }
     }
 
     /// A call; the second one on a kept connection says who calls.
-    fn question(
-        &mut self,
-        number: u64,
-        addr: SocketAddrV4,
-        request: &Request,
-        patience: Option<Duration>,
-        way: Way,
-    ) -> Question {
-        let introduced = self.links.get_mut(&addr).filter(|_| way == Way::Kept);
-        let introduces = introduced.is_some_and(|introduced| !std::mem::replace(introduced, true));
+    fn question(&mut self, number: u64, to: Slot, request: &Request, patience: Option<Duration>, way: Way) -> Question {
+        let introduces = way == Way::Kept && self.contacts.introduce(to);
         Question {
             request: Ok(request.clone()),
             call_id: Some(number),
@@ -105,8 +89,8 @@ impl Host {
         }
     }
 
-    fn send(&mut self, number: u64, addr: SocketAddrV4, question: Question, env: &mut Environment) {
-        let to = env.slot(addr);
+    fn send(&mut self, number: u64, to: Slot, question: Question, env: &mut Environment) {
+        self.contacts.meet(to);
         if let Some(bytes) = env.encode(Frame::Call(question)) {
             env.post(Post { from: self.place, to, generation: None, content: Content::Call(number, bytes) });
         }
@@ -135,7 +119,7 @@ impl Host {
             format!("{} is asked #{number} by {asker}: {:?}", env.name(self.me.id), question.request)
         });
         if let Some((caller, _)) = question.caller {
-            self.links.insert(caller.addr, true);
+            self.contacts.hear_name(env.slot(caller.addr));
         }
         let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
         match question.request {
@@ -188,6 +172,7 @@ impl Host {
             list.insert(0, self.me);
             env.said.push((to, number, list));
         }
+        self.contacts.meet(to.slot);
         if let Some(bytes) = env.encode(Frame::Return(reply)) {
             let generation = Some(to.generation);
             env.post(Post { from: self.place, to: to.slot, generation, content: Content::Return(bytes) });
@@ -195,24 +180,23 @@ impl Host {
     }
 
     fn returned(&mut self, from: Place, bytes: BytesMut, env: &mut Environment) {
-        let addr = env.address(from.slot);
-        if self.known.get(&addr).is_some_and(|known| known.generation > from.generation) {
+        if self.contacts.known(from.slot).is_some_and(|known| known.generation > from.generation) {
             // The connection to a former self is closed.
             return;
         }
         let Some(Frame::Return(reply)) = env.decode(bytes) else { return };
         let call = reply.call_id.and_then(|number| self.calls.remove(&number));
         if let Some((_, incarnation)) = reply.responder {
-            self.known.insert(addr, Known { incarnation, generation: from.generation });
+            self.contacts.know(from.slot, Known { incarnation, generation: from.generation });
         }
         if call.as_ref().is_none_or(|call| call.way != Way::Fresh) {
-            self.links.entry(addr).or_insert(false);
+            self.contacts.link(from.slot);
         }
         match (call, reply.call_id) {
             (Some(call), Some(number)) => {
                 let answer = understand(&call, &reply);
                 env.note(|env| {
-                    let (me, to) = (env.name(self.me.id), number_of(addr));
+                    let (me, to) = (env.name(self.me.id), number_of(env.address(from.slot)));
                     format!("{me} hears on #{number} from {to}: {answer:?}")
                 });
                 self.resolved_call(call.run, number, answer, env);
@@ -222,7 +206,7 @@ impl Host {
     }
 
     fn refused(&mut self, from: Place, number: u64, env: &mut Environment) {
-        self.links.remove(&env.address(from.slot));
+        self.contacts.unlink(from.slot);
         if let Some(call) = self.calls.remove(&number) {
             env.note(|env| format!("{} is refused #{number}", env.name(self.me.id)));
             self.resolved_call(call.run, number, Answer::Gone, env);
@@ -232,10 +216,10 @@ impl Host {
     /// A kept connection broke: what was asked on it is asked once more.
     fn severed(&mut self, from: Place, env: &mut Environment) {
         let addr = env.address(from.slot);
-        if self.known.get(&addr).is_some_and(|known| known.generation > from.generation) {
+        if self.contacts.known(from.slot).is_some_and(|known| known.generation > from.generation) {
             return;
         }
-        self.links.remove(&addr);
+        self.contacts.unlink(from.slot);
         env.note(|env| {
             let (me, to) = (env.name(self.me.id), number_of(addr));
             format!("{me} loses its connection to {to}")

@@ -139,7 +139,7 @@ impl Host {
             calls: Vec::new(),
             lists: Vec::new(),
         };
-        self.runs.insert(number, run);
+        self.runs.insert(number, Box::new(run));
         if let (Some(patience), Step::Ask(..)) = (patience, &step) {
             env.schedule(patience, self.place, Happening::Deadline(number));
         }
@@ -208,7 +208,7 @@ impl Host {
         }
     }
 
-    fn end(&mut self, number: u64) -> Option<Run> {
+    fn end(&mut self, number: u64) -> Option<Box<Run>> {
         let run = self.runs.remove(&number)?;
         for call in &run.calls {
             self.calls.remove(call);
@@ -231,7 +231,7 @@ impl Host {
     }
 
     /// A lookup has ended, unless it is outdated and begins again in the time that it has left.
-    fn found(&mut self, run: Run, finding: Finding, env: &mut Environment) {
+    fn found(&mut self, run: Box<Run>, finding: Finding, env: &mut Environment) {
         let Some((sought, beginnings)) = run.lookup else { return };
         let result = match self.maintenance.vantage() {
             Err(lost) if finding.is_pinged() => Err(lost),
@@ -277,7 +277,7 @@ impl Host {
     /// The run that asked with this call.
     pub(in super::super) fn run_of_call(&mut self, call: u64) -> Option<&mut Run> {
         let run = self.calls.get(&call)?.run;
-        self.runs.get_mut(&run)
+        self.runs.get_mut(&run).map(Box::as_mut)
     }
 
     /// The lists that were said to conversations under way.

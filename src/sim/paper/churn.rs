@@ -18,6 +18,8 @@ use crate::sim::nodes::owner;
 use crate::sim::{World, hashed};
 
 const SERIES: &str = "iterative";
+/// The same with a finger refreshed in every third round only.
+const RARELY: &str = "iterative with fingers refreshed a third as often";
 
 const PATH: &str = "path length";
 const PATH_LOW: &str = "path length 1st percentile";
@@ -40,17 +42,19 @@ pub(super) fn study(extent: Extent) -> Study {
     let (nodes, lookups) = extent.pick((1000, 10_000), (100, 500));
     let mut jobs = Vec::new();
     for rate in RATES {
-        let job = move |seed| Job::new(extent.pick(15_000, 50), move || endure(seed, nodes, rate, lookups));
-        jobs.extend((0..extent.pick(4, 2)).map(job));
+        for (series, fingers, seeds) in [(SERIES, ROUND, extent.pick(4, 2)), (RARELY, 3 * ROUND, 2)] {
+            let work = move |seed| endure((series, fingers), (seed, nodes, rate, lookups));
+            jobs.extend((0..seeds).map(|seed| Job::new(extent.pick(12_000, 50), move || work(seed))));
+        }
     }
     Study { jobs, conclude }
 }
 
 /// A ring with the parameters of the paper, which has settled.
-fn settled(seed: u64, nodes: u32) -> World {
+fn settled(seed: u64, nodes: u32, fingers: Duration) -> World {
     let mut world = World::new(seed, Bits::FULL, R);
     world.env.network.delay = Delay::Exponential(DELAY);
-    (world.config.stabilize, world.config.fix_fingers, world.config.check_predecessor) = (ROUND, ROUND, ROUND);
+    (world.config.stabilize, world.config.fix_fingers, world.config.check_predecessor) = (ROUND, fingers, ROUND);
     // In the paper a round refreshes one finger, whatever happens.
     world.config.paced_fingers = true;
     let first = newcomer(seed, 0);
@@ -76,10 +80,10 @@ struct Asked {
     owner: Peer,
 }
 
-fn endure(seed: u64, nodes: u32, rate: u32, lookups: u32) -> Vec<Reading> {
+fn endure((series, fingers): (&str, Duration), (seed, nodes, rate, lookups): (u64, u32, u32, u32)) -> Vec<Reading> {
     let mut rng = chance(seed);
     rng.set_stream(rate.into());
-    let mut world = settled(seed, nodes);
+    let mut world = settled(seed, nodes, fingers);
     let period = SECOND * 100 / rate;
     let (mut newcomers, mut begun) = (nodes.., 0);
     let mut next = [SECOND, period, period].map(|mean| world.now() + exponential(mean, &mut rng));
@@ -114,7 +118,7 @@ fn endure(seed: u64, nodes: u32, rate: u32, lookups: u32) -> Vec<Reading> {
     ended.judge(&mut world, &mut asked);
     let (paths, timeouts) = (Sorted::new(ended.paths), Sorted::new(ended.timeouts));
     let mut readings = Vec::new();
-    let mut point = at(&mut readings, SERIES, f64::from(rate) / 100.0);
+    let mut point = at(&mut readings, series, f64::from(rate) / 100.0);
     point.read(PATH, paths.mean()).read(PATH_LOW, paths.percentile(1.0)).read(PATH_HIGH, paths.percentile(99.0));
     point.read(TIMEOUTS, timeouts.mean()).read(TIMEOUTS_LOW, timeouts.percentile(1.0));
     point.read(TIMEOUTS_HIGH, timeouts.percentile(99.0));

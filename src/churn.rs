@@ -1,0 +1,24 @@
+//! `chord sim churn`: rings whose nodes come and go, and what came of them.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use chord::sim::churn::sweep;
+
+use crate::cli::Churn;
+use crate::progress::Progress;
+
+/// Runs the histories.
+pub fn run(churn: &Churn) -> ExitCode {
+    let histories = churn.seeds.end - churn.seeds.start;
+    let progress = Progress::of(histories.saturating_mul(churn.workload.time.as_secs()), "virtual seconds");
+    let begin = Instant::now();
+    let report = sweep(churn.seeds.clone(), &churn.workload, churn.jobs, |time| progress.add(time.as_secs()));
+    progress.end();
+    eprintln!("{} events in {:.2} s", report.tally.events, begin.elapsed().as_secs_f64());
+    let text = if churn.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
+    // An error means that nobody reads it.
+    let _ = stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,82 @@
+//! Whom a program has had to do with, and the connections that it keeps.
+
+use std::collections::BTreeMap;
+
+use crate::sim::environment::Slot;
+
+/// By the slots of the others.
+#[derive(Default)]
+pub(super) struct Contacts(BTreeMap<Slot, Contact>);
+
+#[derive(Default)]
+struct Contact {
+    known: Option<Known>,
+    link: Option<Link>,
+}
+
+/// What is known of a node that has answered.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// What it says of itself.
+    pub incarnation: u64,
+    /// What TCP would tell apart: data from a former run never comes after data from this one.
+    pub generation: u32,
+}
+
+/// A connection that is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// The other end does not know who calls.
+    Nameless,
+    Introduced,
+}
+
+impl Contacts {
+    /// Something is sent there: whoever has a connection with this program is a contact.
+    pub fn meet(&mut self, slot: Slot) {
+        self.0.entry(slot).or_default();
+    }
+
+    /// All who may have a connection with this program.
+    pub fn met(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.0.keys().copied()
+    }
+
+    /// What is known of a node, if it has ever answered.
+    pub fn known(&self, slot: Slot) -> Option<Known> {
+        self.0.get(&slot)?.known
+    }
+
+    /// A node has answered.
+    pub fn know(&mut self, slot: Slot, known: Known) {
+        self.0.entry(slot).or_default().known = Some(known);
+    }
+
+    /// Whether a connection is kept.
+    pub fn is_linked(&self, slot: Slot) -> bool {
+        self.0.get(&slot).is_some_and(|contact| contact.link.is_some())
+    }
+
+    /// A connection is kept from now on, if it was not before.
+    pub fn link(&mut self, slot: Slot) {
+        self.0.entry(slot).or_default().link.get_or_insert(Link::Nameless);
+    }
+
+    /// The other end of a connection has said who it is.
+    pub fn hear_name(&mut self, slot: Slot) {
+        self.0.entry(slot).or_default().link = Some(Link::Introduced);
+    }
+
+    /// Whether a call is to say who calls: the first one on a connection that is kept already.
+    pub fn introduce(&mut self, slot: Slot) -> bool {
+        let link = self.0.get_mut(&slot).and_then(|contact| contact.link.as_mut());
+        link.is_some_and(|link| std::mem::replace(link, Link::Introduced) == Link::Nameless)
+    }
+
+    /// A connection is no more.
+    pub fn unlink(&mut self, slot: Slot) {
+        if let Some(contact) = self.0.get_mut(&slot) {
+            contact.link = None;
+        }
+    }
+}
