@@ -31,6 +31,8 @@ const DENSITY: f64 = 4096.0;
 const MOST_LOOKUPS: usize = 1_000_000;
 /// As large as in the paper.
 const PAPERS_LARGEST: u8 = 14;
+/// Beyond, evenly spaced nodes show nothing new.
+const LARGEST_EVEN: u8 = 12;
 
 /// Lookups are drawn in so many parts, each with a chance of its own.
 const PARTS: usize = 64;
@@ -41,7 +43,7 @@ pub(super) fn study(extent: Extent) -> Study {
         for (series, r, places) in SERIES {
             let seeds = match places {
                 Places::Hashed if power <= PAPERS_LARGEST => 5,
-                Places::Even if power > PAPERS_LARGEST => 0,
+                Places::Even if power > LARGEST_EVEN => 0,
                 _ => 3,
             };
             let cost = (16 << power) / 1000 + (lookups(1 << power) / 400) as u64;
