@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use chord::sim::World;
-use chord::sim::ring::grow::{Grown, grow};
+use chord::sim::ring::grow::{Growing, Grown, count_right, grow};
 use chord::sim::ring::measure::measure;
 use chord::sim::ring::picture::{self, Shown};
 use chord::sim::ring::play::{Command, Stage, read};
@@ -99,9 +99,17 @@ fn make(ring: &Ring) -> Result<Made, Trouble> {
         let tables = Tables::by_definition(peers, ring.bits, ring.r);
         return Ok(Made { tables, collisions, growth: None, world: None });
     }
-    let progress = Progress::of(ring.peers.len() as u64, "nodes have joined");
-    let grown = grow(&ring.peers, ring.bits, ring.r, ring.seed, || progress.add(1));
-    progress.end();
+    let bar = |what| Progress::of(ring.peers.len() as u64, what);
+    let (joining, settling) = (bar("nodes have joined"), bar("nodes have right tables"));
+    let grown = grow(&ring.peers, ring.bits, ring.r, ring.seed, |growing| match growing {
+        Growing::Joined => joining.add(1),
+        Growing::Settles(world, tables) => {
+            joining.end();
+            settling.look(|| count_right(world, tables));
+        }
+    });
+    joining.end();
+    settling.end();
     let Grown { world, tables, collisions, joined, ideal } = grown.map_err(Trouble::Wrong)?;
     let growth = Some(Growth { tally: world.env.tally.clone(), joined, ideal });
     Ok(Made { tables, collisions, growth, world: Some(world) })

@@ -40,6 +40,14 @@ pub struct Grown {
     pub ideal: Duration,
 }
 
+/// How far a ring is that grows.
+pub enum Growing<'a> {
+    /// One more node has joined, or was refused.
+    Joined,
+    /// All have; so far the ring has come, and there it is to come.
+    Settles(&'a World, &'a Tables),
+}
+
 /// A world for a ring of so many nodes.
 pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     let mut world = World::new(seed, bits, r);
@@ -51,8 +59,8 @@ pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
 }
 
 /// Lets nodes join one after the other, each through one of those before it, and waits until all
-/// successor lists, predecessors and fingers are right. Says of each node when it has joined.
-pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn()) -> Result<Grown, String> {
+/// successor lists, predecessors and fingers are right. Tells on the way how far it is.
+pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn(Growing)) -> Result<Grown, String> {
     let mut world = world(seed, bits, r, peers.len());
     let (mut ring, mut collisions) = (Vec::with_capacity(peers.len()), Vec::new());
     for peer in peers {
@@ -63,11 +71,11 @@ pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn()) ->
             let holder = holder.ok_or_else(|| format!("{} could not join", world.name(*peer)))?;
             collisions.push(Collision { refused: *peer, holder });
         }
-        told();
+        told(Growing::Joined);
     }
     let joined = world.now();
     let tables = Tables::by_definition(ring, bits, r);
-    settle(&mut world, &tables)?;
+    settle(&mut world, &tables, |world| told(Growing::Settles(world, &tables)))?;
     Ok(Grown { ideal: world.now(), world, tables, collisions, joined })
 }
 
@@ -87,8 +95,9 @@ pub fn join(world: &mut World, ring: &[Peer], peer: Peer) -> Result<bool, String
     }
 }
 
-/// Waits until all tables are right, and says how long that took.
-pub fn settle(world: &mut World, tables: &Tables) -> Result<Duration, String> {
+/// Waits until all tables are right, and says how long that took; on the way it tells that they are not
+/// yet.
+pub fn settle(world: &mut World, tables: &Tables, told: impl Fn(&World)) -> Result<Duration, String> {
     let limit = bound::repair(&world.config, tables.ring().len());
     // A look begins at the node that was found wrong last, and most looks end there; it goes all the
     // way round only when all nodes are right.
@@ -98,11 +107,17 @@ pub fn settle(world: &mut World, tables: &Tables) -> Result<Duration, String> {
         for at in (0..n).map(|k| (begin.get() + k) % n) {
             if let Some(wrong) = wrong(world, tables, at) {
                 begin.set(at);
+                told(world);
                 return Err(wrong);
             }
         }
         Ok(())
     })
+}
+
+/// How many nodes have right tables.
+pub fn count_right(world: &World, tables: &Tables) -> u64 {
+    (0..tables.ring().len()).filter(|at| wrong(world, tables, *at).is_none()).count() as u64
 }
 
 /// What is wrong with the tables of the node that stands there in the ring.
@@ -134,12 +149,22 @@ mod tests {
         let six = Bits::new(6).unwrap();
         let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56, 26].map(|n| Id::from_number(n, six));
         let peers = members::given(ids);
-        let mut world = grow(&peers[..10], six, 3, 1, || {}).unwrap().world;
+        let told = (Cell::new(0), Cell::new(0));
+        let tell = |growing: Growing| match growing {
+            Growing::Joined => told.0.set(told.0.get() + 1),
+            Growing::Settles(world, tables) => {
+                assert!(told.0.get() == 10 && count_right(world, tables) < 10);
+                told.1.set(told.1.get() + 1);
+            }
+        };
+        let mut world = grow(&peers[..10], six, 3, 1, tell).unwrap().world;
+        assert!(told.1.get() > 0, "it is told that the ring settles");
         // What the others are to learn of 26 before they can have heard of it.
         assert!(join(&mut world, &peers[..10], peers[10]).unwrap());
         let tables = Tables::by_definition(peers.clone(), six, 3);
         let wrong = |world: &World, n: usize| wrong(world, &tables, tables.position(peers[n])?);
         assert_eq!(wrong(&world, 0), None, "nothing that 1 knows changes");
+        assert_eq!(count_right(&world, &tables), (0..11).filter(|n| wrong(&world, *n).is_none()).count() as u64);
         assert_eq!(wrong(&world, 3), Some("the successors of 21 are not [26 32 38]".into()));
         assert_eq!(wrong(&world, 4), Some("the predecessor of 32 is not [26]".into()));
         assert_eq!(wrong(&world, 9), Some("the fingers of 56 are not right".into()));

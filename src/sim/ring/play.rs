@@ -147,7 +147,7 @@ impl Stage {
                     return Err("nobody is left".into());
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.r);
-                let took = grow::settle(&mut self.world, &tables)?;
+                let took = grow::settle(&mut self.world, &tables, |_| ())?;
                 format!("{} nodes are ideal after {}\n", tables.ring().len(), seconds(took))
             }
             Command::Print(None) => draw::draw(&self.world),
@@ -178,7 +178,7 @@ mod tests {
     /// What is told when these lines are said to the paper's ring of ten.
     fn told(script: &str) -> Result<String, String> {
         let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56].map(|n| Id::from_number(n, SIX));
-        let mut stage = Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, || {})?.world);
+        let mut stage = Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, |_| ())?.world);
         let commands = read(script, SIX).map_err(|error| error.to_string())?;
         commands.iter().map(|(_, command)| stage.perform(command)).collect()
     }
