@@ -65,6 +65,13 @@ fn no_lookup_fails_when_half_of_all_nodes_do() {
     assert!(means(&chapter, "iterative", "failed lookups").iter().all(|failed| *failed == 0.0));
     let (paths, timeouts) = (means(&chapter, "iterative", "path length"), means(&chapter, "iterative", "time-outs"));
     assert!(rises(&timeouts) && timeouts[0] == 0.0, "{timeouts:?}");
+    let on_the_way = means(&chapter, "iterative", "time-outs on the way only");
+    for ((all, part), tenths) in timeouts.iter().zip(&on_the_way).zip(0u8..).skip(1) {
+        // So many dead nodes lie between a key and the first living one, on average.
+        let p = f64::from(tenths) / 10.0;
+        assert!(((all - part) / (p / (1.0 - p)) - 1.0).abs() < 0.25, "p = {p}: {all} - {part}");
+    }
+    assert_eq!(chapter.notes[0].lines().count(), 4 + 6, "one ring for each p: {:?}", chapter.notes);
     assert!(paths[5] > paths[0] + 0.2, "{paths:?}");
 }
 
@@ -76,6 +83,9 @@ fn hardly_a_lookup_fails_while_nodes_join_and_leave() {
     }
     let failed = means(&chapter, "iterative", "failed lookups of 10,000");
     assert!(failed.iter().all(|failed| *failed < 1000.0), "{failed:?}");
+    let of_known = means(&chapter, "iterative", "failed of 10,000 if who just joined owns nothing yet");
+    assert!(of_known.iter().zip(&failed).all(|(known, all)| known <= all), "{of_known:?}, {failed:?}");
+    assert!(chapter.notes[0].contains("| all | "), "{:?}", chapter.notes);
 }
 
 #[test]

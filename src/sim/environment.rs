@@ -18,6 +18,7 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Timer;
 use crate::protocol::peer::Peer;
+use crate::protocol::rpc::Request;
 use crate::wire::{Frame, FrameCodec};
 
 /// An address, by the order in which addresses were first heard of.
@@ -57,6 +58,10 @@ pub struct Environment {
     /// Living nodes that somebody has just taken for dead, because they stayed silent twice: who,
     /// and by whom. Whether they live, others know.
     pub(super) suspected: Vec<(Peer, Peer)>,
+    /// Whether nodes leave their tables as they are: see [`World::freeze`](super::World::freeze).
+    pub(super) frozen: bool,
+    /// Questions to nodes that were not there, while tables are frozen.
+    pub(super) vain: Vec<(Peer, Request)>,
     slots: BTreeMap<SocketAddrV4, Slot>,
     addresses: Vec<SocketAddrV4>,
     /// Whatever needs a number of its own gets the next.
@@ -128,6 +133,8 @@ impl Environment {
             changed: false,
             said: Vec::new(),
             suspected: Vec::new(),
+            frozen: false,
+            vain: Vec::new(),
             slots: BTreeMap::new(),
             addresses: Vec::new(),
             last_number: 0,

@@ -186,7 +186,7 @@ impl Host {
     }
 
     fn fix_finger(&mut self, number: u64, env: &mut Environment) {
-        if self.tick == Some(number) {
+        if self.tick == Some(number) && !env.frozen {
             self.tick = None;
             let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
             let sought = Sought::by(Style::Recursive, question);
@@ -196,6 +196,9 @@ impl Host {
 
     /// Does whatever there is to be done: after every event.
     fn advance(&mut self, env: &mut Environment) {
+        if env.frozen {
+            return;
+        }
         let conversation = self.maintenance.next_conversation();
         for effect in self.maintenance.effects() {
             self.carry_out(effect, env);

@@ -14,6 +14,7 @@ use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
+use crate::protocol::rpc::Request;
 
 /// Nodes, and what is under way between them.
 pub struct World {
@@ -82,6 +83,18 @@ impl World {
                 }
             }
         }
+    }
+
+    /// From now on nobody maintains a ring: nodes look keys up and answer, but hold no conversations, look
+    /// up no fingers, and leave their tables as they are, whoever turns out dead. What they ask in vain is
+    /// noted.
+    pub fn freeze(&mut self) {
+        self.env.frozen = true;
+    }
+
+    /// Takes what was asked of nodes that were not there, since tables are frozen.
+    pub fn take_vain(&mut self) -> Vec<(Peer, Request)> {
+        std::mem::take(&mut self.env.vain)
     }
 
     /// Where a program that is started now runs.
@@ -224,6 +237,16 @@ impl World {
     /// Looks a key up and waits for the answer; `None` if the node is not up, or dies before.
     pub fn ask(&mut self, from: Peer, key: Id) -> Option<Result<Found, Lost>> {
         let number = self.lookup(from, key)?;
+        self.wait_for(number, from)
+    }
+
+    /// The same in this style, whatever the node is configured with.
+    pub fn ask_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<Result<Found, Lost>> {
+        let number = self.lookup_in_style(from, key, style)?;
+        self.wait_for(number, from)
+    }
+
+    fn wait_for(&mut self, number: u64, from: Peer) -> Option<Result<Found, Lost>> {
         while !self.env.found.contains_key(&number) && self.is_up(from) {
             self.step();
         }
@@ -358,10 +381,15 @@ impl World {
 
     /// The first living member at or after a key: its owner, once all members are one ring.
     pub fn successor(&self, key: Id) -> Option<Peer> {
+        self.clockwise(key).next().map(|host| host.me)
+    }
+
+    /// The living members once round the circle, from the first at or after a key on.
+    pub fn clockwise(&self, key: Id) -> impl DoubleEndedIterator<Item = &Host> {
         let first = Peer { id: key, addr: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0) };
-        let mut clockwise = self.up.range(first..).chain(&self.up);
-        let lives = |host: &Host| host.paused_until <= self.env.now && host.is_member();
-        clockwise.find(|(_, slot)| self.hosts[slot.index()].as_deref().is_some_and(lives)).map(|(peer, _)| *peer)
+        let slots = self.up.range(first..).chain(self.up.range(..first)).map(|(_, slot)| slot);
+        let lives = |host: &&Host| host.paused_until <= self.env.now && host.is_member();
+        slots.filter_map(|slot| self.hosts[slot.index()].as_deref()).filter(lives)
     }
 
     /// A node's number on a small circle, else the beginning of its identifier.

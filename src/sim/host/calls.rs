@@ -209,6 +209,9 @@ impl Host {
         self.contacts.unlink(from.slot);
         if let Some(call) = self.calls.remove(&number) {
             env.note(|env| format!("{} is refused #{number}", env.name(self.me.id)));
+            if let (true, Target::Peer(peer)) = (env.frozen, call.target) {
+                env.vain.push((peer, call.request));
+            }
             self.resolved_call(call.run, number, Answer::Gone, env);
         }
     }

@@ -235,7 +235,8 @@ impl Host {
         let Some((sought, beginnings)) = run.lookup else { return };
         let result = match self.maintenance.vantage() {
             Err(lost) if finding.is_pinged() => Err(lost),
-            Ok(now) if finding.is_outdated(sought.question.key, now) => {
+            // Where tables are frozen the dead stay in them: it would come to the same again.
+            Ok(now) if !env.frozen && finding.is_outdated(sought.question.key, now) => {
                 if beginnings < MAX_BEGINNINGS {
                     let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
                     return self.seek((sought, beginnings + 1), patience, run.purpose, env);
@@ -257,7 +258,7 @@ impl Host {
 
     /// Tells both tables who turned out dead.
     fn bury(&mut self, dead: &[Peer], env: &mut Environment) {
-        if !dead.is_empty() {
+        if !dead.is_empty() && !env.frozen {
             self.maintenance.forget(dead);
             self.forget_fingers(dead, env);
             self.advance(env);

@@ -94,6 +94,8 @@ pub struct Chapter {
     pub table: &'static [&'static str],
     pub panels: Vec<Panel>,
     pub rows: Vec<Row>,
+    /// What else is to be said of the figures, in paragraphs or tables.
+    pub notes: Vec<String>,
     /// Why we differ from the paper where we do: for the rows that each reason explains.
     pub reasons: Vec<Reason>,
 }

@@ -85,6 +85,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             },
         ],
         rows: rows(readings, |_, _, _| None),
+        notes: Vec::new(),
         reasons: Vec::new(),
     }
 }

@@ -142,6 +142,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             },
         ],
         rows: rows(readings, paper),
+        notes: Vec::new(),
         reasons: Vec::<Reason>::new(),
     }
 }

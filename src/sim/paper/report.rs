@@ -14,10 +14,13 @@ pub const NAME: &str = "report.md";
 /// All figures of a chapter, one a line, with a head.
 pub fn csv(chapter: &Chapter) -> String {
     let mut text = format!("series,{},measure,ours,interval_95,seeds,paper\n", chapter.x.replace(", ", " "));
+    // A field with a comma stands between quotation marks.
+    let field = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };
     for Row { series, x, measure, ours, paper } in &chapter.rows {
         let interval = if ours.interval.is_finite() { ours.interval.to_string() } else { String::new() };
         let paper = paper.map(|paper| paper.value.to_string()).unwrap_or_default();
         // A text can always be written to.
+        let (series, measure) = (field(series), field(measure));
         let _ = writeln!(text, "{series},{x},{measure},{},{interval},{},{paper}", ours.mean, ours.seeds);
     }
     text
@@ -60,6 +63,7 @@ fn section(chapter: &Chapter) -> String {
         experiment.title()
     );
     text += &table(chapter);
+    chapter.notes.iter().for_each(|note| text += &format!("\n{note}\n"));
     let differences = differences(chapter);
     if !differences.is_empty() {
         text += "\nWhere we differ from the paper, and why:\n\n";
@@ -170,5 +174,30 @@ fn number(value: f64) -> String {
         0.1.. => format!("{value:.2}"),
         0.001.. => format!("{value:.4}"),
         _ => format!("{value:.1e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::Estimate;
+    use super::*;
+
+    #[test]
+    fn field_with_a_comma_is_quoted_and_notes_stand_below_the_table() {
+        let ours = Estimate { mean: 2.0, interval: f64::INFINITY, spread: f64::INFINITY, seeds: 1 };
+        let row = Row { series: "a".into(), x: 0.5, measure: "of 10,000", ours, paper: None };
+        let chapter = Chapter {
+            experiment: Experiment::Churn,
+            about: "",
+            x: "R",
+            table: &["of 10,000"],
+            panels: Vec::new(),
+            rows: vec![row],
+            notes: vec!["A note.".into()],
+            reasons: Vec::new(),
+        };
+        assert_eq!(csv(&chapter), "series,R,measure,ours,interval_95,seeds,paper\na,0.5,\"of 10,000\",2,,1,\n");
+        let report = markdown(&[Experiment::Churn], &[chapter], Extent::Full);
+        assert!(report.ends_with("|  | R | of 10,000 |\n|---|---|---|\n| a | 0.50 | 2 |\n\nA note.\n"), "{report}");
     }
 }

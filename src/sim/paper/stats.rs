@@ -64,6 +64,31 @@ impl Estimate {
     }
 }
 
+/// The rates at which so many events may well be counted, if they owe nothing to each other: with 95 %
+/// confidence the true one is among them (the exact interval, after Garwood).
+pub fn poisson(events: u32) -> (f64, f64) {
+    let rate = |most: u32, likely: f64| {
+        let (mut low, mut high) = (0.0, 2.0 * f64::from(most) + 20.0);
+        // The higher the rate, the less likely are so few.
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            *if at_most(most, middle) > likely { &mut low } else { &mut high } = middle;
+        }
+        low
+    };
+    (if events == 0 { 0.0 } else { rate(events - 1, 0.975) }, rate(events, 0.025))
+}
+
+/// How likely no more than so many events are, at this rate.
+fn at_most(most: u32, rate: f64) -> f64 {
+    let (mut term, mut sum) = ((-rate).exp(), 0.0);
+    for events in 0..=most {
+        sum += term;
+        term *= rate / f64::from(events + 1);
+    }
+    sum
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
@@ -107,6 +132,17 @@ mod tests {
         assert!((estimate.spread - 4.809).abs() < 0.001, "{}", estimate.spread);
         assert_eq!(Estimate::of(&[7.0, 7.0]).interval, 0.0);
         assert_eq!(Estimate::of(&[7.0]).interval, f64::INFINITY);
+    }
+
+    /// The table of Garwood (1936) and its like.
+    #[test]
+    fn interval_of_a_count_is_exact() {
+        for (events, (low, high)) in
+            [(0, (0.0, 3.689)), (1, (0.0253, 5.572)), (2, (0.242, 7.225)), (15, (8.395, 24.74))]
+        {
+            let interval = poisson(events);
+            assert!((interval.0 - low).abs() < 0.001 && (interval.1 - high).abs() < 0.005, "{events}: {interval:?}");
+        }
     }
 
     #[test]

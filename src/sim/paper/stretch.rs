@@ -160,6 +160,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             series: &[ITERATIVE, RECURSIVE, RETRACED, "iterative in a square", "recursive in a square"],
         }],
         rows: rows(readings, paper),
+        notes: Vec::new(),
         reasons: vec![
             Reason {
                 explains: |row| row.measure == MEDIAN,

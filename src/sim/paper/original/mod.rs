@@ -146,6 +146,7 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             },
         ],
         rows: rows(readings, |_, _, _| None),
+        notes: Vec::new(),
         reasons: Vec::new(),
     }
 }
