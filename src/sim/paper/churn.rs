@@ -304,7 +304,8 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                        left are keys of a node that has just become a member: ten messages in a row, half a second, \
                        lie between that and the node before it having heard of it, and until then its successor, \
                        which has the keys still, is named. No order of messages avoids that: nobody may be made a \
-                       successor before it has answered as a member.",
+                       successor before it has answered as a member. What is left if such a node owns nothing yet, if \
+                       anything, has named a node whose word that it has left was still on its way.",
             },
             Reason {
                 explains: |row| [TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH, PATH_HIGH].contains(&row.measure),
