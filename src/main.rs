@@ -3,6 +3,7 @@
 mod chaos;
 mod churn;
 mod cli;
+mod interrupt;
 mod paper;
 mod progress;
 mod ring;
