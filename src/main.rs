@@ -7,6 +7,7 @@ mod interrupt;
 mod paper;
 mod progress;
 mod ring;
+mod text;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::pin::pin;
