@@ -63,7 +63,7 @@ fn large() -> Workload {
 
 fn measure(name: &str, seeds: Range<u64>, workload: &Workload, jobs: usize) {
     let (begin, processor) = (Instant::now(), processor_time());
-    let report = sweep(seeds, workload, jobs, |_| {});
+    let report = sweep(seeds, workload, jobs, |_| std::ops::ControlFlow::Continue(()));
     let (took, processor) = (begin.elapsed().as_secs_f64(), (processor_time() - processor).as_secs_f64());
     let Report { tally, verdicts, .. } = &report;
     let right = 100.0 * verdicts.right as f64 / tally.lookups as f64;

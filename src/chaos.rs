@@ -9,10 +9,13 @@ use chord::sim::chaos::sweep::sweep;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Chaos;
+use crate::interrupt::{self, Interrupt};
 
 /// Runs the histories.
 pub fn run(chaos: &Chaos) -> ExitCode {
-    let bar = progress(chaos.seeds.end - chaos.seeds.start);
+    let interrupt = Interrupt::watch();
+    let histories = chaos.seeds.end - chaos.seeds.start;
+    let bar = progress(histories);
     let summary = sweep(chaos.seeds.clone(), &chaos.options, chaos.jobs, |report| {
         if let Some(violation) = &report.violation {
             bar.suspend(|| complain(report, violation, chaos));
@@ -21,12 +24,19 @@ pub fn run(chaos: &Chaos) -> ExitCode {
         if chaos.options.trace {
             print(&(report.trace.join("\n") + "\n"));
         }
+        interrupt.go_on()
     });
     bar.finish_and_clear();
     if chaos.json {
         print(&format!("{:#}\n", summary.to_json()));
     } else if !chaos.options.trace {
         print(&format!("{summary}\n"));
+    }
+    let interrupted = interrupt::missing(summary.histories, histories);
+    if summary.violations.is_empty()
+        && let Some(status) = interrupted
+    {
+        return status;
     }
     conclude(&summary)
 }

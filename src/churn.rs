@@ -7,18 +7,25 @@ use std::time::Instant;
 use chord::sim::churn::sweep;
 
 use crate::cli::Churn;
+use crate::interrupt::{self, Interrupt};
 use crate::progress::Progress;
 
 /// Runs the histories.
 pub fn run(churn: &Churn) -> ExitCode {
+    let interrupt = Interrupt::watch();
     let histories = churn.seeds.end - churn.seeds.start;
     let progress = Progress::of(histories.saturating_mul(churn.workload.time.as_secs()), "virtual seconds");
     let begin = Instant::now();
-    let report = sweep(churn.seeds.clone(), &churn.workload, churn.jobs, |time| progress.add(time.as_secs()));
+    let report = sweep(churn.seeds.clone(), &churn.workload, churn.jobs, |time| {
+        progress.add(time.as_secs());
+        interrupt.go_on()
+    });
     progress.end();
     eprintln!("{} events in {:.2} s", report.tally.events, begin.elapsed().as_secs_f64());
-    let text = if churn.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
-    // An error means that nobody reads it.
-    let _ = stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
+    if report.histories > 0 {
+        let text = if churn.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
+        // An error means that nobody reads it.
+        let _ = stdout().write_all(text.as_bytes());
+    }
+    interrupt::missing(report.histories, histories).unwrap_or(ExitCode::SUCCESS)
 }

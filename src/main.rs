@@ -3,9 +3,11 @@
 mod chaos;
 mod churn;
 mod cli;
+mod interrupt;
 mod paper;
 mod progress;
 mod ring;
+mod text;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::pin::pin;

@@ -14,9 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::Paper;
-
-/// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.
-const INTERRUPTED: u8 = 130;
+use crate::interrupt::INTERRUPTED;
 
 /// Runs the experiments.
 pub fn run(paper: &Paper) -> ExitCode {

@@ -16,8 +16,9 @@ use chord::sim::tables::Tables;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use crate::cli::{Ring, Script};
+use crate::cli::{MAX_SCRIPT, Ring, Script};
 use crate::progress::Progress;
+use crate::text;
 
 /// Why there is no answer.
 enum Trouble {
@@ -40,11 +41,8 @@ pub fn run(ring: &Ring) -> ExitCode {
 
 fn show(ring: &Ring) -> Result<(), Trouble> {
     let Made { tables, collisions, growth, world } = make(ring)?;
-    let at = match &ring.from {
-        Some(text) => members::find(tables.ring(), text, ring.bits).map_err(asked("--from"))?,
-        None => tables.ring()[0],
-    };
-    let at = tables.position(at).unwrap_or_default();
+    // Whoever is the first with an identifier is in the ring.
+    let at = ring.from.and_then(|from| tables.position(from)).unwrap_or_default();
     let from = tables.ring()[at];
     let walk = ring.lookup.map(|key| (key, tables.lookup(at, key)));
     if let Some(path) = &ring.draw {
@@ -122,7 +120,7 @@ fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
         Script::StandardInput if stdin().is_terminal() => talk(&mut stage).map_err(asked("the terminal")),
         Script::StandardInput => {
             let name = "standard input";
-            let text = std::io::read_to_string(stdin()).map_err(asked(name))?;
+            let text = text::read(stdin(), MAX_SCRIPT).map_err(asked(name))?;
             let commands = read(&text, stage.bits()).map_err(asked(name))?;
             carry_out(&mut stage, &commands, name)
         }
@@ -130,7 +128,7 @@ fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
 }
 
 fn carry_out(stage: &mut Stage, commands: &[(usize, Command)], name: &str) -> Result<(), Trouble> {
-    for (line, command) in commands {
+    for (line, command) in commands.iter().take_while(|(_, command)| *command != Command::Quit) {
         say(&stage.perform(command).map_err(asked(format!("{name}: line {line}")))?);
     }
     Ok(())
@@ -146,14 +144,16 @@ fn talk(stage: &mut Stage) -> Result<(), ReadlineError> {
             Err(error) => return Err(error),
         };
         let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-        if matches!(words[..], ["quit"]) {
-            return Ok(());
+        if words.is_empty() {
+            continue;
         }
-        if !words.is_empty() {
-            editor.add_history_entry(&line)?;
-            let told = Command::parse(&words, stage.bits()).and_then(|command| stage.perform(&command));
-            say(&told.unwrap_or_else(|why| format!("{why}; try: help\n")));
-        }
+        editor.add_history_entry(&line)?;
+        let told = match Command::parse(&words, stage.bits()) {
+            Ok(Command::Quit) => return Ok(()),
+            Ok(command) => stage.perform(&command),
+            Err(why) => Err(format!("{why}; try: help")),
+        };
+        say(&told.unwrap_or_else(|why| why + "\n"));
     }
 }
 

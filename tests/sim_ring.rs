@@ -81,6 +81,10 @@ fn no_finger_is_wrong_where_many_start_at_a_node() {
                 let start = (number(&table["node"]) + (1 << i)) % 256;
                 let owner = ring.iter().find(|node| **node >= start).unwrap_or(&ring[0]);
                 assert_eq!((number(&finger["start"]), number(&finger["node"])), (start, *owner));
+                assert_eq!(
+                    number(&finger["end"]),
+                    if i < 7 { (number(&table["node"]) + (2 << i)) % 256 } else { number(&table["node"]) }
+                );
                 fingers += 1;
                 at_a_node += u32::from(start == *owner);
             }
@@ -131,9 +135,21 @@ fn a_picture_is_written() {
     assert_eq!(svg.matches("class=\"hop\"").count(), 3);
 }
 
+/// `make pictures` draws it.
+#[test]
+fn picture_in_the_documentation_is_what_the_command_draws() {
+    let path = std::env::temp_dir().join(format!("chord-docs-{}.svg", std::process::id()));
+    printed(&format!("--nodes 32 --bits 16 --lookup Hello --from 65278 --draw {}", path.display()));
+    let svg = fs::read_to_string(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ring.svg");
+    assert!(svg == fs::read_to_string(kept).unwrap(), "make pictures draws it anew");
+}
+
 #[test]
 fn standard_input_is_a_script_too() {
-    let output = ring_told(&format!("{} --script", ten()), "join 26 # a comment\n\nstabilize\nlookup 8 24\n");
+    let script = "join 26 # a comment\n\nstabilize\nlookup 8 24\nquit\ncrash 8\nprint\n";
+    let output = ring_told(&format!("{} --script", ten()), script);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.ends_with("8 finds 24 at 26 by way of [21]\n"), "{text}");
 }
@@ -156,6 +172,8 @@ fn what_makes_no_sense_is_one_line_and_status_2() {
         ("--script /nowhere", "", vec!["--script /nowhere", "No such file"]),
         (&script_line, "", vec!["--script", ".script: line 3", "fly 1"]),
         ("--nodes 3 --script", "run 1s\ncrash 1\n", vec!["standard input: line 2", "there is no node 1"]),
+        ("--script /dev/zero", "", vec!["--script /dev/zero", "longer than"]),
+        ("--nodes 3 --script", "crash 0\nrun 500000000000y\n", vec!["standard input: line 2", "longer than 1000d"]),
         ("--nodes 3 --bits 6 --lookup 64", "", vec!["--lookup", "64", "2^6"]),
         ("--nodes 3 --from nobody", "", vec!["--from", "nobody"]),
         ("--nodes 3 --draw /nowhere/ring.svg", "", vec!["--draw /nowhere/ring.svg"]),

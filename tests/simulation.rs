@@ -1,13 +1,17 @@
 //! The simulator's histories: golden scenarios, a sweep of random ones, and that they can be repeated.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use chord::sim::chaos::sweep::sweep;
 use chord::sim::chaos::{Options, history};
 use chord::sim::script;
+
+const ON: ControlFlow<()> = ControlFlow::Continue(());
 
 /// All scenarios, with their paths.
 fn scenarios() -> Vec<PathBuf> {
@@ -65,7 +69,7 @@ fn scenarios_end_as_they_are_drawn() {
 fn random_histories_of_16_nodes_keep_every_promise() {
     let options = Options { nodes: 16..=16, trace: false };
     let jobs = thread::available_parallelism().map_or(1, usize::from);
-    let summary = sweep(0..200, &options, jobs, |_| {});
+    let summary = sweep(0..200, &options, jobs, |_| ON);
     println!("{summary}");
     for (seed, (at, violation)) in &summary.violations {
         eprintln!("after {at:?}: {violation}; see it with: chord sim chaos --seed {seed} --nodes 16..16 --trace");
@@ -88,7 +92,7 @@ fn one_seed_is_one_history() {
 #[test]
 fn number_of_threads_changes_nothing() {
     let options = Options { nodes: 8..=12, trace: false };
-    assert_eq!(sweep(0..12, &options, 1, |_| {}), sweep(0..12, &options, 3, |_| {}));
+    assert_eq!(sweep(0..12, &options, 1, |_| ON), sweep(0..12, &options, 3, |_| ON));
 }
 
 /// The trace of a history, comments and all, is a scenario in which the same happens.
@@ -174,4 +178,47 @@ fn bad_arguments_of_churn_are_one_line_and_status_2() {
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
         assert_eq!(output.stdout, b"");
     }
+}
+
+/// Sweeps that would take days end at once, and what is finished is told.
+#[test]
+fn interrupt_keeps_the_histories_that_are_finished() {
+    for args in ["chaos --nodes 4 --json", "churn --nodes 4 --time 10m --json"] {
+        let mut chord = Command::new(env!("CARGO_BIN_EXE_chord"));
+        chord.arg("sim").args(args.split(' ')).args(["--seeds", "1000000000", "--jobs", "2"]);
+        let mut child = chord.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = eventually(|| catches_interrupts(child.id()));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+        if !begun || !eventually(|| child.try_wait().unwrap().is_some()) {
+            child.kill().unwrap();
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{args}");
+        let finished = match &output.stdout[..] {
+            [] => 0,
+            data => serde_json::from_slice::<serde_json::Value>(data).unwrap()["histories"].as_u64().unwrap(),
+        };
+        let missing = 1_000_000_000 - finished;
+        let expected = format!("chord: interrupted; {missing} of 1000000000 histories are missing\n");
+        assert!(text(&output.stderr).ends_with(&expected), "{expected}: {}", text(&output.stderr));
+    }
+}
+
+/// Whether a process has a handler for SIGINT, as the kernel says.
+fn catches_interrupts(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
+}
+
+/// Waits until something is so; says whether it came to that within a generous time.
+fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    while !condition() {
+        if begin.elapsed() > Duration::from_secs(30) {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
 }

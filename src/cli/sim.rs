@@ -11,7 +11,7 @@ use super::Accepted;
 pub use chaos::Chaos;
 pub use churn::Churn;
 pub use paper::Paper;
-pub use ring::{Ring, Script};
+pub use ring::{MAX_SCRIPT, Ring, Script};
 
 /// Runs rings on a virtual clock instead of a node
 #[derive(Debug, Args)]

@@ -17,10 +17,10 @@
 pub mod bound;
 mod director;
 mod judge;
+mod report;
 pub mod summary;
 pub mod sweep;
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -34,7 +34,6 @@ use crate::protocol::peer::Peer;
 
 use super::nodes::{number_of, numbered};
 use super::script::command::Command;
-use super::tally::Tally;
 use super::world::World;
 use director::{Director, SEEDS};
 use judge::Judge;
@@ -42,9 +41,7 @@ use judge::Judge;
 pub use director::Temper;
 pub(super) use judge::reason;
 pub use judge::{Breach, Verdicts};
-
-/// How often each kind of trouble began.
-pub type Faults = BTreeMap<&'static str, u64>;
+pub use report::{Faults, Report};
 
 /// What kind of histories to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,35 +63,6 @@ pub const MIN_NODES: usize = 4;
 
 /// The most nodes that a history may begin with: as many join later, at most.
 pub const MAX_NODES: usize = 1024;
-
-/// What happened in one history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub seed: u64,
-    pub temper: Temper,
-    /// How many nodes it began with, and ended with.
-    pub nodes: (usize, usize),
-    pub r: usize,
-    /// Histories with one fingerprint had the same events.
-    pub fingerprint: u64,
-    /// How long it was on the virtual clock, and for how much of that the rules held.
-    pub time: Duration,
-    pub held: Duration,
-    pub tally: Tally,
-    pub faults: Faults,
-    pub verdicts: Verdicts,
-    pub breaches: Vec<Breach>,
-    /// How often several rings became one.
-    pub merges: u64,
-    /// Whether a partition made two rings that had forgotten each other.
-    pub purged: bool,
-    /// How long healing took, and how long it might have taken at most.
-    pub healed: (Duration, Duration),
-    /// What was violated; `None` if all was well.
-    pub violation: Option<String>,
-    /// The history as a scenario, if wanted.
-    pub trace: Vec<String>,
-}
 
 /// Runs the history of a seed.
 pub fn history(seed: u64, options: &Options) -> Report {

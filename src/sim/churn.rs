@@ -9,7 +9,7 @@ pub mod report;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -90,29 +90,37 @@ struct Churn<'a> {
     report: Report,
 }
 
-/// Runs a workload and tells what part of its time has passed on the way; one seed is one history.
-pub fn run(seed: u64, workload: &Workload, told: impl Fn(Duration)) -> Report {
+/// Runs a workload and tells what part of its time has passed on the way; one seed is one history. `None`
+/// if whoever was told did not want it to go on.
+pub fn run(seed: u64, workload: &Workload, told: impl Fn(Duration) -> ControlFlow<()>) -> Option<Report> {
     let mut churn = Churn::new(seed, workload);
     let slice = workload.time / SLICES;
     for _ in 0..SLICES {
         churn.run(slice);
-        told(slice);
+        if told(slice).is_break() {
+            return None;
+        }
     }
     churn.run(workload.time - SLICES * slice);
-    churn.conclude()
+    Some(churn.conclude())
 }
 
 /// How often it is told how far a workload is.
 const SLICES: u32 = 100;
 
-/// Runs a workload with each of these seeds, on so many threads. What comes of it does not depend on their
-/// number.
-pub fn sweep(seeds: Range<u64>, workload: &Workload, jobs: usize, told: impl Fn(Duration) + Sync) -> Report {
+/// Runs a workload with each of these seeds, on so many threads, until whoever is told does not want it to
+/// go on. What comes of it does not depend on the number of threads.
+pub fn sweep(
+    seeds: Range<u64>,
+    workload: &Workload,
+    jobs: usize,
+    told: impl Fn(Duration) -> ControlFlow<()> + Sync,
+) -> Report {
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Report::default());
     let work = || {
         while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end) {
-            let report = run(seed, workload, &told);
+            let Some(report) = run(seed, workload, &told) else { break };
             // Another thread that has panicked takes the whole sweep down with it.
             if let Ok(mut sum) = sum.lock() {
                 sum.add(&report);
@@ -252,6 +260,8 @@ impl Churn<'_> {
 mod tests {
     use super::*;
 
+    const ON: ControlFlow<()> = ControlFlow::Continue(());
+
     fn small() -> Workload {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         Workload {
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn nodes_come_and_go_and_lookups_find_the_owners() {
-        let report = sweep(0..4, &small(), 2, |_| {});
+        let report = sweep(0..4, &small(), 2, |_| ON);
         let Report { tally, verdicts, .. } = &report;
         assert!((36.0..50.0).contains(&report.living()), "two thirds of 64: {report}");
         // A life and an absence take half an hour together.
@@ -282,15 +292,30 @@ mod tests {
 
     #[test]
     fn one_seed_is_one_history_on_any_number_of_threads() {
-        let (one, three) = (sweep(5..8, &small(), 1, |_| {}), sweep(5..8, &small(), 3, |_| {}));
+        let (one, three) = (sweep(5..8, &small(), 1, |_| ON), sweep(5..8, &small(), 3, |_| ON));
         assert_eq!(one, three);
-        assert_ne!(one.fingerprint, sweep(4..7, &small(), 3, |_| {}).fingerprint);
+        assert_ne!(one.fingerprint, sweep(4..7, &small(), 3, |_| ON).fingerprint);
     }
 
     #[test]
     fn all_time_is_told_of() {
         let (told, workload) = (Mutex::new(Duration::ZERO), Workload { nodes: 2, ..small() });
-        sweep(0..2, &workload, 2, |time| *told.lock().unwrap() += time);
+        let tell = |time| {
+            *told.lock().unwrap() += time;
+            ON
+        };
+        sweep(0..2, &workload, 2, tell);
         assert_eq!(told.into_inner().unwrap(), 2 * workload.time);
+    }
+
+    #[test]
+    fn what_is_finished_is_kept_when_it_is_not_to_go_on() {
+        let slices = AtomicU64::new(0);
+        let two_and_a_half = |_| match slices.fetch_add(1, Ordering::Relaxed) {
+            slices if slices < 2 * u64::from(SLICES) + 50 => ON,
+            _ => ControlFlow::Break(()),
+        };
+        let report = sweep(0..6, &small(), 1, two_and_a_half);
+        assert_eq!(report, sweep(0..2, &small(), 1, |_| ON));
     }
 }

@@ -48,7 +48,8 @@ pub struct Args {
 
 const AFTER_HELP: &str = "\
 The summary goes to standard output, progress (on a terminal) and violations to standard error.
-Exit status: 0 all was well, 1 something was violated or too little happened, 2 bad arguments.";
+Ctrl-C ends the run when the histories under way have ended, and all that are finished are summed up.
+Exit status: 0 all was well, 1 something was violated or too little happened, 2 bad arguments, 130 interrupted.";
 
 /// What each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[

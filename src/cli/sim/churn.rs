@@ -76,7 +76,8 @@ pub struct Args {
 
 const AFTER_HELP: &str = "\
 What came of it goes to standard output, progress (on a terminal) and the time it took to standard error.
-Exit status: 0 it ran, 2 bad arguments.";
+Ctrl-C ends the run, and what has come of the histories that are finished is told.
+Exit status: 0 all was run, 2 bad arguments, 130 interrupted.";
 
 /// What each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[

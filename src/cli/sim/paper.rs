@@ -29,8 +29,9 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Experiments: B load balance, C path length, D simultaneous failures, E lookups during churn, F latency stretch, G cost of maintenance, H time to an ideal
-ring, I the pseudocode of the paper under failures.
+Experiments: B load balance, C path length, D simultaneous failures, E lookups during churn,
+F latency stretch, G cost of maintenance, H time to an ideal ring, I the pseudocode of the paper
+under failures.
 What each came to is written when it is finished. Ctrl-C ends the run, and the report says what is missing.
 Exit status: 0 all was run, 1 a file could not be written, 2 bad arguments, 130 interrupted.";
 

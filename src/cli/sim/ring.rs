@@ -1,6 +1,6 @@
 //! The flags of `chord sim ring`.
 
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use chord::Peer;
@@ -11,6 +11,7 @@ use chord::sim::ring::play::{self, Command};
 use clap::ArgGroup;
 
 use crate::cli::{NotAccepted, number};
+use crate::text;
 
 /// Makes one ring by the protocol's own joins, checks all its tables, and shows it
 ///
@@ -40,7 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "V", value_parser = virtual_nodes, default_value = "1", allow_hyphen_values = true)]
     virtual_nodes: u16,
 
-    /// Fill all tables by definition instead of letting nodes join: for huge rings
+    /// Fill all tables by definition instead of letting nodes join: for huge rings, which take some 1.3 GB of
+    /// memory a million nodes
     #[arg(long = "static")]
     by_definition: bool,
 
@@ -101,8 +103,14 @@ pub const ACCEPTED: &[(&str, &str)] = &[
 /// More nodes would take days to join one after the other.
 const MAX_JOINS: usize = 100_000;
 
-/// Members of rings by definition take some 2 KiB each.
+/// Members of rings by definition take more than 1 KiB each.
 const MAX_MEMBERS: u64 = 1 << 24;
+
+/// So many identifiers at most, each with its digits on a line of its own, and room for comments.
+const MAX_IDS: u64 = 64 * MAX_MEMBERS;
+
+/// Longer scripts would take longer than anybody waits.
+pub const MAX_SCRIPT: u64 = 16 << 20;
 
 /// A ring to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +126,7 @@ pub struct Ring {
     /// A key to look up.
     pub lookup: Option<Id>,
     /// The node that looks it up, and whose fingers are drawn.
-    pub from: Option<String>,
+    pub from: Option<Peer>,
     pub draw: Option<PathBuf>,
     pub script: Option<Script>,
     pub json: bool,
@@ -157,12 +165,16 @@ fn lookups(text: &str) -> Result<u64, NotAccepted> {
     number(text, 0..=1_000_000_000)
 }
 
+fn read(path: &Path, most: u64) -> std::io::Result<String> {
+    text::read(File::open(path)?, most)
+}
+
 fn script(path: &Path, bits: Bits) -> Result<Script, String> {
     if path == Path::new("-") {
         return Ok(Script::StandardInput);
     }
     let complain = |why: &dyn std::fmt::Display| format!("--script {}: {why}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| complain(&error))?;
+    let text = read(path, MAX_SCRIPT).map_err(|error| complain(&error))?;
     let commands = play::read(&text, bits).map_err(|error| complain(&error))?;
     Ok(Script::File(path.into(), commands))
 }
@@ -178,6 +190,8 @@ impl Args {
             let n = peers.len();
             return Err(format!("{n} nodes can't join one after the other, {MAX_JOINS} can: add --static"));
         }
+        let from = self.from.as_deref().map(|text| members::find(&peers, text, self.bits)).transpose();
+        let from = from.map_err(|why| format!("--from: {why}"))?;
         let lookups = self.lookups.unwrap_or((10 * peers.len() as u64).clamp(1_000, 1_000_000));
         Ok(Ring {
             peers,
@@ -188,7 +202,7 @@ impl Args {
             lookups,
             print_tables: self.print_tables,
             lookup: key,
-            from: self.from,
+            from,
             draw: self.draw,
             script,
             json: self.json,
@@ -199,9 +213,13 @@ impl Args {
         let m = self.bits.count();
         if let Some(path) = &self.ids {
             let complain = |why: &dyn std::fmt::Display| format!("--ids {}: {why}", path.display());
-            let text = fs::read_to_string(path).map_err(|error| complain(&error))?;
+            let text = read(path, MAX_IDS).map_err(|error| complain(&error))?;
             let ids = members::read_ids(&text, self.bits).map_err(|why| complain(&why))?;
-            return if ids.is_empty() { Err(complain(&"no identifiers")) } else { Ok(members::given(ids)) };
+            return match ids.len() as u64 {
+                0 => Err(complain(&"no identifiers")),
+                1..=MAX_MEMBERS => Ok(members::given(ids)),
+                _ => Err(complain(&format!("more than {MAX_MEMBERS} identifiers"))),
+            };
         }
         let members = u64::from(self.nodes) * u64::from(self.virtual_nodes);
         if members > MAX_MEMBERS {

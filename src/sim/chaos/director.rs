@@ -1,5 +1,7 @@
 //! What goes wrong, and when.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::sim::nodes::number_of;
 use crate::sim::oracle::Survey;
 use crate::sim::script::command::Command;
 use crate::sim::world::World;
+pub(super) use trouble::all_names;
+use trouble::{ALL, Trouble};
 
 /// What kind of history it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,59 +29,6 @@ pub enum Temper {
     /// Anything, and a partition that is long enough to make two rings of one.
     Torn,
 }
-
-/// Trouble of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Trouble {
-    Crash,
-    Leave,
-    Vanish,
-    Restart,
-    QuickRestart,
-    CreatorRestart,
-    Pause,
-    Loss,
-    Duplication,
-    Lateness,
-    SlowNode,
-    SlowNetwork,
-    Partition,
-    OneWay,
-    Partial,
-    Flapping,
-    Held,
-    Severed,
-    Storm,
-    /// So many neighbours less or more than r die or leave at once.
-    Neighbours(i8),
-    FullRestart,
-}
-
-const ALL: [Trouble; 23] = [
-    Trouble::Crash,
-    Trouble::Leave,
-    Trouble::Vanish,
-    Trouble::Restart,
-    Trouble::QuickRestart,
-    Trouble::CreatorRestart,
-    Trouble::Pause,
-    Trouble::Loss,
-    Trouble::Duplication,
-    Trouble::Lateness,
-    Trouble::SlowNode,
-    Trouble::SlowNetwork,
-    Trouble::Partition,
-    Trouble::OneWay,
-    Trouble::Partial,
-    Trouble::Flapping,
-    Trouble::Held,
-    Trouble::Severed,
-    Trouble::Storm,
-    Trouble::Neighbours(-1),
-    Trouble::Neighbours(0),
-    Trouble::Neighbours(1),
-    Trouble::FullRestart,
-];
 
 /// Decides what goes wrong, from a seed of its own.
 pub(super) struct Director {
@@ -450,47 +401,4 @@ impl Director {
         let other = one.split_off(at);
         (one, other)
     }
-}
-
-impl Trouble {
-    /// Whether it might open a cut of somebody else's, or undo it otherwise.
-    fn moves_cuts(self) -> bool {
-        matches!(
-            self,
-            Trouble::Partition | Trouble::OneWay | Trouble::Partial | Trouble::Flapping | Trouble::FullRestart
-        )
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Trouble::Crash => "crash",
-            Trouble::Leave => "leave",
-            Trouble::Vanish => "silent death",
-            Trouble::Restart => "restart or join",
-            Trouble::QuickRestart => "quick restart",
-            Trouble::CreatorRestart => "creator restarts",
-            Trouble::Pause => "pause",
-            Trouble::Loss => "loss",
-            Trouble::Duplication => "duplication",
-            Trouble::Lateness => "lateness",
-            Trouble::SlowNode => "slow node",
-            Trouble::SlowNetwork => "slow network",
-            Trouble::Partition => "partition",
-            Trouble::OneWay => "one-way cut",
-            Trouble::Partial => "partial partition",
-            Trouble::Flapping => "flapping",
-            Trouble::Held => "links held",
-            Trouble::Severed => "broken link",
-            Trouble::Storm => "join storm",
-            Trouble::Neighbours(..0) => "r-1 neighbours die",
-            Trouble::Neighbours(0) => "r neighbours die",
-            Trouble::Neighbours(1..) => "r+1 neighbours die",
-            Trouble::FullRestart => "full restart",
-        }
-    }
-}
-
-/// The names of all troubles, in the order in which tables show them.
-pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().map(Trouble::name)
 }

@@ -1,6 +1,6 @@
 //! Many histories, on all processors.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -8,9 +8,14 @@ use std::thread;
 use super::summary::Summary;
 use super::{Options, Report, history};
 
-/// Runs the histories of these seeds on so many threads, and tells of each when it has ended. The
-/// summary does not depend on the number of threads.
-pub fn sweep(seeds: Range<u64>, options: &Options, jobs: usize, told: impl Fn(&Report) + Sync) -> Summary {
+/// Runs the histories of these seeds on so many threads, and tells of each when it has ended; who is told
+/// says whether to begin others. The summary does not depend on the number of threads.
+pub fn sweep(
+    seeds: Range<u64>,
+    options: &Options,
+    jobs: usize,
+    told: impl Fn(&Report) -> ControlFlow<()> + Sync,
+) -> Summary {
     let next = AtomicU64::new(seeds.start);
     let summary = Mutex::new(Summary::default());
     let work = || {
@@ -21,8 +26,10 @@ pub fn sweep(seeds: Range<u64>, options: &Options, jobs: usize, told: impl Fn(&R
                 break;
             }
             let report = history(seed, options);
-            told(&report);
             mine.add(&report);
+            if told(&report).is_break() {
+                break;
+            }
         }
         // Another thread that has panicked takes the whole sweep down with it.
         if let Ok(mut all) = summary.lock() {

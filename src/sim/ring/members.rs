@@ -81,26 +81,28 @@ pub fn read_label(text: &str, bits: Bits) -> Result<Id, String> {
 /// Reads a key: an identifier, or any other text, which is hashed.
 pub fn read_key(text: &str, bits: Bits) -> Result<Id, String> {
     let looks_like_an_id = if bits.count() <= 32 {
-        text.bytes().all(|byte| byte.is_ascii_digit())
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
     } else {
         text.len() == digits(bits) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
     if looks_like_an_id { read_label(text, bits) } else { Ok(Id::of_key(text.as_bytes(), bits)) }
 }
 
-/// The node of a ring with that identifier; on circles of more than 32 bits the first digits are enough
-/// if they are no other's.
+/// The first node of a ring with that identifier; on circles of more than 32 bits the first digits are
+/// enough if they are no other's.
 pub fn find(ring: &[Peer], text: &str, bits: Bits) -> Result<Peer, String> {
+    let text = text.to_ascii_lowercase();
+    let text = text.as_str();
     if bits.count() <= 32 || text.len() == digits(bits) {
         let id = read_label(text, bits)?;
         return ring.iter().find(|peer| peer.id == id).copied().ok_or_else(|| format!("there is no node {text}"));
     }
     let begins = |peer: &&Peer| !text.is_empty() && peer.id.to_string().starts_with(text);
     let mut found = ring.iter().filter(begins);
-    match (found.next(), found.next()) {
-        (Some(peer), None) => Ok(*peer),
-        (Some(_), Some(_)) => Err(format!("more than one node begins with {text}")),
-        (None, _) => Err(format!("there is no node {text}")),
+    match found.next() {
+        Some(peer) if found.all(|other| other.id == peer.id) => Ok(*peer),
+        Some(_) => Err(format!("more than one node begins with {text}")),
+        None => Err(format!("there is no node {text}")),
     }
 }
 
@@ -167,6 +169,7 @@ mod tests {
     fn a_key_is_an_identifier_or_a_text() {
         assert_eq!(read_key("54", bits(6)), Ok(Id::from_number(54, bits(6))));
         assert!(read_key("64", bits(6)).is_err());
+        assert_eq!(read_key("", bits(6)), Ok(Id::of_key(b"", bits(6))));
         assert_eq!(read_key("Hello", bits(6)), Ok(Id::of_key(b"Hello", bits(6))));
         assert_eq!(read_key("54", bits(160)), Ok(Id::of_key(b"54", bits(160))));
     }
@@ -174,7 +177,11 @@ mod tests {
     #[test]
     fn a_node_of_many_bits_is_found_by_its_first_digits() {
         let ring = draw(50, 1, bits(160), 1);
-        assert_eq!(find(&ring, &ring[3].id.to_string()[..8], bits(160)), Ok(ring[3]));
+        let digits = &ring[3].id.to_string()[..8];
+        assert_eq!(find(&ring, digits, bits(160)), Ok(ring[3]));
+        assert_eq!(find(&ring, &digits.to_uppercase(), bits(160)), Ok(ring[3]));
+        let twice = [ring[3], Peer { addr: ring[4].addr, ..ring[3] }];
+        assert_eq!(find(&twice, digits, bits(160)), Ok(ring[3]), "the other will be left out");
         assert!(find(&ring, "", bits(160)).is_err());
         let six = given([8, 1].map(|n| Id::from_number(n, bits(6))));
         assert_eq!(find(&six, "8", bits(6)), Ok(six[0]));

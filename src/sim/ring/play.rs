@@ -36,6 +36,8 @@ pub enum Command {
     Print(Option<String>),
     /// `help`: what can be said.
     Help,
+    /// `quit`: that was all.
+    Quit,
 }
 
 /// What can be said.
@@ -48,6 +50,8 @@ run TIME         so much time passes, like 500ms or 30s
 stabilize        time passes until all tables are as defined
 print            a line for each node
 print NODE       its fingers, successors and predecessor
+help             this
+quit             that was all
 ";
 
 impl Command {
@@ -63,6 +67,7 @@ impl Command {
             ["print"] => Command::Print(None),
             ["print", node] => Command::Print(Some((*node).into())),
             ["help"] => Command::Help,
+            ["quit"] => Command::Quit,
             _ => return Err(format!("no command: {}", words.join(" "))),
         })
     }
@@ -157,6 +162,7 @@ impl Stage {
                 print::table(host.maintenance.neighbors(), host.fingers.table(), bits)
             }
             Command::Help => HELP.into(),
+            Command::Quit => String::new(),
         })
     }
 

@@ -18,9 +18,8 @@ pub fn table(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> String
     let labels = |peers: &[Peer]| peers.iter().map(|peer| label(peer.id, bits)).collect::<Vec<_>>().join(" ");
     let mut text = format!("node {} at {}\n", label(me.id, bits), me.addr);
     let rows = (1..=bits.count()).map(|i| {
-        let start = label(fingers.start(i), bits);
-        let end = if i < bits.count() { fingers.start(i + 1) } else { me.id };
-        let interval = format!("[{start}, {})", label(end, bits));
+        let (start, end) = interval(me, fingers, i, bits);
+        let interval = format!("[{start}, {end})");
         [i.to_string(), start, interval, label(fingers.node(i).id, bits)]
     });
     text += &columns([["finger", "start", "interval", "node"].map(String::from)].into_iter().chain(rows).collect());
@@ -29,10 +28,19 @@ pub fn table(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> String
     text
 }
 
-/// The same as data.
+/// Where a finger starts, and where the next does: the keys for which it is asked (paper, table I).
+fn interval(me: Peer, fingers: &FingerTable, i: u8, bits: Bits) -> (String, String) {
+    let end = if i < bits.count() { fingers.start(i + 1) } else { me.id };
+    (label(fingers.start(i), bits), label(end, bits))
+}
+
+/// The same as data. An interval is without its end.
 pub fn table_as_data(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> Value {
     let me = neighbors.me();
-    let finger = |i| json!({ "start": label(fingers.start(i), bits), "node": label(fingers.node(i).id, bits) });
+    let finger = |i| {
+        let (start, end) = interval(me, fingers, i, bits);
+        json!({ "start": start, "end": end, "node": label(fingers.node(i).id, bits) })
+    };
     json!({
         "node": label(me.id, bits),
         "address": me.addr.to_string(),
@@ -55,11 +63,12 @@ pub fn walk(from: Peer, key: Id, walk: &Walk, bits: Bits) -> String {
 
 /// The same as data.
 pub fn walk_as_data(from: Peer, key: Id, walk: &Walk, bits: Bits) -> Value {
+    let node = |peer: &Peer| json!({ "node": label(peer.id, bits), "address": peer.addr.to_string() });
     json!({
         "key": label(key, bits),
-        "from": label(from.id, bits),
-        "path": walk.path.iter().map(|peer| label(peer.id, bits)).collect::<Vec<_>>(),
-        "owner": label(walk.owner.id, bits),
+        "from": node(&from),
+        "path": walk.path.iter().map(node).collect::<Vec<_>>(),
+        "owner": node(&walk.owner),
     })
 }
 

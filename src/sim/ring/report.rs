@@ -57,6 +57,7 @@ impl Report {
             "fingers": self.fingers(),
             "collisions": self.collisions.iter().map(collision).collect::<Vec<_>>(),
             "lookups": self.measured.lookups,
+            "lookups_wrong": self.measured.wrong,
             "path_length": spread(&self.measured.path),
             "keys_per_host": spread(&self.measured.keys),
             "growth": self.growth.as_ref().map(|growth| json!({

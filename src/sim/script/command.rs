@@ -151,8 +151,15 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
+/// Nothing takes longer: else the clock could be told to run beyond its end.
+const LONGEST: Duration = Duration::from_secs(1000 * 24 * 3600);
+
 pub(in crate::sim) fn time(word: &str) -> Result<Duration, String> {
-    humantime::parse_duration(word).map_err(|_| format!("{word:?} is no time like 250ms or 30s"))
+    match humantime::parse_duration(word) {
+        Ok(time) if time <= LONGEST => Ok(time),
+        Ok(_) => Err(format!("{word:?} is longer than 1000d")),
+        Err(_) => Err(format!("{word:?} is no time like 250ms or 30s")),
+    }
 }
 
 fn thousandths(word: &str) -> Result<u16, String> {
@@ -236,6 +243,7 @@ mod tests {
             ("start 64", "\"64\" is no number below 2^6"),
             ("start 8 through", "no command: start 8 through"),
             ("pause 8 soon", "\"soon\" is no time like 250ms or 30s"),
+            ("run 1000d1ns", "\"1000d1ns\" is longer than 1000d"),
             ("delay 2s 1s", "delay takes the shortest, then the longest time"),
             ("loss 1001", "\"1001\" is no number from 0 to 1000"),
             ("cut 1 8", "two groups have a | between them"),

@@ -1,0 +1,58 @@
+//! Ctrl-C while much is done, one thing after the other: what is finished is kept.
+
+use std::io::Result;
+use std::ops::ControlFlow;
+use std::process::{ExitCode, exit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Whether Ctrl-C was pressed.
+#[derive(Clone)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Waits for it from now on. Who presses it once more waits for nothing: the program ends.
+    pub fn watch() -> Interrupt {
+        let pressed = Interrupt(Arc::default());
+        if let Err(error) = pressed.clone().listen() {
+            eprintln!("chord: can't wait for SIGINT: {error}; Ctrl-C ends the program at once");
+        }
+        pressed
+    }
+
+    fn listen(self) -> Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut interrupt = {
+            let _context = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
+        thread::spawn(move || {
+            runtime.block_on(async {
+                interrupt.recv().await;
+                self.0.store(true, Ordering::Relaxed);
+                interrupt.recv().await;
+                exit(INTERRUPTED.into());
+            });
+        });
+        Ok(())
+    }
+
+    /// Whether to go on.
+    pub fn go_on(&self) -> ControlFlow<()> {
+        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Says how many histories of a sweep are missing, if any; that is what it ends with then.
+pub fn missing(finished: u64, wanted: u64) -> Option<ExitCode> {
+    let missing = wanted.checked_sub(finished).filter(|missing| *missing > 0)?;
+    eprintln!("chord: interrupted; {missing} of {wanted} histories are missing");
+    Some(ExitCode::from(INTERRUPTED))
+}

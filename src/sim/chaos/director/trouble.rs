@@ -1,0 +1,97 @@
+//! The kinds of trouble, and what they are called.
+
+/// Trouble of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    Crash,
+    Leave,
+    Vanish,
+    Restart,
+    QuickRestart,
+    CreatorRestart,
+    Pause,
+    Loss,
+    Duplication,
+    Lateness,
+    SlowNode,
+    SlowNetwork,
+    Partition,
+    OneWay,
+    Partial,
+    Flapping,
+    Held,
+    Severed,
+    Storm,
+    /// So many neighbours less or more than r die or leave at once.
+    Neighbours(i8),
+    FullRestart,
+}
+
+pub(super) const ALL: [Trouble; 23] = [
+    Trouble::Crash,
+    Trouble::Leave,
+    Trouble::Vanish,
+    Trouble::Restart,
+    Trouble::QuickRestart,
+    Trouble::CreatorRestart,
+    Trouble::Pause,
+    Trouble::Loss,
+    Trouble::Duplication,
+    Trouble::Lateness,
+    Trouble::SlowNode,
+    Trouble::SlowNetwork,
+    Trouble::Partition,
+    Trouble::OneWay,
+    Trouble::Partial,
+    Trouble::Flapping,
+    Trouble::Held,
+    Trouble::Severed,
+    Trouble::Storm,
+    Trouble::Neighbours(-1),
+    Trouble::Neighbours(0),
+    Trouble::Neighbours(1),
+    Trouble::FullRestart,
+];
+
+impl Trouble {
+    /// Whether it might open a cut of somebody else's, or undo it otherwise.
+    pub(super) fn moves_cuts(self) -> bool {
+        matches!(
+            self,
+            Trouble::Partition | Trouble::OneWay | Trouble::Partial | Trouble::Flapping | Trouble::FullRestart
+        )
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Trouble::Crash => "crash",
+            Trouble::Leave => "leave",
+            Trouble::Vanish => "silent death",
+            Trouble::Restart => "restart or join",
+            Trouble::QuickRestart => "quick restart",
+            Trouble::CreatorRestart => "creator restarts",
+            Trouble::Pause => "pause",
+            Trouble::Loss => "loss",
+            Trouble::Duplication => "duplication",
+            Trouble::Lateness => "lateness",
+            Trouble::SlowNode => "slow node",
+            Trouble::SlowNetwork => "slow network",
+            Trouble::Partition => "partition",
+            Trouble::OneWay => "one-way cut",
+            Trouble::Partial => "partial partition",
+            Trouble::Flapping => "flapping",
+            Trouble::Held => "links held",
+            Trouble::Severed => "broken link",
+            Trouble::Storm => "join storm",
+            Trouble::Neighbours(..0) => "r-1 neighbours die",
+            Trouble::Neighbours(0) => "r neighbours die",
+            Trouble::Neighbours(1..) => "r+1 neighbours die",
+            Trouble::FullRestart => "full restart",
+        }
+    }
+}
+
+/// The names of all troubles, in the order in which tables show them.
+pub(in crate::sim::chaos) fn all_names() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().map(Trouble::name)
+}
