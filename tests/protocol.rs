@@ -357,7 +357,7 @@ fn hostile() -> impl Strategy<Value = Hostile> {
 
 impl Hostile {
     fn answer(&self, request: Option<&Request>) -> Answer {
-        const CODES: [Code; 8] = [
+        const CODES: [Code; 9] = [
             Code::Unspecified,
             Code::NotJoined,
             Code::Retry,
@@ -366,6 +366,7 @@ impl Hostile {
             Code::IdTaken,
             Code::BadRequest,
             Code::UnknownCall,
+            Code::NoRoute,
         ];
         match (self.kind, request) {
             (0..=9, Some(request)) => Answer::Reply(self.reply(request)),

@@ -112,7 +112,9 @@ impl Procedure for Join {
                 Step::Done(Joined::NotNow)
             }
             (Stage::Locating, Answer::Reply(Response::Successor { owner, .. })) => self.list(owner),
-            (Stage::Locating, Answer::Refused(Code::Retry | Code::Busy | Code::Timeout)) => Step::Done(Joined::NotNow),
+            (Stage::Locating, Answer::Refused(Code::Retry | Code::Busy | Code::Timeout | Code::NoRoute)) => {
+                Step::Done(Joined::NotNow)
+            }
             (Stage::Locating, Answer::Refused(Code::NotJoined)) => Step::Done(Joined::NotJoined),
             (Stage::Locating, _) => Step::Done(Joined::NoAnswer),
 
@@ -309,7 +311,9 @@ mod tests {
             assert_eq!(join().resume(answer), Step::Done(Joined::NoAnswer));
         }
         assert_eq!(join().resume(Answer::Refused(Code::NotJoined)), Step::Done(Joined::NotJoined));
-        assert_eq!(join().resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));
+        for code in [Code::Retry, Code::Busy, Code::Timeout, Code::NoRoute] {
+            assert_eq!(join().resume(Answer::Refused(code)), Step::Done(Joined::NotNow), "{code}");
+        }
         let mut join = join();
         join.resume(named(32));
         assert_eq!(join.resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));

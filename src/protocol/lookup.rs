@@ -116,7 +116,8 @@ impl From<Lost> for Code {
     fn from(lost: Lost) -> Code {
         match lost {
             Lost::NotJoined => Code::NotJoined,
-            Lost::Isolated | Lost::NoRoute => Code::Retry,
+            Lost::Isolated => Code::Retry,
+            Lost::NoRoute => Code::NoRoute,
             Lost::TooManyHops => Code::BadRequest,
             Lost::Timeout => Code::Timeout,
             Lost::Busy => Code::Busy,
@@ -124,8 +125,12 @@ impl From<Lost> for Code {
     }
 }
 
-/// So many living nodes may fail to answer before a lookup gives up: each of them has tried its
-/// own ways already, and trying all ways at every hop would flood a ring that is in trouble.
+/// So many living nodes may fail to answer before a node gives up.
+///
+/// A hop that could not answer for a reason of its own (it has lost its ring, it has too much to do)
+/// is gone round by whoever has asked it. One whose own ways have led nowhere, or have taken its time, is
+/// believed by all hops before it: only the node that began tries another way, else a lookup that fails
+/// would cost three to the power of its hops. So it costs three questions a hop, three times.
 const MAX_REFUSALS: usize = 3;
 
 /// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
@@ -192,6 +197,11 @@ impl Lookup {
         let fingers = self.fingers.iter().copied().filter(able);
         let successors = self.neighbors.successors().iter().copied().filter(able);
         closest_preceding_node(self.neighbors.me().id, self.question.key, fingers, successors)
+    }
+
+    /// Whether another node passes its question on through this one, and will hear what comes of it.
+    fn is_passed_on(&self) -> bool {
+        self.style == Style::Recursive && self.question.hops > 0
     }
 
     fn knows_others(&self, than: Peer) -> bool {
@@ -267,6 +277,9 @@ impl Procedure for Lookup {
             Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
             // The question has gone too far: every other way would only go as far again.
             Answer::Refused(Code::BadRequest) => self.lost(Lost::TooManyHops),
+            // Others have tried: see MAX_REFUSALS.
+            Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
+            Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
             _ => {
                 self.refused.push(asked);
                 self.decide()

@@ -137,6 +137,9 @@ pub enum Code {
     /// There is no call of that name.
     #[error("unknown call")]
     UnknownCall,
+    /// Nobody whom the callee has asked in turn could answer.
+    #[error("no route")]
+    NoRoute,
 }
 
 /// The most hops that a question makes. With fingers log2 N are enough; a ring without any

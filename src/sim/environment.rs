@@ -55,8 +55,8 @@ pub struct Environment {
     pub(super) changed: bool,
     /// Lists that were just said: to whom, as the answer to which call, and behind whose they are.
     pub(super) said: Vec<(Place, u64, Vec<Peer>)>,
-    /// Living nodes that somebody has just taken for dead, because they stayed silent twice: who,
-    /// and by whom. Whether they live, others know.
+    /// Nodes that somebody has just taken for dead, because they stayed silent twice or because it was
+    /// told so: who, and by whom. Whether they live, others know.
     pub(super) suspected: Vec<(Peer, Peer)>,
     /// Whether nodes leave their tables as they are: see [`World::freeze`](super::World::freeze).
     pub(super) frozen: bool,

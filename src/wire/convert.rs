@@ -359,6 +359,7 @@ impl From<Code> for proto::Code {
             Code::IdTaken => proto::Code::IdTaken,
             Code::BadRequest => proto::Code::BadRequest,
             Code::UnknownCall => proto::Code::UnknownCall,
+            Code::NoRoute => proto::Code::NoRoute,
         }
     }
 }
@@ -374,6 +375,7 @@ impl From<proto::Code> for Code {
             proto::Code::IdTaken => Code::IdTaken,
             proto::Code::BadRequest => Code::BadRequest,
             proto::Code::UnknownCall => Code::UnknownCall,
+            proto::Code::NoRoute => Code::NoRoute,
         }
     }
 }

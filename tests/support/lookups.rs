@@ -33,13 +33,22 @@ pub struct Tally {
     /// How long each that was answered took.
     took: Vec<Duration>,
     /// Answers that were right at no moment.
-    wrong: Vec<String>,
+    wrong: Vec<Complaint>,
     /// Errors of nodes that were in their place all the time, while a silent one was not noticed yet.
     excused: BTreeMap<String, usize>,
     /// The same while nobody kept silent.
-    unexcused: Vec<String>,
+    unexcused: Vec<Complaint>,
+    /// Complaints about a time in which the rules were broken.
+    unjudged: usize,
     /// No answer, or an error, of nodes that were dying, starting, stopped or waking up.
     interrupted: usize,
+}
+
+/// What is wrong with a lookup, and when it was under way.
+struct Complaint {
+    asked: Instant,
+    answered: Instant,
+    what: String,
 }
 
 /// Lookups of random keys, put to random nodes.
@@ -107,7 +116,8 @@ impl<'a> Lookups<'a> {
             Ok(Ok(Response::Successor { owner, .. })) => {
                 let around = self.census.describe(key, asked, answered);
                 let (at, took) = (self.census.time(answered), answered - asked);
-                tally.wrong.push(format!("{at:8.3?}  {of:?} names {owner:?} for {key}, after {took:?}:\n{around}"));
+                let what = format!("{at:8.3?}  {of:?} names {owner:?} for {key}, after {took:?}:\n{around}");
+                tally.wrong.push(Complaint { asked, answered, what });
             }
             answer => tally.fail(self.census, of, &why(answer), asked, answered),
         }
@@ -130,7 +140,8 @@ impl Tally {
         } else if census.was_silence(asked, answered) {
             *self.excused.entry(why.into()).or_default() += 1;
         } else {
-            self.unexcused.push(format!("{of:?} fails after {:?}: {why}", answered - asked));
+            let what = format!("{of:?} fails after {:?}: {why}", answered - asked);
+            self.unexcused.push(Complaint { asked, answered, what });
         }
     }
 
@@ -140,7 +151,17 @@ impl Tally {
         self.wrong.extend(other.wrong);
         other.excused.into_iter().for_each(|(why, n)| *self.excused.entry(why).or_default() += n);
         self.unexcused.extend(other.unexcused);
+        self.unjudged += other.unjudged;
         self.interrupted += other.interrupted;
+    }
+
+    /// Takes back what was complained of between these two instants: the rules were broken.
+    pub fn take_back(&mut self, from: Instant, to: Instant) {
+        let before = self.wrong.len() + self.unexcused.len();
+        for complaints in [&mut self.wrong, &mut self.unexcused] {
+            complaints.retain(|complaint| complaint.answered < from || complaint.asked > to);
+        }
+        self.unjudged += before - self.wrong.len() - self.unexcused.len();
     }
 
     /// How many were answered.
@@ -150,10 +171,9 @@ impl Tally {
 
     /// Whether every answer was right, and every failure has its reason.
     pub fn check(&self) -> Result<(), String> {
-        match (&self.wrong[..], &self.unexcused[..]) {
-            ([], []) => Ok(()),
-            (wrong, failed) => Err([wrong, failed].concat().join("\n")),
-        }
+        let complaints: Vec<_> =
+            self.wrong.iter().chain(&self.unexcused).map(|complaint| &complaint.what[..]).collect();
+        if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
     }
 
     /// Whether few enough have failed while some node was silent and not noticed yet: each silent node
@@ -175,12 +195,13 @@ impl Tally {
         let rank = |part: usize| took.get(took.len() * part / 1000).copied().unwrap_or_default();
         format!(
             "lookups: {} right, {} wrong, {} failed while a silent node was not noticed yet {:?}, {} failed otherwise, \
-             {} put to a node that was dying, stopped or starting; median {:?}, 99.9 % within {:?}, slowest {:?}",
+             {} complaints not judged, {} put to a node that was dying, stopped or starting; median {:?}, 99.9 % within {:?}, slowest {:?}",
             took.len(),
             self.wrong.len(),
             self.excused.values().sum::<usize>(),
             self.excused,
             self.unexcused.len(),
+            self.unjudged,
             self.interrupted,
             rank(500),
             rank(999),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::procedure::Target;
 use crate::protocol::testing::{peer, peers};
 
 fn lookup(key: u8, successors: &[u8], fingers: &[u8]) -> Lookup {
@@ -75,6 +76,55 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
         panic!("three refusals are enough");
     };
     assert_eq!((finding.result, finding.dead), (Err(Lost::NoRoute), vec![]));
+}
+
+/// Puts a question to node `me` of a ring in which each node knows the three after it, and those from 40
+/// on have lost their ring; counts the questions that it costs.
+fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, Lost> {
+    let mut neighbors = Neighbors::alone(peer(me), 3);
+    neighbors.adopt(peers(&[me + 1, me + 2, me + 3]));
+    let mut lookup = Lookup::new(Question { key: peer(60).id, hops, want_path: false }, neighbors, vec![]);
+    let mut step = lookup.start();
+    loop {
+        let (next, hops) = match step {
+            Step::Ask(Target::Peer(next), Request::FindSuccessor { hops, .. }) => (next, hops),
+            Step::Done(finding) => return finding.result.map(|found| found.owner),
+            other => panic!("{other:?}"),
+        };
+        *count += 1;
+        let next = (1..43).find(|n| peer(*n) == next).expect("a node of the ring");
+        let answer = if next < 40 { questions(next, hops, count) } else { Err(Lost::Isolated) };
+        step = lookup.resume(match answer {
+            Ok(owner) => Answer::Reply(Response::Successor { owner, path: vec![] }),
+            Err(lost) => Answer::Refused(lost.into()),
+        });
+    }
+}
+
+/// Each hop of a lookup that could not be answered tried three ways, so that one lookup over thirteen
+/// hops cost more than a million questions.
+#[test]
+fn lookup_that_fails_costs_a_few_questions_for_each_hop() {
+    let mut count = 0;
+    assert_eq!(questions(1, 0, &mut count), Err(Lost::NoRoute));
+    assert!((13..60).contains(&count), "{count} questions");
+}
+
+#[test]
+fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
+    for (code, lost) in [(Code::NoRoute, Lost::NoRoute), (Code::Timeout, Lost::Timeout)] {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.start();
+        assert!(asks(32, &lookup.resume(Answer::Refused(code))), "whoever began tries another way");
+        lookup.question.hops = 1;
+        assert!(fails(lost, &lookup.resume(Answer::Refused(code))));
+    }
+    for code in [Code::Retry, Code::Busy, Code::Unspecified] {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+        lookup.question.hops = 1;
+        lookup.start();
+        assert!(asks(32, &lookup.resume(Answer::Refused(code))), "{code}");
+    }
 }
 
 /// A creator that was started again answers with itself for every key; everybody passed that on as

@@ -243,6 +243,10 @@ impl Host {
     /// An answer to a call of a run: to its open question, or to its probe.
     fn resolved_call(&mut self, run: u64, number: u64, answer: Answer, env: &mut Environment) {
         let Some(talk) = self.runs.get_mut(&run) else { return };
+        if let (true, Some(Target::Peer(target))) = (answer.is_dead(), talk.target) {
+            // It may have become a member while that news was on its way.
+            env.suspected.push((target, self.me));
+        }
         if talk.open == Some(number) {
             talk.open = None;
             self.resume(run, answer, env);

@@ -24,7 +24,7 @@ pub(in super::super) struct Run {
     pub(super) open: Option<u64>,
     pub(super) probe: Option<u64>,
     /// Whom the question or probe went to.
-    target: Option<Target>,
+    pub(super) target: Option<Target>,
     /// The patience with the open question, and the number of the alarm that is set.
     wait: Duration,
     alarm: u64,
