@@ -83,6 +83,8 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
     }
 }
 
+const SETTLING: &str = "nodes have right tables";
+
 struct Made {
     tables: Tables,
     collisions: Vec<members::Collision>,
@@ -94,11 +96,13 @@ struct Made {
 fn make(ring: &Ring) -> Result<Made, Trouble> {
     if ring.by_definition {
         let (peers, collisions) = members::without_collisions(&ring.peers);
-        let tables = Tables::by_definition(peers, ring.bits, ring.r);
+        let filling = Progress::of(peers.len() as u64, "tables are filled");
+        let tables = Tables::fill(peers, ring.bits, ring.r, || filling.add(1));
+        filling.end();
         return Ok(Made { tables, collisions, growth: None, world: None });
     }
     let bar = |what| Progress::of(ring.peers.len() as u64, what);
-    let (joining, settling) = (bar("nodes have joined"), bar("nodes have right tables"));
+    let (joining, settling) = (bar("nodes have joined"), bar(SETTLING));
     let grown = grow(&ring.peers, ring.bits, ring.r, ring.seed, |growing| match growing {
         Growing::Joined => joining.add(1),
         Growing::Settles(world, tables) => {
@@ -129,7 +133,7 @@ fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
 
 fn carry_out(stage: &mut Stage, commands: &[(usize, Command)], name: &str) -> Result<(), Trouble> {
     for (line, command) in commands.iter().take_while(|(_, command)| *command != Command::Quit) {
-        say(&stage.perform(command).map_err(asked(format!("{name}: line {line}")))?);
+        say(&perform(stage, command).map_err(asked(format!("{name}: line {line}")))?);
     }
     Ok(())
 }
@@ -150,11 +154,18 @@ fn talk(stage: &mut Stage) -> Result<(), ReadlineError> {
         editor.add_history_entry(&line)?;
         let told = match Command::parse(&words, stage.bits()) {
             Ok(Command::Quit) => return Ok(()),
-            Ok(command) => stage.perform(&command),
+            Ok(command) => perform(stage, &command),
             Err(why) => Err(format!("{why}; try: help")),
         };
         say(&told.unwrap_or_else(|why| why + "\n"));
     }
+}
+
+fn perform(stage: &mut Stage, command: &Command) -> Result<String, String> {
+    let settling = Progress::of(stage.living() as u64, SETTLING);
+    let told = stage.perform(command, |world, tables| settling.look(|| count_right(world, tables)));
+    settling.end();
+    told
 }
 
 /// What was asked for there can't be done, and why.

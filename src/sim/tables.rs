@@ -35,9 +35,20 @@ pub struct Walk {
 impl Tables {
     /// The tables of these nodes, by definition. No two of them may have one identifier.
     pub fn by_definition(peers: Vec<Peer>, bits: Bits, r: usize) -> Tables {
+        Tables::fill(peers, bits, r, || ())
+    }
+
+    /// The same, and tells of each node when its tables are filled.
+    pub fn fill(peers: Vec<Peer>, bits: Bits, r: usize, told: impl Fn() + Sync) -> Tables {
         let ring = Ring::new(peers);
         let neighbors = (0..ring.peers.len()).into_par_iter().map(|at| neighbors(&ring.peers, at, r)).collect();
-        let fingers = ring.peers.par_iter().map(|me| fingers(&ring, *me, bits)).collect();
+        // Nearly all of the work.
+        let fill = |me: &Peer| {
+            let fingers = fingers(&ring, *me, bits);
+            told();
+            fingers
+        };
+        let fingers = ring.peers.par_iter().map(fill).collect();
         Tables { bits, r, ring, neighbors, fingers }
     }
 
@@ -212,6 +223,15 @@ mod tests {
     fn fingers_that_start_at_a_node_are_that_node() {
         let tables = Tables::by_definition(peers(&[0, 1, 2, 4, 8, 16, 32]), SIX, 3);
         assert_eq!(tables.fingers(0).nodes().collect::<Vec<_>>(), peers(&[1, 2, 4, 8, 16, 32]));
+    }
+
+    #[test]
+    fn it_is_told_of_each_node_when_its_tables_are_filled() {
+        let filled = std::sync::atomic::AtomicU32::new(0);
+        Tables::fill((0..300).map(hashed).collect(), Bits::FULL, 4, || {
+            filled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(filled.into_inner(), 300);
     }
 
     #[test]

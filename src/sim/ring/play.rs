@@ -103,8 +103,14 @@ impl Stage {
         self.world.bits()
     }
 
-    /// Does it, and tells what came of it; the error says why it could not be done.
-    pub fn perform(&mut self, command: &Command) -> Result<String, String> {
+    /// How many nodes are up.
+    pub fn living(&self) -> usize {
+        self.world.live().len()
+    }
+
+    /// Does it, and tells what came of it; the error says why it could not be done. While a ring settles,
+    /// it is told how far it has come, and where it is to come.
+    pub fn perform(&mut self, command: &Command, told: impl Fn(&World, &Tables)) -> Result<String, String> {
         let bits = self.world.bits();
         let label = |peer: Peer| members::label(peer.id, bits);
         Ok(match command {
@@ -152,7 +158,7 @@ impl Stage {
                     return Err("nobody is left".into());
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.r);
-                let took = grow::settle(&mut self.world, &tables, |_| ())?;
+                let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
                 format!("{} nodes are ideal after {}\n", tables.ring().len(), seconds(took))
             }
             Command::Print(None) => draw::draw(&self.world),
@@ -181,12 +187,16 @@ mod tests {
 
     const SIX: Bits = Bits::new(6).unwrap();
 
+    fn ring_of_ten() -> Result<Stage, String> {
+        let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56].map(|n| Id::from_number(n, SIX));
+        Ok(Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, |_| ())?.world))
+    }
+
     /// What is told when these lines are said to the paper's ring of ten.
     fn told(script: &str) -> Result<String, String> {
-        let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56].map(|n| Id::from_number(n, SIX));
-        let mut stage = Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, |_| ())?.world);
+        let mut stage = ring_of_ten()?;
         let commands = read(script, SIX).map_err(|error| error.to_string())?;
-        commands.iter().map(|(_, command)| stage.perform(command)).collect()
+        commands.iter().map(|(_, command)| stage.perform(command, |_, _| ())).collect()
     }
 
     #[test]
@@ -215,6 +225,19 @@ mod tests {
     #[test]
     fn an_identifier_can_be_in_a_ring_once() {
         assert_eq!(told("join 8").unwrap(), "8 is refused: a node of the ring has that identifier\n");
+    }
+
+    #[test]
+    fn it_is_told_how_far_a_ring_has_come_that_settles() {
+        let mut stage = ring_of_ten().unwrap();
+        stage.perform(&Command::Crash("32".into()), |_, _| ()).unwrap();
+        let told = std::cell::Cell::new(0);
+        let look = |world: &World, tables: &Tables| {
+            assert!(grow::count_right(world, tables) < 9);
+            told.set(told.get() + 1);
+        };
+        stage.perform(&Command::Stabilize, look).unwrap();
+        assert!(told.get() > 0);
     }
 
     #[test]
