@@ -34,6 +34,7 @@ pub mod sim;
 pub mod wire;
 
 pub use actors::node::{LookupError, Node, StartError, State};
+pub use actors::traffic::Traffic;
 pub use config::Config;
 pub use protocol::id::Id;
 pub use protocol::peer::Peer;

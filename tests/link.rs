@@ -96,6 +96,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         news: host.recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
+        counters: Arc::default(),
     });
     let (ours, theirs) = duplex(room);
     let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();

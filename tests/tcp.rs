@@ -79,6 +79,7 @@ impl Us {
                 news: ctx.address().recipient(),
                 serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
                 tally: Tally::default(),
+                counters: Arc::default(),
             }))
         });
         Listener::new(socket, peers.clone().recipient()).start();

@@ -183,6 +183,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
         news: host.clone().recipient(),
         serving: Arc::new(Semaphore::new(2 * MAX_SERVED)),
         tally: Tally::default(),
+        counters: Arc::default(),
     });
     let origin = match choice(u, 5) {
         0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),

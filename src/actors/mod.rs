@@ -47,10 +47,12 @@ pub mod link;
 pub mod listener;
 pub mod neighbors;
 pub mod node;
+pub mod outbox;
 pub mod peers;
 pub mod serving;
 pub mod strangers;
 pub mod tally;
+pub mod traffic;
 
 /// Put a question to another node.
 ///

@@ -22,6 +22,7 @@ use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
 use super::serving::MAX_SERVED_IN_ALL;
 use super::tally::Tally;
+use super::traffic::{Counters, Traffic};
 use super::{Forget, Leave, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
 use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
@@ -49,6 +50,7 @@ struct Handle {
     lookup_style: Style,
     lookup_timeout: Duration,
     node: Addr<NodeActor>,
+    counters: Arc<Counters>,
 }
 
 impl Drop for Handle {
@@ -116,9 +118,10 @@ impl Node {
         let port = socket.local_addr().map_err(listen)?.port();
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
-        let node = wire(&config, me, socket, report);
+        let counters = Arc::new(Counters::default());
+        let node = wire(&config, me, socket, report, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
-        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node }) };
+        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters }) };
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
@@ -159,6 +162,11 @@ impl Node {
         self.handle.node.send(Show).await.ok().flatten()
     }
 
+    /// What the node has done on the network since it started; also after it was stopped.
+    pub fn traffic(&self) -> Traffic {
+        self.handle.counters.read()
+    }
+
     /// Leaves the ring, and stops: the neighbours are told, so that they close the gap at once. Takes a
     /// quarter of a second at most, when they don't answer.
     pub async fn leave(&self) {
@@ -181,6 +189,7 @@ fn wire(
     me: Peer,
     socket: TcpListener,
     report: oneshot::Sender<Result<(), JoinFailure>>,
+    counters: Arc<Counters>,
 ) -> Addr<NodeActor> {
     let setup = Setup {
         me,
@@ -206,6 +215,7 @@ fn wire(
         news: peers.address().recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
+        counters,
     });
     let peers = peers.run(Peers::new(shared));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
