@@ -28,12 +28,12 @@ use tokio::time::{Instant, timeout};
 use super::crowd::{Limits, Pulse};
 use super::frames::Stream;
 use super::outbox::{Outbox, outbox};
-use super::serving::{Incoming, Leave, MAX_SERVED, answer, read};
+use super::serving::{Incoming, Leave, MAX_SERVED, Served, Serves, read};
 use super::tally::{Shed, Tally};
 use super::traffic::Counters;
-use super::{Serve, Severed, Stop};
+use super::{Refusal, Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::Request;
+use crate::protocol::rpc::{Request, Response};
 use crate::wire::{Frame, FrameCodec, Ids, Question, Reply, WireError};
 
 /// What all connections of a node share.
@@ -49,13 +49,33 @@ pub struct Shared {
     pub limits: Limits,
     /// Which nodes are believed to exist.
     pub ids: Ids,
-    pub serve: Recipient<Serve>,
+    pub serves: Box<dyn Serves>,
     pub severed: Recipient<Severed>,
     pub news: Recipient<News>,
     /// One permit per question that is being answered on any of them.
     pub serving: Arc<Semaphore>,
     pub tally: Tally,
     pub counters: Arc<Counters>,
+}
+
+impl Shared {
+    fn answer(&self, outbox: &Outbox, call_id: Option<u64>, answer: Result<Response, Refusal>, leave: Leave) {
+        let reply = match answer {
+            Ok(response) => Reply::to(&response, self.me, self.r),
+            Err(refusal) => Reply::refuse(refusal.code, refusal.why),
+        };
+        self.reply(outbox, call_id, reply, leave);
+    }
+
+    fn reply(&self, outbox: &Outbox, call_id: Option<u64>, mut reply: Reply, leave: Leave) {
+        self.counters.answered.add(1);
+        reply.call_id = call_id;
+        reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
+        if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
+            // Its caller will wonder, and ask again.
+            tracing::error!(%error, "an answer that does not fit into a frame");
+        }
+    }
 }
 
 /// The number of a connection of this node.
@@ -345,21 +365,22 @@ impl Link {
             self.addr = Some(caller.addr);
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
-        let Some(outbox) = self.outbox.clone() else { return };
-        let shared = self.shared.clone();
-        // Not a future of this actor: it is to be answered also after the other end has closed its
-        // half, and would be polled with every message.
-        actix_rt::spawn(async move {
-            let call_id = question.call_id;
-            let mut reply = answer(question, &shared).await;
-            shared.counters.answered.add(1);
-            reply.call_id = call_id;
-            reply.responder = call_id.map(|_| (shared.me.id, shared.incarnation));
-            drop(leave.in_all);
-            if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
-                tracing::warn!(%error, "an answer that can't be sent");
+        let Some(outbox) = &self.outbox else { return };
+        let call_id = question.call_id;
+        let request = match question.request {
+            Ok(request) => request,
+            Err(error) => return self.shared.reply(outbox, call_id, Reply::complain(&error), leave),
+        };
+        let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
+        match self.shared.serves.serve(serve) {
+            Served::Now(answer) => self.shared.answer(outbox, call_id, answer, leave),
+            // Not a future of this actor: it is to be answered also after the other end has closed its
+            // half, and would be polled with every message.
+            Served::Later(answer) => {
+                let (shared, outbox) = (self.shared.clone(), outbox.clone());
+                actix_rt::spawn(async move { shared.answer(&outbox, call_id, answer.await, leave) });
             }
-        });
+        }
     }
 
     /// Counts what the other end did wrong.
