@@ -10,16 +10,16 @@ use chord::Peer;
 use chord::actors::drive::Driver;
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
-use chord::actors::{
-    Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Vantage, Way,
-};
+use chord::actors::view::View;
+use chord::actors::{Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Way};
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
 use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
-use chord::protocol::procedure::{Answer, Target};
+use chord::protocol::patient::Patient;
+use chord::protocol::procedure::{Answer, Procedure, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -87,6 +87,7 @@ impl Handler<Forget> for Nobody {
 /// A neighbours actor in a scripted world.
 struct Stage {
     neighbors: Addr<NeighborsActor>,
+    view: View,
     joined: oneshot::Receiver<Result<(), JoinFailure>>,
     behaviour: Rc<RefCell<Behaviour>>,
     log: Rc<RefCell<Vec<(Duration, Call)>>>,
@@ -108,8 +109,11 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
     let joining = Joining::new(report, 10 * SECOND);
-    let neighbors = NeighborsActor::new(setup, driver, nobody.clone().recipient(), nobody.recipient(), joining).start();
-    Stage { neighbors, joined, behaviour, log }
+    let view = View::new(FingerTable::alone(setup.me, SIX));
+    let neighbors =
+        NeighborsActor::new(setup, view.clone(), driver, nobody.clone().recipient(), nobody.recipient(), joining)
+            .start();
+    Stage { neighbors, view, joined, behaviour, log }
 }
 
 fn driver(world: World) -> Driver {
@@ -184,7 +188,7 @@ async fn joiner_becomes_a_member_with_a_whole_list() {
 async fn joiner_is_no_member_before() {
     tokio::time::pause();
     let stage = stage(|_| None);
-    assert_eq!(stage.neighbors.send(Vantage).await.unwrap().unwrap_err(), Lost::NotJoined);
+    assert_eq!(stage.view.vantage().unwrap_err(), Lost::NotJoined);
     let asked = Serve { request: Request::CheckPredecessor, plain: false, patience: None };
     assert_eq!(stage.neighbors.send(asked).await.unwrap().unwrap_err().code, Code::NotJoined);
 }
@@ -420,9 +424,14 @@ async fn broken_connection_to_the_successor_starts_a_round_at_once() {
     sleep(SECOND / 2).await;
     stage.calls();
     stage.neighbors.send(Severed(peer(32).addr)).await.unwrap();
-    assert!(!stage.neighbors.send(Vantage).await.unwrap().unwrap().is_heard(), "it is pinged before it is named");
+    assert!(!stage.view.vantage().unwrap().is_heard(), "it is pinged before it is named");
     sleep(Duration::from_millis(10)).await;
     assert_eq!(count(&stage.calls(), is_round), 1);
+}
+
+/// What node 8 shows, for nobody to see.
+fn view() -> View {
+    View::new(FingerTable::alone(peer(8), SIX))
 }
 
 /// Finds the owners of keys in the paper's ring of ten.
@@ -452,7 +461,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, ring, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, SECOND, 5 * SECOND).start();
     fingers.send(Disturbed).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -472,7 +481,7 @@ async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happe
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
-    let fingers = FingersActor::new(table, ring, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, SECOND, 5 * SECOND).start();
     fingers.send(Disturbed).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -510,7 +519,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
     let lookups = Rc::new(RefCell::new(0));
     let fickle: Recipient<Resolve> = Fickle(lookups.clone()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, fickle, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), fickle, SECOND, 5 * SECOND).start();
     let began = Instant::now();
     while began.elapsed() < 10 * SECOND {
         // Fingers die and neighbours change all the time, too.
@@ -531,6 +540,12 @@ fn lookup_54() -> Lookup {
     Lookup::new(question, neighbors, peers(&[14, 21, 32, 42]))
 }
 
+async fn run_telling(driver: &Driver, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
+    let mut lookup = Patient::new(lookup_54());
+    let step = lookup.start();
+    driver.go_on(lookup, step, Some(deadline), tell).await
+}
+
 async fn run_lookup(
     behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static,
 ) -> (Finding, Vec<(Duration, Call)>) {
@@ -539,8 +554,7 @@ async fn run_lookup(
     let world = World { behaviour: Rc::new(RefCell::new(behaviour)), log: log.clone(), began: Instant::now() };
     let deadline = Instant::now() + 4 * SECOND;
     let dead = RefCell::new(Vec::new());
-    let mut finding =
-        driver(world).run_telling(lookup_54(), Some(deadline), |told| dead.borrow_mut().extend(told)).await;
+    let mut finding = run_telling(&driver(world), deadline, |told| dead.borrow_mut().extend(told)).await;
     finding.dead = dead.into_inner();
     let calls = std::mem::take(&mut *log.borrow_mut());
     (finding, calls)
@@ -594,7 +608,7 @@ async fn death_on_the_way_is_told_before_the_lookup_ends() {
     let driver = driver(World { behaviour: Rc::new(RefCell::new(behaviour)), log, began });
     let told = RefCell::new(Vec::new());
     let tell = |dead| told.borrow_mut().push((began.elapsed(), dead));
-    let finding = driver.run_telling(lookup_54(), Some(began + 4 * SECOND), tell).await;
+    let finding = run_telling(&driver, began + 4 * SECOND, tell).await;
     assert!(began.elapsed() >= 2 * SECOND && finding.result.is_ok());
     let told = told.into_inner();
     assert!(told.len() == 1 && told[0].0 < SECOND && told[0].1 == peers(&[42]), "{told:?}");

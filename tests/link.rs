@@ -91,11 +91,12 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         rpc_timeout: SECOND,
         limits: Limits::default(),
         ids: Ids::Any,
-        serve: host.clone().recipient(),
+        serves: Box::new(host.clone().recipient::<Serve>()),
         severed: host.clone().recipient(),
         news: host.recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
+        counters: Arc::default(),
     });
     let (ours, theirs) = duplex(room);
     let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();

@@ -74,11 +74,12 @@ impl Us {
                 rpc_timeout: Duration::from_millis(200),
                 limits: Limits::default(),
                 ids: Ids::Any,
-                serve: local.clone().recipient(),
+                serves: Box::new(local.clone().recipient::<Serve>()),
                 severed: local.recipient(),
                 news: ctx.address().recipient(),
                 serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
                 tally: Tally::default(),
+                counters: Arc::default(),
             }))
         });
         Listener::new(socket, peers.clone().recipient()).start();

@@ -178,11 +178,12 @@ async fn scenario(u: &mut Unstructured<'_>) {
         rpc_timeout: SECOND,
         limits: Limits::default(),
         ids: Ids::Any,
-        serve: host.clone().recipient(),
+        serves: Box::new(host.clone().recipient::<Serve>()),
         severed: host.clone().recipient(),
         news: host.clone().recipient(),
         serving: Arc::new(Semaphore::new(2 * MAX_SERVED)),
         tally: Tally::default(),
+        counters: Arc::default(),
     });
     let origin = match choice(u, 5) {
         0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),

@@ -29,27 +29,30 @@ impl Driver {
     /// Runs a procedure to its end. A question that it forwards tells the next node to be done
     /// before `deadline`; whoever has one gives up on this future by itself.
     pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
-        self.drive(procedure, deadline, None).await
+        let mut procedure = Patient::new(procedure);
+        let step = procedure.start();
+        self.drive(procedure, step, deadline, None).await
     }
 
-    /// The same, and tells on the way who turned out dead.
-    pub async fn run_telling<P: Procedure>(
+    /// The same for a procedure that was started already and takes this step next; tells on the way who
+    /// turned out dead.
+    pub async fn go_on<P: Procedure>(
         &self,
-        procedure: P,
+        procedure: Patient<P>,
+        step: Step<P::Output>,
         deadline: Option<Instant>,
         tell: impl Fn(Vec<Peer>),
     ) -> P::Output {
-        self.drive(procedure, deadline, Some(&tell)).await
+        self.drive(procedure, step, deadline, Some(&tell)).await
     }
 
     async fn drive<P: Procedure>(
         &self,
-        procedure: P,
+        mut procedure: Patient<P>,
+        mut step: Step<P::Output>,
         deadline: Option<Instant>,
         tell: Option<&dyn Fn(Vec<Peer>)>,
     ) -> P::Output {
-        let mut procedure = Patient::new(procedure);
-        let mut step = procedure.start();
         let mut open: Option<Open> = None;
         let mut wait = self.rpc_timeout;
         loop {

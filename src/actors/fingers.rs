@@ -7,7 +7,8 @@ use actix::{
 };
 
 use super::neighbors::jittered;
-use super::{Disturbed, Forget, Preceding, Resolve, ShowFingers, Stop};
+use super::view::View;
+use super::{Disturbed, Forget, Resolve, ShowFingers, Stop};
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::lookup::Question;
 use crate::protocol::lookup::iterative::Style;
@@ -15,6 +16,7 @@ use crate::protocol::lookup::iterative::Style;
 /// Runs [`FixFingers`]: one lookup at a time.
 pub struct FingersActor {
     fingers: FixFingers,
+    view: View,
     resolve: Recipient<Resolve>,
     every: Duration,
     lookup_timeout: Duration,
@@ -36,8 +38,14 @@ const MAX_IN_A_ROW: u32 = 640;
 struct FixFingerNow(u64);
 
 impl FingersActor {
-    pub fn new(fingers: FixFingers, resolve: Recipient<Resolve>, every: Duration, lookup_timeout: Duration) -> Self {
-        FingersActor { fingers, resolve, every, lookup_timeout, scheduled: None, last_tick: 0, in_a_row: 0 }
+    pub fn new(
+        fingers: FixFingers,
+        view: View,
+        resolve: Recipient<Resolve>,
+        every: Duration,
+        lookup_timeout: Duration,
+    ) -> Self {
+        FingersActor { fingers, view, resolve, every, lookup_timeout, scheduled: None, last_tick: 0, in_a_row: 0 }
     }
 
     fn schedule(&mut self, pace: Pace, ctx: &mut Context<Self>) {
@@ -79,6 +87,7 @@ impl Handler<FixFingerNow> for FingersActor {
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
             let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
             let pace = actor.fingers.digest(owner);
+            actor.view.publish_fingers(actor.fingers.table());
             actor.schedule(pace, ctx);
         }));
     }
@@ -99,17 +108,10 @@ impl Handler<Forget> for FingersActor {
     fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
         for peer in dead {
             if self.fingers.forget(peer) {
+                self.view.publish_fingers(self.fingers.table());
                 self.hurry(ctx);
             }
         }
-    }
-}
-
-impl Handler<Preceding> for FingersActor {
-    type Result = MessageResult<Preceding>;
-
-    fn handle(&mut self, Preceding(key): Preceding, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.fingers.table().preceding(key))
     }
 }
 

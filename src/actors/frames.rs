@@ -1,18 +1,23 @@
 //! Frames out of and into a stream of bytes, each within a limit of time.
 //!
 //! Whoever sends a frame piece by piece, or does not read what it is sent, holds a connection and
-//! some memory; these limits say for how long.
+//! some memory; these limits say for how long. A connection on which nothing happens holds no
+//! buffer at all: most do nothing most of the time, and a node has many.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures::SinkExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::codec::{Decoder, FramedWrite};
+use tokio_util::codec::Decoder;
+
+use super::outbox::Outgoing;
 
 use crate::wire::{Frame, FrameCodec, WireError};
 
@@ -22,8 +27,8 @@ pub const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// A frame that can't be written for so long ends the connection.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Room for a frame or two; it grows to the largest frame only when one is announced.
-const BUFFER: usize = 2 * 1024;
+/// So many bytes are read at once: some dozens of calls.
+const READ: usize = 4 * 1024;
 
 /// The two directions of a connection, whatever it is made of.
 pub struct Stream {
@@ -40,8 +45,8 @@ impl Stream {
 
     /// What comes, and where to write.
     pub fn split(self, codec: FrameCodec) -> (Reader, Writer) {
-        let reader = Reader { reading: self.reading, codec: codec.clone(), buffer: BytesMut::with_capacity(BUFFER) };
-        (reader, Writer { sink: FramedWrite::new(self.writing, codec) })
+        let reader = Reader { reading: self.reading, codec, buffer: BytesMut::new() };
+        (reader, Writer { writing: self.writing })
     }
 }
 
@@ -76,8 +81,10 @@ impl Reader {
             if let Some(frame) = self.codec.decode(&mut self.buffer)? {
                 return Ok(Some(frame));
             }
-            self.buffer.reserve(1);
-            let more = self.reading.read_buf(&mut self.buffer);
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
+            let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
                 Some(deadline) => timeout_at(deadline, more).await.map_err(|_| WireError::Slow)??,
                 None => more.await?,
@@ -92,42 +99,35 @@ impl Reader {
     }
 }
 
+/// Adds what has come to the buffer, by way of the stack: while nothing comes there is no need for room.
+fn read_more(
+    reading: Pin<&mut (dyn AsyncRead + Unpin)>,
+    buffer: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let mut room = [MaybeUninit::uninit(); READ];
+    let mut read = ReadBuf::uninit(&mut room);
+    ready!(reading.poll_read(cx, &mut read))?;
+    buffer.extend_from_slice(read.filled());
+    Poll::Ready(Ok(read.filled().len()))
+}
+
 fn cut_off() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "it ends in the middle of a frame")
 }
 
-/// A frame to be written, and what it holds until then.
-pub struct Outgoing {
-    pub frame: Frame,
-    pub permit: Option<OwnedSemaphorePermit>,
-}
-
 /// Writes frames.
 pub struct Writer {
-    sink: FramedWrite<Box<dyn AsyncWrite + Unpin>, FrameCodec>,
+    writing: Box<dyn AsyncWrite + Unpin>,
 }
 
 impl Writer {
-    /// Writes what comes until nobody sends any more; frames that wait together leave together.
-    pub async fn write_all(mut self, mut frames: mpsc::Receiver<Outgoing>) -> Result<(), WireError> {
-        while let Some(first) = frames.recv().await {
-            self.feed(first).await?;
-            while let Ok(next) = frames.try_recv() {
-                self.feed(next).await?;
-            }
-            timely(self.sink.flush()).await?;
+    /// Writes what comes until nothing more is to come; frames that wait together leave together.
+    pub async fn write_all(mut self, outgoing: Outgoing) -> Result<(), WireError> {
+        while let Some(mut batch) = outgoing.take().await {
+            let written = timeout(WRITE_TIMEOUT, self.writing.write_all_buf(&mut batch.bytes));
+            written.await.map_err(|_| WireError::Unread)??;
         }
         Ok(())
     }
-
-    /// Takes a frame in, after writing others if there are many.
-    async fn feed(&mut self, Outgoing { frame, permit }: Outgoing) -> Result<(), WireError> {
-        timely(self.sink.feed(frame)).await?;
-        drop(permit);
-        Ok(())
-    }
-}
-
-async fn timely(written: impl Future<Output = Result<(), WireError>>) -> Result<(), WireError> {
-    timeout(WRITE_TIMEOUT, written).await.map_err(|_| WireError::Unread)?
 }

@@ -21,17 +21,19 @@ use actix::{
 };
 use futures::stream;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::crowd::{Limits, Pulse};
-use super::frames::{Outgoing, Stream};
-use super::serving::{Incoming, Leave, MAX_SERVED, answer, read};
+use super::frames::Stream;
+use super::outbox::{Outbox, outbox};
+use super::serving::{Incoming, Leave, MAX_SERVED, Served, Serves, read};
 use super::tally::{Shed, Tally};
-use super::{Serve, Severed, Stop};
+use super::traffic::Counters;
+use super::{Refusal, Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::Request;
+use crate::protocol::rpc::{Request, Response};
 use crate::wire::{Frame, FrameCodec, Ids, Question, Reply, WireError};
 
 /// What all connections of a node share.
@@ -47,12 +49,33 @@ pub struct Shared {
     pub limits: Limits,
     /// Which nodes are believed to exist.
     pub ids: Ids,
-    pub serve: Recipient<Serve>,
+    pub serves: Box<dyn Serves>,
     pub severed: Recipient<Severed>,
     pub news: Recipient<News>,
     /// One permit per question that is being answered on any of them.
     pub serving: Arc<Semaphore>,
     pub tally: Tally,
+    pub counters: Arc<Counters>,
+}
+
+impl Shared {
+    fn answer(&self, outbox: &Outbox, call_id: Option<u64>, answer: Result<Response, Refusal>, leave: Leave) {
+        let reply = match answer {
+            Ok(response) => Reply::to(&response, self.me, self.r),
+            Err(refusal) => Reply::refuse(refusal.code, refusal.why),
+        };
+        self.reply(outbox, call_id, reply, leave);
+    }
+
+    fn reply(&self, outbox: &Outbox, call_id: Option<u64>, mut reply: Reply, leave: Leave) {
+        self.counters.answered.add(1);
+        reply.call_id = call_id;
+        reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
+        if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
+            // Its caller will wonder, and ask again.
+            tracing::error!(%error, "an answer that does not fit into a frame");
+        }
+    }
 }
 
 /// The number of a connection of this node.
@@ -141,9 +164,6 @@ impl Origin {
 /// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
 const MAX_ASKED: usize = 1024;
 
-/// Frames that wait to be written.
-const OUTBOX: usize = 256;
-
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -169,7 +189,7 @@ pub struct Link {
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
     /// Where frames to be written go; none until the connection is made, and when it is closing.
-    outbox: Option<mpsc::Sender<Outgoing>>,
+    outbox: Option<Outbox>,
     writing: Option<AbortHandle>,
     /// Whether only what is still owed to the other end is to be done.
     closing: bool,
@@ -228,12 +248,13 @@ impl Link {
     }
 
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
-        let (reader, writer) = stream.split(FrameCodec::new(self.shared.ids));
+        let codec = FrameCodec::new(self.shared.ids);
+        let (outbox, outgoing) = outbox(codec.clone(), self.shared.counters.clone());
+        let (reader, writer) = stream.split(codec);
         let permits = (self.serving.clone(), self.shared.serving.clone());
         ctx.add_stream(stream::unfold(Some(reader), move |reader| read(reader, permits.clone())));
-        let (outbox, frames) = mpsc::channel(OUTBOX);
         let link = ctx.address();
-        let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(frames).await)) });
+        let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(outgoing).await)) });
         self.writing = Some(writing.abort_handle());
         self.outbox = Some(outbox);
         self.send_waiting();
@@ -281,13 +302,11 @@ impl Link {
                 caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
             },
         };
-        match outbox.try_send(Outgoing { frame: Frame::Call(question), permit: None }) {
-            Ok(()) => {
-                self.asked.insert(self.last_call, ask.reply);
-            }
-            Err(mpsc::error::TrySendError::Full(_)) => tell(ask.reply, Heard::Busy),
-            Err(mpsc::error::TrySendError::Closed(_)) => tell(ask.reply, Heard::Lost),
+        if outbox.is_full() || outbox.put(Frame::Call(question), None).is_err() {
+            return tell(ask.reply, Heard::Busy);
         }
+        self.shared.counters.asked.add(1);
+        self.asked.insert(self.last_call, ask.reply);
     }
 
     fn returned(&mut self, mut reply: Reply) {
@@ -346,19 +365,22 @@ impl Link {
             self.addr = Some(caller.addr);
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
-        let Some(outbox) = self.outbox.clone() else { return };
-        let shared = self.shared.clone();
-        // Not a future of this actor: it is to be answered also after the other end has closed its
-        // half, and would be polled with every message.
-        actix_rt::spawn(async move {
-            let call_id = question.call_id;
-            let mut reply = answer(question, &shared).await;
-            reply.call_id = call_id;
-            reply.responder = call_id.map(|_| (shared.me.id, shared.incarnation));
-            drop(leave.in_all);
-            // An error means that the connection is closed.
-            let _ = outbox.send(Outgoing { frame: Frame::Return(reply), permit: Some(leave.here) }).await;
-        });
+        let Some(outbox) = &self.outbox else { return };
+        let call_id = question.call_id;
+        let request = match question.request {
+            Ok(request) => request,
+            Err(error) => return self.shared.reply(outbox, call_id, Reply::complain(&error), leave),
+        };
+        let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
+        match self.shared.serves.serve(serve) {
+            Served::Now(answer) => self.shared.answer(outbox, call_id, answer, leave),
+            // Not a future of this actor: it is to be answered also after the other end has closed its
+            // half, and would be polled with every message.
+            Served::Later(answer) => {
+                let (shared, outbox) = (self.shared.clone(), outbox.clone());
+                actix_rt::spawn(async move { shared.answer(&outbox, call_id, answer.await, leave) });
+            }
+        }
     }
 
     /// Counts what the other end did wrong.

@@ -4,23 +4,30 @@
 //!                console, embedding program
 //!                          |  Resolve, Show, Leave, Stop
 //!                          v
-//!   Serve            +-----------+   Serve, Vantage    +-----------+
-//!  +---------------> |   node    | ------------------> | neighbors | owns Maintenance
-//!  |                 |           |   Preceding         +-----------+ <-----------+
-//!  |                 |           | -----------+          |   |  Disturbed,       |
-//!  |                 +-----------+            v          |   |  Forget           |
-//!  |                   |      ^ Resolve  +---------+ <---|---+                   |
-//!  |              Call |      +--------- | fingers |     | Call                  | Severed
-//!  |                   v                 +---------+     |  owns FixFingers      |
-//!  |                 +-----------+ <---------------------+                       |
-//!  |                 |   peers   |   owns the table of connections               |
-//!  |                 +-----------+ <----------+                                  |
-//!  |                   |      ^ News          | Accepted                         |
-//!  |               Ask v      |          +----------+                            |
-//!  |                 +-----------+       | listener |                            |
-//!  +---------------- |   link    |       +----------+                            |
-//!                    +-----------+ one per TCP connection, frames the calls -----+
+//!                    +-----------+      Leave, ShowNeighbors      +-----------+
+//!                    |   node    | -----------------------------> | neighbors | owns Maintenance
+//!                    +-----------+ ------------+                  +-----------+
+//!                          |   ^ Resolve       v ShowFingers        |  |  |  ^
+//!                          |   |          +---------+   Disturbed,  |  |  |  | Serve,
+//!                          |   +--------- | fingers | <-- Forget ---+  |  |  | Severed,
+//!                          v              +---------+                  |  |  | Forget
+//!                    +-----------+             | owns FixFingers       |  |  |
+//!                    |  lookups  | <- reads -- view <--- publish ------+  |  |
+//!                    +-----------+                                        |  |
+//!                      |       ^ Serve                                    |  |
+//!                 Call v       |                                     Call |  |
+//!                    +-----------+ <--------------------------------------+  |
+//!                    |   peers   |   owns the table of connections           |
+//!                    +-----------+ <----------+                              |
+//!                      |      ^ News          | Accepted                     |
+//!                  Ask v      |          +----------+                        |
+//!                    +-----------+       | listener |                        |
+//!                    |   link    |       +----------+                        |
+//!                    +-----------+ one per TCP connection, frames the calls -+
 //! ```
+//!
+//! Lookups are no actor: a link begins them where it reads their questions, from what the owners of the
+//! tables have published in the [`view`], and most end there.
 //!
 //! Everything lives on one thread. A message that is owed an answer is sent with `send`; hints and
 //! ticks with `do_send`. What happens in a conversation is decided in [`crate::protocol`]; the
@@ -31,7 +38,6 @@ use std::time::Duration;
 
 use actix::Message;
 
-use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost, Question};
 use crate::protocol::neighbors::Neighbors;
@@ -45,12 +51,16 @@ pub mod fingers;
 pub mod frames;
 pub mod link;
 pub mod listener;
+pub mod lookups;
 pub mod neighbors;
 pub mod node;
+pub mod outbox;
 pub mod peers;
 pub mod serving;
 pub mod strangers;
 pub mod tally;
+pub mod traffic;
+pub mod view;
 
 /// Put a question to another node.
 ///
@@ -115,16 +125,6 @@ pub struct Resolve {
     pub style: Style,
     pub patience: Duration,
 }
-
-/// The neighbours, for a lookup to begin with.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<Neighbors, Lost>")]
-pub struct Vantage;
-
-/// The fingers strictly between this node and a key, nearest to this node first.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Vec<Peer>")]
-pub struct Preceding(pub Id);
 
 /// These nodes are dead. Both tables hear of it.
 #[derive(Clone, Debug, Message)]

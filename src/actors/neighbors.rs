@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::drive::Driver;
-use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Stop, Vantage, Way};
+use super::view::View;
+use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Stop, Way};
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
 use crate::protocol::neighbors::Neighbors;
@@ -21,6 +22,7 @@ use crate::protocol::rpc::{Code, Request, Response};
 /// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
 pub struct NeighborsActor {
     maintenance: Maintenance,
+    view: View,
     driver: Driver,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
@@ -83,6 +85,7 @@ struct Fire(Timer, u64);
 impl NeighborsActor {
     pub fn new(
         setup: Setup,
+        view: View,
         driver: Driver,
         disturbed: Recipient<Disturbed>,
         forget: Recipient<Forget>,
@@ -92,11 +95,22 @@ impl NeighborsActor {
         if maintenance.vantage().is_ok() {
             joining.report(Ok(()));
         }
-        NeighborsActor { maintenance, driver, disturbed, forget, armed: Default::default(), last_armed: 0, joining }
+        view.publish_neighbors(&maintenance);
+        NeighborsActor {
+            maintenance,
+            view,
+            driver,
+            disturbed,
+            forget,
+            armed: Default::default(),
+            last_armed: 0,
+            joining,
+        }
     }
 
     /// Does whatever there is to be done: after every event.
     fn advance(&mut self, ctx: &mut Context<Self>) {
+        self.view.publish_neighbors(&self.maintenance);
         let conversation = self.maintenance.next_conversation();
         for effect in self.maintenance.effects() {
             self.carry_out(effect, ctx);
@@ -175,14 +189,6 @@ impl Handler<Serve> for NeighborsActor {
     }
 }
 
-impl Handler<Vantage> for NeighborsActor {
-    type Result = MessageResult<Vantage>;
-
-    fn handle(&mut self, _: Vantage, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.maintenance.vantage().cloned())
-    }
-}
-
 impl Handler<ShowNeighbors> for NeighborsActor {
     type Result = MessageResult<ShowNeighbors>;
 
@@ -215,6 +221,7 @@ impl Handler<Leave> for NeighborsActor {
 
     fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
         let leave = self.maintenance.leave().into_iter();
+        self.view.publish_neighbors(&self.maintenance);
         let heard = join_all(leave.map(|(peer, request)| self.driver.calls.send(told(peer, request))));
         // Whoever does not hear it in time finds this node dead.
         Box::pin(async move { drop(timeout(LEAVING, heard).await) })
@@ -225,6 +232,7 @@ impl Handler<Stop> for NeighborsActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.view.withdraw();
         ctx.stop();
     }
 }

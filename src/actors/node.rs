@@ -1,4 +1,4 @@
-//! Wires a node together, answers the questions of peers, runs lookups; and its facade.
+//! Wires a node together; and its facade.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -11,27 +11,28 @@ use futures::future::join_all;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
 
 use super::crowd::Limits;
 use super::drive::Driver;
 use super::fingers::FingersActor;
 use super::link::Shared;
 use super::listener::Listener;
+use super::lookups::Lookups;
 use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
-use super::serving::MAX_SERVED_IN_ALL;
+use super::serving::{Desk, MAX_SERVED_IN_ALL};
 use super::tally::Tally;
-use super::{Forget, Leave, Preceding, Refusal, Resolve, Serve, ShowFingers, ShowNeighbors, Stop, Vantage};
+use super::traffic::{Counters, Traffic};
+use super::view::View;
+use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Finding, Found, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::{Found, Lost, Question};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Hop, Request, Response};
 use crate::wire::Ids;
 
 /// A running node. Clones are the same node; it stops when [`Node::stop`] is called, or when the
@@ -49,6 +50,7 @@ struct Handle {
     lookup_style: Style,
     lookup_timeout: Duration,
     node: Addr<NodeActor>,
+    counters: Arc<Counters>,
 }
 
 impl Drop for Handle {
@@ -116,9 +118,10 @@ impl Node {
         let port = socket.local_addr().map_err(listen)?.port();
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
-        let node = wire(&config, me, socket, report);
+        let counters = Arc::new(Counters::default());
+        let node = wire(&config, me, socket, report, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
-        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node }) };
+        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters }) };
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
@@ -159,6 +162,11 @@ impl Node {
         self.handle.node.send(Show).await.ok().flatten()
     }
 
+    /// What the node has done on the network since it started; also after it was stopped.
+    pub fn traffic(&self) -> Traffic {
+        self.handle.counters.read()
+    }
+
     /// Leaves the ring, and stops: the neighbours are told, so that they close the gap at once. Takes a
     /// quarter of a second at most, when they don't answer.
     pub async fn leave(&self) {
@@ -181,6 +189,7 @@ fn wire(
     me: Peer,
     socket: TcpListener,
     report: oneshot::Sender<Result<(), JoinFailure>>,
+    counters: Arc<Counters>,
 ) -> Addr<NodeActor> {
     let setup = Setup {
         me,
@@ -191,9 +200,14 @@ fn wire(
         seeds: config.seeds.clone(),
     };
     // Their addresses come first, since they know each other.
-    let (node, neighbors, peers) = (Context::new(), Context::<NeighborsActor>::new(), Context::<Peers>::new());
+    let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
+    let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = peers.address().recipient();
     let driver = Driver { calls, rpc_timeout: config.rpc_timeout, lookup_timeout: config.lookup_timeout };
+    let table = FingerTable::alone(me, Bits::FULL);
+    let view = View::new(table.clone());
+    let tables = [neighbors.address().recipient(), fingers.address().recipient()];
+    let lookups = Lookups::new(me, view.clone(), driver.clone(), tables);
     let shared = Rc::new(Shared {
         me,
         r: config.r,
@@ -201,31 +215,25 @@ fn wire(
         rpc_timeout: config.rpc_timeout,
         limits: Limits { in_all: connections(config), per_address: config.connections_per_address },
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
-        serve: node.address().recipient(),
+        serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
         severed: neighbors.address().recipient(),
         news: peers.address().recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
+        counters,
     });
     let peers = peers.run(Peers::new(shared));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
-    let table = FixFingers::new(FingerTable::alone(me, Bits::FULL)).paced(config.paced_fingers);
+    let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();
-    let fingers = FingersActor::new(table, resolve, config.fix_fingers, config.lookup_timeout).start();
+    let fingers =
+        fingers.run(FingersActor::new(table, view.clone(), resolve, config.fix_fingers, config.lookup_timeout));
     let joining = Joining::new(report, config.join_timeout);
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
-    let neighbors = neighbors.run(NeighborsActor::new(setup, driver.clone(), disturbed, forget, joining));
+    let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, disturbed, forget, joining));
     let children =
         vec![listener.recipient(), neighbors.clone().recipient(), fingers.clone().recipient(), peers.recipient()];
-    node.run(NodeActor {
-        me,
-        lookup_timeout: config.lookup_timeout,
-        neighbors,
-        fingers,
-        driver,
-        children,
-        lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-    })
+    node.run(NodeActor { neighbors, fingers, lookups, children })
 }
 
 /// How many connections others may have: as configured, but no more than half of the files that the
@@ -235,109 +243,29 @@ fn connections(config: &Config) -> usize {
     files.map_or(config.connections, |files| config.connections.min(files / 2))
 }
 
-/// Answers peers and embedding programs; the parent of all other actors.
+/// Answers embedding programs; the parent of all other actors.
 pub struct NodeActor {
-    me: Peer,
-    lookup_timeout: Duration,
     neighbors: Addr<NeighborsActor>,
     fingers: Addr<FingersActor>,
-    driver: Driver,
+    lookups: Lookups,
     /// To be stopped with this actor.
     children: Vec<Recipient<Stop>>,
-    /// One permit per lookup under way.
-    lookups: Arc<Semaphore>,
 }
-
-/// Lookups under way at once, own and forwarded; beyond, the node is busy.
-const MAX_LOOKUPS: usize = 16 * 1024;
 
 /// What the node knows of its ring.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "Option<State>")]
 struct Show;
 
-impl NodeActor {
-    /// This node's part in a lookup; see [`Lookup::doubting`].
-    fn lookup(&self, resolve: Resolve, doubted: Vec<Peer>) -> ResponseFuture<Result<Finding, Lost>> {
-        let Resolve { question, style, patience } = resolve;
-        let deadline = Instant::now() + patience;
-        let (neighbors, fingers, driver) = (self.neighbors.clone(), self.fingers.clone(), self.driver.clone());
-        let permit = self.lookups.clone().try_acquire_owned();
-        Box::pin(async move {
-            let _permit = permit.map_err(|_| Lost::Busy)?;
-            let forget = |dead: Vec<Peer>| {
-                neighbors.do_send(Forget(dead.clone()));
-                fingers.do_send(Forget(dead));
-            };
-            let mut vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
-            for _ in 0..MAX_BEGINNINGS {
-                let preceding = fingers.send(Preceding(question.key)).await.map_err(|_| Lost::NotJoined)?;
-                let lookup = Lookup::new(question, vantage, preceding).in_style(style).doubting(doubted.clone());
-                let finding = driver.run_telling(lookup, Some(deadline), &forget);
-                let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
-                if !finding.dead.is_empty() {
-                    forget(finding.dead.clone());
-                }
-                if !finding.is_pinged() {
-                    return Ok(finding);
-                }
-                vantage = neighbors.send(Vantage).await.map_err(|_| Lost::NotJoined)??;
-                if !finding.is_outdated(question.key, &vantage) {
-                    return Ok(finding);
-                }
-            }
-            Err(Lost::NoRoute)
-        })
-    }
-
-    /// Answers the lookup of a peer, by whichever of the two ways to say what was found.
-    fn respond(
-        &self,
-        question: Question,
-        doubted: Vec<Peer>,
-        patience: Option<Duration>,
-        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
-    ) -> ResponseFuture<Result<Response, Refusal>> {
-        let (me, asked) = (self.me, Instant::now());
-        let patience = patience.unwrap_or(self.lookup_timeout).min(self.lookup_timeout);
-        let lookup = self.lookup(Resolve { question, style: Style::Recursive, patience }, doubted);
-        Box::pin(async move {
-            let found = lookup.await;
-            let hop = question.want_path.then(|| Hop { node: me, took: asked.elapsed() });
-            Ok(found.and_then(|finding| say(finding, hop))?)
-        })
-    }
-}
-
 impl Actor for NodeActor {
     type Context = Context<Self>;
-}
-
-impl Handler<Serve> for NodeActor {
-    type Result = ResponseFuture<Result<Response, Refusal>>;
-
-    fn handle(&mut self, serve: Serve, _: &mut Self::Context) -> Self::Result {
-        match serve.request {
-            Request::FindSuccessor { key, hops, want_path } => {
-                self.respond(Question { key, hops, want_path }, Vec::new(), serve.patience, Finding::answer)
-            }
-            Request::ClosestPrecedingNode { key, doubted, want_path } => {
-                let question = Question { want_path, ..Question::here(key) };
-                self.respond(question, doubted, serve.patience, Finding::pointer)
-            }
-            _ => {
-                let answer = self.neighbors.send(serve);
-                Box::pin(async move { answer.await.unwrap_or_else(|_| Err(Code::NotJoined.into())) })
-            }
-        }
-    }
 }
 
 impl Handler<Resolve> for NodeActor {
     type Result = ResponseFuture<Result<Found, Lost>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
-        let lookup = self.lookup(resolve, Vec::new());
+        let lookup = self.lookups.resolve(resolve);
         Box::pin(async move { lookup.await?.result })
     }
 }

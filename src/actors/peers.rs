@@ -128,6 +128,7 @@ impl Peers {
         let pulse = link.pulse();
         let open = Dialed { link: link.start(), since: now, pulse, calls: Rc::new(()) };
         self.dialed.insert(self.last_link, open);
+        self.shared.counters.dialed.add(1);
         self.taken(self.last_link, true)
     }
 

@@ -7,12 +7,14 @@
 use std::io;
 use std::sync::Arc;
 
+use actix::Recipient;
+use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Serve;
 use super::frames::Reader;
-use super::link::Shared;
-use crate::protocol::rpc::Code;
+use super::lookups::Lookups;
+use super::{Refusal, Serve};
+use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
 
 /// Questions of the other end that are being answered, or whose answers wait to be written, at once:
@@ -62,16 +64,37 @@ pub async fn read(
     })
 }
 
-/// The answer to a question, as it travels.
-pub async fn answer(question: Question, shared: &Shared) -> Reply {
-    let request = match question.request {
-        Ok(request) => request,
-        Err(error) => return Reply::complain(&error),
-    };
-    let serve = Serve { request, plain: question.call_id.is_none(), patience: question.deadline };
-    match shared.serve.send(serve).await {
-        Ok(Ok(response)) => Reply::to(&response, shared.me, shared.r),
-        Ok(Err(refusal)) => Reply::refuse(refusal.code, refusal.why),
-        Err(_) => Reply::refuse(Code::NotJoined, "the node is stopping"),
+/// Who answers the questions of others.
+pub trait Serves {
+    fn serve(&self, serve: Serve) -> Served;
+}
+
+/// What comes of a question.
+pub enum Served {
+    /// It was answered at once.
+    Now(Result<Response, Refusal>),
+    Later(LocalBoxFuture<'static, Result<Response, Refusal>>),
+}
+
+/// A node: lookups begin, and most often end, where their questions are read; whoever owns the neighbours
+/// answers the others.
+pub struct Desk {
+    pub lookups: Lookups,
+    pub neighbors: Recipient<Serve>,
+}
+
+impl Serves for Desk {
+    fn serve(&self, serve: Serve) -> Served {
+        self.lookups.serve(&serve).unwrap_or_else(|| self.neighbors.serve(serve))
+    }
+}
+
+/// An actor that is asked by message.
+impl Serves for Recipient<Serve> {
+    fn serve(&self, serve: Serve) -> Served {
+        let answer = self.send(serve);
+        Served::Later(Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Err(Refusal { code: Code::NotJoined, why: "the node is stopping".into() }))
+        }))
     }
 }

@@ -1,0 +1,153 @@
+//! Runs the lookups of a node: its own, and what others pass on to it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Recipient;
+use futures::future::{LocalBoxFuture, join_all};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::drive::Driver;
+use super::serving::Served;
+use super::view::View;
+use super::{Forget, Resolve, Serve};
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::patient::Patient;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Procedure, Step};
+use crate::protocol::rpc::{Hop, Request, Response};
+
+/// Runs lookups. Clones are the same.
+#[derive(Clone)]
+pub struct Lookups(Rc<Inner>);
+
+struct Inner {
+    me: Peer,
+    view: View,
+    driver: Driver,
+    /// Who is to hear of the dead.
+    tables: [Recipient<Forget>; 2],
+    /// One permit per lookup under way.
+    under_way: Arc<Semaphore>,
+}
+
+/// Lookups under way at once, own and forwarded; beyond, the node is busy.
+const MAX_LOOKUPS: usize = 16 * 1024;
+
+/// A lookup, as far as it has come without waiting.
+enum Begun {
+    Found(Finding),
+    UnderWay(Patient<Lookup>, Step<Finding>),
+}
+
+impl Lookups {
+    /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
+    pub fn new(me: Peer, view: View, driver: Driver, tables: [Recipient<Forget>; 2]) -> Lookups {
+        Lookups(Rc::new(Inner { me, view, driver, tables, under_way: Arc::new(Semaphore::new(MAX_LOOKUPS)) }))
+    }
+
+    /// The lookup of an embedding program, or of this node's own fingers.
+    pub fn resolve(
+        &self,
+        Resolve { question, style, patience }: Resolve,
+    ) -> LocalBoxFuture<'static, Result<Finding, Lost>> {
+        let lookups = self.0.clone();
+        Box::pin(async move {
+            let begin = |lookup: Lookup| lookup.in_style(style);
+            match lookups.begin(question, &begin)? {
+                Begun::Found(finding) => Ok(finding),
+                Begun::UnderWay(lookup, step) => lookups.go_on(question, &begin, (lookup, step), patience).await,
+            }
+        })
+    }
+
+    /// This node's part in the lookup of another; `None` if it asks something else.
+    pub fn serve(&self, serve: &Serve) -> Option<Served> {
+        match &serve.request {
+            Request::FindSuccessor { key, hops, want_path } => {
+                let question = Question { key: *key, hops: *hops, want_path: *want_path };
+                Some(self.respond(question, Vec::new(), serve.patience, Finding::answer))
+            }
+            Request::ClosestPrecedingNode { key, doubted, want_path } => {
+                let question = Question { want_path: *want_path, ..Question::here(*key) };
+                Some(self.respond(question, doubted.clone(), serve.patience, Finding::pointer))
+            }
+            _ => None,
+        }
+    }
+
+    /// Answers a lookup, by whichever of the two ways to say what was found; see [`Lookup::doubting`].
+    fn respond(
+        &self,
+        question: Question,
+        doubted: Vec<Peer>,
+        patience: Option<Duration>,
+        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
+    ) -> Served {
+        let begin = move |lookup: Lookup| lookup.in_style(Style::Recursive).doubting(doubted.clone());
+        let (lookups, asked) = (self.0.clone(), question.want_path.then(Instant::now));
+        let me = lookups.me;
+        let say = move |finding| say(finding, asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
+        match lookups.begin(question, &begin) {
+            Err(lost) => Served::Now(Err(lost.into())),
+            Ok(Begun::Found(finding)) => Served::Now(say(finding).map_err(Into::into)),
+            Ok(Begun::UnderWay(lookup, step)) => {
+                let longest = lookups.driver.lookup_timeout;
+                let patience = patience.unwrap_or(longest).min(longest);
+                Served::Later(Box::pin(async move {
+                    let found = lookups.go_on(question, &begin, (lookup, step), patience).await;
+                    Ok(found.and_then(say)?)
+                }))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, Lost> {
+        let mut lookup = Patient::new(begin(self.view.lookup(question)?));
+        Ok(match lookup.start() {
+            Step::Done(finding) => Begun::Found(finding),
+            step => Begun::UnderWay(lookup, step),
+        })
+    }
+
+    async fn go_on(
+        &self,
+        question: Question,
+        begin: &impl Fn(Lookup) -> Lookup,
+        mut begun: (Patient<Lookup>, Step<Finding>),
+        patience: Duration,
+    ) -> Result<Finding, Lost> {
+        let _permit = self.under_way.try_acquire().map_err(|_| Lost::Busy)?;
+        let deadline = Instant::now() + patience;
+        for _ in 0..MAX_BEGINNINGS {
+            let (lookup, step) = begun;
+            let finding = self.driver.go_on(lookup, step, Some(deadline), |dead| self.forget(&dead));
+            let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
+            if !finding.is_pinged() {
+                self.forget(&finding.dead);
+                return Ok(finding);
+            }
+            // Both tables are to have heard of all the dead before they are seen again.
+            join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
+            if !finding.is_outdated(question.key, &self.view.vantage()?) {
+                return Ok(finding);
+            }
+            begun = match self.begin(question, begin)? {
+                Begun::Found(finding) => return Ok(finding),
+                Begun::UnderWay(lookup, step) => (lookup, step),
+            };
+        }
+        Err(Lost::NoRoute)
+    }
+
+    fn forget(&self, dead: &[Peer]) {
+        for table in self.tables.iter().filter(|_| !dead.is_empty()) {
+            table.do_send(Forget(dead.to_vec()));
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a node has done on the network since it started, for whoever watches or measures it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a node has done on the network since it started, and what it has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Questions that it put to other nodes, as frames: also those that were never answered.
+    pub asked: u64,
+    /// Questions of others that it answered, refusals among them.
+    pub answered: u64,
+    /// Bytes that it wrote, in frames.
+    pub written: u64,
+    /// Connections that it made, or tried to.
+    pub dialed: u64,
+    /// Connections that are open now, whoever made them.
+    pub open: u64,
+}
+
+/// The counters behind [`Traffic`]; any thread may read them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub asked: Counter,
+    pub answered: Counter,
+    pub written: Counter,
+    pub dialed: Counter,
+    pub open: Counter,
+}
+
+impl Counters {
+    /// What they say now.
+    pub fn read(&self) -> Traffic {
+        let Counters { asked, answered, written, dialed, open } = self;
+        Traffic {
+            asked: asked.get(),
+            answered: answered.get(),
+            written: written.get(),
+            dialed: dialed.get(),
+            open: open.get(),
+        }
+    }
+}
+
+/// A number that one thread changes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// One less; never below 0.
+    pub fn lower(&self) {
+        let now = self.get();
+        self.0.store(now.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
