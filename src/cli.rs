@@ -1,6 +1,7 @@
 //! The command line.
 
 mod sim;
+mod swarm;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
 pub use sim::{Chaos, Churn, MAX_SCRIPT, Paper, Ring, Run as Sim, Script};
+pub use swarm::Swarm;
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -58,6 +60,11 @@ struct Args {
     #[arg(short = 'i', value_name = "ID", value_parser = identifier, allow_hyphen_values = true)]
     id: Option<Id>,
 
+    /// So many members of the ring in one process, at this port and the next ones, 1 to 1024; the console is
+    /// that of the first
+    #[arg(long, value_name = "V", value_parser = virtual_nodes, default_value = "1", allow_hyphen_values = true)]
+    virtual_nodes: u16,
+
     /// Refuse every node whose identifier is not the SHA-1 of its "ip:port"; not with -i
     #[arg(long)]
     strict_ids: bool,
@@ -95,6 +102,7 @@ const ACCEPTED: Accepted = &[
     ("--tcp", MILLISECONDS),
     ("-r", "a number from 1 to 32"),
     ("-i", "40 hexadecimal digits"),
+    ("--virtual-nodes", "a number from 1 to 1024"),
     ("--strict-ids", "no value"),
     ("--rpc-timeout", TIME),
     ("--lookup-timeout", TIME),
@@ -135,6 +143,10 @@ fn timeout(text: &str) -> Result<Duration, NotAccepted> {
     humantime::parse_duration(text).ok().filter(|time| PERIOD.contains(time)).ok_or(NotAccepted)
 }
 
+fn virtual_nodes(text: &str) -> Result<u16, NotAccepted> {
+    number(text, 1..=1024)
+}
+
 fn identifier(text: &str) -> Result<Id, NotAccepted> {
     text.parse().map_err(|_| NotAccepted)
 }
@@ -151,8 +163,18 @@ pub enum Instead {
 /// What is to be run.
 #[derive(Debug)]
 pub enum Run {
-    Node(Config),
+    Node(Host),
     Sim(Sim),
+    Swarm(Swarm),
+}
+
+/// A node, or some virtual ones.
+#[derive(Debug)]
+pub struct Host {
+    /// What the first is configured with; the others have the next ports.
+    pub config: Config,
+    /// How many members of the ring it is.
+    pub virtual_nodes: u16,
 }
 
 /// Reads the command line.
@@ -168,6 +190,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
         Some((name, _)) if matches.args_present() => {
             Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
         }
+        Some(("swarm", matches)) => {
+            let swarm = swarm::Args::from_arg_matches(matches).map_err(instead)?;
+            swarm.read().map(Run::Swarm).map_err(Instead::Complain)
+        }
         Some((_, matches)) => {
             let sim = sim::Sim::from_arg_matches(matches).map_err(instead)?;
             sim.read().map(Run::Sim).map_err(Instead::Complain)
@@ -179,20 +205,36 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
 /// The flags of a node, or a subcommand.
 fn command() -> clap::Command {
     let sim = sim::Sim::augment_args(clap::Command::new("sim"));
-    Args::command().subcommand(sim).subcommand_negates_reqs(true).disable_help_subcommand(true)
+    let swarm = swarm::Args::augment_args(clap::Command::new("swarm"));
+    let subcommands = Args::command().subcommand(sim).subcommand(swarm);
+    subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
 
-fn configure(args: Args) -> Result<Config, Instead> {
-    let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
-    if seed == Some(SocketAddrV4::new(args.address, args.port)) {
+/// Checks that so many nodes, which this flag has asked for, have ports, and that the ring of another node is
+/// to be joined.
+fn check_ports(ip: Ipv4Addr, first: u16, n: u16, seed: Option<SocketAddrV4>, flag: &str) -> Result<(), String> {
+    let Some(last) = first.checked_add(n - 1) else {
+        return Err(format!("{flag} is {n}: from port {first} on there are only {}", u16::MAX - first + 1));
+    };
+    if seed.is_some_and(|seed| *seed.ip() == ip && (first..=last).contains(&seed.port())) {
         let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
+        return Err(why.into());
+    }
+    Ok(())
+}
+
+fn configure(args: Args) -> Result<Host, Instead> {
+    let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
+    check_ports(args.address, args.port, args.virtual_nodes, seed, "--virtual-nodes").map_err(Instead::Complain)?;
+    if args.virtual_nodes > 1 && args.id.is_some() {
+        let why = "-i and --virtual-nodes exclude each other: an identifier is for one node";
         return Err(Instead::Complain(why.into()));
     }
     if args.strict_ids && args.id.is_some() {
         let why = "-i and --strict-ids exclude each other: with --strict-ids an identifier is the SHA-1 of \"ip:port\"";
         return Err(Instead::Complain(why.into()));
     }
-    Ok(Config {
+    let config = Config {
         port: args.port,
         seeds: seed.into_iter().collect(),
         id: args.id,
@@ -205,7 +247,8 @@ fn configure(args: Args) -> Result<Config, Instead> {
         lookup_timeout: args.lookup_timeout,
         lookup_style: if args.iterative { Style::Iterative } else { Style::Recursive },
         ..Config::new(args.address)
-    })
+    };
+    Ok(Host { config, virtual_nodes: args.virtual_nodes })
 }
 
 /// An error of the command line in one line that names the flag and what it accepts.
@@ -262,6 +305,7 @@ fn what_it_takes(accepted: Accepted, flag: &str) -> &'static str {
 fn accepted(args: &[OsString]) -> Accepted {
     match args {
         [_, sim, simulation, ..] if sim == "sim" => sim::accepted(&simulation.to_string_lossy()),
+        [_, swarm, ..] if swarm == "swarm" => swarm::ACCEPTED,
         _ => ACCEPTED,
     }
 }

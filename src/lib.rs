@@ -24,13 +24,15 @@
 //!
 //! To read the code, begin with [`protocol`], which decides everything and touches nothing; then
 //! [`wire`], the bytes; then [`actors`], which run the one over the other. [`config`] is what a node
-//! is told, [`console`] how people talk to it; [`sim`] runs whole rings on a virtual clock.
+//! is told, [`console`] how people talk to it; [`sim`] runs whole rings on a virtual clock,
+//! [`swarm`] many real nodes in one process.
 
 pub mod actors;
 pub mod config;
 pub mod console;
 pub mod protocol;
 pub mod sim;
+pub mod swarm;
 pub mod wire;
 
 pub use actors::node::{LookupError, Node, StartError, State};

@@ -8,8 +8,8 @@ fn run(line: &str) -> Result<Run, Instead> {
 
 fn chord(line: &str) -> Result<Config, Instead> {
     run(line).map(|run| match run {
-        Run::Node(config) => config,
-        Run::Sim(sim) => panic!("{line}: {sim:?}"),
+        Run::Node(host) => host.config,
+        other => panic!("{line}: {other:?}"),
     })
 }
 

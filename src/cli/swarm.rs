@@ -1,0 +1,264 @@
+//! The flags of `chord swarm`.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use chord::Config;
+use chord::swarm::{Demand, Load, SwarmConfig};
+
+use super::{Accepted, NotAccepted, address, number, period, port, successors};
+
+/// Runs many nodes in this process, on consecutive ports, and measures them
+///
+/// They are real nodes that call each other over TCP: the first creates a ring, or joins one, and all others
+/// join the first at once. Every table and every answer is compared with what it is by definition.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// How many nodes, 1 to 16384; each takes dozens of open files
+    #[arg(short = 'n', value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
+    nodes: u16,
+
+    /// Port of the first node, 1 to 65535; the others listen on the next ones
+    #[arg(short = 'p', value_name = "PORT", value_parser = port, default_value = "4170", allow_hyphen_values = true)]
+    port: u16,
+
+    /// Address to bind and to advertise
+    #[arg(short = 'a', value_name = "IP", value_parser = address, default_value = "127.0.0.1")]
+    address: Ipv4Addr,
+
+    /// Address of a node of the ring to join: one that is at rest, and has the same -r
+    #[arg(long = "ja", value_name = "IP", value_parser = address, requires = "join_port")]
+    join_address: Option<Ipv4Addr>,
+
+    /// Port of that node, 1 to 65535
+    #[arg(long = "jp", value_name = "PORT", value_parser = port, requires = "join_address", allow_hyphen_values = true)]
+    join_port: Option<u16>,
+
+    /// Milliseconds between runs of stabilize, 1 to 60000
+    #[arg(long = "ts", value_name = "MS", value_parser = period, default_value = "1000", allow_hyphen_values = true)]
+    stabilize: Duration,
+
+    /// Milliseconds between runs of fix fingers, 1 to 60000
+    #[arg(long = "tff", value_name = "MS", value_parser = period, default_value = "1000", allow_hyphen_values = true)]
+    fix_fingers: Duration,
+
+    /// Milliseconds between runs of check predecessor, 1 to 60000
+    #[arg(long = "tcp", value_name = "MS", value_parser = period, default_value = "1000", allow_hyphen_values = true)]
+    check_predecessor: Duration,
+
+    /// Length of the successor lists, 1 to 32
+    #[arg(short = 'r', value_name = "R", value_parser = successors, default_value = "4", allow_hyphen_values = true)]
+    r: usize,
+
+    /// Threads that the nodes are spread over, 1 to 1024 and no more than nodes
+    #[arg(long, value_name = "T", value_parser = threads, default_value = "1", allow_hyphen_values = true)]
+    threads: u16,
+
+    /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
+    idle: Option<Duration>,
+
+    /// Clients that look keys up, each the next one when it has its answer, 1 to 100000
+    #[arg(long, value_name = "C", value_parser = clients, conflicts_with = "rate", allow_hyphen_values = true)]
+    clients: Option<u32>,
+
+    /// Look up so many keys a second at random times, answered or not, 1 to 10000000
+    #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
+    rate: Option<u32>,
+
+    /// For how many seconds, 1 to 86400
+    #[arg(long, value_name = "S", value_parser = seconds, default_value = "10", allow_hyphen_values = true)]
+    seconds: Duration,
+
+    /// Decides keys, and which nodes look them up: 0 to 2^64 - 1
+    #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
+    seed: u64,
+
+    /// Print the figures as JSON, all at once when all is measured
+    #[arg(long)]
+    json: bool,
+
+    /// End when the figures are printed, and leave standard input alone
+    #[arg(long)]
+    quit: bool,
+}
+
+const AFTER_HELP: &str = "\
+Figures go to standard output, progress (on a terminal) and logs to standard error. When the ring has formed,
+the first node answers Lookup <key>, PrintState, Help and Quit on standard input; Quit waits for the figures,
+SIGINT and SIGTERM do not, and the end of the input ends nothing.
+Exit status: 0 ended as asked, 1 could not run, did not form or a lookup named a wrong owner, 2 bad arguments.";
+
+/// What each flag accepts, as the error for any other value says.
+pub const ACCEPTED: Accepted = &[
+    ("-n", "a number from 1 to 16384"),
+    ("-p", super::PORT),
+    ("-a", super::ADDRESS),
+    ("--ja", super::ADDRESS),
+    ("--jp", super::PORT),
+    ("--ts", super::MILLISECONDS),
+    ("--tff", super::MILLISECONDS),
+    ("--tcp", super::MILLISECONDS),
+    ("-r", "a number from 1 to 32"),
+    ("--threads", "a number from 1 to 1024"),
+    ("--idle", SECONDS),
+    ("--clients", "a number from 1 to 100000"),
+    ("--rate", "a number from 1 to 10000000"),
+    ("--seconds", SECONDS),
+    ("--seed", "a number from 0 to 18446744073709551615"),
+    ("--json", "no value"),
+    ("--quit", "no value"),
+];
+
+const SECONDS: &str = "a number of seconds from 1 to 86400";
+
+/// A swarm, and what is wanted of it.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    pub config: SwarmConfig,
+    pub idle: Option<Duration>,
+    pub load: Option<Load>,
+    pub seed: u64,
+    pub json: bool,
+    pub quit: bool,
+}
+
+fn nodes(text: &str) -> Result<u16, NotAccepted> {
+    number(text, 1..=16_384)
+}
+
+fn threads(text: &str) -> Result<u16, NotAccepted> {
+    number(text, 1..=1024)
+}
+
+fn clients(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 1..=100_000)
+}
+
+fn rate(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 1..=10_000_000)
+}
+
+fn seconds(text: &str) -> Result<Duration, NotAccepted> {
+    number(text, 1..=86_400).map(Duration::from_secs)
+}
+
+fn seed(text: &str) -> Result<u64, NotAccepted> {
+    number(text, 0..=u64::MAX)
+}
+
+impl Args {
+    /// What is to be run, or why it can't.
+    pub fn read(self) -> Result<Swarm, String> {
+        let seed = self.join_address.zip(self.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
+        super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
+        if self.threads > self.nodes {
+            return Err(format!("--threads is {}, but there are {} nodes: at most as many", self.threads, self.nodes));
+        }
+        let node = Config {
+            port: self.port,
+            seeds: seed.into_iter().collect(),
+            r: self.r,
+            stabilize: self.stabilize,
+            fix_fingers: self.fix_fingers,
+            check_predecessor: self.check_predecessor,
+            ..Config::new(self.address)
+        };
+        let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
+        Ok(Swarm {
+            config: SwarmConfig { nodes: self.nodes, threads: self.threads, node },
+            idle: self.idle,
+            load: demand.map(|demand| Load { demand, duration: self.seconds, seed: self.seed }),
+            seed: self.seed,
+            json: self.json,
+            quit: self.quit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn read(line: &str) -> Result<Swarm, String> {
+        let words = ["swarm"].into_iter().chain(line.split_whitespace());
+        Line::try_parse_from(words).map_err(|error| error.to_string()).and_then(|line| line.args.read())
+    }
+
+    #[test]
+    fn a_number_of_nodes_is_enough() {
+        let Swarm { config, idle, load, seed, json, quit } = read("-n 64").unwrap();
+        assert_eq!((config.nodes, config.threads), (64, 1));
+        assert_eq!(config.node, Config { port: 4170, ..Config::new(Ipv4Addr::LOCALHOST) });
+        assert_eq!((idle, load, seed, json, quit), (None, None, 0, false, false));
+    }
+
+    #[test]
+    fn each_flag_goes_where_it_belongs() {
+        let line = "-n 9 -p 4171 -a 127.0.0.2 --ja 127.0.0.3 --jp 4172 --ts 1 --tff 2 --tcp 3 -r 5 --threads 2 --idle 6 \
+                    --rate 7 --seconds 8 --seed 10 --json --quit";
+        let Swarm { config, idle, load, seed, json, quit } = read(line).unwrap();
+        assert_eq!((config.nodes, config.threads), (9, 2));
+        let millis = Duration::from_millis;
+        let expected = Config {
+            port: 4171,
+            seeds: vec!["127.0.0.3:4172".parse().unwrap()],
+            r: 5,
+            stabilize: millis(1),
+            fix_fingers: millis(2),
+            check_predecessor: millis(3),
+            ..Config::new(Ipv4Addr::new(127, 0, 0, 2))
+        };
+        assert_eq!(config.node, expected);
+        let duration = Duration::from_secs(8);
+        assert_eq!(load, Some(Load { demand: Demand::Rate(7), duration, seed: 10 }));
+        assert_eq!((idle, seed, json, quit), (Some(Duration::from_secs(6)), 10, true, true));
+        let load = read("-n 9 --clients 16").unwrap().load;
+        assert_eq!(load, Some(Load { demand: Demand::Clients(16), duration: Duration::from_secs(10), seed: 0 }));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_is_refused() {
+        for line in [
+            "",
+            "-n 0",
+            "-n 16385",
+            "-n 9 -p 0",
+            "-n 9 -a 0.0.0.0",
+            "-n 9 --ja 127.0.0.1",
+            "-n 9 --ts 0",
+            "-n 9 -r 33",
+            "-n 9 --threads 0",
+            "-n 9 --threads 10",
+            "-n 9 --idle 0",
+            "-n 9 --clients 0",
+            "-n 9 --rate 0",
+            "-n 9 --clients 1 --rate 1",
+            "-n 9 --clients 1 --seconds 86401",
+            "-n 9 --seed -1",
+            "-n 2 -p 65535",
+            "-n 9 --ja 127.0.0.1 --jp 4178",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+        assert!(read("-n 1 -p 65535").is_ok() && read("-n 9 --ja 127.0.0.1 --jp 4179").is_ok());
+    }
+
+    #[test]
+    fn every_flag_has_its_range() {
+        for arg in Line::command().get_arguments() {
+            let long = arg.get_long().map(|long| format!("--{long}"));
+            let name = long.unwrap_or_else(|| format!("-{}", arg.get_short().unwrap()));
+            assert!(ACCEPTED.iter().any(|(flag, _)| *flag == name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `chord`: a node, or some virtual ones, until they are told to end; and the console.
+
+use std::pin::pin;
+
+use anyhow::{Context, Result};
+use chord::Node;
+use chord::console::{self, Command, input};
+use chord::swarm::together;
+use futures::future::join_all;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::Host;
+
+/// Runs the nodes until they are told to end.
+pub async fn run(host: Host) -> Result<()> {
+    let mut told_to_end = pin!(told_to_end()?);
+    let nodes = tokio::select! {
+        started = together::start(host.config, host.virtual_nodes) => started?,
+        () = &mut told_to_end => return Ok(()),
+    };
+    for node in &nodes {
+        tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
+    }
+    let commands = input::start().context("can't start the console")?;
+    tokio::select! {
+        () = answer(&nodes[0], commands) => {}
+        () = told_to_end => {}
+    }
+    join_all(nodes.iter().map(Node::leave)).await;
+    Ok(())
+}
+
+/// Waits for SIGINT or SIGTERM, which do nothing else from now on.
+pub fn told_to_end() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    })
+}
+
+/// Answers the console until it says `Quit`; the end of its input does not end the node.
+pub async fn answer(node: &Node, mut commands: mpsc::Receiver<input::Asked>) {
+    while let Some((command, reply)) = commands.recv().await {
+        let answer = match command {
+            Command::Lookup(key) => {
+                let owner = node.lookup(&key).await;
+                console::render_lookup(&key, owner)
+            }
+            Command::PrintState => match node.state().await {
+                Some(state) => console::render_state(&state),
+                None => console::render_error(&"the node was stopped"),
+            },
+            Command::Help => console::render_help(),
+            Command::Quit => return,
+        };
+        // An error means that the console is gone.
+        let _ = reply.send(answer);
+    }
+    std::future::pending().await
+}

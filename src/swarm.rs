@@ -1,0 +1,292 @@
+//! Many nodes in one process, and what they do under load: a swarm.
+//!
+//! They are real nodes: each has its own socket, its own connections and its own actors, and calls the
+//! others over TCP as it would if they were far away. Only who measures sees all of them, and knows by
+//! definition ([`Tables`]) what each of them should know.
+//!
+//! ```
+//! use std::time::Duration;
+//! use chord::swarm::{Demand, Load, Swarm, SwarmConfig};
+//!
+//! # #[actix_rt::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let swarm = Swarm::start(SwarmConfig { nodes: 16, ..SwarmConfig::default() }, |_| ()).await?;
+//! let formation = swarm.await_ideal(Duration::from_secs(60)).await?;
+//! println!("{formation}");
+//! let load = Load { demand: Demand::Clients(4), duration: Duration::from_millis(100), seed: 0 };
+//! let figures = swarm.load(load).await?;
+//! assert_eq!((figures.wrong, figures.errors), (0, 0));
+//! swarm.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
+//! they join, [`site`] the nodes of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
+//! has it look keys up, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
+
+pub mod elders;
+pub mod figures;
+pub mod load;
+pub mod process;
+pub mod site;
+pub mod together;
+pub mod watch;
+pub mod worker;
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use tokio::time::{Instant, sleep};
+
+use crate::actors::node::{LookupError, Node, StartError};
+use crate::config::Config;
+use crate::protocol::id::Bits;
+use crate::protocol::peer::Peer;
+use crate::sim::tables::Tables;
+use figures::{Figures, Formation, Idle, Memory, ratio};
+pub use load::{Demand, Load};
+use process::NoRoom;
+use site::Site;
+use together::{followers, start_at_once};
+use worker::{Ended, Worker};
+
+/// What a swarm is started with.
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// How many, at least 1. Default 1.
+    pub nodes: u16,
+    /// Threads that they are spread over, 1 to `nodes`. Default 1: then a lookup stays on one thread.
+    pub threads: u16,
+    /// What each is configured with. The first has its port and the others the next ones, or each any
+    /// that is free if it is 0. The first joins the ring of its seeds, if there are any; the others join
+    /// the first. Default: any free port at 127.0.0.1, no seeds.
+    pub node: Config,
+}
+
+impl Default for SwarmConfig {
+    fn default() -> SwarmConfig {
+        SwarmConfig { nodes: 1, threads: 1, node: Config::new(Ipv4Addr::LOCALHOST) }
+    }
+}
+
+/// Why there is no swarm.
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    #[error("{nodes} nodes on {threads} threads: at least 1 node, and from 1 thread to one for each node")]
+    Sizes { nodes: u16, threads: u16 },
+    #[error("{nodes} nodes from port {port} on: the last port is 65535")]
+    Ports { nodes: u16, port: u16 },
+    #[error("an identifier is for one node, not for {0}")]
+    OneId(u16),
+    #[error(transparent)]
+    Files(#[from] NoRoom),
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("can't see who is in the ring that was joined: {0}")]
+    Elders(LookupError),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// Why a ring has not formed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIdeal {
+    #[error("the tables of {wrong} of {nodes} nodes are not right after {limit:?}")]
+    Wrong { wrong: usize, nodes: u16, limit: Duration },
+    #[error(transparent)]
+    Ended(#[from] Ended),
+}
+
+/// How far a swarm is that forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forming {
+    /// One more node has become a member.
+    Joined,
+    /// The tables of one more node are right.
+    Right,
+}
+
+/// Hears how far it is, on the threads of the nodes.
+pub type Told = Arc<dyn Fn(Forming) + Send + Sync>;
+
+/// Nodes that run in this process. They stop when it is dropped.
+pub struct Swarm {
+    workers: Vec<Worker>,
+    /// Of each worker; the first node stands first in the first.
+    sites: Vec<Site>,
+    config: SwarmConfig,
+    elders: Vec<Peer>,
+    began: Instant,
+    joined: Duration,
+    memory_before: Option<u64>,
+    told: Told,
+}
+
+impl Swarm {
+    /// Starts all nodes, and returns once they are members: the first, then all others at once. Raises the
+    /// number of files that the process may have open to what it is allowed.
+    pub async fn start(
+        config: SwarmConfig,
+        told: impl Fn(Forming) + Send + Sync + 'static,
+    ) -> Result<Swarm, SwarmError> {
+        config.validate()?;
+        process::make_room(config.nodes.into())?;
+        let told: Told = Arc::new(told);
+        let memory_before = process::resident();
+        let workers = (0..config.threads).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
+        let began = Instant::now();
+
+        let leader = config.node.clone();
+        let first = workers[0].run(move || Node::start(leader)).await??;
+        told(Forming::Joined);
+        let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
+        let mut shares = vec![Vec::new(); workers.len()];
+        for (n, follower) in (1..).zip(followers(&config.node, first.me().addr, config.nodes)) {
+            shares[n % workers.len()].push(follower);
+        }
+        let starts = workers.iter().zip(shares).map(|(worker, share)| {
+            let told = told.clone();
+            worker.run(move || start_at_once(share, move || told(Forming::Joined)))
+        });
+        let started = try_join_all(starts).await?;
+        let joined = began.elapsed();
+
+        let mut nodes = started.into_iter().collect::<Result<Vec<_>, _>>()?;
+        nodes[0].insert(0, first);
+        let peers = nodes.iter().flatten().map(Node::me).chain(elders.iter().copied()).collect();
+        let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.r));
+        let sites = nodes.into_iter().map(|nodes| Site::new(nodes, tables.clone())).collect();
+        Ok(Swarm { workers, sites, config, elders, began, joined, memory_before, told })
+    }
+
+    /// Its nodes, the first of them first.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.sites.iter().flat_map(Site::nodes)
+    }
+
+    /// The first node.
+    pub fn first(&self) -> &Node {
+        self.sites[0].first()
+    }
+
+    /// The members of the ring that it joined, as they were then.
+    pub fn elders(&self) -> &[Peer] {
+        &self.elders
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &SwarmConfig {
+        &self.config
+    }
+
+    /// Waits until every node knows what it should by definition, but no longer than `limit`. Members of a
+    /// ring that was joined must have lists of the same length, and stay.
+    pub async fn await_ideal(&self, limit: Duration) -> Result<Formation, NotIdeal> {
+        let (deadline, told) = (Instant::now() + limit, self.told.clone());
+        let seen = self.on_all(move |site, _| watch::until_ideal(site, deadline, told.clone())).await?;
+        let wrong: usize = seen.iter().map(|seen| seen.err().unwrap_or(0)).sum();
+        if wrong > 0 {
+            return Err(NotIdeal::Wrong { wrong, nodes: self.config.nodes, limit });
+        }
+        let last = |which: fn(watch::Seen) -> Instant| {
+            let times = seen.iter().filter_map(|seen| seen.ok()).map(which);
+            times.max().map_or(Duration::ZERO, |last| last - self.began)
+        };
+        let nodes = f64::from(self.config.nodes);
+        let traffic = self.traffic();
+        Ok(Formation {
+            joined: self.joined,
+            neighbors: last(|seen| seen.neighbors),
+            ideal: last(|seen| seen.tables),
+            calls_per_node: ratio(traffic.asked as f64, nodes),
+            connections_per_node: ratio(traffic.open as f64, nodes),
+            memory: Memory::new(self.memory_before, process::resident(), self.config.nodes),
+        })
+    }
+
+    /// What the nodes do while nobody asks for anything, over this time.
+    pub async fn idle(&self, time: Duration) -> Idle {
+        let (began, before, processor) = (Instant::now(), self.traffic(), process::processor_time());
+        sleep(time).await;
+        let (elapsed, after) = (began.elapsed(), self.traffic());
+        let processor = process::processor_time().saturating_sub(processor);
+        let each = |count: u64| ratio(count as f64, elapsed.as_secs_f64() * f64::from(self.config.nodes));
+        Idle {
+            elapsed,
+            calls: each(after.asked - before.asked),
+            bytes: each(after.written - before.written),
+            processor_share: ratio(processor.as_secs_f64(), elapsed.as_secs_f64()),
+        }
+    }
+
+    /// Has random nodes look random keys up, and compares every answer with the definition; then traces
+    /// some lookups more. The ring must have formed.
+    pub async fn load(&self, load: Load) -> Result<Figures, Ended> {
+        let threads = self.config.threads;
+        let (began, before) = (Instant::now(), self.traffic());
+        let answers = self.on_all(move |site, k| load::run(site, load.share(k, threads))).await?;
+        let (elapsed, after) = (began.elapsed(), self.traffic());
+        let traced = self.on_all(move |site, k| load::trace(site, load.traced(k, threads))).await?;
+        let dialed = after.dialed - before.dialed;
+        Ok(Figures::new(load.demand, elapsed, dialed, answers, traced))
+    }
+
+    /// Stops all nodes. They take leave of nobody.
+    pub async fn stop(self) {
+        // An error means that they have stopped.
+        let _ = self.on_all(|site, _| async move { drop(join_all(site.nodes().map(Node::stop)).await) }).await;
+    }
+
+    /// Has all nodes leave the ring that they joined, and stops them.
+    pub async fn leave(self) {
+        // An error means that they have stopped.
+        let _ = self.on_all(|site, _| async move { drop(join_all(site.nodes().map(Node::leave)).await) }).await;
+    }
+
+    /// What all nodes together have done on the network.
+    fn traffic(&self) -> crate::Traffic {
+        self.nodes().map(Node::traffic).fold(crate::Traffic::default(), |sum, one| crate::Traffic {
+            asked: sum.asked + one.asked,
+            answered: sum.answered + one.answered,
+            written: sum.written + one.written,
+            dialed: sum.dialed + one.dialed,
+            open: sum.open + one.open,
+        })
+    }
+
+    /// Does the same on each thread with its nodes; the threads are numbered.
+    async fn on_all<F>(&self, work: impl Fn(Site, u16) -> F + Clone + Send + 'static) -> Result<Vec<F::Output>, Ended>
+    where
+        F: Future<Output: Send + 'static> + 'static,
+    {
+        let threads = (0..).zip(self.workers.iter().zip(&self.sites));
+        let done = threads.map(|(k, (worker, site))| {
+            let (work, site) = (work.clone(), site.clone());
+            worker.run(move || work(site, k))
+        });
+        try_join_all(done).await
+    }
+}
+
+impl SwarmConfig {
+    /// Checks that a swarm can be started with this.
+    pub fn validate(&self) -> Result<(), SwarmError> {
+        let SwarmConfig { nodes, threads, node } = self;
+        if !(1..=*nodes).contains(threads) {
+            return Err(SwarmError::Sizes { nodes: *nodes, threads: *threads });
+        }
+        if node.port.checked_add(nodes - 1).is_none() {
+            return Err(SwarmError::Ports { nodes: *nodes, port: node.port });
+        }
+        if node.id.is_some() && *nodes > 1 {
+            return Err(SwarmError::OneId(*nodes));
+        }
+        Ok(node.validate().map_err(StartError::from)?)
+    }
+}

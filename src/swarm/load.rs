@@ -1,0 +1,252 @@
+//! Has the nodes of a thread look keys up.
+//!
+//! Every answer is compared with the owner by definition. Keys, and who looks them up, come from a seed;
+//! what is done at once does not.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use hdrhistogram::Histogram;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::{Instant, sleep_until};
+
+use super::site::{Seat, Site};
+use crate::actors::node::LookupError;
+use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// So many clients, each of which asks again when it has its answer: a closed loop.
+    Clients(u32),
+    /// So many lookups a second, at least 1, at random times, whether the last ones are answered or not: an
+    /// open loop.
+    Rate(u32),
+}
+
+/// Lookups of random keys from random nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub demand: Demand,
+    /// How long lookups begin.
+    pub duration: Duration,
+    /// One seed gives the same keys and nodes, in the same order for each client.
+    pub seed: u64,
+}
+
+/// What one thread does of a load.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    load: Load,
+    thread: u16,
+    threads: u16,
+}
+
+/// How many lookups are traced in all, after a load.
+const TRACED: u32 = 2000;
+
+/// Lookups under way on a thread in an open loop; whoever comes when there are as many has an error.
+const MAX_UNDER_WAY: usize = 10_000;
+
+/// How late a timer may be by itself.
+const TIMER: Duration = Duration::from_millis(2);
+
+/// The longest time that is told apart from longer ones: more than any lookup may take.
+const LONGEST: Duration = Duration::from_secs(100);
+
+impl Load {
+    /// What this thread of so many does of it.
+    pub fn share(self, thread: u16, threads: u16) -> Share {
+        Share { load: self, thread, threads }
+    }
+
+    /// The same of the lookups that are traced; others than those of the load.
+    pub fn traced(self, thread: u16, threads: u16) -> Share {
+        Share { load: Load { seed: !self.seed, ..self }, thread, threads }
+    }
+}
+
+impl Share {
+    /// The numbers of those who are on this thread.
+    fn numbers(self, all: u32) -> impl Iterator<Item = u32> {
+        (u32::from(self.thread)..all).step_by(self.threads.into())
+    }
+
+    fn rng(self, number: u32) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.load.seed);
+        rng.set_stream(number.into());
+        rng
+    }
+}
+
+/// What became of lookups.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// All that ended, as they should or not.
+    pub lookups: u64,
+    /// Those that found no owner, or that could not be begun.
+    pub errors: u64,
+    /// Those that found another than the owner.
+    pub wrong: u64,
+    /// Nanoseconds, of those that found an owner, to a thousandth.
+    pub latency: Histogram<u64>,
+}
+
+impl Default for Answers {
+    fn default() -> Answers {
+        let latency = Histogram::new_with_bounds(1, nanos(LONGEST), 3);
+        let latency = latency.unwrap_or_else(|why| unreachable!("the bounds are in order: {why}"));
+        Answers { lookups: 0, errors: 0, wrong: 0, latency }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An answer, and who should have been named.
+type Answered = (Result<Peer, LookupError>, Peer);
+
+impl Answers {
+    fn add(&mut self, took: Duration, (found, owner): Answered) {
+        self.lookups += 1;
+        match found {
+            Ok(found) => {
+                self.wrong += u64::from(found != owner);
+                self.latency.saturating_record(nanos(took).max(1));
+            }
+            Err(_) => self.errors += 1,
+        }
+    }
+
+    /// What became of the lookups of all threads.
+    pub fn sum(all: impl IntoIterator<Item = Answers>) -> Answers {
+        all.into_iter().fold(Answers::default(), |mut sum, one| {
+            sum.lookups += one.lookups;
+            sum.errors += one.errors;
+            sum.wrong += one.wrong;
+            if let Err(why) = sum.latency.add(&one.latency) {
+                unreachable!("their bounds are the same: {why}");
+            }
+            sum
+        })
+    }
+}
+
+/// Does this share of a load, on the thread of its nodes.
+pub async fn run(site: Site, share: Share) -> Answers {
+    let until = Instant::now() + share.load.duration;
+    match share.load.demand {
+        Demand::Clients(all) => {
+            let answers = RefCell::new(Answers::default());
+            join_all(share.numbers(all).map(|number| client(&site, share.rng(number), until, &answers))).await;
+            answers.take()
+        }
+        Demand::Rate(rate) => {
+            let gap = f64::from(share.threads) / f64::from(rate);
+            arrivals(&site, share.rng(share.thread.into()), until, gap).await
+        }
+    }
+}
+
+async fn client(site: &Site, mut rng: ChaCha8Rng, until: Instant, answers: &RefCell<Answers>) {
+    loop {
+        let begin = Instant::now();
+        if begin >= until {
+            return;
+        }
+        let answered = lookup(site, site.draw(&mut rng)).await;
+        answers.borrow_mut().add(begin.elapsed(), answered);
+        // Nodes that have stopped answer at once, again and again.
+        if answered.0 == Err(LookupError::Stopped) {
+            return;
+        }
+    }
+}
+
+async fn lookup(site: &Site, (seat, key): (&Seat, Id)) -> Answered {
+    (seat.node.lookup_id(key).await, site.tables.owner(key))
+}
+
+/// Lookups that come at random times, so many seconds apart on average. Whoever begins late because the thread
+/// is busy has waited all the same: that counts.
+async fn arrivals(site: &Site, mut rng: ChaCha8Rng, until: Instant, gap: f64) -> Answers {
+    let mut answers = Answers::default();
+    let mut under_way = FuturesUnordered::new();
+    let mut due = Instant::now();
+    loop {
+        due += Duration::from_secs_f64(-gap * (1.0 - rng.random::<f64>()).ln());
+        let next = due.min(until);
+        loop {
+            tokio::select! {
+                Some((took, answered)) = under_way.next() => answers.add(took, answered),
+                () = sleep_until(next) => break,
+            }
+        }
+        if due >= until {
+            break;
+        }
+        let now = Instant::now();
+        let begin = if now - due > TIMER { due } else { now };
+        let lookup = lookup(site, site.draw(&mut rng));
+        if under_way.len() < MAX_UNDER_WAY {
+            under_way.push(async move {
+                let answered = lookup.await;
+                (begin.elapsed(), answered)
+            });
+        } else {
+            answers.lookups += 1;
+            answers.errors += 1;
+        }
+    }
+    while let Some((took, answered)) = under_way.next().await {
+        answers.add(took, answered);
+    }
+    answers
+}
+
+/// What lookups asked for on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// Those that found an owner.
+    pub lookups: u64,
+    /// How many calls they took together.
+    pub calls: u64,
+    /// How many they would have taken if all tables were as defined.
+    pub ideal: u64,
+    /// Those that found another than the owner.
+    pub wrong: u64,
+}
+
+impl Traced {
+    /// The lookups of all threads.
+    pub fn sum(all: impl IntoIterator<Item = Traced>) -> Traced {
+        all.into_iter().fold(Traced::default(), |sum, one| Traced {
+            lookups: sum.lookups + one.lookups,
+            calls: sum.calls + one.calls,
+            ideal: sum.ideal + one.ideal,
+            wrong: sum.wrong + one.wrong,
+        })
+    }
+}
+
+/// Traces this share of some lookups, one after the other.
+pub async fn trace(site: Site, share: Share) -> Traced {
+    let mut rng = share.rng(share.thread.into());
+    let mut traced = Traced::default();
+    for _ in share.numbers(TRACED) {
+        let (seat, key) = site.draw(&mut rng);
+        let Ok(found) = seat.node.trace(key).await else { continue };
+        let walk = site.tables.lookup(seat.at, key);
+        traced.lookups += 1;
+        traced.calls += found.path.len() as u64;
+        traced.ideal += walk.path.len() as u64;
+        traced.wrong += u64::from(found.owner != walk.owner);
+    }
+    traced
+}

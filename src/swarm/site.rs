@@ -1,0 +1,61 @@
+//! The nodes of one thread, and what is right for them.
+
+use std::sync::Arc;
+
+use rand::{Rng, RngExt};
+
+use crate::actors::node::{Node, State};
+use crate::protocol::id::Id;
+use crate::sim::tables::Tables;
+
+/// The nodes of one thread, and the tables of the whole ring by definition. Clones are the same.
+#[derive(Clone)]
+pub struct Site {
+    seats: Arc<[Seat]>,
+    pub tables: Arc<Tables>,
+}
+
+/// A node, and where it stands in the ring of the tables.
+#[derive(Clone)]
+pub struct Seat {
+    pub node: Node,
+    pub at: usize,
+}
+
+impl Site {
+    /// The nodes, each of which is in the ring of the tables; at least one.
+    pub fn new(nodes: Vec<Node>, tables: Arc<Tables>) -> Site {
+        let seat = |node: Node| tables.position(node.me()).map(|at| Seat { node, at });
+        Site { seats: nodes.into_iter().filter_map(seat).collect(), tables }
+    }
+
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.seats.iter().map(|seat| &seat.node)
+    }
+
+    pub fn first(&self) -> &Node {
+        &self.seats[0].node
+    }
+
+    /// One of the nodes, and a key for it to look up.
+    pub fn draw(&self, rng: &mut impl Rng) -> (&Seat, Id) {
+        (&self.seats[rng.random_range(0..self.seats.len())], Id::from_bytes(rng.random()))
+    }
+
+    /// Whether a node that stands there has the right successor and predecessor.
+    pub fn has_neighbors(&self, at: usize, state: &State) -> bool {
+        let own = self.tables.neighbors(at);
+        (state.successors.first(), state.predecessor) == (own.successors().first(), own.predecessor())
+    }
+
+    /// Whether a node that stands there knows what it should, and nothing else.
+    pub fn is_ideal(&self, at: usize, state: &State) -> bool {
+        let own = self.tables.neighbors(at);
+        (&state.successors[..], state.predecessor) == (own.successors(), own.predecessor())
+            && self.tables.fingers(at).nodes().eq(state.fingers.iter().copied())
+    }
+}

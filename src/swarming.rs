@@ -1,0 +1,121 @@
+//! `chord swarm`: many nodes, their figures, and the console of the first.
+
+use std::fmt::Display;
+use std::io::{Write, stdout};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chord::console::input;
+use chord::swarm::figures::Formation;
+use chord::swarm::{Forming, Swarm, SwarmConfig};
+use futures::FutureExt;
+use futures::future::try_join;
+use serde_json::json;
+
+use crate::cli;
+use crate::living::{answer, told_to_end};
+use crate::progress::Progress;
+
+/// A ring that has not formed by then does not: a thousand nodes take seconds.
+const FORMS_WITHIN: Duration = Duration::from_secs(600);
+
+/// Runs a swarm until it is told to end.
+pub async fn run(wanted: cli::Swarm) -> Result<()> {
+    let mut told_to_end = pin!(told_to_end()?);
+    let (swarm, formation) = tokio::select! {
+        formed = form(wanted.config.clone()) => formed?,
+        () = &mut told_to_end => return Ok(()),
+    };
+    let ended = tokio::select! {
+        ended = live(&swarm, formation, &wanted) => ended,
+        () = told_to_end => Ok(()),
+    };
+    if wanted.config.node.seeds.is_empty() {
+        swarm.stop().await
+    } else {
+        swarm.leave().await
+    }
+    ended
+}
+
+/// Starts the nodes and waits until they are a ring.
+async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
+    let bar = |what| Arc::new(Progress::of(config.nodes.into(), what));
+    let (joining, settling) = (bar("nodes have joined"), bar("nodes have right tables"));
+    let (joined, settled) = (joining.clone(), settling.clone());
+    let swarm = Swarm::start(config, move |forming| match forming {
+        Forming::Joined => joined.add(1),
+        Forming::Right => settled.add(1),
+    });
+    let swarm = swarm.await;
+    joining.end();
+    let swarm = swarm?;
+    let formation = swarm.await_ideal(FORMS_WITHIN).await;
+    settling.end();
+    Ok((swarm, formation?))
+}
+
+/// Measures what is wanted, and answers the console meanwhile.
+async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<()> {
+    let measured = measure(swarm, formation, wanted);
+    let wrong = if wanted.quit {
+        measured.await?
+    } else {
+        let commands = input::start().context("can't start the console")?;
+        try_join(measured, answer(swarm.first(), commands).map(Ok)).await?.0
+    };
+    match wrong {
+        0 => Ok(()),
+        _ => bail!("{wrong} lookups named a wrong owner"),
+    }
+}
+
+/// Prints the figures; how many lookups named a wrong owner.
+async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<u64> {
+    let say = |what: &dyn Display| {
+        if !wanted.json {
+            // An error means that nobody reads it.
+            let _ = writeln!(stdout(), "{what}");
+        }
+    };
+    say(&heading(swarm));
+    say(&formation);
+    let mut idle = None;
+    if let Some(time) = wanted.idle {
+        say(idle.insert(swarm.idle(time).await));
+    }
+    let mut load = None;
+    if let Some(wanted) = wanted.load {
+        say(load.insert(swarm.load(wanted).await?));
+    }
+    if wanted.json {
+        let SwarmConfig { nodes, threads, node } = swarm.config();
+        let data = json!({
+            "nodes": nodes,
+            "others": swarm.elders().len(),
+            "r": node.r,
+            "threads": threads,
+            "seed": wanted.seed,
+            "formation": formation.to_json(),
+            "idle": idle.map(|idle| idle.to_json()),
+            "load": load.map(|load| load.to_json()),
+        });
+        // An error means that nobody reads it.
+        let _ = writeln!(stdout(), "{data:#}");
+    }
+    Ok(load.map_or(0, |load| load.wrong))
+}
+
+/// Who is in the ring.
+fn heading(swarm: &Swarm) -> String {
+    let SwarmConfig { nodes, threads, node } = swarm.config();
+    let (address, first, last) = (node.address, node.port, node.port + (nodes - 1));
+    let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
+    let others = match swarm.elders().len() {
+        0 => String::new(),
+        others => format!(", in a ring with {others} others"),
+    };
+    format!("nodes        {nodes} at {address}, ports {first} to {last}, r = {}, {threads}{others}", node.r)
+}
