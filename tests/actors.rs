@@ -10,6 +10,7 @@ use chord::Peer;
 use chord::actors::drive::Driver;
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
+use chord::actors::routes::Routes;
 use chord::actors::view::View;
 use chord::actors::{Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Way};
 use chord::protocol::fingers::FingerTable;
@@ -117,7 +118,12 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
 }
 
 fn driver(world: World) -> Driver {
-    Driver { calls: world.start().recipient(), rpc_timeout: SECOND, lookup_timeout: 5 * SECOND }
+    Driver {
+        routes: Routes::default(),
+        calls: world.start().recipient(),
+        rpc_timeout: SECOND,
+        lookup_timeout: 5 * SECOND,
+    }
 }
 
 impl Stage {

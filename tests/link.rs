@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use chord::actors::asking::{Asking, Heard};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
-use chord::actors::link::{Ask, Heard, Link, News, Origin, Shared};
+use chord::actors::link::{Link, News, Origin, Shared};
 use chord::actors::serving::{MAX_SERVED, MAX_SERVED_IN_ALL};
 use chord::actors::tally::Tally;
 use chord::actors::{Refusal, Serve, Severed};
@@ -70,6 +71,7 @@ impl Handler<News> for Host {
 /// A connection of node 9, and the other end of it.
 struct Line {
     link: Addr<Link>,
+    asking: Asking,
     wire: Framed<DuplexStream, FrameCodec>,
     shared: Rc<Shared>,
     answering: Arc<Semaphore>,
@@ -99,8 +101,17 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         counters: Arc::default(),
     });
     let (ours, theirs) = duplex(room);
-    let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();
-    Line { link, wire: Framed::new(theirs, FrameCodec::default()), shared, answering, asked, closed }
+    let link = Link::over(1, Stream::new(ours), origin, shared.clone());
+    let asking = link.asking();
+    Line {
+        asking,
+        link: link.start(),
+        wire: Framed::new(theirs, FrameCodec::default()),
+        shared,
+        answering,
+        asked,
+        closed,
+    }
 }
 
 fn question(call_id: Option<u64>) -> Frame {
@@ -122,9 +133,7 @@ impl Line {
     }
 
     fn ask(&self) -> oneshot::Receiver<Heard> {
-        let (reply, heard) = oneshot::channel();
-        self.link.do_send(Ask { request: Request::CheckPredecessor, patience: None, reply });
-        heard
+        self.asking.ask(Request::CheckPredecessor, None)
     }
 
     async fn answers_next(&mut self) {

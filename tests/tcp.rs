@@ -11,6 +11,7 @@ use chord::actors::crowd::Limits;
 use chord::actors::link::Shared;
 use chord::actors::listener::Listener;
 use chord::actors::peers::Peers;
+use chord::actors::routes::Routes;
 use chord::actors::serving::MAX_SERVED_IN_ALL;
 use chord::actors::tally::Tally;
 use chord::actors::{Call, Refusal, Serve, Severed, Way};
@@ -67,7 +68,7 @@ impl Us {
         let severed = Rc::new(RefCell::new(Vec::new()));
         let local = Local { severed: severed.clone() }.start();
         let peers = Peers::create(|ctx| {
-            Peers::new(Rc::new(Shared {
+            let shared = Shared {
                 me,
                 r: 4,
                 incarnation,
@@ -80,7 +81,8 @@ impl Us {
                 serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
                 tally: Tally::default(),
                 counters: Arc::default(),
-            }))
+            };
+            Peers::new(Rc::new(shared), Routes::default())
         });
         Listener::new(socket, peers.clone().recipient()).start();
         Us { me, peers, severed }

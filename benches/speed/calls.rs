@@ -106,7 +106,7 @@ impl Load {
     /// Calls per second.
     async fn rate(self, served: Served) -> io::Result<f64> {
         let begin = Instant::now();
-        let on = || begin.elapsed() < TIME;
+        let on = move || begin.elapsed() < TIME;
         let mut calls = 0;
         match self {
             Load::One => {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
+use chord::actors::asking::{Asking, Heard};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
-use chord::actors::link::{Ask, Doubt, Heard, Link, News, Origin, Shared};
+use chord::actors::link::{Doubt, Link, News, Origin, Shared};
 use chord::actors::serving::MAX_SERVED;
 use chord::actors::tally::Tally;
 use chord::actors::{Refusal, Serve, Severed, Stop};
@@ -196,14 +197,15 @@ async fn scenario(u: &mut Unstructured<'_>) {
     let (reading, writing) = split(theirs);
     let other =
         Rc::new(Other { writing: RefCell::new(Some(writing)), written: Cell::new(0), reads: Cell::new(true), manner });
-    let link = Link::over(1, Stream::new(ours), origin, shared.clone()).start();
+    let link = Link::over(1, Stream::new(ours), origin, shared.clone());
+    let (asking, link) = (link.asking(), link.start());
     let read = spawn_local({
         let other = other.clone();
         async move { other.read(reading).await }
     });
     let mut asked = Vec::new();
     for _ in 0..MOST_ACTS {
-        if u.is_empty() || act(u, &link, &other, &mut asked).await.is_err() {
+        if u.is_empty() || act(u, &link, &asking, &other, &mut asked).await.is_err() {
             break;
         }
     }
@@ -219,6 +221,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
     assert!(seen.most_served.get() <= MAX_SERVED, "{} questions were served at once", seen.most_served.get());
     assert_eq!(seen.serving.get(), 0);
     read.abort();
+    drop(asking);
     assert_eq!(Rc::strong_count(&shared), 1, "nothing of it stays behind");
     assert_eq!(shared.serving.available_permits(), 2 * MAX_SERVED, "and all that it held is given back");
 }
@@ -227,6 +230,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
 async fn act(
     u: &mut Unstructured<'_>,
     link: &Addr<Link>,
+    asking: &Asking,
     other: &Rc<Other>,
     asked: &mut Vec<tokio::task::JoinHandle<()>>,
 ) -> Result<()> {
@@ -249,7 +253,7 @@ async fn act(
             let reply = words::frame(&words::reply(u, call)?);
             other.write(&reply).await;
         }
-        9..=11 => asked.extend((0..u.int_in_range(1..=3)?).map(|_| ask(link))),
+        9..=11 => asked.extend((0..u.int_in_range(1..=3)?).map(|_| ask(asking))),
         12 => link.do_send(Doubt),
         13 => {
             const TIMES: [u64; 6] = [0, 1, 300, 1_500, 4_900, 91_000];
@@ -258,7 +262,7 @@ async fn act(
         14 => match u.int_in_range(0..=15)? {
             0..=4 => drop(other.writing.take()),
             5..=9 => other.reads.set(false),
-            10 => asked.extend((0..1100).map(|_| ask(link))),
+            10 => asked.extend((0..1100).map(|_| ask(asking))),
             _ => link.do_send(Stop),
         },
         _ => tokio::task::yield_now().await,
@@ -266,9 +270,8 @@ async fn act(
     Ok(())
 }
 
-fn ask(link: &Addr<Link>) -> tokio::task::JoinHandle<()> {
-    let (reply, heard) = oneshot::channel();
-    link.do_send(Ask { request: Request::GetPredecessor, patience: None, reply });
+fn ask(asking: &Asking) -> tokio::task::JoinHandle<()> {
+    let heard = asking.ask(Request::GetPredecessor, None);
     spawn_local(async move {
         if let Ok(Ok(Heard::Reply(reply))) = timeout(PATIENCE, heard).await {
             // Whatever it is, it can be read.

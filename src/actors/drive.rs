@@ -8,6 +8,7 @@ use actix::Recipient;
 use futures::future::{Either, select};
 use tokio::time::{Instant, timeout};
 
+use super::routes::Routes;
 use super::{Call, Way};
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
@@ -17,6 +18,8 @@ use crate::protocol::rpc::{Code, Request};
 /// Runs procedures over whoever answers calls.
 #[derive(Clone)]
 pub struct Driver {
+    pub routes: Routes,
+    /// Who makes connections where there are none.
     pub calls: Recipient<Call>,
     pub rpc_timeout: Duration,
     pub lookup_timeout: Duration,
@@ -86,9 +89,19 @@ impl Driver {
     }
 
     fn call(&self, call: Call) -> Open {
-        let sent = self.calls.send(call);
-        // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
-        Box::pin(async move { sent.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
+        let calls = self.calls.clone();
+        let calling = self.routes.call(call);
+        Box::pin(async move {
+            let unmade = match calling {
+                Ok(calling) => match calling.answer().await {
+                    Ok(answer) => return answer,
+                    Err(again) => again,
+                },
+                Err(call) => call,
+            };
+            // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
+            calls.send(unmade).await.unwrap_or(Answer::Refused(Code::Unspecified))
+        })
     }
 
     /// Asks the target whether it lives, unless it answers the open question meanwhile.

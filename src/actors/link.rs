@@ -9,7 +9,6 @@
 //! until others are answered and the answers written, and whoever does not get on with a frame
 //! loses the connection ([`frames`](super::frames)).
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
@@ -21,10 +20,11 @@ use actix::{
 };
 use futures::stream;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::asking::{Asking, Echo, Heard, Kind};
 use super::crowd::{Limits, Pulse};
 use super::frames::Stream;
 use super::outbox::{Outbox, outbox};
@@ -86,7 +86,7 @@ pub type LinkId = u64;
 #[rtype(result = "()")]
 pub enum News {
     /// The node at this address, which was dialled, knows the extensions, and runs as this.
-    Ours { addr: SocketAddrV4, incarnation: u64 },
+    Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
     /// The node at this address is a plain peer.
     Plain { addr: SocketAddrV4 },
     /// The caller on an accepted connection says that it is the node at this address.
@@ -95,30 +95,6 @@ pub enum News {
     Closing { link: LinkId, addr: Option<SocketAddrV4> },
     /// The connection is closed.
     Closed { link: LinkId, addr: Option<SocketAddrV4> },
-}
-
-/// Put a question to the other end.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct Ask {
-    pub request: Request,
-    pub patience: Option<Duration>,
-    pub reply: oneshot::Sender<Heard>,
-}
-
-/// What came of an [`Ask`].
-#[derive(Debug)]
-pub enum Heard {
-    Reply(Reply),
-    /// Nobody listens there.
-    Refused,
-    /// The connection was closed before a reply came, or could not be made in time.
-    Lost,
-    /// The other end turned out to be a plain peer while the question was waiting: it needs a
-    /// connection of its own.
-    Plain,
-    /// Too many calls are in flight.
-    Busy,
 }
 
 /// Find out whether the other end is still there: somebody doubts it.
@@ -130,14 +106,6 @@ pub struct Doubt;
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Written(Result<(), WireError>);
-
-/// Whom a connection leads to, as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Unknown,
-    Ours,
-    Plain,
-}
 
 /// How a connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,9 +129,6 @@ impl Origin {
     }
 }
 
-/// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
-const MAX_ASKED: usize = 1024;
-
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -185,21 +150,11 @@ pub struct Link {
     origin: Origin,
     /// The stream, if there is one before the actor starts.
     stream: Option<Stream>,
-    kind: Kind,
+    /// Questions to the other end.
+    asking: Asking,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
-    /// Where frames to be written go; none until the connection is made, and when it is closing.
-    outbox: Option<Outbox>,
     writing: Option<AbortHandle>,
-    /// Whether only what is still owed to the other end is to be done.
-    closing: bool,
-    /// Questions that wait for the connection, or for the first echo.
-    waiting: VecDeque<Ask>,
-    /// Questions in flight, by the number of the call.
-    asked: HashMap<u64, oneshot::Sender<Heard>>,
-    last_call: u64,
-    /// Whether this end has said who it is.
-    introduced: bool,
     since: Instant,
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
     /// silent connections when there are too many.
@@ -214,18 +169,12 @@ impl Link {
     pub fn dial(id: LinkId, origin: Origin, shared: Rc<Shared>) -> Link {
         Link {
             id,
+            asking: Asking::new(origin, shared.clone()),
             shared,
             origin,
             stream: None,
-            kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
             addr: origin.addr(),
-            outbox: None,
             writing: None,
-            closing: false,
-            waiting: VecDeque::new(),
-            asked: HashMap::new(),
-            last_call: 0,
-            introduced: false,
             since: Instant::now(),
             pulse: Pulse::default(),
             serving: Arc::new(Semaphore::new(MAX_SERVED)),
@@ -247,6 +196,11 @@ impl Link {
         self.pulse.clone()
     }
 
+    /// Asks the other end, also before the connection is made.
+    pub fn asking(&self) -> Asking {
+        self.asking.clone()
+    }
+
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
         let codec = FrameCodec::new(self.shared.ids);
         let (outbox, outgoing) = outbox(codec.clone(), self.shared.counters.clone());
@@ -256,16 +210,13 @@ impl Link {
         let link = ctx.address();
         let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(outgoing).await)) });
         self.writing = Some(writing.abort_handle());
-        self.outbox = Some(outbox);
-        self.send_waiting();
+        self.asking.open(outbox);
     }
 
     /// Takes nothing more in, and ends when what is owed to the other end has been written.
     fn close(&mut self) {
-        self.closing = true;
-        self.outbox = None;
         self.shared.news.do_send(News::Closing { link: self.id, addr: self.addr });
-        self.give_up(|| Heard::Lost);
+        self.asking.close(|| Heard::Lost);
     }
 
     /// How long the other end has sent no whole valid frame.
@@ -273,83 +224,21 @@ impl Link {
         self.pulse.get().unwrap_or(self.since).elapsed()
     }
 
-    /// Sends as many of the waiting questions as may be in flight.
-    fn send_waiting(&mut self) {
-        while self.kind == Kind::Ours || self.asked.is_empty() {
-            let Some(ask) = self.waiting.pop_front() else { return };
-            // The first is sent even if nobody waits for it any more: a connection without a call
-            // on it blocks some plain peers.
-            if self.last_call == 0 || !ask.reply.is_closed() {
-                self.send(ask);
+    fn returned(&mut self, reply: Reply) {
+        match (self.asking.returned(reply, self.addr), self.addr) {
+            (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
+            (Echo::First { incarnation: Some(incarnation) }, Some(addr)) => {
+                self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation });
             }
+            (Echo::First { incarnation: None }, Some(addr)) => self.shared.news.do_send(News::Plain { addr }),
+            (Echo::First { .. } | Echo::Nothing, _) => {}
         }
-    }
-
-    fn send(&mut self, ask: Ask) {
-        let Some(outbox) = &self.outbox else {
-            self.waiting.push_back(ask);
-            return;
-        };
-        self.last_call += 1;
-        let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
-        self.introduced |= introduces;
-        let question = match self.kind {
-            Kind::Plain => Question::plain(ask.request),
-            Kind::Unknown | Kind::Ours => Question {
-                request: Ok(ask.request),
-                call_id: Some(self.last_call),
-                deadline: ask.patience,
-                caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
-            },
-        };
-        if outbox.is_full() || outbox.put(Frame::Call(question), None).is_err() {
-            return tell(ask.reply, Heard::Busy);
-        }
-        self.shared.counters.asked.add(1);
-        self.asked.insert(self.last_call, ask.reply);
-    }
-
-    fn returned(&mut self, mut reply: Reply) {
-        let asker = match reply.call_id {
-            Some(call) => self.asked.remove(&call),
-            // A plain peer answers in order, and there is one question in flight.
-            None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asker)| asker),
-            None => None,
-        };
-        let Some(asker) = asker else {
-            tracing::debug!(peer = ?self.addr, "a reply to no question");
-            return;
-        };
         self.pulse.set(Some(Instant::now()));
-        if self.kind == Kind::Unknown {
-            self.learn_kind(&reply);
-        }
-        if self.kind == Kind::Plain {
-            // What a plain peer says with our numbers is not to be believed.
-            (reply.call_id, reply.responder) = (None, None);
-        }
-        tell(asker, Heard::Reply(reply));
-        if self.kind == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
-            self.send_waiting();
+        if self.asking.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
+            self.asking.go_on();
         } else {
             self.close();
         }
-    }
-
-    /// The first reply shows whom the connection leads to.
-    fn learn_kind(&mut self, reply: &Reply) {
-        let Some(addr) = self.addr else { return };
-        let news = match (reply.call_id, reply.responder) {
-            (Some(_), Some((_, incarnation))) => {
-                self.kind = Kind::Ours;
-                News::Ours { addr, incarnation }
-            }
-            _ => {
-                self.kind = Kind::Plain;
-                News::Plain { addr }
-            }
-        };
-        self.shared.news.do_send(news);
     }
 
     fn called(&mut self, question: Question, leave: Leave) {
@@ -357,7 +246,7 @@ impl Link {
             self.pulse.set(Some(Instant::now()));
         }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
-            self.kind = Kind::Ours;
+            self.asking.is_ours();
         }
         if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller)
             && ip == IpAddr::V4(*caller.addr.ip())
@@ -365,19 +254,19 @@ impl Link {
             self.addr = Some(caller.addr);
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
-        let Some(outbox) = &self.outbox else { return };
+        let Some(outbox) = self.asking.outbox() else { return };
         let call_id = question.call_id;
         let request = match question.request {
             Ok(request) => request,
-            Err(error) => return self.shared.reply(outbox, call_id, Reply::complain(&error), leave),
+            Err(error) => return self.shared.reply(&outbox, call_id, Reply::complain(&error), leave),
         };
         let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
         match self.shared.serves.serve(serve) {
-            Served::Now(answer) => self.shared.answer(outbox, call_id, answer, leave),
+            Served::Now(answer) => self.shared.answer(&outbox, call_id, answer, leave),
             // Not a future of this actor: it is to be answered also after the other end has closed its
             // half, and would be polled with every message.
             Served::Later(answer) => {
-                let (shared, outbox) = (self.shared.clone(), outbox.clone());
+                let shared = self.shared.clone();
                 actix_rt::spawn(async move { shared.answer(&outbox, call_id, answer.await, leave) });
             }
         }
@@ -407,31 +296,19 @@ impl Link {
 
     /// Closes a connection on which nothing happens.
     fn watch(&mut self, ctx: &mut Context<Link>) {
-        self.asked.retain(|_, asker| !asker.is_closed());
-        let limit = match (self.origin, self.kind) {
+        let limit = match (self.origin, self.asking.kind()) {
             (Origin::Accepted(_), Kind::Ours) => ACCEPTED_IDLE,
             (Origin::Dialed(_), Kind::Ours) => DIALED_IDLE,
             _ => PLAIN_IDLE,
         };
         let serving = self.serving.available_permits() < MAX_SERVED;
         let idle = self.silence();
-        if idle >= limit && self.asked.is_empty() && !serving {
+        if idle >= limit && !self.asking.is_awaited() && !serving {
             tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
         } else {
             let left = limit.saturating_sub(idle).max(PLAIN_IDLE / 5);
             ctx.run_later(left, Link::watch);
-        }
-    }
-
-    /// Tells everyone who waits that no reply will come.
-    fn give_up(&mut self, heard: impl Fn() -> Heard) {
-        for asker in self.asked.drain().map(|(_, asker)| asker) {
-            tell(asker, heard());
-        }
-        let kind = self.kind;
-        for ask in self.waiting.drain(..) {
-            tell(ask.reply, if kind == Kind::Plain { Heard::Plain } else { heard() });
         }
     }
 }
@@ -452,7 +329,7 @@ impl Actor for Link {
                         if starved && link.shared.tally.count(Shed::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
-                        link.give_up(|| not_connected(&error));
+                        link.asking.close(|| not_connected(&error));
                         ctx.stop();
                     }
                     Err(_) => ctx.stop(),
@@ -467,29 +344,7 @@ impl Actor for Link {
             writing.abort();
         }
         self.shared.news.do_send(News::Closed { link: self.id, addr: self.addr });
-        self.give_up(|| Heard::Lost);
-    }
-}
-
-impl Handler<Ask> for Link {
-    type Result = ();
-
-    fn handle(&mut self, ask: Ask, _: &mut Self::Context) {
-        if self.closing {
-            return tell(ask.reply, Heard::Lost);
-        }
-        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
-            self.asked.retain(|_, asker| !asker.is_closed());
-            self.waiting.retain(|ask| !ask.reply.is_closed());
-        }
-        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
-            tell(ask.reply, Heard::Busy);
-        } else {
-            self.waiting.push_back(ask);
-            if self.outbox.is_some() {
-                self.send_waiting();
-            }
-        }
+        self.asking.close(|| Heard::Lost);
     }
 }
 
@@ -497,17 +352,18 @@ impl Handler<Doubt> for Link {
     type Result = ();
 
     fn handle(&mut self, _: Doubt, ctx: &mut Self::Context) {
-        if self.kind != Kind::Ours || self.closing {
+        if self.asking.kind() != Kind::Ours || self.asking.is_closed() {
             return;
         }
-        let (reply, _) = oneshot::channel();
-        self.send(Ask { request: Request::CheckPredecessor, patience: None, reply });
+        // Nobody waits for the answer: a pulse is all that is wanted.
+        let heard = self.asking.ask(Request::CheckPredecessor, None);
         let before = self.pulse.get();
         ctx.run_later(self.shared.rpc_timeout, move |link, ctx| {
             if link.pulse.get() == before {
                 tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
                 ctx.stop();
             }
+            drop(heard);
         });
     }
 }
@@ -534,7 +390,7 @@ impl Handler<Stop> for Link {
 impl StreamHandler<Incoming> for Link {
     fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
         match incoming {
-            _ if self.closing => {}
+            _ if self.asking.is_closed() => {}
             Incoming::Question(question, leave) => self.called(question, leave),
             Incoming::Reply(reply) => self.returned(reply),
             Incoming::Nonsense(error, leave) => self.misunderstood(error, leave),
@@ -543,10 +399,10 @@ impl StreamHandler<Incoming> for Link {
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
-        if self.closing {
+        if self.asking.is_closed() {
             return;
         }
-        if let (Kind::Ours, Some(addr)) = (self.kind, self.addr) {
+        if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
             self.shared.severed.do_send(Severed(addr));
         }
         self.close();
@@ -564,11 +420,6 @@ fn not_connected(error: &io::Error) -> Heard {
         // Out of files or ports, most likely: nobody else is to blame.
         _ => Heard::Busy,
     }
-}
-
-fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
-    // An error means that nobody waits any more.
-    let _ = asker.send(heard);
 }
 
 #[cfg(test)]

@@ -40,8 +40,11 @@ const MAX_LOOKUPS: usize = 16 * 1024;
 /// A lookup, as far as it has come without waiting.
 enum Begun {
     Found(Finding),
-    UnderWay(Patient<Lookup>, Step<Finding>),
+    UnderWay(Box<UnderWay>),
 }
+
+/// A lookup and its next step.
+type UnderWay = (Patient<Lookup>, Step<Finding>);
 
 impl Lookups {
     /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
@@ -59,7 +62,7 @@ impl Lookups {
             let begin = |lookup: Lookup| lookup.in_style(style);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
-                Begun::UnderWay(lookup, step) => lookups.go_on(question, &begin, (lookup, step), patience).await,
+                Begun::UnderWay(begun) => lookups.go_on(question, &begin, begun, patience).await,
             }
         })
     }
@@ -94,11 +97,11 @@ impl Lookups {
         match lookups.begin(question, &begin) {
             Err(lost) => Served::Now(Err(lost.into())),
             Ok(Begun::Found(finding)) => Served::Now(say(finding).map_err(Into::into)),
-            Ok(Begun::UnderWay(lookup, step)) => {
+            Ok(Begun::UnderWay(begun)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
                 Served::Later(Box::pin(async move {
-                    let found = lookups.go_on(question, &begin, (lookup, step), patience).await;
+                    let found = lookups.go_on(question, &begin, begun, patience).await;
                     Ok(found.and_then(say)?)
                 }))
             }
@@ -111,7 +114,7 @@ impl Inner {
         let mut lookup = Patient::new(begin(self.view.lookup(question)?));
         Ok(match lookup.start() {
             Step::Done(finding) => Begun::Found(finding),
-            step => Begun::UnderWay(lookup, step),
+            step => Begun::UnderWay(Box::new((lookup, step))),
         })
     }
 
@@ -119,13 +122,13 @@ impl Inner {
         &self,
         question: Question,
         begin: &impl Fn(Lookup) -> Lookup,
-        mut begun: (Patient<Lookup>, Step<Finding>),
+        mut begun: Box<UnderWay>,
         patience: Duration,
     ) -> Result<Finding, Lost> {
         let _permit = self.under_way.try_acquire().map_err(|_| Lost::Busy)?;
         let deadline = Instant::now() + patience;
         for _ in 0..MAX_BEGINNINGS {
-            let (lookup, step) = begun;
+            let (lookup, step) = *begun;
             let finding = self.driver.go_on(lookup, step, Some(deadline), |dead| self.forget(&dead));
             let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
             if !finding.is_pinged() {
@@ -139,7 +142,7 @@ impl Inner {
             }
             begun = match self.begin(question, begin)? {
                 Begun::Found(finding) => return Ok(finding),
-                Begun::UnderWay(lookup, step) => (lookup, step),
+                Begun::UnderWay(begun) => begun,
             };
         }
         Err(Lost::NoRoute)

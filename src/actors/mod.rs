@@ -45,6 +45,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 
+pub mod asking;
 pub mod crowd;
 pub mod drive;
 pub mod fingers;
@@ -56,6 +57,7 @@ pub mod neighbors;
 pub mod node;
 pub mod outbox;
 pub mod peers;
+pub mod routes;
 pub mod serving;
 pub mod strangers;
 pub mod tally;

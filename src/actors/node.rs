@@ -20,6 +20,7 @@ use super::listener::Listener;
 use super::lookups::Lookups;
 use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
+use super::routes::Routes;
 use super::serving::{Desk, MAX_SERVED_IN_ALL};
 use super::tally::Tally;
 use super::traffic::{Counters, Traffic};
@@ -203,7 +204,13 @@ fn wire(
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = peers.address().recipient();
-    let driver = Driver { calls, rpc_timeout: config.rpc_timeout, lookup_timeout: config.lookup_timeout };
+    let routes = Routes::default();
+    let driver = Driver {
+        routes: routes.clone(),
+        calls,
+        rpc_timeout: config.rpc_timeout,
+        lookup_timeout: config.lookup_timeout,
+    };
     let table = FingerTable::alone(me, Bits::FULL);
     let view = View::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
@@ -222,7 +229,7 @@ fn wire(
         tally: Tally::default(),
         counters,
     });
-    let peers = peers.run(Peers::new(shared));
+    let peers = peers.run(Peers::new(shared, routes));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();

@@ -8,37 +8,44 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use futures::future::join_all;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::asking::Asking;
 use super::crowd::{Crowd, Pulse};
-use super::link::{Ask, Doubt, Heard, Link, LinkId, News, Origin, Shared};
+use super::link::{Doubt, Link, LinkId, News, Origin, Shared};
 use super::listener::Accepted;
+use super::routes::{Calling, Route, Routes};
 use super::strangers::Strangers;
-use super::tally::{SUMMARY_EVERY, Shed, Tally};
+use super::tally::{SUMMARY_EVERY, Shed};
 use super::{Call, Stop, Way};
-use crate::protocol::procedure::{Answer, Target};
+use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::Code;
-use crate::wire::Reply;
 
 /// The connections of a node, and what is known of the nodes that it has talked to.
 pub struct Peers {
     shared: Rc<Shared>,
     /// Every open connection that others made.
-    accepted: HashMap<LinkId, Addr<Link>>,
+    accepted: HashMap<LinkId, Open>,
     /// How many of them there may be, and who goes first.
     crowd: Crowd,
     /// Every open connection that this node made; at most [`MAX_DIALED`].
     dialed: HashMap<LinkId, Dialed>,
-    /// The kept connection to each node.
-    routes: HashMap<SocketAddrV4, LinkId>,
+    /// The kept connection to each node, where calls find it.
+    routes: Routes,
     known: HashMap<SocketAddrV4, Known>,
     strangers: Strangers,
     last_link: LinkId,
 }
 
-struct Dialed {
+/// A connection, and who asks on it.
+#[derive(Clone)]
+struct Open {
     link: Addr<Link>,
+    asking: Asking,
+}
+
+struct Dialed {
+    open: Open,
     since: Instant,
     pulse: Pulse,
     /// Each call that waits for its answer has a clone.
@@ -47,11 +54,11 @@ struct Dialed {
 
 /// The connection that a call takes.
 struct Taken {
-    link: Addr<Link>,
+    asking: Asking,
     /// Whether it was made for this call.
     made_for_it: bool,
     /// Keeps the connection, if this node made it, while the call waits.
-    call: Option<Rc<()>>,
+    held: Option<Rc<()>>,
 }
 
 /// What is known of the node at an address.
@@ -61,6 +68,15 @@ enum Known {
     Ours { incarnation: u64 },
     /// It was a plain peer at this time.
     Plain { since: Instant },
+}
+
+impl Known {
+    fn incarnation(self) -> Option<u64> {
+        match self {
+            Known::Ours { incarnation } => Some(incarnation),
+            Known::Plain { .. } => None,
+        }
+    }
 }
 
 /// Connections that the node itself made, open at once: less than half of the 1,024 files that a
@@ -75,12 +91,13 @@ const MAX_KNOWN: usize = 4096;
 const PLAIN_FOR: Duration = Duration::from_secs(60);
 
 impl Peers {
-    pub fn new(shared: Rc<Shared>) -> Peers {
+    /// No connections yet; those that are kept will be in `routes`.
+    pub fn new(shared: Rc<Shared>, routes: Routes) -> Peers {
         Peers {
             accepted: HashMap::new(),
             crowd: Crowd::new(shared.limits, *shared.me.addr.ip()),
             dialed: HashMap::new(),
-            routes: HashMap::new(),
+            routes,
             known: HashMap::new(),
             strangers: Strangers::new(Instant::now()),
             last_link: 0,
@@ -90,28 +107,28 @@ impl Peers {
 
     /// The connection that a call takes; none if one would have to be made and must not be.
     fn take(&mut self, addr: SocketAddrV4, way: Way) -> Option<Taken> {
-        let kept = self.routes.get(&addr).copied().and_then(|id| self.taken(id, false));
+        let kept = self.routes.get(addr);
         match (way, kept) {
             (_, _) if self.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
             (Way::Fresh, kept) => {
-                if let Some(doubted) = kept {
+                if let Some(doubted) = kept.and_then(|route| self.open(route.link)) {
                     doubted.link.do_send(Doubt);
                 }
                 self.dial(Origin::DialedOnce(addr))
             }
-            (_, Some(kept)) => Some(kept),
+            (_, Some(Route { asking, held, .. })) => Some(Taken { asking, made_for_it: false, held }),
             (_, None) => {
                 let made = self.dial(Origin::Dialed(addr))?;
-                self.routes.insert(addr, self.last_link);
+                let Taken { asking, held, .. } = &made;
+                let (asking, held) = (asking.clone(), held.clone());
+                self.routes.keep(addr, Route { link: self.last_link, asking, incarnation: None, held });
                 Some(made)
             }
         }
     }
 
-    fn taken(&self, id: LinkId, made_for_it: bool) -> Option<Taken> {
-        let dialed = self.dialed.get(&id).map(|open| (open.link.clone(), Some(open.calls.clone())));
-        let (link, call) = dialed.or_else(|| Some((self.accepted.get(&id)?.clone(), None)))?;
-        Some(Taken { link, made_for_it, call })
+    fn open(&self, link: LinkId) -> Option<&Open> {
+        self.dialed.get(&link).map(|dialed| &dialed.open).or_else(|| self.accepted.get(&link))
     }
 
     fn dial(&mut self, origin: Origin) -> Option<Taken> {
@@ -125,11 +142,12 @@ impl Peers {
         }
         self.last_link += 1;
         let link = Link::dial(self.last_link, origin, self.shared.clone());
-        let pulse = link.pulse();
-        let open = Dialed { link: link.start(), since: now, pulse, calls: Rc::new(()) };
-        self.dialed.insert(self.last_link, open);
+        let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
+        let taken = Taken { asking: asking.clone(), made_for_it: true, held: Some(calls.clone()) };
+        let open = Open { link: link.start(), asking };
+        self.dialed.insert(self.last_link, Dialed { open, since: now, pulse, calls });
         self.shared.counters.dialed.add(1);
-        self.taken(self.last_link, true)
+        Some(taken)
     }
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
@@ -141,10 +159,11 @@ impl Peers {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
             if let Some(leaving) = self.accepted.get(&leaving) {
-                leaving.do_send(Stop);
+                leaving.link.do_send(Stop);
             }
         }
-        self.accepted.insert(self.last_link, link.start());
+        let asking = link.asking();
+        self.accepted.insert(self.last_link, Open { link: link.start(), asking });
     }
 
     /// Closes the most silent connection without a call when this node has made too many. Says
@@ -153,10 +172,15 @@ impl Peers {
         if self.dialed.len() < MAX_DIALED {
             return true;
         }
-        let idle = self.dialed.iter().filter(|(_, open)| Rc::strong_count(&open.calls) == 1);
+        // One clone is here, and one with the route if it is kept.
+        let is_idle = |id: &LinkId, dialed: &Dialed| {
+            let kept = dialed.open.asking.addr().and_then(|addr| self.routes.get(addr));
+            Rc::strong_count(&dialed.calls) == 1 + usize::from(kept.is_some_and(|route| route.link == *id))
+        };
+        let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
         let least = idle.min_by_key(|(_, open)| open.pulse.get().unwrap_or(open.since)).map(|(id, _)| *id);
         let Some(closed) = least.and_then(|id| self.dialed.remove(&id)) else { return false };
-        closed.link.do_send(Stop);
+        closed.open.link.do_send(Stop);
         true
     }
 
@@ -168,9 +192,9 @@ impl Peers {
         ctx.run_later(SUMMARY_EVERY, Peers::report);
     }
 
-    fn forget_route(&mut self, addr: Option<SocketAddrV4>, link: LinkId) {
-        if let Some(addr) = addr.filter(|addr| self.routes.get(addr) == Some(&link)) {
-            self.routes.remove(&addr);
+    fn unroute(&self, addr: Option<SocketAddrV4>, link: LinkId) {
+        if let Some(addr) = addr {
+            self.routes.forget(addr, Some(link));
         }
     }
 
@@ -207,63 +231,20 @@ impl Handler<Call> for Peers {
         if call.request.is_extension() && !matches!(known, Some(Known::Ours { .. })) {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
-        let Some(Taken { link, made_for_it, call: waiting }) = self.take(addr, call.way) else {
+        let Some(Taken { asking, made_for_it, held }) = self.take(addr, call.way) else {
             return Box::pin(async { Answer::Unasked });
         };
-        let (reply, heard) = oneshot::channel();
-        link.do_send(Ask { request: call.request.clone(), patience: call.patience, reply });
-        let (peers, shared) = (ctx.address(), self.shared.clone());
-        // Nobody waits longer than this: whoever forwards has what it passed on and a third of it, and
-        // who asks otherwise probes after one time-out and gives up after the second.
-        let limit = call.patience.map_or(self.shared.rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
+        // A connection that was made for a call is the last that it takes.
+        let call = if made_for_it && call.way == Way::Kept { Call { way: Way::Again, ..call } } else { call };
+        let known = known.and_then(Known::incarnation);
+        let (peers, calling) = (ctx.address(), Calling::new(call, &asking, known, held));
         Box::pin(async move {
-            let Ok(heard) = timeout(limit, heard).await else { return Answer::Silent };
-            drop(waiting);
-            let again = match heard.unwrap_or(Heard::Lost) {
-                Heard::Reply(reply) => return understand(&call, known, &reply, &shared.tally),
-                Heard::Refused => return Answer::Gone,
-                Heard::Busy => return Answer::Unasked,
-                Heard::Lost if made_for_it || call.way != Way::Kept => return Answer::Silent,
-                // A connection that closed under the call: the target may not have seen it.
-                Heard::Lost => Call { way: Way::Again, ..call },
-                Heard::Plain => call,
-            };
-            peers.send(again).await.unwrap_or(Answer::Silent)
+            match calling.answer().await {
+                Ok(answer) => answer,
+                Err(again) => peers.send(again).await.unwrap_or(Answer::Silent),
+            }
         })
     }
-}
-
-/// What a reply to `call` means, from a node of which this was known.
-fn understand(call: &Call, known: Option<Known>, reply: &Reply, tally: &Tally) -> Answer {
-    let expected = match call.target {
-        Target::Peer(peer) => Some(peer.id),
-        Target::Address(_) => None,
-    };
-    let mut restarted = None;
-    if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
-        if responder != expected {
-            tracing::info!(target = ?call.target, %responder, "somebody else answers");
-            return Answer::Gone;
-        }
-        let before = matches!(known, Some(Known::Ours { incarnation: old }) if old != incarnation);
-        restarted = before.then_some(responder);
-    }
-    let responder = expected.or(reply.responder.map(|(responder, _)| responder));
-    let answer = match reply.read(&call.request, responder) {
-        Ok(Ok(response)) => Answer::Reply(response),
-        Ok(Err(code)) => Answer::Refused(code),
-        Err(error) => {
-            if tally.count(Shed::Unclear) {
-                tracing::warn!(target = ?call.target, %error, "a reply that can't be understood");
-            }
-            Answer::Refused(Code::Unspecified)
-        }
-    };
-    if let Some(responder) = restarted {
-        tracing::info!(target = ?call.target, "it was started again");
-        return answer.after_restart(&call.request, responder);
-    }
-    answer
 }
 
 impl Handler<Accepted> for Peers {
@@ -285,26 +266,32 @@ impl Handler<News> for Peers {
 
     fn handle(&mut self, news: News, _: &mut Self::Context) {
         match news {
-            News::Ours { addr, incarnation } => self.learn(addr, Known::Ours { incarnation }),
+            News::Ours { link, addr, incarnation } => {
+                self.routes.is_ours(addr, link, incarnation);
+                self.learn(addr, Known::Ours { incarnation });
+            }
             News::Plain { addr } => {
-                self.routes.remove(&addr);
+                self.routes.forget(addr, None);
                 self.learn(addr, Known::Plain { since: Instant::now() });
             }
             // An accepted connection is used for calls only if its claim agrees with what the
             // address itself has said when it was dialled.
             News::Introduced { link, addr, incarnation } => {
-                let reached =
-                    matches!(self.known.get(&addr), Some(Known::Ours { incarnation: known }) if *known == incarnation);
-                if reached && self.accepted.contains_key(&link) {
-                    self.routes.entry(addr).or_insert(link);
+                let reached = self.known.get(&addr).copied().and_then(Known::incarnation) == Some(incarnation);
+                if let Some(Open { asking, .. }) = self.accepted.get(&link)
+                    && reached
+                    && self.routes.get(addr).is_none()
+                {
+                    let (asking, incarnation) = (asking.clone(), Some(incarnation));
+                    self.routes.keep(addr, Route { link, asking, incarnation, held: None });
                 }
             }
-            News::Closing { link, addr } => self.forget_route(addr, link),
+            News::Closing { link, addr } => self.unroute(addr, link),
             News::Closed { link, addr } => {
                 self.accepted.remove(&link);
                 self.crowd.leave(link);
                 self.dialed.remove(&link);
-                self.forget_route(addr, link);
+                self.unroute(addr, link);
             }
         }
     }
@@ -315,9 +302,10 @@ impl Handler<Stop> for Peers {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
-        let dialed = self.dialed.drain().map(|(_, open)| open.link);
-        let links = self.accepted.drain().map(|(_, link)| link).chain(dialed);
-        let stopped = join_all(links.map(|link| link.send(Stop)));
+        self.routes.clear();
+        let dialed = self.dialed.drain().map(|(_, dialed)| dialed.open);
+        let open = self.accepted.drain().map(|(_, open)| open).chain(dialed);
+        let stopped = join_all(open.map(|open| open.link.send(Stop)));
         // Errors mean that they have closed already.
         Box::pin(async move { drop(stopped.await) })
     }

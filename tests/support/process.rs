@@ -101,7 +101,10 @@ impl Process {
 
     /// Writes to its console.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.input.as_mut().expect("the console is open").write_all(bytes).expect("the console reads");
+        let input = self.input.as_mut().expect("the console is open");
+        if let Err(error) = input.write_all(bytes) {
+            panic!("{} does not read its console: {error}; it said: {}", self.peer, self.errors());
+        }
     }
 
     /// Closes its standard input.

@@ -1,0 +1,256 @@
+//! The questions to the other end of a connection: those in flight on it, and those that wait.
+//!
+//! Whoever has a clone may ask: a question goes straight to the frames that wait to be written, and its
+//! answer from the frame that was read to whoever asked. So a call on a kept connection passes no mailbox.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddrV4;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::link::{Origin, Shared};
+use super::outbox::Outbox;
+use crate::protocol::rpc::Request;
+use crate::wire::{Frame, Question, Reply};
+
+/// Asks the other end of one connection. Clones ask the same.
+#[derive(Clone)]
+pub struct Asking(Rc<RefCell<Inner>>);
+
+struct Inner {
+    shared: Rc<Shared>,
+    origin: Origin,
+    kind: Kind,
+    /// Where frames to be written go; none until the connection is made, and when it is closing.
+    outbox: Option<Outbox>,
+    /// Whether no more questions are put.
+    closed: bool,
+    /// Questions that wait for the connection, or for the first echo.
+    waiting: VecDeque<Waiting>,
+    /// Questions in flight, by the number of the call.
+    asked: HashMap<u64, oneshot::Sender<Heard>>,
+    last_call: u64,
+    /// Whether this end has said who it is.
+    introduced: bool,
+}
+
+struct Waiting {
+    request: Request,
+    patience: Option<Duration>,
+    asker: oneshot::Sender<Heard>,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum Heard {
+    Reply(Reply),
+    /// Nobody listens there.
+    Refused,
+    /// The connection was closed before a reply came, or could not be made in time.
+    Lost,
+    /// The other end turned out to be a plain peer while the question was waiting: it needs a
+    /// connection of its own.
+    Plain,
+    /// Too many calls are in flight.
+    Busy,
+}
+
+/// Whom a connection leads to, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Unknown,
+    /// A node that knows the extensions: it carries many calls at once, and is kept.
+    Ours,
+    Plain,
+}
+
+/// What a reply says beside its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// Nobody has asked for it.
+    Nobody,
+    /// Nothing that was not known.
+    Nothing,
+    /// The first one shows whom the connection leads to: a node of our own kind in this run of its
+    /// program, or a plain peer.
+    First { incarnation: Option<u64> },
+}
+
+/// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
+const MAX_ASKED: usize = 1024;
+
+impl Asking {
+    /// A connection that has yet to be made.
+    pub fn new(origin: Origin, shared: Rc<Shared>) -> Asking {
+        Asking(Rc::new(RefCell::new(Inner {
+            shared,
+            origin,
+            kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
+            outbox: None,
+            closed: false,
+            waiting: VecDeque::new(),
+            asked: HashMap::new(),
+            last_call: 0,
+            introduced: false,
+        })))
+    }
+
+    /// Puts a question, or has it wait until it may be put. Whoever waits no longer drops the receiver.
+    pub fn ask(&self, request: Request, patience: Option<Duration>) -> oneshot::Receiver<Heard> {
+        let (asker, heard) = oneshot::channel();
+        self.0.borrow_mut().ask(Waiting { request, patience, asker });
+        heard
+    }
+
+    /// The connection is made: frames go there.
+    pub fn open(&self, outbox: Outbox) {
+        let mut inner = self.0.borrow_mut();
+        inner.outbox = Some(outbox);
+        inner.put_waiting();
+    }
+
+    /// Where answers go; `None` before the connection is made, and when it closes.
+    pub fn outbox(&self) -> Option<Outbox> {
+        self.0.borrow().outbox.clone()
+    }
+
+    /// What all connections of the node share.
+    pub fn shared(&self) -> Rc<Shared> {
+        self.0.borrow().shared.clone()
+    }
+
+    /// Who was dialled.
+    pub fn addr(&self) -> Option<SocketAddrV4> {
+        self.0.borrow().origin.addr()
+    }
+
+    /// Whom the connection leads to.
+    pub fn kind(&self) -> Kind {
+        self.0.borrow().kind
+    }
+
+    /// The other end has shown that it knows the extensions.
+    pub fn is_ours(&self) {
+        self.0.borrow_mut().kind = Kind::Ours;
+    }
+
+    /// Whether no more questions are put.
+    pub fn is_closed(&self) -> bool {
+        self.0.borrow().closed
+    }
+
+    /// Whether somebody waits for an answer.
+    pub fn is_awaited(&self) -> bool {
+        let mut inner = self.0.borrow_mut();
+        inner.forget_the_impatient();
+        !inner.asked.is_empty()
+    }
+
+    /// A reply has come: hands it to whoever asked. The next of the questions that wait are put by
+    /// [`go_on`](Self::go_on).
+    pub fn returned(&self, reply: Reply, other_end: Option<SocketAddrV4>) -> Echo {
+        self.0.borrow_mut().returned(reply, other_end)
+    }
+
+    /// Puts as many of the questions that wait as may be in flight.
+    pub fn go_on(&self) {
+        self.0.borrow_mut().put_waiting();
+    }
+
+    /// No more questions are put, and everyone who waits for an answer hears this. What was to be
+    /// written still is.
+    pub fn close(&self, heard: impl Fn() -> Heard) {
+        let mut inner = self.0.borrow_mut();
+        inner.closed = true;
+        inner.outbox = None;
+        for asker in inner.asked.drain().map(|(_, asker)| asker) {
+            tell(asker, heard());
+        }
+        let plain = inner.kind == Kind::Plain;
+        for waiting in inner.waiting.drain(..) {
+            tell(waiting.asker, if plain { Heard::Plain } else { heard() });
+        }
+    }
+}
+
+impl Inner {
+    fn ask(&mut self, question: Waiting) {
+        if self.closed {
+            return tell(question.asker, Heard::Lost);
+        }
+        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
+            self.forget_the_impatient();
+        }
+        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
+            return tell(question.asker, Heard::Busy);
+        }
+        self.waiting.push_back(question);
+        self.put_waiting();
+    }
+
+    fn forget_the_impatient(&mut self) {
+        self.asked.retain(|_, asker| !asker.is_closed());
+        self.waiting.retain(|waiting| !waiting.asker.is_closed());
+    }
+
+    fn put_waiting(&mut self) {
+        while self.outbox.is_some() && (self.kind == Kind::Ours || self.asked.is_empty()) {
+            let Some(next) = self.waiting.pop_front() else { return };
+            // The first is put even if nobody waits for it any more: a connection without a call
+            // on it blocks some plain peers.
+            if self.last_call == 0 || !next.asker.is_closed() {
+                self.put(next);
+            }
+        }
+    }
+
+    fn put(&mut self, Waiting { request, patience, asker }: Waiting) {
+        let Some(outbox) = &self.outbox else { return tell(asker, Heard::Lost) };
+        self.last_call += 1;
+        let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
+        self.introduced |= introduces;
+        let question = match self.kind {
+            Kind::Plain => Question::plain(request),
+            Kind::Unknown | Kind::Ours => Question {
+                request: Ok(request),
+                call_id: Some(self.last_call),
+                deadline: patience,
+                caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
+            },
+        };
+        if outbox.is_full() || outbox.put(Frame::Call(question), None).is_err() {
+            return tell(asker, Heard::Busy);
+        }
+        self.shared.counters.asked.add(1);
+        self.asked.insert(self.last_call, asker);
+    }
+
+    fn returned(&mut self, mut reply: Reply, other_end: Option<SocketAddrV4>) -> Echo {
+        let asker = match reply.call_id {
+            Some(call) => self.asked.remove(&call),
+            // A plain peer answers in order, and there is one question in flight.
+            None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asker)| asker),
+            None => None,
+        };
+        let Some(asker) = asker else { return Echo::Nobody };
+        let first = self.kind == Kind::Unknown && other_end.is_some();
+        let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
+        if first {
+            self.kind = if incarnation.is_some() { Kind::Ours } else { Kind::Plain };
+        }
+        if self.kind == Kind::Plain {
+            // What a plain peer says with our numbers is not to be believed.
+            (reply.call_id, reply.responder) = (None, None);
+        }
+        tell(asker, Heard::Reply(reply));
+        if first { Echo::First { incarnation } } else { Echo::Nothing }
+    }
+}
+
+fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
+    // An error means that nobody waits any more.
+    let _ = asker.send(heard);
+}
