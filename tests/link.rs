@@ -70,7 +70,8 @@ impl Handler<News> for Host {
 
 /// A connection of node 9, and the other end of it.
 struct Line {
-    link: Addr<Link>,
+    /// Keeps it alive.
+    _link: Addr<Link>,
     asking: Asking,
     wire: Framed<DuplexStream, FrameCodec>,
     shared: Rc<Shared>,
@@ -105,7 +106,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
     let asking = link.asking();
     Line {
         asking,
-        link: link.start(),
+        _link: link.start(),
         wire: Framed::new(theirs, FrameCodec::default()),
         shared,
         answering,

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A call and its reply, in bytes: what lookups need.
@@ -18,16 +18,20 @@ pub async fn echo(socket: TcpListener) -> io::Result<()> {
     }
 }
 
-async fn send_back(mut stream: TcpStream) -> io::Result<()> {
+/// Frame by frame; those that come together leave together.
+async fn send_back(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = [0; 4096];
-    loop {
-        let count = stream.read(&mut buffer).await?;
-        if count == 0 {
-            return Ok(());
+    let (reading, writing) = stream.into_split();
+    let (mut reading, mut writing) = (BufReader::new(reading), BufWriter::new(writing));
+    let mut frame = [0; FRAME];
+    while !reading.fill_buf().await?.is_empty() {
+        reading.read_exact(&mut frame).await?;
+        writing.write_all(&frame).await?;
+        if reading.buffer().len() < FRAME {
+            writing.flush().await?;
         }
-        stream.write_all(&buffer[..count]).await?;
     }
+    Ok(())
 }
 
 /// A connection to a node, or to the floor.

@@ -54,6 +54,9 @@ impl FingersActor {
         self.scheduled = Some((self.last_tick, pace));
         match pace {
             Pace::AtOnce => ctx.notify(FixFingerNow(self.last_tick)),
+            Pace::After(rest) => {
+                ctx.notify_later(FixFingerNow(self.last_tick), jittered(rest.min(self.every)));
+            }
             Pace::NextPeriod => {
                 ctx.notify_later(FixFingerNow(self.last_tick), jittered(self.every));
             }

@@ -147,6 +147,7 @@ impl Peers {
         let open = Open { link: link.start(), asking };
         self.dialed.insert(self.last_link, Dialed { open, since: now, pulse, calls });
         self.shared.counters.dialed.add(1);
+        self.count();
         Some(taken)
     }
 
@@ -164,6 +165,7 @@ impl Peers {
         }
         let asking = link.asking();
         self.accepted.insert(self.last_link, Open { link: link.start(), asking });
+        self.count();
     }
 
     /// Closes the most silent connection without a call when this node has made too many. Says
@@ -182,6 +184,10 @@ impl Peers {
         let Some(closed) = least.and_then(|id| self.dialed.remove(&id)) else { return false };
         closed.open.link.do_send(Stop);
         true
+    }
+
+    fn count(&self) {
+        self.shared.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
     }
 
     /// Writes down what was shed, now and then.
@@ -292,6 +298,7 @@ impl Handler<News> for Peers {
                 self.crowd.leave(link);
                 self.dialed.remove(&link);
                 self.unroute(addr, link);
+                self.count();
             }
         }
     }

@@ -50,10 +50,8 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// One less; never below 0.
-    pub fn lower(&self) {
-        let now = self.get();
-        self.0.store(now.saturating_sub(1), Ordering::Relaxed);
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! Keeping the finger table right (paper, figure 6: `fix_fingers`).
 
+use std::time::Duration;
+
 use super::fingers::FingerTable;
 use super::id::Id;
 use super::peer::Peer;
@@ -8,7 +10,14 @@ use super::peer::Peer;
 ///
 /// A pass takes about log2 N lookups, since fingers that must have one owner are set together. A
 /// pass that changed something, and a change of the neighbours, is followed by another pass at
-/// once, lookup after lookup; else there is one lookup per period. A table that is
+/// once, lookup after lookup; else there is one lookup per period.
+///
+/// Who joins far away changes fingers here, and nobody says so. A ring that forms is full of such changes,
+/// and the younger a table is the more of them are still to come: so it is looked at again whenever it has
+/// become half as old again, until passes of one lookup per period come as often. Whatever changed in a ring
+/// that took some time to form is found in half of that time; and passes grow as the logarithm of the age.
+///
+/// A table that is
 /// [`paced`](Self::paced) hurries in its first pass only: from then on the traffic for it is the same
 /// whatever happens to the ring, and what is wrong is found when its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,24 +35,46 @@ pub struct FixFingers {
     restart: bool,
     /// Whether it never hurries again after a pass.
     paced: bool,
+    /// The rest before the next pass that hurries without a reason, until it is [`GROWN`].
+    rest: Duration,
+    /// Whether it rests.
+    resting: bool,
 }
+
+/// The first rest: a ring of some nodes forms in about that time.
+const FIRST_REST: Duration = Duration::from_millis(10);
+
+/// A table that would rest so long has grown up.
+const GROWN: Duration = Duration::from_secs(10);
 
 /// When the next lookup is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pace {
     AtOnce,
+    /// After this time, or with the next period if that is sooner.
+    After(Duration),
     NextPeriod,
 }
 
 impl FixFingers {
     /// Begins with a table that has yet to be filled.
     pub fn new(table: FingerTable) -> FixFingers {
-        FixFingers { table, next: 1, changed: false, hurried: true, disturbed: false, restart: false, paced: false }
+        FixFingers {
+            table,
+            next: 1,
+            changed: false,
+            hurried: true,
+            disturbed: false,
+            restart: false,
+            paced: false,
+            rest: FIRST_REST,
+            resting: false,
+        }
     }
 
     /// Begins with a table that is right.
     pub fn filled(table: FingerTable) -> FixFingers {
-        FixFingers { hurried: false, ..FixFingers::new(table) }
+        FixFingers { hurried: false, rest: GROWN, ..FixFingers::new(table) }
     }
 
     /// The same; if that is wanted, with one lookup per period and never more once the table is filled.
@@ -68,6 +99,7 @@ impl FixFingers {
     /// Digests the outcome of the lookup of [`key`](Self::key); `None` when it failed, which
     /// leaves its fingers as they are and is no reason to hurry.
     pub fn digest(&mut self, owner: Option<Peer>) -> Pace {
+        self.resting = false;
         let last = match owner {
             Some(owner) => {
                 let (last, changed) = self.table.set(self.next, owner);
@@ -82,6 +114,12 @@ impl FixFingers {
             self.next = 1;
             self.changed = false;
             self.disturbed = false;
+            if !self.paced && !self.hurried && self.rest < GROWN {
+                let rest = self.rest;
+                self.rest = self.rest * 3 / 2;
+                (self.hurried, self.resting) = (true, true);
+                return Pace::After(rest);
+            }
         }
         if self.hurried && owner.is_some() { Pace::AtOnce } else { Pace::NextPeriod }
     }
@@ -96,7 +134,7 @@ impl FixFingers {
         if self.paced {
             return;
         }
-        if self.hurried {
+        if self.hurried && !self.resting {
             self.disturbed = true;
         } else {
             self.hurried = true;
@@ -136,6 +174,13 @@ mod tests {
         unreachable!()
     }
 
+    /// A table that is right, and no longer young.
+    fn grown() -> FixFingers {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        FixFingers::filled(fingers.table().clone())
+    }
+
     #[test]
     fn a_pass_takes_one_lookup_per_distinct_finger() {
         let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
@@ -147,15 +192,36 @@ mod tests {
     fn passes_follow_at_once_until_one_changes_nothing() {
         let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
         assert_eq!(pass(&mut fingers).1, Pace::AtOnce, "the first changes everything");
-        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod, "the second nothing");
-        assert_eq!(fingers.digest(Some(peer(14))), Pace::NextPeriod);
+        assert_eq!(pass(&mut fingers).1, Pace::After(FIRST_REST), "the second nothing");
+    }
+
+    #[test]
+    fn a_young_table_is_looked_at_again_and_again_after_longer_and_longer_rests() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        let mut age = Duration::ZERO;
+        while let Pace::After(rest) = pass(&mut fingers).1 {
+            age += rest;
+            assert!(rest >= FIRST_REST && rest >= age.mul_f64(0.3) && rest < GROWN, "{rest:?} at {age:?}");
+        }
+        assert!(age > GROWN, "{age:?}");
+        assert!(!fingers.is_hurried());
+        assert_eq!(fingers.digest(Some(peer(14))), Pace::NextPeriod, "then a lookup per period does it");
+    }
+
+    #[test]
+    fn a_change_of_neighbours_ends_a_rest() {
+        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
+        pass(&mut fingers);
+        assert_eq!(pass(&mut fingers).1, Pace::After(FIRST_REST));
+        fingers.disturb();
+        assert!(fingers.is_hurried());
+        assert!(matches!(pass(&mut fingers), (4, Pace::After(_))), "one pass, and no other for the same reason");
     }
 
     #[test]
     fn a_change_of_neighbours_begins_a_hurried_pass() {
-        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
-        pass(&mut fingers);
-        pass(&mut fingers);
+        let mut fingers = grown();
         fingers.digest(Some(peer(14)));
         fingers.disturb();
         assert_eq!(fingers.key(), peer(9).id, "from the first finger");
@@ -164,9 +230,7 @@ mod tests {
 
     #[test]
     fn a_change_during_a_lookup_does_not_mistake_its_answer() {
-        let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
-        pass(&mut fingers);
-        pass(&mut fingers);
+        let mut fingers = grown();
         fingers.digest(Some(peer(14)));
         let answer = owner(fingers.key());
         fingers.disturb();
@@ -181,7 +245,7 @@ mod tests {
         pass(&mut fingers);
         fingers.disturb();
         assert_eq!(pass(&mut fingers).1, Pace::AtOnce);
-        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod);
+        assert_eq!(pass(&mut fingers).1, Pace::After(FIRST_REST));
     }
 
     #[test]

@@ -263,7 +263,11 @@ impl Host {
     fn schedule_finger(&mut self, pace: Pace, env: &mut Environment) {
         let number = env.number();
         self.tick = Some(number);
-        let after = if pace == Pace::AtOnce { Duration::ZERO } else { self.config.fix_fingers };
+        let after = match pace {
+            Pace::AtOnce => Duration::ZERO,
+            Pace::After(rest) => rest.min(self.config.fix_fingers),
+            Pace::NextPeriod => self.config.fix_fingers,
+        };
         env.schedule_jittered(after, self.place, Happening::FixFinger(number));
     }
 }

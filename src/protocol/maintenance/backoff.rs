@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// The pause before another attempt to join when the ring said "not now": a few round trips, and
-/// longer each time.
+/// longer by as much each time. Many that join at once come in one after the other: pauses that doubled
+/// would be as long as all that have gone before, while places are free.
 pub(super) const NOT_NOW: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(500) };
 
 /// The same when the seed is joining, too: a chain of nodes that start together must not add up long
@@ -41,5 +42,10 @@ impl Backoff {
     pub fn after(&self, failures: u32) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         self.first.saturating_mul(doubled).min(self.most)
+    }
+
+    /// The same if it is longer by the first one each time.
+    pub fn stepwise(&self, failures: u32) -> Duration {
+        self.first.saturating_mul(failures).min(self.most)
     }
 }

@@ -43,7 +43,7 @@ impl Maintenance {
             (Standing::Member | Standing::Left, _) => return,
             (Standing::Joining, Joined::NoAnswer) => NO_ANSWER.after(self.attempts.div_ceil(known.max(1))),
             (Standing::Joining, Joined::NotJoined) => NOT_JOINED.after(self.attempts),
-            (Standing::Joining, _) => NOT_NOW.after(self.attempts),
+            (Standing::Joining, _) => NOT_NOW.stepwise(self.attempts),
             (Standing::Isolated, _) if self.attempts >= ISOLATED_ROUNDS * round => return self.be_alone(),
             (Standing::Isolated, _) if !self.attempts.is_multiple_of(round) => Duration::ZERO,
             (Standing::Isolated, _) => NO_ANSWER.most,
@@ -70,6 +70,11 @@ impl Maintenance {
         let changed = self.neighbors.successors() != before;
         if changed {
             self.changed();
+            // Its list follows from this one: without a word it would learn so in its next round, and the
+            // one before it a round later.
+            if let Some(predecessor) = self.neighbors.predecessor() {
+                self.effects.push(Effect::Tell(predecessor, Request::Nudge { me: self.setup.me }));
+            }
         }
         match self.neighbors.successor() {
             Some(head) => self.effects.push(Effect::Tell(head, Request::Notify { me: self.setup.me })),
