@@ -51,7 +51,7 @@ use figures::{Figures, Formation, Idle, Memory, ratio};
 pub use load::{Demand, Load};
 use process::NoRoom;
 use site::Site;
-use together::{followers, start_at_once};
+use together::{followers, start_all};
 use worker::{Ended, Worker};
 
 /// What a swarm is started with.
@@ -61,6 +61,8 @@ pub struct SwarmConfig {
     pub nodes: u16,
     /// Threads that they are spread over, 1 to `nodes`. Default 1: then a lookup stays on one thread.
     pub threads: u16,
+    /// How many join at a time, at least 1. Default 65535: all.
+    pub at_once: u16,
     /// What each is configured with. The first has its port and the others the next ones, or each any
     /// that is free if it is 0. The first joins the ring of its seeds, if there are any; the others join
     /// the first. Default: any free port at 127.0.0.1, no seeds.
@@ -69,7 +71,7 @@ pub struct SwarmConfig {
 
 impl Default for SwarmConfig {
     fn default() -> SwarmConfig {
-        SwarmConfig { nodes: 1, threads: 1, node: Config::new(Ipv4Addr::LOCALHOST) }
+        SwarmConfig { nodes: 1, threads: 1, at_once: u16::MAX, node: Config::new(Ipv4Addr::LOCALHOST) }
     }
 }
 
@@ -78,6 +80,8 @@ impl Default for SwarmConfig {
 pub enum SwarmError {
     #[error("{nodes} nodes on {threads} threads: at least 1 node, and from 1 thread to one for each node")]
     Sizes { nodes: u16, threads: u16 },
+    #[error("0 nodes join at a time: at least 1")]
+    NoneAtOnce,
     #[error("{nodes} nodes from port {port} on: the last port is 65535")]
     Ports { nodes: u16, port: u16 },
     #[error("an identifier is for one node, not for {0}")]
@@ -115,6 +119,9 @@ pub enum Forming {
 /// Hears how far it is, on the threads of the nodes.
 pub type Told = Arc<dyn Fn(Forming) + Send + Sync>;
 
+/// For how long a node goes on calling the first, which is busy with all the others, but lives.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Nodes that run in this process. They stop when it is dropped.
 pub struct Swarm {
     workers: Vec<Worker>,
@@ -136,23 +143,25 @@ impl Swarm {
         told: impl Fn(Forming) + Send + Sync + 'static,
     ) -> Result<Swarm, SwarmError> {
         config.validate()?;
-        process::make_room(config.nodes.into())?;
+        process::raise_files();
+        let node = config.member()?;
         let told: Told = Arc::new(told);
         let memory_before = process::resident();
         let workers = (0..config.threads).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
         let began = Instant::now();
 
-        let leader = config.node.clone();
+        let leader = Config { connections: config.node.connections.max(2 * usize::from(config.nodes)), ..node.clone() };
         let first = workers[0].run(move || Node::start(leader)).await??;
         told(Forming::Joined);
         let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
         let mut shares = vec![Vec::new(); workers.len()];
-        for (n, follower) in (1..).zip(followers(&config.node, first.me().addr, config.nodes)) {
+        for (n, follower) in (1..).zip(followers(&node, first.me().addr, config.nodes)) {
             shares[n % workers.len()].push(follower);
         }
         let starts = workers.iter().zip(shares).map(|(worker, share)| {
             let told = told.clone();
-            worker.run(move || start_at_once(share, move || told(Forming::Joined)))
+            let at_once = config.at_once.div_ceil(config.threads).into();
+            worker.run(move || start_all(share, at_once, move || told(Forming::Joined)))
         });
         let started = try_join_all(starts).await?;
         let joined = began.elapsed();
@@ -275,11 +284,20 @@ impl Swarm {
 }
 
 impl SwarmConfig {
+    /// What a node is configured with that shares the process with all the others.
+    fn member(&self) -> Result<Config, NoRoom> {
+        let each = usize::try_from(process::connections_each(self.nodes.into())?).unwrap_or(usize::MAX);
+        Ok(Config { connections: self.node.connections.min(each), join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
+    }
+
     /// Checks that a swarm can be started with this.
     pub fn validate(&self) -> Result<(), SwarmError> {
-        let SwarmConfig { nodes, threads, node } = self;
+        let SwarmConfig { nodes, threads, at_once, node } = self;
         if !(1..=*nodes).contains(threads) {
             return Err(SwarmError::Sizes { nodes: *nodes, threads: *threads });
+        }
+        if *at_once == 0 {
+            return Err(SwarmError::NoneAtOnce);
         }
         if node.port.checked_add(nodes - 1).is_none() {
             return Err(SwarmError::Ports { nodes: *nodes, port: node.port });

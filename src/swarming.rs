@@ -91,7 +91,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
         say(load.insert(swarm.load(wanted).await?));
     }
     if wanted.json {
-        let SwarmConfig { nodes, threads, node } = swarm.config();
+        let SwarmConfig { nodes, threads, node, .. } = swarm.config();
         let data = json!({
             "nodes": nodes,
             "others": swarm.elders().len(),
@@ -110,7 +110,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
 
 /// Who is in the ring.
 fn heading(swarm: &Swarm) -> String {
-    let SwarmConfig { nodes, threads, node } = swarm.config();
+    let SwarmConfig { nodes, threads, node, .. } = swarm.config();
     let (address, first, last) = (node.address, node.port, node.port + (nodes - 1));
     let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
     let others = match swarm.elders().len() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chord::Config;
 use chord::swarm::{Demand, Load, SwarmConfig};
 
-use super::{Accepted, NotAccepted, address, number, period, port, successors};
+use super::{Accepted, NotAccepted, address, number, period, port, successors, timeout};
 
 /// Runs many nodes in this process, on consecutive ports, and measures them
 ///
@@ -50,6 +50,18 @@ pub struct Args {
     /// Length of the successor lists, 1 to 32
     #[arg(short = 'r', value_name = "R", value_parser = successors, default_value = "4", allow_hyphen_values = true)]
     r: usize,
+
+    /// How many nodes join at a time, 1 to 65535 [default: all]
+    #[arg(long, value_name = "K", value_parser = at_once, allow_hyphen_values = true)]
+    at_once: Option<u16>,
+
+    /// Patience with one call, 1ms to 60s; a node's own 1s would be too short while all join at once
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "20s", allow_hyphen_values = true)]
+    rpc_timeout: Duration,
+
+    /// Patience with a whole lookup, 1ms to 60s
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "60s", allow_hyphen_values = true)]
+    lookup_timeout: Duration,
 
     /// Threads that the nodes are spread over, 1 to 1024 and no more than nodes
     #[arg(long, value_name = "T", value_parser = threads, default_value = "1", allow_hyphen_values = true)]
@@ -101,6 +113,9 @@ pub const ACCEPTED: Accepted = &[
     ("--tff", super::MILLISECONDS),
     ("--tcp", super::MILLISECONDS),
     ("-r", "a number from 1 to 32"),
+    ("--at-once", "a number from 1 to 65535"),
+    ("--rpc-timeout", super::TIME),
+    ("--lookup-timeout", super::TIME),
     ("--threads", "a number from 1 to 1024"),
     ("--idle", SECONDS),
     ("--clients", "a number from 1 to 100000"),
@@ -126,6 +141,10 @@ pub struct Swarm {
 
 fn nodes(text: &str) -> Result<u16, NotAccepted> {
     number(text, 1..=16_384)
+}
+
+fn at_once(text: &str) -> Result<u16, NotAccepted> {
+    number(text, 1..=u16::MAX)
 }
 
 fn threads(text: &str) -> Result<u16, NotAccepted> {
@@ -163,11 +182,18 @@ impl Args {
             stabilize: self.stabilize,
             fix_fingers: self.fix_fingers,
             check_predecessor: self.check_predecessor,
+            rpc_timeout: self.rpc_timeout,
+            lookup_timeout: self.lookup_timeout,
             ..Config::new(self.address)
         };
         let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
         Ok(Swarm {
-            config: SwarmConfig { nodes: self.nodes, threads: self.threads, node },
+            config: SwarmConfig {
+                nodes: self.nodes,
+                threads: self.threads,
+                at_once: self.at_once.unwrap_or(u16::MAX),
+                node,
+            },
             idle: self.idle,
             load: demand.map(|demand| Load { demand, duration: self.seconds, seed: self.seed }),
             seed: self.seed,

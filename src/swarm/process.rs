@@ -18,25 +18,34 @@ pub struct NoRoom {
     pub allowed: u64,
 }
 
-/// The socket of a node that listens, and the ends of connections that it has in the smallest of rings that
-/// are worth the name.
-const FILES_PER_NODE: u64 = 1 + 8;
+/// Connections that others have to a node, in the smallest of rings that are worth the name.
+const FEWEST_CONNECTIONS: u64 = 4;
 
 /// Standard input and output, threads, signals.
 const FILES_BESIDES: u64 = 64;
 
-/// Allows this process as many open files as it can have, and says whether so many nodes could do with them.
-pub fn make_room(nodes: u64) -> Result<(), NoRoom> {
+/// Allows this process as many open files as it can have.
+pub fn raise_files() {
     let files = getrlimit(Resource::Nofile);
     if files.current != files.maximum {
         // An error leaves what there was, and that is what counts.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
     }
-    let needed = nodes * FILES_PER_NODE + FILES_BESIDES;
-    match getrlimit(Resource::Nofile).current {
-        Some(allowed) if allowed < needed => Err(NoRoom { nodes, needed, allowed }),
-        _ => Ok(()),
-    }
+}
+
+/// How many connections others may have to each of so many nodes, so that the open files that this process is
+/// allowed suffice for all.
+pub fn connections_each(nodes: u64) -> Result<u64, NoRoom> {
+    share(nodes, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+}
+
+/// A node has a socket that listens; a connection has two ends, both in this process; and the first has one
+/// with each of the others.
+fn share(nodes: u64, allowed: u64) -> Result<u64, NoRoom> {
+    let beside = 3 * nodes + FILES_BESIDES;
+    let each = allowed.saturating_sub(beside) / (2 * nodes);
+    let needed = beside + FEWEST_CONNECTIONS * 2 * nodes;
+    if each < FEWEST_CONNECTIONS { Err(NoRoom { nodes, needed, allowed }) } else { Ok(each) }
 }
 
 /// Bytes of memory that this process has; none where there is no /proc.
@@ -57,10 +66,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_that_never_fit_are_refused_with_what_they_need() {
-        assert_eq!(make_room(16), Ok(()));
-        let Err(NoRoom { nodes, needed, .. }) = make_room(1 << 40) else { panic!("2^40 nodes have room") };
-        assert_eq!((nodes, needed), (1 << 40, (9 << 40) + 64));
+    fn files_are_shared_by_all_nodes() {
+        assert_eq!(share(1000, 20_000), Ok(8));
+        assert_eq!(share(100, 20_000), Ok(98));
+        assert_eq!(share(2000, 20_000), Err(NoRoom { nodes: 2000, needed: 22_064, allowed: 20_000 }));
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use futures::TryFutureExt;
-use futures::future::try_join_all;
+use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use crate::actors::node::{Node, StartError};
 use crate::config::Config;
@@ -15,16 +14,19 @@ pub fn followers(config: &Config, first: SocketAddrV4, n: u16) -> impl Iterator<
     (1..n).map(move |k| Config { port: next(k), seeds: vec![first], ..config.clone() })
 }
 
-/// Starts nodes on this thread, all at once, and tells of each when it is a member. If one can't start, none
-/// is left.
-pub async fn start_at_once(configs: Vec<Config>, told: impl Fn()) -> Result<Vec<Node>, StartError> {
-    try_join_all(configs.into_iter().map(|config| Node::start(config).inspect_ok(|_| told()))).await
+/// Starts nodes on this thread, so many at a time, and tells of each when it is a member. If one can't start,
+/// none is left.
+pub async fn start_all(configs: Vec<Config>, at_once: usize, told: impl Fn()) -> Result<Vec<Node>, StartError> {
+    let started = iter(configs).map(Node::start).buffer_unordered(at_once);
+    started.inspect_ok(|_| told()).try_collect().await
 }
 
-/// Starts `n` nodes on this thread: the first as configured, the others on the next ports, all at once
-/// through the first.
+/// So many virtual nodes join at a time: a thousand that start at once have no patience with each other.
+const AT_ONCE: usize = 16;
+
+/// Starts `n` nodes on this thread: the first as configured, the others on the next ports through the first.
 pub async fn start(config: Config, n: u16) -> Result<Vec<Node>, StartError> {
     let first = Node::start(config.clone()).await?;
-    let others = start_at_once(followers(&config, first.me().addr, n).collect(), || ()).await?;
+    let others = start_all(followers(&config, first.me().addr, n).collect(), AT_ONCE, || ()).await?;
     Ok(std::iter::once(first).chain(others).collect())
 }
