@@ -50,6 +50,10 @@ pub struct Config {
     /// For how long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s:
     /// they may be starting, too.
     pub join_timeout: Duration,
+    /// Connections that this node may have open to others, at least 1. Default 384, less than half of the
+    /// files that a program may have open unless told otherwise. Beyond, the one is closed that has been
+    /// silent longest and has no call on it: fingers that are rarely asked, most likely.
+    pub dialed: usize,
     /// Connections that others may have open to this node, at least 1. Default 512, half of the files
     /// that a program may have open unless told otherwise; the node takes no more than half of what
     /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
@@ -105,6 +109,7 @@ impl Config {
             lookup_timeout: Duration::from_secs(5),
             lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
+            dialed: Limits::default().dialed,
             connections: Limits::default().in_all,
             connections_per_address: Limits::default().per_address,
         }
@@ -134,8 +139,11 @@ impl Config {
         if self.strict_ids && self.id.is_some() {
             return Err(ConfigError::StrictIds);
         }
-        let connections =
-            [("connections", self.connections), ("connections_per_address", self.connections_per_address)];
+        let connections = [
+            ("dialed", self.dialed),
+            ("connections", self.connections),
+            ("connections_per_address", self.connections_per_address),
+        ];
         if let Some((field, _)) = connections.into_iter().find(|(_, limit)| *limit == 0) {
             return Err(ConfigError::Connections { field });
         }

@@ -14,10 +14,13 @@ use tokio::time::Instant;
 use super::link::LinkId;
 use super::tally::Shed;
 
-/// How many connections others may have open to a node at once.
+/// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// In all.
+    /// That it has made itself. Beyond, one without a call is closed, the most silent first; if each has
+    /// one, the node can't ask just now.
+    pub dialed: usize,
+    /// That others have made, in all.
     pub in_all: usize,
     /// From one address. Loopback and the node's own address are not counted: a whole ring may
     /// live there.
@@ -26,10 +29,10 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Most nodes are called by some log2 N others. A program may have 1,024 files open unless
-    /// told otherwise: half are for these, the others for what the node dials itself and the rest
-    /// of the program. One address may be that of a machine with many nodes.
+    /// told otherwise: half are for these, the others for what the node dials itself, less than half
+    /// of them, and the rest of the program. One address may be that of a machine with many nodes.
     fn default() -> Limits {
-        Limits { in_all: 512, per_address: 64 }
+        Limits { dialed: 384, in_all: 512, per_address: 64 }
     }
 }
 
@@ -119,7 +122,7 @@ mod tests {
 
     impl Door {
         fn open() -> Door {
-            let limits = Limits { in_all: 6, per_address: 2 };
+            let limits = Limits { dialed: 6, in_all: 6, per_address: 2 };
             Door { crowd: Crowd::new(limits, HOME), opened: Instant::now(), pulses: HashMap::new() }
         }
 

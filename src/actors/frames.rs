@@ -7,11 +7,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -86,7 +87,8 @@ impl Reader {
             }
             let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
-                Some(deadline) => timeout_at(deadline, more).await.map_err(|_| WireError::Slow)??,
+                // On the heap: a connection that waits for a first byte needs no room for it.
+                Some(deadline) => Box::pin(timeout_at(deadline, more)).await.map_err(|_| WireError::Slow)??,
                 None => more.await?,
             };
             match (count, deadline) {
@@ -125,8 +127,12 @@ impl Writer {
     /// Writes what comes until nothing more is to come; frames that wait together leave together.
     pub async fn write_all(mut self, outgoing: Outgoing) -> Result<(), WireError> {
         while let Some(mut batch) = outgoing.take().await {
-            let written = timeout(WRITE_TIMEOUT, self.writing.write_all_buf(&mut batch.bytes));
-            written.await.map_err(|_| WireError::Unread)??;
+            let mut written = pin!(self.writing.write_all_buf(&mut batch.bytes));
+            match written.as_mut().now_or_never() {
+                Some(written) => written?,
+                // Rare enough for the heap, and too large for a connection that does nothing.
+                None => Box::pin(timeout(WRITE_TIMEOUT, written)).await.map_err(|_| WireError::Unread)??,
+            }
         }
         Ok(())
     }

@@ -220,7 +220,11 @@ fn wire(
         r: config.r,
         incarnation: rand::random(),
         rpc_timeout: config.rpc_timeout,
-        limits: Limits { in_all: connections(config), per_address: config.connections_per_address },
+        limits: Limits {
+            dialed: connections(config.dialed),
+            in_all: connections(config.connections),
+            per_address: config.connections_per_address,
+        },
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
         serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
         severed: neighbors.address().recipient(),
@@ -243,11 +247,11 @@ fn wire(
     node.run(NodeActor { neighbors, fingers, lookups, children })
 }
 
-/// How many connections others may have: as configured, but no more than half of the files that the
-/// program may have open.
-fn connections(config: &Config) -> usize {
+/// How many connections there may be: as configured, but no more than half of the files that the program
+/// may have open.
+fn connections(configured: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    files.map_or(config.connections, |files| config.connections.min(files / 2))
+    files.map_or(configured, |files| configured.min(files / 2))
 }
 
 /// Answers embedding programs; the parent of all other actors.

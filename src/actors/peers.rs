@@ -28,7 +28,7 @@ pub struct Peers {
     accepted: HashMap<LinkId, Open>,
     /// How many of them there may be, and who goes first.
     crowd: Crowd,
-    /// Every open connection that this node made; at most [`MAX_DIALED`].
+    /// Every open connection that this node made; at most as many as the limits say.
     dialed: HashMap<LinkId, Dialed>,
     /// The kept connection to each node, where calls find it.
     routes: Routes,
@@ -78,11 +78,6 @@ impl Known {
         }
     }
 }
-
-/// Connections that the node itself made, open at once: less than half of the 1,024 files that a
-/// program may have open unless told otherwise. Beyond, one without a call is closed, the most
-/// silent first; if each has one, the node can't ask just now.
-const MAX_DIALED: usize = 384;
 
 /// Nodes that something is known of; beyond, somebody is forgotten, and learned anew.
 const MAX_KNOWN: usize = 4096;
@@ -171,7 +166,7 @@ impl Peers {
     /// Closes the most silent connection without a call when this node has made too many. Says
     /// whether there is room for another.
     fn make_room(&mut self) -> bool {
-        if self.dialed.len() < MAX_DIALED {
+        if self.dialed.len() < self.shared.limits.dialed {
             return true;
         }
         // One clone is here, and one with the route if it is kept.

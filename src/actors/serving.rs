@@ -56,12 +56,19 @@ pub async fn read(
     };
     let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
     let permits = if plain { MAX_SERVED as u32 } else { 1 };
-    let here = here.acquire_many_owned(permits).await.ok()?;
-    let leave = Leave { here, in_all: in_all.acquire_owned().await.ok()? };
+    let leave = Leave { here: acquire(here, permits).await?, in_all: acquire(in_all, 1).await? };
     Some(match frame {
         Ok(question) => (Incoming::Question(question, leave), Some(reader)),
         Err(error) => (Incoming::Nonsense(error, leave), None),
     })
+}
+
+/// So many permits, when they are there: most often at once, so that the wait is left to the heap.
+async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> Option<OwnedSemaphorePermit> {
+    match semaphore.clone().try_acquire_many_owned(permits) {
+        Ok(permit) => Some(permit),
+        Err(_) => Box::pin(semaphore.acquire_many_owned(permits)).await.ok(),
+    }
 }
 
 /// Who answers the questions of others.
