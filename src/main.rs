@@ -20,8 +20,9 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(cli::Run::Node(host)) => run(living::run(host)),
-        Ok(cli::Run::Swarm(swarm)) => run(swarming::run(swarm)),
+        Ok(cli::Run::Node(host)) => run(living::run(host), "warn"),
+        // What a node warns of, hundreds of them have said in a second.
+        Ok(cli::Run::Swarm(swarm)) => run(swarming::run(swarm), "error"),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => paper::run(&paper),
@@ -38,9 +39,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs nodes to their end.
-fn run(nodes: impl Future<Output = Result<()>>) -> ExitCode {
-    log();
+/// Runs nodes to their end, which log so much unless told otherwise.
+fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
+    log(level);
     let _terminal = input::KeepTerminal::as_it_is();
     match actix_rt::System::new().block_on(nodes) {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,14 +52,14 @@ fn run(nodes: impl Future<Output = Result<()>>) -> ExitCode {
     }
 }
 
-/// Logs to standard error, from the level that `RUST_LOG` names.
-fn log() {
+/// Logs to standard error, from the level that `RUST_LOG` names, or else from this one.
+fn log(usual: &str) {
     let filter = match std::env::var("RUST_LOG") {
         Ok(level) => EnvFilter::try_new(&level).unwrap_or_else(|error| {
-            eprintln!("chord: RUST_LOG is {level:?}: {error}; logging warnings");
-            EnvFilter::new("warn")
+            eprintln!("chord: RUST_LOG is {level:?}: {error}; it is taken for {usual:?}");
+            EnvFilter::new(usual)
         }),
-        Err(_) => EnvFilter::new("warn"),
+        Err(_) => EnvFilter::new(usual),
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
 }

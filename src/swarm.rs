@@ -167,6 +167,8 @@ impl Swarm {
         let joined = began.elapsed();
 
         let mut nodes = started.into_iter().collect::<Result<Vec<_>, _>>()?;
+        // They have become members in any order; a seed chooses among them by their places.
+        nodes.iter_mut().for_each(|nodes| nodes.sort_by_key(|node| node.me().addr));
         nodes[0].insert(0, first);
         let peers = nodes.iter().flatten().map(Node::me).chain(elders.iter().copied()).collect();
         let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.r));

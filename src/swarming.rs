@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use chord::console::input;
 use chord::swarm::figures::Formation;
-use chord::swarm::{Forming, Swarm, SwarmConfig};
+use chord::swarm::{Forming, Swarm, SwarmConfig, process};
 use futures::FutureExt;
 use futures::future::try_join;
 use serde_json::json;
@@ -20,6 +20,9 @@ use crate::progress::Progress;
 
 /// A ring that has not formed by then does not: a thousand nodes take seconds.
 const FORMS_WITHIN: Duration = Duration::from_secs(600);
+
+/// So many connections others have to a node when a ring of hundreds has formed.
+const CONNECTIONS: u64 = 20;
 
 /// Runs a swarm until it is told to end.
 pub async fn run(wanted: cli::Swarm) -> Result<()> {
@@ -42,6 +45,14 @@ pub async fn run(wanted: cli::Swarm) -> Result<()> {
 
 /// Starts the nodes and waits until they are a ring.
 async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
+    process::raise_files();
+    // If there is no room at all, that is what the start says.
+    if process::connections_each(config.nodes.into()).is_ok_and(|each| each < CONNECTIONS) {
+        eprintln!(
+            "chord: {} nodes have few open files, and make connections again and again: ulimit -Hn",
+            config.nodes
+        );
+    }
     let bar = |what| Arc::new(Progress::of(config.nodes.into(), what));
     let (joining, settling) = (bar("nodes have joined"), bar("nodes have right tables"));
     let (joined, settled) = (joining.clone(), settling.clone());

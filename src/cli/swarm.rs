@@ -15,7 +15,7 @@ use super::{Accepted, NotAccepted, address, number, period, port, successors, ti
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// How many nodes, 1 to 16384; each takes dozens of open files
+    /// How many nodes, 1 to 16384; each takes some 40 open files, or is slower with fewer
     #[arg(short = 'n', value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
     nodes: u16,
 
@@ -97,8 +97,8 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Figures go to standard output, progress (on a terminal) and logs to standard error. When the ring has formed,
-the first node answers Lookup <key>, PrintState, Help and Quit on standard input; Quit waits for the figures,
+Figures go to standard output, progress (on a terminal) and logs to standard error, more of them with
+RUST_LOG=warn. When the ring has formed, the first node answers Lookup <key>, PrintState, Help and Quit on standard input; Quit waits for the figures,
 SIGINT and SIGTERM do not, and the end of the input ends nothing.
 Exit status: 0 ended as asked, 1 could not run, did not form or a lookup named a wrong owner, 2 bad arguments.";
 
