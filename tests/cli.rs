@@ -8,9 +8,11 @@ use std::net::{SocketAddrV4, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use chord::protocol::id::Bits;
 use chord::{Id, Peer};
-use process::{Process, eventually, free_addrs};
+use process::{Process, eventually, free_addrs, free_range};
 use rustix::process::Signal;
+use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -268,9 +270,197 @@ fn prompt_is_shown_on_a_terminal_only() {
     };
     read_until("> ");
     input.write_all(b"Lookup Hello\r").unwrap();
-    let id = Id::of_address(addr, chord::protocol::id::Bits::FULL);
+    let id = Id::of_address(addr, Bits::FULL);
     read_until(&format!("< {id} 127.0.0.1 {}", addr.port()));
     read_until("> ");
     input.write_all(b"\x03").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C ends it");
+}
+
+/// A swarm, or virtual nodes, at consecutive ports from here on.
+fn at(first: SocketAddrV4, line: &str) -> Process {
+    let line = line.replace("PORT", &first.port().to_string());
+    Process::with_flags(first, &line.split(' ').collect::<Vec<_>>())
+}
+
+/// So many nodes at consecutive ports, in the order of the circle.
+fn nodes_at(first: SocketAddrV4, n: u16) -> Vec<Peer> {
+    let addrs = (0..n).map(|k| SocketAddrV4::new(*first.ip(), first.port() + k));
+    let mut peers: Vec<Peer> = addrs.map(|addr| Peer::at(addr, Bits::FULL)).collect();
+    peers.sort();
+    peers
+}
+
+fn owner(peers: &[Peer], key: &str) -> Peer {
+    let id = Id::of_key(key.as_bytes(), Bits::FULL);
+    *peers.iter().find(|peer| peer.id >= id).unwrap_or(&peers[0])
+}
+
+const SWARM: &str = "swarm -n 8 -p PORT --ts 100 --tff 20 --tcp 100";
+
+#[test]
+fn swarm_measures_itself_and_says_it_as_data() {
+    let line = format!("{SWARM} --threads 2 --seed 7 --idle 1 --clients 3 --seconds 1 --json --quit");
+    let line = line.replace("PORT", &free_range(8).port().to_string());
+    let output = chord(&line.split(' ').collect::<Vec<_>>());
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()));
+    let data: Value = serde_json::from_slice(&output.stdout).expect("one value and nothing else");
+    for (name, expected) in [("nodes", 8), ("r", 4), ("threads", 2), ("seed", 7), ("others", 0)] {
+        assert_eq!(data[name], expected, "{name}: {data}");
+    }
+    let number = |part: &str, name: &str| data[part][name].as_f64().unwrap_or_else(|| panic!("{part} {name}: {data}"));
+    let times = ["members_after_seconds", "neighbors_right_after_seconds", "ideal_after_seconds"];
+    let times = times.map(|name| number("formation", name));
+    assert!(0.0 < times[0] && times.is_sorted() && times[2] < 60.0, "{data}");
+    assert!(number("formation", "calls_per_node") > 1.0 && number("formation", "connections_per_node") >= 2.0);
+    let [before, after] = ["memory_before_bytes", "memory_after_bytes"].map(|name| number("formation", name));
+    assert_eq!(number("formation", "memory_per_node_bytes"), (after - before) / 8.0);
+    assert!(number("idle", "seconds") >= 1.0 && number("idle", "calls_per_node_and_second") > 0.0, "{data}");
+    assert!(number("idle", "bytes_per_node_and_second") > 0.0 && number("idle", "processor_share") < 2.0, "{data}");
+    let load = |name| number("load", name);
+    assert_eq!((load("clients"), load("errors"), load("wrong_owners")), (3.0, 0.0, 0.0), "{data}");
+    assert_eq!(data["load"]["rate"], Value::Null);
+    assert!((load("lookups") / load("seconds") / load("lookups_per_second") - 1.0).abs() < 1e-9, "{data}");
+    assert!(0.0 < load("p50_seconds") && load("p50_seconds") <= load("p99_seconds"), "{data}");
+    assert_eq!((load("traced_lookups"), load("calls_per_lookup")), (2000.0, load("ideal_calls_per_lookup")));
+    assert_eq!(load("reconnects_per_lookup"), load("reconnects") / load("lookups"), "{data}");
+}
+
+#[test]
+fn swarm_has_the_console_of_its_first_node() {
+    let first = free_range(8);
+    let mut swarm = at(first, SWARM);
+    swarm.write(b"Lookup Hello\n");
+    let figures: Vec<String> =
+        std::iter::repeat_with(|| swarm.line()).take_while(|line| !line.starts_with('<')).collect();
+    let ports = format!("ports {} to {}, r = 4, 1 thread", first.port(), first.port() + 7);
+    assert!(figures[0].starts_with("nodes        8 ") && figures[0].ends_with(&ports), "{figures:?}");
+    assert!(figures.iter().any(|line| line.starts_with("tables       lists and fingers ideal after ")), "{figures:?}");
+    let ring = nodes_at(first, 8);
+    assert_eq!(swarm.line(), format!("< {}", owner(&ring, "Hello")));
+    for key in (0..50).map(|k| format!("key {k}")) {
+        assert_eq!(swarm.lookup(&key), Ok(owner(&ring, &key)), "{key}");
+    }
+    assert_eq!(swarm.state(4).me, Peer::at(first, Bits::FULL));
+    swarm.write(b"Quit\n");
+    assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()));
+}
+
+#[test]
+fn swarm_ends_with_signals_and_not_with_its_input() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let first = free_range(8);
+        let mut swarm = at(first, SWARM);
+        swarm.write(b"Lookup Hello\n");
+        while !swarm.line().starts_with("< Hello ") {}
+        swarm.close_input();
+        let mut other = Process::start(free_addrs(1)[0], Some(first), 4);
+        assert_eq!(other.lookup("Hello").map(|_| ()), Ok(()));
+        assert!(swarm.runs());
+        swarm.signal(signal);
+        assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()), "{signal:?}");
+    }
+    // While it still waits for the ring that it is to join, too.
+    let nobody = free_addrs(1)[0];
+    let first = free_range(2);
+    let mut swarm = at(first, &format!("swarm -n 2 -p PORT --ja 127.0.0.1 --jp {}", nobody.port()));
+    eventually(5 * SECOND, || std::net::TcpStream::connect(first).map(drop).map_err(|error| error.to_string()));
+    swarm.signal(Signal::TERM);
+    assert_eq!(swarm.wait(), Some(0));
+}
+
+#[test]
+fn swarm_joins_the_ring_of_another_node_and_leaves_it() {
+    let mut elder = one();
+    let first = free_range(3);
+    let line = "swarm -n 3 -p PORT --ts 100 --tff 20 --tcp 100 --ja 127.0.0.1 --jp";
+    let mut swarm = at(first, &format!("{line} {}", elder.peer.addr.port()));
+    let heading = swarm.line();
+    assert!(heading.ends_with(", in a ring with 1 others"), "{heading}");
+    let mut ring = nodes_at(first, 3);
+    ring.push(elder.peer);
+    ring.sort();
+    for key in (0..20).map(|k| format!("key {k}")) {
+        assert_eq!(elder.lookup(&key), Ok(owner(&ring, &key)), "{key}");
+    }
+    swarm.write(b"Quit\n");
+    assert_eq!(swarm.wait(), Some(0));
+    eventually(10 * SECOND, || match elder.lookup("Hello") {
+        Ok(owner) if owner == elder.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn swarm_refuses_bad_arguments_in_one_line() {
+    for (bad, names) in [
+        ("", ["-n", "from 1 to 16384"]),
+        ("-n 0", ["-n", "from 1 to 16384"]),
+        ("-n 4 -p x", ["-p", "from 1 to 65535"]),
+        ("-n 4 -a 0.0.0.0", ["-a", "an IPv4 address"]),
+        ("-n 4 -p 65533", ["-n is 4", "only 3"]),
+        ("-n 4 --clients 1 --rate 1", ["--clients", "--rate"]),
+        ("-n 4 --rate 0", ["--rate", "from 1 to 10000000"]),
+        ("-n 4 --seconds 0.5", ["--seconds", "a number of seconds from 1 to 86400"]),
+        ("-n 4 --threads 5", ["--threads is 5", "4 nodes"]),
+        ("-n 4 --ja 127.0.0.1", ["--jp", "from 1 to 65535"]),
+        ("-n 4 --ja 127.0.0.1 --jp 4173", ["--jp", "itself"]),
+        ("-n 4 --virtual-nodes 3", ["--virtual-nodes", "chord --help"]),
+    ] {
+        let args: Vec<_> = ["swarm"].into_iter().chain(bad.split_whitespace()).collect();
+        assert_fails(&chord(&args), 2, &names);
+    }
+    let help = chord(&["swarm", "--help"]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    assert!(["--clients <C>", "--rate <R>", "--idle <SECONDS>", "1 to 16384"].iter().all(|flag| text.contains(flag)));
+}
+
+#[test]
+fn swarm_that_can_not_run_is_status_1() {
+    let first = free_range(4);
+    let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + 2)).unwrap();
+    let port = first.port().to_string();
+    let output = chord(&["swarm", "-n", "4", "-p", &port, "--quit"]);
+    assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
+    // A shell can lower what its children may have open.
+    let command = format!("ulimit -n 100 && exec {} swarm -n 64 -p {port} --quit", env!("CARGO_BIN_EXE_chord"));
+    let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+    assert_fails(&output, 1, &["64 nodes need", "open files", "allowed 100"]);
+}
+
+#[test]
+fn virtual_nodes_are_members_at_the_next_ports_and_leave_together() {
+    let mut other = one();
+    let first = free_range(4);
+    let seed = other.peer.addr.port();
+    let line = "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 4 --virtual-nodes 4 --ja 127.0.0.1 --jp";
+    let mut host = at(first, &format!("{line} {seed}"));
+    assert_eq!(host.state(4).me, Peer::at(first, Bits::FULL), "the console is that of the first");
+    let mut ring = nodes_at(first, 4);
+    ring.push(other.peer);
+    ring.sort();
+    let at = ring.iter().position(|peer| *peer == other.peer).unwrap();
+    ring.rotate_left(at);
+    eventually(10 * SECOND, || {
+        let state = other.state(4);
+        if state.successors == ring[1..] { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    host.write(b"Quit\n");
+    assert_eq!((host.wait(), host.errors()), (Some(0), String::new()));
+    eventually(5 * SECOND, || {
+        let state = other.state(4);
+        if state.successors == [other.peer; 4] { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    for (bad, names) in [
+        ("--virtual-nodes 0", ["--virtual-nodes", "from 1 to 1024"]),
+        ("--virtual-nodes 1025", ["--virtual-nodes", "from 1 to 1024"]),
+        ("--virtual-nodes 2 -p 65535", ["--virtual-nodes is 2", "only 1"]),
+        ("--virtual-nodes 2 -p 4170 --ja 127.0.0.1 --jp 4171", ["--ja", "itself"]),
+        ("--virtual-nodes 2 -p 4170 -i 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f", ["-i", "--virtual-nodes"]),
+    ] {
+        let port = if bad.contains("-p ") { "" } else { "-p 4170" };
+        let line = format!("-a 127.0.0.1 --ts 100 --tff 20 --tcp 100 -r 4 {port} {bad}");
+        assert_fails(&chord(&line.split_whitespace().collect::<Vec<_>>()), 2, &names);
+    }
 }

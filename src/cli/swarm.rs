@@ -224,14 +224,16 @@ mod tests {
     fn a_number_of_nodes_is_enough() {
         let Swarm { config, idle, load, seed, json, quit } = read("-n 64").unwrap();
         assert_eq!((config.nodes, config.threads), (64, 1));
-        assert_eq!(config.node, Config { port: 4170, ..Config::new(Ipv4Addr::LOCALHOST) });
+        let (rpc_timeout, lookup_timeout) = (Duration::from_secs(20), Duration::from_secs(60));
+        let expected = Config { port: 4170, rpc_timeout, lookup_timeout, ..Config::new(Ipv4Addr::LOCALHOST) };
+        assert_eq!((config.node, config.at_once), (expected, u16::MAX));
         assert_eq!((idle, load, seed, json, quit), (None, None, 0, false, false));
     }
 
     #[test]
     fn each_flag_goes_where_it_belongs() {
         let line = "-n 9 -p 4171 -a 127.0.0.2 --ja 127.0.0.3 --jp 4172 --ts 1 --tff 2 --tcp 3 -r 5 --threads 2 --idle 6 \
-                    --rate 7 --seconds 8 --seed 10 --json --quit";
+                    --rate 7 --seconds 8 --seed 10 --json --quit --at-once 11 --rpc-timeout 12s --lookup-timeout 13s";
         let Swarm { config, idle, load, seed, json, quit } = read(line).unwrap();
         assert_eq!((config.nodes, config.threads), (9, 2));
         let millis = Duration::from_millis;
@@ -242,9 +244,11 @@ mod tests {
             stabilize: millis(1),
             fix_fingers: millis(2),
             check_predecessor: millis(3),
+            rpc_timeout: millis(12_000),
+            lookup_timeout: millis(13_000),
             ..Config::new(Ipv4Addr::new(127, 0, 0, 2))
         };
-        assert_eq!(config.node, expected);
+        assert_eq!((config.node, config.at_once), (expected, 11));
         let duration = Duration::from_secs(8);
         assert_eq!(load, Some(Load { demand: Demand::Rate(7), duration, seed: 10 }));
         assert_eq!((idle, seed, json, quit), (Some(Duration::from_secs(6)), 10, true, true));
@@ -265,6 +269,8 @@ mod tests {
             "-n 9 -r 33",
             "-n 9 --threads 0",
             "-n 9 --threads 10",
+            "-n 9 --at-once 0",
+            "-n 9 --rpc-timeout 61s",
             "-n 9 --idle 0",
             "-n 9 --clients 0",
             "-n 9 --rate 0",

@@ -250,3 +250,44 @@ pub async fn trace(site: Site, share: Share) -> Traced {
     }
     traced
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::id::Bits;
+    use crate::protocol::lookup::Lost;
+
+    const LOAD: Load = Load { demand: Demand::Clients(7), duration: Duration::ZERO, seed: 1 };
+
+    #[test]
+    fn threads_share_a_load_without_rest() {
+        let mut numbers: Vec<u32> = (0..3).flat_map(|thread| LOAD.share(thread, 3).numbers(7)).collect();
+        numbers.sort();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn seeds_and_numbers_decide_what_is_drawn() {
+        let draw = |share: Share, number| share.rng(number).random::<u64>();
+        let share = LOAD.share(0, 1);
+        assert_eq!(draw(share, 3), draw(LOAD.share(1, 2), 3), "wherever a client is");
+        assert_ne!(draw(share, 3), draw(share, 4));
+        assert_ne!(draw(share, 3), draw(Load { seed: 2, ..LOAD }.share(0, 1), 3));
+        assert_ne!(draw(share, 3), draw(LOAD.traced(0, 1), 3));
+    }
+
+    #[test]
+    fn answers_are_told_apart_and_add_up() {
+        let right = Peer::at("127.0.0.1:1".parse().unwrap(), Bits::FULL);
+        let other = Peer::at("127.0.0.1:2".parse().unwrap(), Bits::FULL);
+        let mut answers = Answers::default();
+        answers.add(Duration::from_micros(10), (Ok(right), right));
+        answers.add(Duration::from_secs(1000), (Ok(other), right));
+        answers.add(Duration::ZERO, (Err(Lost::Timeout.into()), right));
+        let sum = Answers::sum([answers.clone(), answers]);
+        assert_eq!((sum.lookups, sum.errors, sum.wrong, sum.latency.len()), (6, 2, 2, 4));
+        let p50 = sum.latency.value_at_quantile(0.5);
+        assert!((10_000..=10_010).contains(&p50), "{p50}");
+        assert!(sum.latency.max() >= nanos(LONGEST), "the longest count as long");
+    }
+}

@@ -237,6 +237,14 @@ pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
     free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
 }
 
+/// The first of so many consecutive ports on this machine that were free a moment ago; below those from which
+/// connections are made.
+pub fn free_range(n: u16) -> SocketAddrV4 {
+    let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    let first = std::iter::repeat_with(|| rand::random_range(10_000..32_000 - n)).take(1000).find(|first| held(*first));
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, first.expect("free ports"))
+}
+
 /// A free port at each of these addresses.
 pub fn free_addrs_at(ips: impl IntoIterator<Item = Ipv4Addr>) -> Vec<SocketAddrV4> {
     let held: Vec<_> = ips.into_iter().map(|ip| (ip, TcpListener::bind((ip, 0)).expect("a free port"))).collect();
