@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::{IsTerminal, Write, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 
 use chord::sim::World;
@@ -15,6 +15,8 @@ use chord::sim::ring::{members, print};
 use chord::sim::tables::Tables;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::cli::{MAX_SCRIPT, Ring, Script};
 use crate::progress::Progress;
@@ -56,19 +58,19 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
 
     let (nodes, bits, r, seed, wrong) = (tables.ring().len(), ring.bits, ring.r, ring.seed, measured.wrong);
     let report = Report { nodes, bits, r, seed, collisions, measured, growth };
-    let all = (0..nodes).map(|at| (tables.neighbors(at), tables.fingers(at)));
-    let tables_wanted = all.filter(|_| ring.print_tables);
     if ring.json {
         let mut data = report.to_json();
-        if ring.print_tables {
-            data["tables"] = tables_wanted.map(|(own, fingers)| print::table_as_data(own, fingers, bits)).collect();
-        }
         if let Some((key, walk)) = &walk {
             data["lookup"] = print::walk_as_data(from, *key, walk, bits);
         }
-        say(&format!("{data:#}\n"));
+        let whole = WithTables { data, tables: ring.print_tables.then_some(AsData(&tables)) };
+        // An error means that nobody reads it.
+        let _ = serde_json::to_writer_pretty(BufWriter::new(stdout().lock()), &whole);
+        say("\n");
     } else {
-        tables_wanted.for_each(|(own, fingers)| say(&(print::table(own, fingers, bits) + "\n")));
+        for at in (0..nodes).filter(|_| ring.print_tables) {
+            say(&(print::table(tables.neighbors(at), tables.fingers(at), bits) + "\n"));
+        }
         if let Some((key, walk)) = &walk {
             say(&(print::walk(from, *key, walk, bits) + "\n"));
         }
@@ -80,6 +82,25 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
     match (&ring.script, world) {
         (Some(script), Some(world)) => play(script, Stage::new(world)),
         _ => Ok(()),
+    }
+}
+
+/// A report as data; the tables of a large ring are never all there at once.
+#[derive(Serialize)]
+struct WithTables<'a> {
+    #[serde(flatten)]
+    data: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tables: Option<AsData<'a>>,
+}
+
+struct AsData<'a>(&'a Tables);
+
+impl Serialize for AsData<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let AsData(tables) = self;
+        let table = |at| print::table_as_data(tables.neighbors(at), tables.fingers(at), tables.bits());
+        serializer.collect_seq((0..tables.ring().len()).map(table))
     }
 }
 

@@ -289,7 +289,7 @@ impl SwarmConfig {
     /// What a node is configured with that shares the process with all the others.
     fn member(&self) -> Result<Config, NoRoom> {
         let each = usize::try_from(process::connections_each(self.nodes.into())?).unwrap_or(usize::MAX);
-        Ok(Config { connections: self.node.connections.min(each), join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
+        Ok(Config { dialed: self.node.dialed.min(each), join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
     }
 
     /// Checks that a swarm can be started with this.

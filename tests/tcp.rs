@@ -14,7 +14,8 @@ use chord::actors::peers::Peers;
 use chord::actors::routes::Routes;
 use chord::actors::serving::MAX_SERVED_IN_ALL;
 use chord::actors::tally::Tally;
-use chord::actors::{Call, Refusal, Serve, Severed, Way};
+use chord::actors::traffic::Counters;
+use chord::actors::{Call, Refusal, Serve, Severed, Stop, Way};
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
@@ -58,34 +59,40 @@ struct Us {
     me: Peer,
     peers: Addr<Peers>,
     severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+    routes: Routes,
+    counters: Arc<Counters>,
 }
 
 impl Us {
-    /// Listens only if asked to.
     async fn start(incarnation: u64) -> Us {
+        Us::start_with(incarnation, Limits::default()).await
+    }
+
+    async fn start_with(incarnation: u64, limits: Limits) -> Us {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let me = at(socket.local_addr().unwrap());
         let severed = Rc::new(RefCell::new(Vec::new()));
         let local = Local { severed: severed.clone() }.start();
+        let (routes, counters) = (Routes::default(), Arc::<Counters>::default());
         let peers = Peers::create(|ctx| {
             let shared = Shared {
                 me,
                 r: 4,
                 incarnation,
                 rpc_timeout: Duration::from_millis(200),
-                limits: Limits::default(),
+                limits,
                 ids: Ids::Any,
                 serves: Box::new(local.clone().recipient::<Serve>()),
                 severed: local.recipient(),
                 news: ctx.address().recipient(),
                 serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
                 tally: Tally::default(),
-                counters: Arc::default(),
+                counters: counters.clone(),
             };
-            Peers::new(Rc::new(shared), Routes::default())
+            Peers::new(Rc::new(shared), routes.clone())
         });
         Listener::new(socket, peers.clone().recipient()).start();
-        Us { me, peers, severed }
+        Us { me, peers, severed, routes, counters }
     }
 
     async fn call(&self, target: impl Into<Target>, way: Way) -> Answer {
@@ -173,6 +180,57 @@ async fn many_calls_share_one_connection() {
     };
     let (answers, ()) = tokio::join!(calls, serve);
     assert!(answers.iter().all(|answer| *answer == alive()));
+}
+
+#[actix_rt::test]
+async fn call_on_a_kept_connection_passes_no_mailbox() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let call = || Call { target: them.me.into(), request: Request::GetPredecessor, way: Way::Kept, patience: None };
+    assert!(us.routes.call(call()).is_err(), "there is no connection");
+    let (answer, mut wire) = tokio::join!(us.call(them.me, Way::Kept), async {
+        let mut wire = them.accept().await;
+        let first = question(&mut wire).await;
+        let unknown = us.routes.call(call());
+        assert!(unknown.is_err(), "whether many calls may be made on it is not known before the first echo");
+        them.answer(&mut wire, &first).await;
+        wire
+    });
+    assert_eq!(answer, alive());
+    // The peers actor hears of it by message.
+    eventually("the connection is kept for calls", async || {
+        us.routes.get(them.me.addr).is_some_and(|route| route.incarnation.is_some())
+    })
+    .await;
+    us.peers.send(Stop).await.unwrap();
+    assert!(us.routes.get(them.me.addr).is_none(), "nothing is kept after the end");
+    assert!(wire_is_closed(&mut wire).await);
+}
+
+async fn wire_is_closed(wire: &mut Wire) -> bool {
+    timeout(PATIENCE, wire.next()).await.expect("an end in time").is_none()
+}
+
+#[actix_rt::test]
+async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_longest() {
+    let limits = Limits { dialed: 2, ..Limits::default() };
+    let us = Us::start_with(1, limits).await;
+    let they = [Them::start().await, Them::start().await, Them::start().await];
+    let mut wires = Vec::new();
+    for them in &they {
+        let (answer, wire) = tokio::join!(us.call(them.me, Way::Kept), async {
+            let mut wire = them.accept().await;
+            let asked = question(&mut wire).await;
+            them.answer(&mut wire, &asked).await;
+            wire
+        });
+        assert_eq!(answer, alive());
+        wires.push(wire);
+    }
+    assert!(wire_is_closed(&mut wires[0]).await);
+    assert!(wire_is_open(&mut wires[1]).await && wire_is_open(&mut wires[2]).await);
+    assert!(us.routes.get(they[0].me.addr).is_none());
+    eventually("it counts what is open", async || us.counters.read().open == 2).await;
+    assert_eq!(us.counters.read().dialed, 3);
 }
 
 /// Connects to `us` from `ip`, and says to be the node `claimed`.

@@ -100,3 +100,52 @@ impl Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::protocol::rpc::Request;
+    use crate::wire::Question;
+
+    fn call() -> Frame {
+        Frame::Call(Question::plain(Request::CheckPredecessor))
+    }
+
+    #[test]
+    fn frames_that_wait_together_leave_together_and_give_back_what_they_hold() {
+        let counters = Arc::new(Counters::default());
+        let (outbox, outgoing) = outbox(FrameCodec::default(), counters.clone());
+        let permits = Arc::new(tokio::sync::Semaphore::new(2));
+        assert!(outgoing.take().now_or_never().is_none(), "there is nothing yet");
+        for _ in 0..2 {
+            outbox.put(call(), permits.clone().try_acquire_owned().ok()).unwrap();
+        }
+        let batch = outgoing.take().now_or_never().flatten().expect("a batch");
+        assert_eq!(counters.read().written, batch.bytes.len() as u64);
+        assert_eq!(batch.bytes.len(), 2 * 0x1d);
+        assert_eq!(permits.available_permits(), 0, "until they are written");
+        drop(batch);
+        assert_eq!(permits.available_permits(), 2);
+    }
+
+    #[test]
+    fn what_waits_is_taken_also_after_the_last_outbox_is_gone() {
+        let (first, outgoing) = outbox(FrameCodec::default(), Arc::default());
+        let second = first.clone();
+        first.put(call(), None).unwrap();
+        drop(first);
+        assert!(outgoing.take().now_or_never().flatten().is_some());
+        assert!(outgoing.take().now_or_never().is_none(), "somebody may still put something in");
+        drop(second);
+        assert!(matches!(outgoing.take().now_or_never(), Some(None)));
+    }
+
+    #[test]
+    fn outbox_that_nobody_empties_is_full_at_some_time() {
+        let (outbox, _outgoing) = outbox(FrameCodec::default(), Arc::default());
+        let put = (0..).take_while(|_| !outbox.is_full() && outbox.put(call(), None).is_ok()).count();
+        assert_eq!(put, FULL.div_ceil(0x1d));
+    }
+}

@@ -171,8 +171,9 @@ impl Peers {
         }
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
-            let kept = dialed.open.asking.addr().and_then(|addr| self.routes.get(addr));
-            Rc::strong_count(&dialed.calls) == 1 + usize::from(kept.is_some_and(|route| route.link == *id))
+            let addr = dialed.open.asking.addr();
+            let kept = addr.and_then(|addr| self.routes.get(addr)).is_some_and(|route| route.link == *id);
+            Rc::strong_count(&dialed.calls) == 1 + usize::from(kept)
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
         let least = idle.min_by_key(|(_, open)| open.pulse.get().unwrap_or(open.since)).map(|(id, _)| *id);

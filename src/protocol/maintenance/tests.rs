@@ -506,6 +506,16 @@ fn invitation_is_followed_only_by_a_node_that_is_alone() {
 }
 
 #[test]
+fn node_whose_list_has_changed_has_its_predecessor_look_at_it() {
+    let mut node = member_after(8, &[32, 38, 42]);
+    stabilize(&mut node, learned(&[32, 38, 42]));
+    assert_eq!(tells(&mut node), [(peer(32), Request::Notify { me: peer(21) })], "nothing is new");
+    stabilize(&mut node, learned(&[32, 38, 41]));
+    let told = tells(&mut node);
+    assert!(told.contains(&(peer(8), Request::Nudge { me: peer(21) })), "{told:?}");
+}
+
+#[test]
 fn nudge_counts_from_the_first_successor_only() {
     let mut node = member(&[32, 38]);
     node.serve(&Request::Nudge { me: peer(38) }, false).unwrap();

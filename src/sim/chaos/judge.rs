@@ -27,8 +27,7 @@ pub(super) struct Judge {
     breaches: Vec<Breach>,
     /// The rings there were, each from its time on; `None` while nothing is judged.
     rings: Vec<(Duration, Option<Vec<Peer>>)>,
-    /// When nodes have failed.
-    failures: Vec<Duration>,
+    failures: Vec<Failure>,
     lookups: BTreeMap<u64, Asked>,
     /// How often several rings became one.
     pub(super) merges: u64,
@@ -40,6 +39,14 @@ pub(super) struct Judge {
 pub struct Breach {
     pub at: Duration,
     pub cause: String,
+}
+
+/// Nodes that have failed at once.
+struct Failure {
+    at: Duration,
+    victims: Vec<Peer>,
+    /// Who lived before.
+    members: Vec<Peer>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +63,8 @@ struct Asked {
 pub struct Verdicts {
     /// The owner was named.
     pub right: u64,
-    /// Named was who had been the owner a moment before a failure that nobody could have noticed yet.
+    /// Named was who had been the owner, or would have been one early, a moment before a failure that nobody
+    /// could have noticed yet.
     pub stale: u64,
     /// Named was a member around which the ring had yet to close: the first living one at or after the
     /// key. Appendages can't tell that they are none of the ring, and speak for each other.
@@ -117,9 +125,10 @@ impl Judge {
 
     /// Looks at the world after these nodes have failed at once.
     pub(super) fn struck(&mut self, world: &mut World, victims: &[Peer]) -> Result<(), String> {
-        self.failures.push(world.now());
         world.env.changed = false;
         let before = std::mem::replace(&mut self.survey, Survey::of(world));
+        let (at, members) = (world.now(), before.members().to_vec());
+        self.failures.push(Failure { at, victims: victims.to_vec(), members });
         if !self.holding {
             return Ok(());
         }
@@ -260,8 +269,12 @@ impl Judge {
             self.verdicts.early += 1;
         } else {
             let since = asked.at.saturating_sub(bound::notice(&world.config));
-            let failed = self.failures.iter().any(|at| (since..=now).contains(at));
-            if !failed || !owned_since(since).any(|owned| owned == Some(true)) {
+            let mut failures = self.failures.iter().filter(|failure| (since..=now).contains(&failure.at)).peekable();
+            let owned = failures.peek().is_some() && owned_since(since).any(|owned| owned == Some(true));
+            let early = |failure: &Failure| {
+                failure.victims.contains(&found) && oracle::owner(&failure.members, asked.key) == Some(found)
+            };
+            if !owned && !failures.any(early) {
                 let (from, key, found) = (world.name(asked.from), world.env.name(asked.key), world.name(found));
                 return Err(format!(
                     "{from} asked for {key} after {:?} and was told {found}, which has not owned it since",

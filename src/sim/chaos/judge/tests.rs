@@ -113,6 +113,24 @@ fn appendage_that_owns_the_key_once_the_ring_has_closed_is_early() {
     assert_eq!(judge.verdicts.early, 1);
 }
 
+/// Found by a random history (seed 19061): a joiner died while the node before it heard of it, and was adopted.
+#[test]
+fn appendage_that_has_just_died_may_be_named_until_it_is_noticed() {
+    let (mut world, mut judge) = ring();
+    world.start(peer(12), &[peer(1)]);
+    while world.host(peer(12)).is_some_and(|host| !host.is_member()) {
+        world.step();
+    }
+    judge.watch(&mut world).unwrap();
+    world.pause(peer(12), Duration::MAX);
+    judge.struck(&mut world, &[peer(12)]).unwrap();
+    verdict(&mut world, &mut judge, 12).unwrap();
+    assert_eq!(judge.verdicts.stale, 1);
+    world.run(bound::notice(&world.config) + Duration::from_secs(1));
+    judge.watch(&mut world).unwrap();
+    assert!(verdict(&mut world, &mut judge, 12).is_err(), "and no longer");
+}
+
 #[test]
 fn dead_node_that_is_taken_for_dead_is_no_breach() {
     let (mut world, mut judge) = ring();
