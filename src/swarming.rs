@@ -21,8 +21,8 @@ use crate::progress::Progress;
 /// A ring that has not formed by then does not: a thousand nodes take seconds.
 const FORMS_WITHIN: Duration = Duration::from_secs(600);
 
-/// So many connections others have to a node when a ring of hundreds has formed.
-const CONNECTIONS: u64 = 20;
+/// With fewer connections than this a node in a ring of hundreds closes some that it needs again soon.
+const CONNECTIONS: u64 = 12;
 
 /// Runs a swarm until it is told to end.
 pub async fn run(wanted: cli::Swarm) -> Result<()> {
