@@ -233,6 +233,25 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
     assert_eq!(us.counters.read().dialed, 3);
 }
 
+/// A call that was lost once is not repeated again: on a connection that is about to close it had no answer.
+#[actix_rt::test]
+async fn connection_that_has_to_go_takes_no_more_calls() {
+    let us = Us::start_with(1, Limits { dialed: 1, ..Limits::default() }).await;
+    let (them, other) = (Them::start().await, Them::start().await);
+    let accept = async |them: &Them| {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+        wire
+    };
+    let (answer, _wire) = tokio::join!(us.call(them.me, Way::Kept), accept(&them));
+    assert_eq!(answer, alive());
+    let lost = Call { target: other.me.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None };
+    us.peers.do_send(lost);
+    let (answer, _wires) = tokio::join!(us.call(them.me, Way::Again), accept(&other));
+    assert_eq!(answer, Answer::Unasked, "there is no room for another, and none to be lost on");
+}
+
 /// Connects to `us` from `ip`, and says to be the node `claimed`.
 async fn introduce(us: &Us, ip: [u8; 4], claimed: Peer, run: u64) -> Wire {
     let socket = TcpSocket::new_v4().unwrap();

@@ -177,7 +177,9 @@ impl Peers {
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
         let least = idle.min_by_key(|(_, open)| open.pulse.get().unwrap_or(open.since)).map(|(id, _)| *id);
-        let Some(closed) = least.and_then(|id| self.dialed.remove(&id)) else { return false };
+        let Some((id, closed)) = least.and_then(|id| self.dialed.remove_entry(&id)) else { return false };
+        // At once: a call that still took it would be lost with it.
+        self.unroute(closed.open.asking.addr(), id);
         closed.open.link.do_send(Stop);
         true
     }
