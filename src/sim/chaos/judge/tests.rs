@@ -132,6 +132,16 @@ fn appendage_that_has_just_died_may_be_named_until_it_is_noticed() {
 }
 
 #[test]
+fn failure_of_others_is_no_excuse_for_who_would_have_been_an_owner() {
+    let (mut world, mut judge) = ring();
+    let members = vec![peer(1), peer(8), peer(12), peer(21)];
+    judge.failures.push(Failure { at: world.now(), victims: vec![peer(21)], members });
+    assert!(verdict(&mut world, &mut judge, 12).is_err());
+    judge.failures[0].victims = vec![peer(12)];
+    verdict(&mut world, &mut judge, 12).unwrap();
+}
+
+#[test]
 fn dead_node_that_is_taken_for_dead_is_no_breach() {
     let (mut world, mut judge) = ring();
     world.pause(peer(8), Duration::MAX);
