@@ -9,6 +9,7 @@ use std::time::Duration;
 use chord::protocol::id::Bits;
 use chord::swarm::{Demand, Forming, Load, NotIdeal, Swarm, SwarmConfig, SwarmError, together};
 use chord::{Config, Id, Node, Peer};
+use tokio::time::{sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -174,6 +175,16 @@ async fn virtual_nodes_are_one_ring() {
     let nodes = together::start(node(), 20).await.unwrap();
     let members: BTreeSet<Peer> = nodes.iter().map(Node::me).collect();
     assert_eq!(members.len(), 20);
+    // Who has just joined owns nothing before the node that comes before it knows of it.
+    for node in &nodes {
+        let next = owner(&members, node.me().id.next(Bits::FULL));
+        let waiting = async {
+            while node.state().await.expect("it runs").successors.first() != Some(&next) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, waiting).await.expect("the ring closes in time");
+    }
     for (k, node) in nodes.iter().enumerate() {
         let key = Id::of_key(format!("key {k}").as_bytes(), Bits::FULL);
         assert_eq!(node.lookup_id(key).await, Ok(owner(&members, key)));
