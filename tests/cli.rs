@@ -323,7 +323,9 @@ fn swarm_measures_itself_and_says_it_as_data() {
     assert!((load("lookups") / load("seconds") / load("lookups_per_second") - 1.0).abs() < 1e-9, "{data}");
     assert!(0.0 < load("p50_seconds") && load("p50_seconds") <= load("p99_seconds"), "{data}");
     assert_eq!((load("traced_lookups"), load("calls_per_lookup")), (2000.0, load("ideal_calls_per_lookup")));
-    assert_eq!(load("reconnects_per_lookup"), load("reconnects") / load("lookups"), "{data}");
+    // Numbers that are read are not always the last digit of those that were written.
+    let again = load("reconnects_per_lookup") * load("lookups");
+    assert!((again - load("reconnects")).abs() < 1e-6, "{data}");
 }
 
 #[test]
