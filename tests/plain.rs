@@ -971,7 +971,7 @@ async fn seed_that_recovers_is_joined_through() {
 async fn member_that_breaks_is_dropped_and_taken_again_when_it_recovers() {
     let log = Log::open();
     let pace = Duration::from_millis(100);
-    let paced = Config { stabilize: pace, check_predecessor: pace, fix_fingers: pace, ..config() };
+    let paced = Config { stabilize: pace, check_predecessor: pace, fix_fingers: pace, ..calm() };
     let rings = breakages().into_iter().map(async |(manner, word)| {
         let peer = Plain::alive(Setup::default());
         let first = start(through(peer.me(), paced.clone())).await;
@@ -984,6 +984,10 @@ async fn member_that_breaks_is_dropped_and_taken_again_when_it_recovers() {
             assert!(log.says(&[word, &peer.me().addr.to_string()]), "{manner:?}: {}", log.text());
         }
         peer.behaves(Manner::Well);
+        // Who asked before and gets no answer takes it for dead once more, but only then.
+        let before = peer.connections().len();
+        let over = async || peer.connections()[..before].iter().all(|connection| connection.ended.is_some());
+        eventually("all calls from before have ended", over).await;
         becomes_ideal(&[&first, &second], &[&peer]).await;
         lookups_are_right(&[&first, &second], &[&peer]).await;
         nobody_complains(&[&peer]);
