@@ -28,6 +28,8 @@ pub struct Lookup {
     asked: Option<Peer>,
     /// Nodes that live but could not answer.
     refused: Vec<Peer>,
+    /// Those of them that may be asked once more when nobody else is left: it was too early.
+    too_early: Vec<Peer>,
     dead: Vec<Peer>,
     /// Whoever is not to be asked again: the dead, and those who are in the way.
     left_out: Vec<Peer>,
@@ -131,6 +133,9 @@ impl From<Lost> for Code {
 /// is gone round by whoever has asked it. One whose own ways have led nowhere, or have taken its time, is
 /// believed by all hops before it: only the node that began tries another way, else a lookup that fails
 /// would cost three to the power of its hops. So it costs three questions a hop, three times.
+///
+/// Whoever says that it is too early, or is not believed since it was started again, does not count: several
+/// nodes that come back together are often all that lies before a key. They are asked once more if need be.
 const MAX_REFUSALS: usize = 3;
 
 /// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
@@ -158,6 +163,7 @@ impl Lookup {
             doubted: Vec::new(),
             asked: None,
             refused: Vec::new(),
+            too_early: Vec::new(),
             dead: Vec::new(),
             left_out: Vec::new(),
             timeouts: 0,
@@ -178,10 +184,14 @@ impl Lookup {
                 Some(doubted) => self.ask(doubted, Request::CheckPredecessor),
                 None => self.point_on(),
             },
-            Owner::Beyond if self.refused.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
+            Owner::Beyond if self.refused.len() - self.too_early.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
             Owner::Beyond => match self.closest_preceding_node() {
                 Some(next) => self.go_to(next),
-                None => self.lost(Lost::NoRoute),
+                None if self.too_early.is_empty() => self.lost(Lost::NoRoute),
+                None => {
+                    let again = self.too_early.remove(0);
+                    self.go_to(again)
+                }
             },
         }
     }
@@ -212,6 +222,13 @@ impl Lookup {
         self.neighbors.drop_successor(node);
         self.fingers.retain(|finger| *finger != node);
         self.left_out.push(node);
+    }
+
+    /// Says whether this is new.
+    fn can_not_help(&mut self, node: Peer) -> bool {
+        let is_new = !self.refused.contains(&node);
+        self.refused.extend(is_new.then_some(node));
+        is_new
     }
 
     fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
@@ -280,8 +297,9 @@ impl Procedure for Lookup {
             // Others have tried: see MAX_REFUSALS.
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
             Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
-            _ => {
-                self.refused.push(asked);
+            answer => {
+                let is_first = self.can_not_help(asked);
+                self.too_early.extend((is_first && answer == Answer::Refused(Code::Retry)).then_some(asked));
                 self.decide()
             }
         }

@@ -114,7 +114,7 @@ impl Answer {
     /// to it may have been learned since, and to drop it would be to take a living node for dead.
     /// But a ring of one is not the member that it was, and names itself for every key; and one that
     /// is just growing into the ring that it has left names the few that it knows. Whoever passes
-    /// questions on to it talks to it often, and need not believe its first word. An iterative lookup
+    /// questions on to it talks to it often, and need not believe its first word; its second, if nobody else can tell. An iterative lookup
     /// comes to nodes that were not talked to for long, and by no other way to their keys.
     pub fn after_restart(self, request: &Request, responder: Id) -> Answer {
         let iterative = matches!(request, Request::ClosestPrecedingNode { .. });
@@ -123,7 +123,7 @@ impl Answer {
                 Response::Predecessor { successors: Some(list), .. } | Response::SuccessorList { successors: list, .. },
             ) if list.is_empty() => Answer::Gone,
             Answer::Reply(Response::Successor { owner, .. }) if !iterative || owner.id == responder => {
-                Answer::Refused(Code::Unspecified)
+                Answer::Refused(Code::Retry)
             }
             other => other,
         }
@@ -163,7 +163,7 @@ mod tests {
     fn owner_is_not_taken_at_once_from_a_node_that_questions_are_passed_on_to() {
         let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
         let request = Request::FindSuccessor { key: peer(5).id, hops: 1, want_path: false };
-        assert_eq!(named.after_restart(&request, peer(1).id), Answer::Refused(Code::Unspecified));
+        assert_eq!(named.after_restart(&request, peer(1).id), Answer::Refused(Code::Retry));
     }
 
     #[test]
@@ -171,6 +171,6 @@ mod tests {
         let named = Answer::Reply(Response::Successor { owner: peer(8), path: vec![] });
         let request = Request::ClosestPrecedingNode { key: peer(5).id, doubted: vec![], want_path: false };
         assert_eq!(named.clone().after_restart(&request, peer(1).id), named);
-        assert_eq!(named.after_restart(&request, peer(8).id), Answer::Refused(Code::Unspecified));
+        assert_eq!(named.after_restart(&request, peer(8).id), Answer::Refused(Code::Retry));
     }
 }

@@ -122,7 +122,7 @@ impl Lookup {
         let closer = nodes.into_iter().filter(|node| node.id.in_open(asked.id, self.question.key) && !useless(node));
         let closer: Vec<Peer> = closer.take(MAX_ALTERNATIVES).collect();
         if closer.is_empty() {
-            self.refused.push(asked);
+            self.can_not_help(asked);
         }
         self.fingers.extend(closer);
         self.decide()

@@ -72,10 +72,28 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
     lookup.start();
     assert!(asks(32, &lookup.resume(Answer::Refused(Code::Timeout))));
     assert!(asks(21, &lookup.resume(Answer::Silent)));
-    let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Retry)) else {
+    let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Busy)) else {
         panic!("three refusals are enough");
     };
     assert_eq!((finding.result, finding.dead), (Err(Lost::NoRoute), vec![]));
+}
+
+/// Three members that had been started again were all that a lookup asked: it was lost although the ring was
+/// as it should be.
+#[test]
+fn members_that_have_come_back_together_do_not_end_a_lookup() {
+    let again = || Answer::Refused(Code::Retry);
+    let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+    lookup.start();
+    assert!(asks(32, &lookup.resume(again())));
+    assert!(asks(21, &lookup.resume(again())));
+    assert!(asks(14, &lookup.resume(again())), "they don't count");
+    assert!(asks(42, &lookup.resume(again())), "nobody else is left: the closest is asked once more");
+    let answer = Answer::Reply(Response::Successor { owner: peer(56), path: vec![] });
+    assert!(names(56, &{ lookup.clone() }.resume(answer)));
+    assert!(asks(32, &lookup.resume(again())));
+    assert!(asks(21, &lookup.resume(again())));
+    assert!(fails(Lost::NoRoute, &lookup.resume(again())), "the second time they do count");
 }
 
 /// Puts a question to node `me` of a ring in which each node knows the three after it, and those from 40
@@ -107,7 +125,7 @@ fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, Lost> {
 fn lookup_that_fails_costs_a_few_questions_for_each_hop() {
     let mut count = 0;
     assert_eq!(questions(1, 0, &mut count), Err(Lost::NoRoute));
-    assert!((13..60).contains(&count), "{count} questions");
+    assert!((13..100).contains(&count), "{count} questions");
 }
 
 #[test]
