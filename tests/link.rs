@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use chord::actors::asking::{Asking, Heard};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Link, News, Origin, Shared};
-use chord::actors::serving::{MAX_SERVED, MAX_SERVED_IN_ALL};
+use chord::actors::serving::{MAX_SERVED, MAX_SERVED_IN_ALL, Served, Serves};
 use chord::actors::tally::Tally;
 use chord::actors::{Refusal, Serve, Severed};
 use chord::protocol::rpc::{Request, Response};
@@ -35,6 +35,23 @@ struct Host {
     answering: Arc<Semaphore>,
     asked: Rc<Cell<usize>>,
     closed: Rc<RefCell<Option<Instant>>>,
+    said: Said,
+}
+
+/// What was said of the other end, in this order.
+type Said = Rc<RefCell<Vec<(&'static str, SocketAddrV4)>>>;
+
+/// Where its questions are read.
+struct Front(Recipient<Serve>, Said);
+
+impl Serves for Front {
+    fn serve(&self, serve: Serve) -> Served {
+        self.0.serve(serve)
+    }
+
+    fn doubt(&self, addr: SocketAddrV4) {
+        self.1.borrow_mut().push(("doubted", addr));
+    }
 }
 
 impl Actor for Host {
@@ -56,7 +73,9 @@ impl Handler<Serve> for Host {
 
 impl Handler<Severed> for Host {
     type Result = ();
-    fn handle(&mut self, _: Severed, _: &mut Self::Context) {}
+    fn handle(&mut self, Severed(addr): Severed, _: &mut Self::Context) {
+        self.said.borrow_mut().push(("severed", addr));
+    }
 }
 
 impl Handler<News> for Host {
@@ -78,6 +97,7 @@ struct Line {
     answering: Arc<Semaphore>,
     asked: Rc<Cell<usize>>,
     closed: Rc<RefCell<Option<Instant>>>,
+    said: Said,
 }
 
 const ACCEPTED: Origin = Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -85,8 +105,10 @@ const ACCEPTED: Origin = Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST));
 /// A connection with room for so many bytes on the way; the node answers `answers` questions.
 fn line(origin: Origin, room: usize, answers: usize) -> Line {
     let answering = Arc::new(Semaphore::new(answers));
-    let (asked, closed) = (Rc::default(), Rc::default());
-    let host = Host { answering: answering.clone(), asked: Rc::clone(&asked), closed: Rc::clone(&closed) }.start();
+    let (asked, closed, said) = (Rc::default(), Rc::default(), Said::default());
+    let host =
+        Host { answering: answering.clone(), asked: Rc::clone(&asked), closed: Rc::clone(&closed), said: said.clone() };
+    let host = host.start();
     let shared = Rc::new(Shared {
         me: peer(9),
         r: 4,
@@ -94,7 +116,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         rpc_timeout: SECOND,
         limits: Limits::default(),
         ids: Ids::Any,
-        serves: Box::new(host.clone().recipient::<Serve>()),
+        serves: Box::new(Front(host.clone().recipient(), said.clone())),
         severed: host.clone().recipient(),
         news: host.recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
@@ -112,6 +134,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         answering,
         asked,
         closed,
+        said,
     }
 }
 
@@ -209,6 +232,19 @@ async fn frame_that_was_begun_is_completed_in_five_seconds_or_never() {
     }
     assert!(began.elapsed() < 7 * SECOND, "{:?}", began.elapsed());
     line.closes_after(SECOND).await;
+}
+
+/// A dead node was named as an owner: a question was answered before the message that its connection had
+/// broken was read.
+#[actix_rt::test]
+async fn whoever_breaks_a_kept_connection_is_doubted_before_a_message_says_so() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
+    line.is_asked().await;
+    let said = line.said.clone();
+    drop(line.wire);
+    sleep(SECOND).await;
+    assert_eq!(*said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
 }
 
 #[actix_rt::test]

@@ -403,6 +403,7 @@ impl StreamHandler<Incoming> for Link {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
+            self.shared.serves.doubt(addr);
             self.shared.severed.do_send(Severed(addr));
         }
         self.close();

@@ -1,5 +1,6 @@
 //! Runs the lookups of a node: its own, and what others pass on to it.
 
+use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,11 @@ impl Lookups {
                 Begun::UnderWay(begun) => lookups.go_on(question, &begin, begun, patience).await,
             }
         })
+    }
+
+    /// Whoever lives there may have died: the owner of the neighbours is on the way to hear it.
+    pub fn doubt(&self, addr: SocketAddrV4) {
+        self.0.view.doubt(addr);
     }
 
     /// This node's part in the lookup of another; `None` if it asks something else.
@@ -136,6 +142,7 @@ impl Inner {
                 return Ok(finding);
             }
             // Both tables are to have heard of all the dead before they are seen again.
+            self.doubt(&finding.dead);
             join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
             if !finding.is_outdated(question.key, &self.view.vantage()?) {
                 return Ok(finding);
@@ -148,7 +155,12 @@ impl Inner {
         Err(Lost::NoRoute)
     }
 
+    fn doubt(&self, dead: &[Peer]) {
+        dead.iter().for_each(|dead| self.view.doubt(dead.addr));
+    }
+
     fn forget(&self, dead: &[Peer]) {
+        self.doubt(dead);
         for table in self.tables.iter().filter(|_| !dead.is_empty()) {
             table.do_send(Forget(dead.to_vec()));
         }

@@ -203,6 +203,7 @@ impl Handler<Forget> for NeighborsActor {
 
     fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
         self.maintenance.forget(&dead);
+        dead.iter().for_each(|dead| self.view.heard(dead.addr));
         self.advance(ctx);
     }
 }
@@ -212,6 +213,7 @@ impl Handler<Severed> for NeighborsActor {
 
     fn handle(&mut self, Severed(addr): Severed, ctx: &mut Self::Context) {
         self.maintenance.severed(addr);
+        self.view.heard(addr);
         self.advance(ctx);
     }
 }

@@ -5,6 +5,7 @@
 //! but one behind a question that waits, waits too.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use actix::Recipient;
@@ -74,6 +75,10 @@ async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> Option<OwnedSemapho
 /// Who answers the questions of others.
 pub trait Serves {
     fn serve(&self, serve: Serve) -> Served;
+
+    /// Whoever lives there may have died, as a message says that is on its way: no question that is read from
+    /// now on is to be answered as if it were not.
+    fn doubt(&self, addr: SocketAddrV4);
 }
 
 /// What comes of a question.
@@ -94,6 +99,10 @@ impl Serves for Desk {
     fn serve(&self, serve: Serve) -> Served {
         self.lookups.serve(&serve).unwrap_or_else(|| self.neighbors.serve(serve))
     }
+
+    fn doubt(&self, addr: SocketAddrV4) {
+        self.lookups.doubt(addr);
+    }
 }
 
 /// An actor that is asked by message.
@@ -104,4 +113,7 @@ impl Serves for Recipient<Serve> {
             answer.await.unwrap_or_else(|_| Err(Refusal { code: Code::NotJoined, why: "the node is stopping".into() }))
         }))
     }
+
+    /// It reads its messages in their order.
+    fn doubt(&self, _: SocketAddrV4) {}
 }

@@ -1,10 +1,12 @@
 //! What a node knows of its ring, where its lookups can read it.
 //!
-//! The two actors that own the tables publish them here whenever they change, and nobody else writes. It is
-//! the one place where state is shared instead of asked for: a lookup would wait for two mailboxes at each
-//! hop, which is more than everything else that a hop does.
+//! The two actors that own the tables publish them here whenever they change. It is the one place where state
+//! is shared instead of asked for: a lookup would wait for two mailboxes at each hop, which is more than
+//! everything else that a hop does. But it must not overtake what is on its way to the owners: whoever tells
+//! them that a node may have died says so here, too.
 
 use std::cell::RefCell;
+use std::net::SocketAddrV4;
 use std::rc::Rc;
 
 use crate::protocol::fingers::FingerTable;
@@ -19,12 +21,15 @@ pub struct View(Rc<RefCell<Tables>>);
 struct Tables {
     neighbors: Result<Neighbors, Lost>,
     fingers: FingerTable,
+    /// Who may have died, as the owner of the neighbours has yet to hear: once for each message that is on
+    /// its way to it.
+    doubted: Vec<SocketAddrV4>,
 }
 
 impl View {
     /// A node that has not joined a ring yet, with this finger table.
     pub fn new(fingers: FingerTable) -> View {
-        View(Rc::new(RefCell::new(Tables { neighbors: Err(Lost::NotJoined), fingers })))
+        View(Rc::new(RefCell::new(Tables { neighbors: Err(Lost::NotJoined), fingers, doubted: Vec::new() })))
     }
 
     /// The neighbours are these now.
@@ -49,6 +54,20 @@ impl View {
         }
     }
 
+    /// Whoever lives there may have died: the owner of the neighbours is told so in a message, and until it has
+    /// read it the node is not named without a ping.
+    pub fn doubt(&self, addr: SocketAddrV4) {
+        self.0.borrow_mut().doubted.push(addr);
+    }
+
+    /// The owner of the neighbours has read such a message.
+    pub fn heard(&self, addr: SocketAddrV4) {
+        let doubted = &mut self.0.borrow_mut().doubted;
+        if let Some(at) = doubted.iter().position(|other| *other == addr) {
+            doubted.swap_remove(at);
+        }
+    }
+
     /// The neighbours from which a lookup may begin.
     pub fn vantage(&self) -> Result<Neighbors, Lost> {
         self.0.borrow().neighbors.clone()
@@ -57,7 +76,52 @@ impl View {
     /// A lookup that begins here and now.
     pub fn lookup(&self, question: Question) -> Result<Lookup, Lost> {
         let tables = self.0.borrow();
-        let neighbors = tables.neighbors.clone()?;
+        let mut neighbors = tables.neighbors.clone()?;
+        if neighbors.successor().is_some_and(|head| tables.doubted.contains(&head.addr)) {
+            neighbors.doubt_successor();
+        }
         Ok(Lookup::new(question, neighbors, tables.fingers.preceding(question.key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::protocol::id::{Bits, Id};
+    use crate::protocol::peer::Peer;
+    use crate::protocol::procedure::{Procedure, Step};
+    use crate::protocol::rpc::Request;
+
+    fn peer(n: u8) -> Peer {
+        Peer { id: Id::from_number(n.into(), Bits::FULL), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+    }
+
+    /// A node was named as an owner after its death: the question was read before the message that its
+    /// connection had broken.
+    #[test]
+    fn successor_is_pinged_while_a_doubt_about_it_is_on_its_way() {
+        let view = View::new(FingerTable::alone(peer(8), Bits::FULL));
+        let mut neighbors = Neighbors::alone(peer(8), 4);
+        neighbors.adopt(vec![peer(14), peer(21)]);
+        view.0.borrow_mut().neighbors = Ok(neighbors);
+        let question = Question { key: peer(13).id, hops: 0, want_path: false };
+        let is_named = || match view.lookup(question).unwrap().start() {
+            Step::Done(_) => true,
+            Step::Ask(_, Request::CheckPredecessor) => false,
+            other => panic!("{other:?}"),
+        };
+        let (head, other) = (peer(14).addr, peer(21).addr);
+        assert!(is_named());
+        view.doubt(other);
+        assert!(is_named(), "the doubt is about another");
+        view.doubt(head);
+        view.doubt(head);
+        assert!(!is_named());
+        view.heard(head);
+        assert!(!is_named(), "the second message is still on its way");
+        view.heard(head);
+        assert!(is_named());
     }
 }
