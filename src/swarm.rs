@@ -89,7 +89,7 @@ pub enum SwarmError {
     #[error(transparent)]
     Files(#[from] NoRoom),
     #[error("can't start a thread: {0}")]
-    Thread(#[from] io::Error),
+    Thread(io::Error),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("can't see who is in the ring that was joined: {0}")]
@@ -147,7 +147,8 @@ impl Swarm {
         let node = config.member()?;
         let told: Told = Arc::new(told);
         let memory_before = process::resident();
-        let workers = (0..config.threads).map(Worker::start).collect::<io::Result<Vec<_>>>()?;
+        let workers = (0..config.threads).map(Worker::start).collect::<io::Result<Vec<_>>>();
+        let workers = workers.map_err(SwarmError::Thread)?;
         let began = Instant::now();
 
         let leader = Config { connections: config.node.connections.max(2 * usize::from(config.nodes)), ..node.clone() };

@@ -86,6 +86,8 @@ fn port_that_is_taken_is_status_1() {
     let port = taken.local_addr().unwrap().port();
     let output = run(SocketAddrV4::new([127, 0, 0, 1].into(), port), &[]);
     assert_fails(&output, 1, &[&format!("127.0.0.1:{port}"), "in use"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("in use").count(), 1, "{said}");
 }
 
 #[test]

@@ -78,8 +78,9 @@ pub struct State {
 pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("can't listen on {addr}: {source}")]
-    Listen { addr: SocketAddrV4, source: io::Error },
+    // Not as the source of the error: whoever prints those, too, would say it twice.
+    #[error("can't listen on {addr}: {why}")]
+    Listen { addr: SocketAddrV4, why: io::Error },
     #[error("no answer from {}: is a node running there?", join(.0))]
     NoAnswer(Vec<SocketAddrV4>),
     #[error("{} answers, but has not joined a ring itself", join(.0))]
@@ -114,7 +115,7 @@ impl Node {
     pub async fn start(config: Config) -> Result<Node, StartError> {
         config.validate()?;
         let addr = SocketAddrV4::new(config.address, config.port);
-        let listen = |source| StartError::Listen { addr, source };
+        let listen = |why| StartError::Listen { addr, why };
         let socket = TcpListener::bind(addr).await.map_err(listen)?;
         let port = socket.local_addr().map_err(listen)?.port();
         let me = config.peer(port);
