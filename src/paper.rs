@@ -102,8 +102,8 @@ fn write(paper: &Paper, chapters: &[Chapter]) -> Result<()> {
     };
     if let Some(chapter) = chapters.last() {
         let file = chapter.experiment.file();
-        save(&format!("{file}.csv"), &csv(chapter))?;
-        save(&format!("{file}.svg"), &plot::svg(chapter)?)?;
+        save(&format!("{file}.csv"), &csv(chapter.x, &chapter.rows))?;
+        save(&format!("{file}.svg"), &plot::svg(&chapter.panels, &chapter.rows)?)?;
     }
     save(NAME, &markdown(&paper.experiments, chapters, paper.extent))
 }

@@ -146,7 +146,7 @@ fn chapter_does_not_depend_on_the_order_of_its_jobs() {
 #[test]
 fn plot_has_a_line_for_each_measure_and_a_circle_for_each_value_of_the_paper() {
     let chapter = quick(Experiment::Failures);
-    let svg = plot::svg(&chapter).unwrap();
+    let svg = plot::svg(&chapter.panels, &chapter.rows).unwrap();
     let shown = |row: &&Row| row.paper.is_some() && chapter.panels.iter().any(|panel| panel.shows(row));
     let printed = chapter.rows.iter().filter(shown).count();
     // And one in the legend of each panel.

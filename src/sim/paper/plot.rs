@@ -1,10 +1,10 @@
-//! Plots of a chapter, as SVG: our values as lines with their intervals, those of the paper as circles.
+//! Plots of rows, as SVG: our values as lines with their intervals, those of the paper as circles.
 
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-use super::chapter::{Chapter, Count, Panel, Row};
+use super::chapter::{Count, Panel, Row};
 
 /// The size of one panel, in pixels.
 const WIDTH: u32 = 560;
@@ -29,17 +29,17 @@ const COLOURS: [RGBColor; 8] = [
 #[error("can't draw: {0}")]
 pub struct CantDraw(String);
 
-/// All panels of a chapter side by side.
-pub fn svg(chapter: &Chapter) -> Result<String, CantDraw> {
+/// These panels side by side, each with those of the rows that it shows.
+pub fn svg(panels: &[Panel], rows: &[Row]) -> Result<String, CantDraw> {
     let mut text = String::new();
     {
-        let panels = chapter.panels.len().max(1);
-        let size = (WIDTH * panels as u32, HEIGHT);
+        let count = panels.len().max(1);
+        let size = (WIDTH * count as u32, HEIGHT);
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         let failed = |error: &dyn std::fmt::Display| CantDraw(error.to_string());
         area.fill(&WHITE).map_err(|error| failed(&error))?;
-        for (panel, area) in chapter.panels.iter().zip(area.split_evenly((1, panels))) {
-            draw(panel, &lines(panel, &chapter.rows), &area).map_err(|error| failed(&error))?;
+        for (panel, area) in panels.iter().zip(area.split_evenly((1, count))) {
+            draw(panel, &lines(panel, rows), &area).map_err(|error| failed(&error))?;
         }
         area.present().map_err(|error| failed(&error))?;
     }

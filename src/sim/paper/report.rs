@@ -11,12 +11,12 @@ pub const MARK: &str = "<!-- written by chord sim paper -->";
 /// The name of the report.
 pub const NAME: &str = "report.md";
 
-/// All figures of a chapter, one a line, with a head.
-pub fn csv(chapter: &Chapter) -> String {
-    let mut text = format!("series,{},measure,ours,interval_95,seeds,paper\n", chapter.x.replace(", ", " "));
+/// All figures, one a line, with a head; `x` is what was varied along a line.
+pub fn csv(x: &str, rows: &[Row]) -> String {
+    let mut text = format!("series,{},measure,ours,interval_95,seeds,paper\n", x.replace(", ", " "));
     // A field with a comma stands between quotation marks.
     let field = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };
-    for Row { series, x, measure, ours, paper } in &chapter.rows {
+    for Row { series, x, measure, ours, paper } in rows {
         let interval = if ours.interval.is_finite() { ours.interval.to_string() } else { String::new() };
         let paper = paper.map(|paper| paper.value.to_string()).unwrap_or_default();
         // A text can always be written to.
@@ -196,7 +196,10 @@ mod tests {
             notes: vec!["A note.".into()],
             reasons: Vec::new(),
         };
-        assert_eq!(csv(&chapter), "series,R,measure,ours,interval_95,seeds,paper\na,0.5,\"of 10,000\",2,,1,\n");
+        assert_eq!(
+            csv(chapter.x, &chapter.rows),
+            "series,R,measure,ours,interval_95,seeds,paper\na,0.5,\"of 10,000\",2,,1,\n"
+        );
         let report = markdown(&[Experiment::Churn], &[chapter], Extent::Full);
         assert!(report.ends_with("|  | R | of 10,000 |\n|---|---|---|\n| a | 0.50 | 2 |\n\nA note.\n"), "{report}");
     }
