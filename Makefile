@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper clean
+.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper bench growth instructions clean
 
 # An optimised ./chord.
 chord:
@@ -51,6 +51,24 @@ check-sim: chord
 # quiet processors.
 paper: chord
 	./chord sim paper --out docs/paper
+
+# Calls, lookups, forming rings and what nodes cost, each beside what is asked of it and beside the floor of
+# the same run: three quarters of an hour on two quiet processors. Then the steps that calls are made of.
+bench:
+	cargo bench --locked --bench speed
+	cargo bench --locked --bench layers
+
+# The same from 16 to 2,048 nodes, as a table, and as data and a plot in docs/: half an hour.
+growth:
+	cargo bench --locked --bench speed -- growth $(CURDIR)/docs
+
+# How many instructions the hot path takes; fails if a step has become dearer by a tenth. Needs valgrind, and
+# gets the runner of the benches from the registry.
+GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
+TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
+instructions:
+	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
+	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --bench instructions
 
 # The pictures in docs/.
 pictures: chord

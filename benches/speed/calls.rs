@@ -5,15 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use chord::protocol::rpc::Request;
-use chord::wire::{Frame, FrameCodec, Question};
 use chord::{Config, Node, Peer};
 use futures::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_util::codec::Encoder;
 
-use super::floor::{FRAME, Line, echo};
+use super::floor::{FRAME, echo};
+use super::line::{self, Line};
 use super::{Median, RUNS};
 
 /// How long each measurement goes on.
@@ -68,24 +66,19 @@ struct Served {
 impl Served {
     /// The bytes of a call; plain ones end their connection.
     fn call(self, plain: bool) -> Vec<u8> {
-        let Some(me) = self.owner else { return vec![0; FRAME] };
-        let request = Request::FindSuccessor { key: me.id, hops: 0, want_path: false };
-        let question = Question { call_id: (!plain).then_some(1), ..Question::plain(request) };
-        let mut bytes = BytesMut::new();
-        FrameCodec::default().encode(Frame::Call(question), &mut bytes).expect("a call that fits");
-        bytes.to_vec()
+        self.owner.map_or(vec![0; FRAME], |me| line::call(me, plain))
     }
 
-    /// How long its replies are: asked once.
+    /// How long the replies to such calls are.
     async fn reply(self, plain: bool) -> io::Result<usize> {
-        let mut line = Line::to(self.addr, &self.call(plain), 8).await?;
-        line.call(1).await?;
-        Ok(line.announced())
+        match self.owner {
+            Some(_) => line::reply(self.addr, &self.call(plain)).await,
+            None => Ok(FRAME),
+        }
     }
 
     async fn line(self) -> io::Result<Line> {
-        let reply = if self.owner.is_some() { self.reply(false).await? } else { FRAME };
-        Line::to(self.addr, &self.call(false), reply).await
+        Line::to(self.addr, &self.call(false), self.reply(false).await?).await
     }
 }
 
@@ -117,11 +110,19 @@ impl Load {
                 }
             }
             Load::Pipelined(n) => {
-                let mut line = served.line().await?;
-                line.begin(n).await?;
-                let mut left = 0;
+                let Line { mut stream, call, reply, .. } = served.line().await?;
+                let mut buffer = vec![0; 64 * 1024];
+                let (mut left, mut answered) = (0, n);
                 while on() {
-                    calls += line.go_on(&mut left).await?;
+                    // A call more for each answer that has come.
+                    stream.write_all(&call.repeat(answered)).await?;
+                    let count = stream.read(&mut buffer).await?;
+                    if count == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    left += count;
+                    (answered, left) = (left / reply, left % reply);
+                    calls += answered;
                 }
             }
             Load::Connections(n) => {
@@ -138,8 +139,7 @@ impl Load {
                 calls = try_join_all(tasks).await?.into_iter().sum::<io::Result<usize>>()?;
             }
             Load::OnePerConnection => {
-                let (call, plain) = (served.call(true), served.owner.is_some());
-                let reply = if plain { served.reply(true).await? } else { FRAME };
+                let (call, reply) = (served.call(true), served.reply(true).await?);
                 while on() {
                     Line::to(served.addr, &call, reply).await?.call(1).await?;
                     calls += 1;
@@ -189,6 +189,12 @@ pub fn serve(name: &str) -> io::Result<()> {
         drop(running);
         Ok(())
     })
+}
+
+/// Round trips a second of bare tasks over so many connections to another process.
+pub fn floor(connections: usize) -> io::Result<f64> {
+    let other = Other::start(Callee::Floor)?;
+    actix_rt::System::new().block_on(Load::Connections(connections).rate(other.served))
 }
 
 /// Measures all kinds of calls and prints a line for each.

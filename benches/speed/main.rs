@@ -1,13 +1,18 @@
 //! How fast calls and lookups are, beside the floor of the same run: bare tokio tasks that send frames of 60
 //! bytes there and back.
 //!
-//! `cargo bench --bench speed` measures everything; `-- calls` one part. Five runs each, shown as the median
+//! `cargo bench --bench speed` measures everything, which takes three quarters of an hour; `-- calls` one part,
+//! and so do *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory. Five runs each, shown as the median
 //! and what they lie between; the ratio to the floor is the median of the runs' ratios, since the machine
 //! changes both alike. *must* is what the project asks of itself.
 
 mod calls;
 mod floor;
+mod growth;
+mod line;
+mod rings;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How often everything is measured.
@@ -32,6 +37,12 @@ impl Median {
         let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
         format!("{:.0} ({least:.0}-{most:.0})", self.middle())
     }
+
+    /// The same to a hundredth.
+    fn fine(&self) -> String {
+        let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
+        format!("{:.2} ({least:.2}-{most:.2})", self.middle())
+    }
 }
 
 fn main() -> ExitCode {
@@ -39,9 +50,14 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["serve", callee] => calls::serve(callee),
-        [] | ["calls"] => calls::measure(),
+        [] => [calls::measure, rings::look_up, rings::form, rings::be].into_iter().try_for_each(|part| part()),
+        ["calls"] => calls::measure(),
+        ["lookups"] => rings::look_up(),
+        ["formation"] => rings::form(),
+        ["cost"] => rings::be(),
+        ["growth", directory] => growth::measure(Path::new(directory)),
         _ => {
-            eprintln!("speed: {words:?}: there is only: calls");
+            eprintln!("speed: {words:?}: there are calls, lookups, formation, cost, and growth DIRECTORY");
             return ExitCode::from(2);
         }
     };

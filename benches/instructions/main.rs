@@ -1,0 +1,124 @@
+//! How many instructions the hot path takes: `cargo bench --bench instructions`, under valgrind.
+//!
+//! They are the same on a busy machine and on a quiet one, so that a step which has become dearer shows at
+//! once: whoever exceeds its limit by more than a tenth fails. A step that may become dearer, or has become
+//! cheaper, has its limit changed here, with the reason.
+
+#[path = "../speed/line.rs"]
+mod line;
+#[path = "../layers/steps.rs"]
+mod steps;
+
+use std::hint::black_box;
+
+use bytes::BytesMut;
+use chord::Peer;
+use chord::protocol::fingers::FingerTable;
+use chord::protocol::lookup::Finding;
+use chord::protocol::neighbors::Neighbors;
+use chord::protocol::procedure::Step;
+use chord::protocol::rpc::{Code, Response};
+use chord::wire::Frame;
+use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+
+use steps::{Answered, Member, Served, decode, encode, question, reply};
+
+/// A limit in instructions: what was counted when it was set.
+fn counted(instructions: u64) -> LibraryBenchmarkConfig {
+    let limit = instructions + instructions / 10;
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(Callgrind::default().hard_limits([(EventKind::Ir, limit)]));
+    config
+}
+
+#[library_benchmark(config = counted(2438))]
+#[bench::frame(question())]
+fn encode_call(frame: Frame) -> BytesMut {
+    black_box(encode(black_box(frame)))
+}
+
+#[library_benchmark(config = counted(2231))]
+#[bench::frame(reply())]
+fn encode_reply(frame: Frame) -> BytesMut {
+    black_box(encode(black_box(frame)))
+}
+
+#[library_benchmark(config = counted(2314))]
+#[bench::bytes(encode(question()))]
+fn decode_call(bytes: BytesMut) -> Frame {
+    black_box(decode(black_box(bytes)))
+}
+
+#[library_benchmark(config = counted(1552))]
+#[bench::bytes(encode(reply()))]
+fn decode_reply(bytes: BytesMut) -> Frame {
+    black_box(decode(black_box(bytes)))
+}
+
+#[library_benchmark(config = counted(1545))]
+#[bench::reply(Answered::new())]
+fn read_reply(answered: Answered) -> (Answered, Result<Response, Code>) {
+    let said = black_box(answered.read());
+    (answered, said)
+}
+
+#[library_benchmark(config = counted(1205))]
+#[bench::member(Member::settled())]
+fn name_owner(member: Member) -> (Member, Step<Finding>) {
+    let step = black_box(member.lookup(black_box(member.near)));
+    (member, step)
+}
+
+#[library_benchmark(config = counted(3321))]
+#[bench::member(Member::settled())]
+fn pass_on(member: Member) -> (Member, Step<Finding>) {
+    let step = black_box(member.lookup(black_box(member.far)));
+    (member, step)
+}
+
+#[library_benchmark(config = counted(38_000))]
+#[bench::member(Member::young(), Member::settled().fingers)]
+fn fill_fingers(member: Member, owners: FingerTable) -> (FingerTable, FingerTable) {
+    let filled = black_box(member.fill(black_box(&owners)));
+    (filled, owners)
+}
+
+#[library_benchmark(config = counted(245))]
+#[bench::member(Member::settled(), Member::settled().neighbors.successors().to_vec())]
+fn adopt_list(member: Member, list: Vec<Peer>) -> Neighbors {
+    black_box(member.adopt(black_box(list)))
+}
+
+/// Calls of [`hundred_calls`] that come before those which are counted: the first ones find out who calls.
+const WARM: usize = 100;
+
+fn served() -> Served {
+    let mut served = Served::start().expect("two nodes on this machine");
+    served.call(WARM).expect("answers");
+    served
+}
+
+#[library_benchmark(config = counted(1_710_000))]
+#[bench::served(served())]
+fn hundred_calls(mut served: Served) -> Served {
+    served.call(black_box(100)).expect("answers");
+    served
+}
+
+library_benchmark_group!(
+    name = hot_path,
+    benchmarks = [
+        encode_call,
+        encode_reply,
+        decode_call,
+        decode_reply,
+        read_reply,
+        name_owner,
+        pass_on,
+        fill_fingers,
+        adopt_list,
+        hundred_calls
+    ]
+);
+
+main!(library_benchmark_groups = hot_path);

@@ -1,0 +1,164 @@
+//! The steps that a call and a lookup are made of: what benches time, and whose instructions are counted.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use actix_rt::System;
+use bytes::BytesMut;
+use chord::protocol::fingers::FingerTable;
+use chord::protocol::id::{Bits, Id};
+use chord::protocol::lookup::{Finding, Lookup, Question as Wanted};
+use chord::protocol::neighbors::Neighbors;
+use chord::protocol::peer::Peer;
+use chord::protocol::procedure::{Procedure, Step};
+use chord::protocol::rpc::{Code, Request, Response};
+use chord::sim::tables::Tables;
+use chord::wire::{Frame, FrameCodec, Question, Reply};
+use chord::{Config, Node};
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::line::{self, Line};
+
+/// As many nodes as make a table of some ten fingers.
+const NODES: u16 = 1000;
+
+/// A call on a kept connection: who owns this key?
+pub fn question() -> Frame {
+    let request = Request::FindSuccessor { key: Id::of_key(b"Hello", Bits::FULL), hops: 1, want_path: false };
+    Frame::Call(Question { request: Ok(request), call_id: Some(7), deadline: None, caller: None })
+}
+
+/// Its answer.
+pub fn reply() -> Frame {
+    let me = peer(1);
+    let mut reply = Reply::to(&Response::Successor { owner: peer(2), path: Vec::new() }, me, 4);
+    (reply.call_id, reply.responder) = (Some(7), Some((me.id, 1)));
+    Frame::Return(reply)
+}
+
+fn peer(port: u16) -> Peer {
+    Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
+}
+
+/// A frame in bytes.
+pub fn encode(frame: Frame) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    FrameCodec::default().encode(frame, &mut bytes).expect("a frame that fits");
+    bytes
+}
+
+/// A frame out of its bytes.
+pub fn decode(mut bytes: BytesMut) -> Frame {
+    FrameCodec::default().decode(&mut bytes).expect("a frame of ours").expect("a whole frame")
+}
+
+/// A reply, and what it answers.
+pub struct Answered {
+    reply: Frame,
+    request: Request,
+    responder: Id,
+}
+
+impl Answered {
+    /// As whoever has asked for an owner gets it.
+    pub fn new() -> Answered {
+        let request = Request::FindSuccessor { key: peer(2).id, hops: 1, want_path: false };
+        Answered { reply: decode(encode(reply())), request, responder: peer(1).id }
+    }
+
+    /// What it says.
+    pub fn read(&self) -> Result<Response, Code> {
+        let Frame::Return(reply) = &self.reply else { panic!("not a reply") };
+        reply.read(&self.request, Some(self.responder)).expect("a reply of ours")
+    }
+}
+
+/// A node of a large ring, and keys for it.
+#[derive(Clone)]
+pub struct Member {
+    pub neighbors: Neighbors,
+    pub fingers: FingerTable,
+    /// Owned by its successor.
+    pub near: Id,
+    /// On the other side of the circle.
+    pub far: Id,
+}
+
+impl Member {
+    /// One that knows what it should.
+    pub fn settled() -> Member {
+        let tables = Tables::by_definition((1..=NODES).map(peer).collect(), Bits::FULL, 4);
+        let mut neighbors = tables.neighbors(0).clone();
+        // As stabilize leaves it: only a successor that was heard may be named without a ping.
+        neighbors.adopt(neighbors.successors().to_vec());
+        let me = neighbors.me().id;
+        Member {
+            near: me.next(Bits::FULL),
+            far: me.finger_start(160, Bits::FULL),
+            fingers: tables.fingers(0).clone(),
+            neighbors,
+        }
+    }
+
+    /// One whose fingers are yet to be found.
+    pub fn young() -> Member {
+        let settled = Member::settled();
+        Member { fingers: FingerTable::alone(settled.neighbors.me(), Bits::FULL), ..settled }
+    }
+
+    /// What it does with a key: names the owner, or knows whom to ask.
+    pub fn lookup(&self, key: Id) -> Step<Finding> {
+        let wanted = Wanted { key, hops: 1, want_path: false };
+        Lookup::new(wanted, self.neighbors.clone(), self.fingers.preceding(key)).start()
+    }
+
+    /// Finds all fingers, as a pass of fix fingers does.
+    pub fn fill(mut self, owners: &FingerTable) -> FingerTable {
+        let mut i = 1;
+        while !self.fingers.is_past(i) {
+            i = self.fingers.set(i, owners.node(i)).0 + 1;
+        }
+        self.fingers
+    }
+
+    /// Adopts the list of its successor.
+    pub fn adopt(mut self, list: Vec<Peer>) -> Neighbors {
+        self.neighbors.adopt(list);
+        self.neighbors
+    }
+}
+
+/// Two nodes, and a client that asks the first for what it can answer itself; all on one thread.
+pub struct Served {
+    system: actix_rt::SystemRunner,
+    line: Line,
+    _nodes: [Node; 2],
+}
+
+impl Served {
+    /// Starts them.
+    pub fn start() -> io::Result<Served> {
+        let system = System::new();
+        let (line, nodes) = system.block_on(async {
+            let first = Node::start(Config::new(Ipv4Addr::LOCALHOST)).await.map_err(io::Error::other)?;
+            let seeds = vec![first.me().addr];
+            let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
+            let second = Node::start(config).await.map_err(io::Error::other)?;
+            let (me, call) = (first.me(), line::call(first.me(), false));
+            let reply = line::reply(me.addr.into(), &call).await?;
+            let line = Line::to(me.addr.into(), &call, reply).await?;
+            io::Result::Ok((line, [first, second]))
+        })?;
+        Ok(Served { system, line, _nodes: nodes })
+    }
+
+    /// So many calls, one after the other.
+    pub fn call(&mut self, times: usize) -> io::Result<()> {
+        self.system.block_on(async {
+            for _ in 0..times {
+                self.line.call(1).await?;
+            }
+            Ok(())
+        })
+    }
+}

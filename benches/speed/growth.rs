@@ -1,0 +1,68 @@
+//! How all of it grows: rings of 2^4 to 2^11 nodes, as a table and a plot.
+
+use std::io;
+use std::path::Path;
+
+use chord::sim::paper::chapter::{Count, Panel, Reading, rows};
+use chord::sim::paper::{plot, report};
+
+use super::rings::swarm;
+
+/// Rings of each size.
+const RUNS: usize = 3;
+
+/// What is read of each ring: the part of its figures, the name there, the factor, and what it is called here.
+const MEASURES: [(&str, &str, f64, &str); 9] = [
+    ("load", "lookups_per_second", 1.0, "lookups/s"),
+    ("load", "p50_seconds", 1e6, "p50, us"),
+    ("load", "p99_seconds", 1e6, "p99, us"),
+    ("load", "calls_per_lookup", 1.0, "calls per lookup"),
+    ("load", "reconnects_per_lookup", 1.0, "reconnects per lookup"),
+    ("formation", "ideal_after_seconds", 1.0, "formed after, s"),
+    ("formation", "memory_per_node_bytes", 1.0 / 1024.0, "KiB per node"),
+    ("idle", "calls_per_node_and_second", 1.0, "idle calls/s per node"),
+    ("idle", "bytes_per_node_and_second", 1.0, "idle bytes/s per node"),
+];
+
+fn panel(title: &'static str, unit: &'static str, count: Count, measures: &'static [&'static str]) -> Panel {
+    Panel { title, x: ("nodes", Count::Logarithmic), y: (unit, count), measures, series: &[] }
+}
+
+/// Measures all rings, prints a table, and writes `growth.csv` and `growth.svg` into this directory.
+pub fn measure(directory: &Path) -> io::Result<()> {
+    let mut readings = Vec::new();
+    for nodes in (4..=11).map(|power| 1 << power) {
+        for _ in 0..RUNS {
+            let figures = swarm(nodes, &["--idle", "30", "--clients", "16", "--seconds", "3"])?;
+            readings.extend(MEASURES.map(|(part, name, factor, measure)| {
+                let value = factor * figures.number(part, name);
+                Reading { series: String::new(), x: nodes.into(), measure, value }
+            }));
+        }
+        eprintln!("{nodes} nodes are measured");
+    }
+    let rows = rows(readings, |_, _, _| None);
+    let names = MEASURES.map(|(.., measure)| measure);
+    println!("| nodes | {} |\n|{}", names.join(" | "), "---|".repeat(names.len() + 1));
+    for of_one_size in rows.chunks(names.len()) {
+        let cells = of_one_size.iter().map(|row| match row.ours.mean {
+            large if large >= 100.0 => format!("{large:.0}"),
+            small => format!("{small:.3}"),
+        });
+        println!("| {} | {} |", of_one_size[0].x, cells.collect::<Vec<_>>().join(" | "));
+    }
+    let panels = [
+        panel("Lookups with 16 clients", "lookups/s", Count::Logarithmic, &["lookups/s"]),
+        panel("How long they take", "microseconds", Count::Logarithmic, &["p50, us", "p99, us"]),
+        panel("Calls", "per lookup", Count::Linear, &["calls per lookup", "reconnects per lookup"]),
+        panel("Memory", "KiB per node", Count::Linear, &["KiB per node"]),
+        panel(
+            "Traffic without lookups",
+            "per node and second",
+            Count::Logarithmic,
+            &["idle calls/s per node", "idle bytes/s per node"],
+        ),
+    ];
+    std::fs::write(directory.join("growth.csv"), report::csv("nodes", &rows))?;
+    std::fs::write(directory.join("growth.svg"), plot::svg(&panels, &rows).map_err(io::Error::other)?)
+}
