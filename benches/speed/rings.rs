@@ -198,7 +198,24 @@ impl Process {
 fn one_process() -> io::Result<(f64, f64)> {
     let (port, seed) = ((PORT - 1).to_string(), PORT.to_string());
     let _others = Process::start(&["swarm", "-n", "15", "-p", &seed])?;
-    let one = Process::start(&["-p", &port, "-a", "127.0.0.1", "--ja", "127.0.0.1", "--jp", &seed])?;
+    let one = Process::start(&[
+        "-p",
+        &port,
+        "-a",
+        "127.0.0.1",
+        "--ja",
+        "127.0.0.1",
+        "--jp",
+        &seed,
+        "--ts",
+        "1000",
+        "--tff",
+        "1000",
+        "--tcp",
+        "1000",
+        "-r",
+        "4",
+    ])?;
     thread::sleep(Duration::from_secs(10));
     let before = one.resident()?;
     let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT - 1);
