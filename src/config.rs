@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::actors::crowd::Limits;
+use crate::actors::pool::Pool;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::{Peer, is_unicast};
@@ -54,6 +55,9 @@ pub struct Config {
     /// files that a program may have open unless told otherwise. Beyond, the one is closed that has been
     /// silent longest and has no call on it: fingers that are rarely asked, most likely.
     pub dialed: usize,
+    /// Connections that this node shares with others of its process: `dialed` is then its share, which it
+    /// exceeds while there are enough, or while all that it has are in use. Default none.
+    pub pool: Option<Pool>,
     /// Connections that others may have open to this node, at least 1. Default 512, half of the files
     /// that a program may have open unless told otherwise; the node takes no more than half of what
     /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
@@ -110,6 +114,7 @@ impl Config {
             lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
             dialed: Limits::default().dialed,
+            pool: None,
             connections: Limits::default().in_all,
             connections_per_address: Limits::default().per_address,
         }

@@ -43,6 +43,7 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep};
 
 use crate::actors::node::{LookupError, Node, StartError};
+use crate::actors::pool::Pool;
 use crate::config::Config;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;
@@ -290,7 +291,9 @@ impl SwarmConfig {
     /// What a node is configured with that shares the process with all the others.
     fn member(&self) -> Result<Config, NoRoom> {
         let each = usize::try_from(process::connections_each(self.nodes.into())?).unwrap_or(usize::MAX);
-        Ok(Config { dialed: self.node.dialed.min(each), join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
+        let dialed = self.node.dialed.min(each);
+        let pool = Some(Pool::new(each.saturating_mul(self.nodes.into())));
+        Ok(Config { dialed, pool, join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
     }
 
     /// Checks that a swarm can be started with this.

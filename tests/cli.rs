@@ -333,7 +333,7 @@ fn swarm_measures_itself_and_says_it_as_data() {
 #[test]
 fn swarm_has_the_console_of_its_first_node() {
     let first = free_range(8);
-    let mut swarm = at(first, SWARM);
+    let mut swarm = at(first, &format!("{SWARM} --threads 1"));
     swarm.write(b"Lookup Hello\n");
     let figures: Vec<String> =
         std::iter::repeat_with(|| swarm.line()).take_while(|line| !line.starts_with('<')).collect();

@@ -11,6 +11,7 @@ use chord::actors::crowd::Limits;
 use chord::actors::link::Shared;
 use chord::actors::listener::Listener;
 use chord::actors::peers::Peers;
+use chord::actors::pool::Pool;
 use chord::actors::routes::Routes;
 use chord::actors::serving::MAX_SERVED_IN_ALL;
 use chord::actors::tally::Tally;
@@ -21,7 +22,7 @@ use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -69,6 +70,10 @@ impl Us {
     }
 
     async fn start_with(incarnation: u64, limits: Limits) -> Us {
+        Us::start_in(None, incarnation, limits).await
+    }
+
+    async fn start_in(pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let me = at(socket.local_addr().unwrap());
         let severed = Rc::new(RefCell::new(Vec::new()));
@@ -89,7 +94,7 @@ impl Us {
                 tally: Tally::default(),
                 counters: counters.clone(),
             };
-            Peers::new(Rc::new(shared), routes.clone())
+            Peers::new(Rc::new(shared), routes.clone(), pool)
         });
         Listener::new(socket, peers.clone().recipient()).start();
         Us { me, peers, severed, routes, counters }
@@ -231,6 +236,40 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
     assert!(us.routes.get(they[0].me.addr).is_none());
     eventually("it counts what is open", async || us.counters.read().open == 2).await;
     assert_eq!(us.counters.read().dialed, 3);
+}
+
+/// A thousand nodes of one process had eight connections each. Those through which the others joined had a question
+/// on each of them, and turned everybody away, though the process had thousands left.
+#[actix_rt::test]
+async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() {
+    let pool = Pool::new(2);
+    let us = Us::start_in(Some(pool.clone()), 1, Limits { dialed: 1, ..Limits::default() }).await;
+    let they = [Them::start().await, Them::start().await, Them::start().await];
+    let asked = async |them: &Them| {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        (wire, asked)
+    };
+    let calls = join(us.call(they[0].me, Way::Kept), us.call(they[1].me, Way::Kept));
+    let meanwhile = async {
+        let (mut first, mut second) = (asked(&they[0]).await, asked(&they[1]).await);
+        assert_eq!(us.call(they[2].me, Way::Kept).await, Answer::Unasked, "nothing is left");
+        assert!(pool.take().is_none());
+        they[0].answer(&mut first.0, &first.1).await;
+        they[1].answer(&mut second.0, &second.1).await;
+        (first.0, second.0)
+    };
+    let (answers, (mut first, mut second)) = join(calls, meanwhile).await;
+    assert_eq!(answers, (alive(), alive()));
+    let (answer, _third) = join(us.call(they[2].me, Way::Kept), async {
+        let (mut wire, asked) = asked(&they[2]).await;
+        they[2].answer(&mut wire, &asked).await;
+        wire
+    })
+    .await;
+    assert_eq!(answer, alive());
+    assert!(wire_is_closed(&mut first).await && wire_is_closed(&mut second).await, "its share is one");
+    assert!(pool.take().is_some(), "and the other is back in the pool");
 }
 
 /// A call that was lost once is not repeated again: on a connection that is about to close it had no answer.

@@ -57,6 +57,7 @@ pub mod neighbors;
 pub mod node;
 pub mod outbox;
 pub mod peers;
+pub mod pool;
 pub mod routes;
 pub mod serving;
 pub mod strangers;

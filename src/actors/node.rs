@@ -234,7 +234,7 @@ fn wire(
         tally: Tally::default(),
         counters,
     });
-    let peers = peers.run(Peers::new(shared, routes));
+    let peers = peers.run(Peers::new(shared, routes, config.pool.clone()));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();

@@ -14,6 +14,7 @@ use super::asking::Asking;
 use super::crowd::{Crowd, Pulse};
 use super::link::{Doubt, Link, LinkId, News, Origin, Shared};
 use super::listener::Accepted;
+use super::pool::{Pool, Ticket};
 use super::routes::{Calling, Route, Routes};
 use super::strangers::Strangers;
 use super::tally::{SUMMARY_EVERY, Shed};
@@ -35,6 +36,8 @@ pub struct Peers {
     known: HashMap<SocketAddrV4, Known>,
     strangers: Strangers,
     last_link: LinkId,
+    /// What this node shares with others of its process.
+    pool: Option<Pool>,
 }
 
 /// A connection, and who asks on it.
@@ -50,6 +53,8 @@ struct Dialed {
     pulse: Pulse,
     /// Each call that waits for its answer has a clone.
     calls: Rc<()>,
+    /// What it holds of the pool.
+    _ticket: Ticket,
 }
 
 /// The connection that a call takes.
@@ -86,8 +91,9 @@ const MAX_KNOWN: usize = 4096;
 const PLAIN_FOR: Duration = Duration::from_secs(60);
 
 impl Peers {
-    /// No connections yet; those that are kept will be in `routes`.
-    pub fn new(shared: Rc<Shared>, routes: Routes) -> Peers {
+    /// No connections yet; those that are kept will be in `routes`. With a pool the limit
+    /// on those that are made is this node's share of it.
+    pub fn new(shared: Rc<Shared>, routes: Routes, pool: Option<Pool>) -> Peers {
         Peers {
             accepted: HashMap::new(),
             crowd: Crowd::new(shared.limits, *shared.me.addr.ip()),
@@ -97,6 +103,7 @@ impl Peers {
             strangers: Strangers::new(Instant::now()),
             last_link: 0,
             shared,
+            pool,
         }
     }
 
@@ -129,18 +136,19 @@ impl Peers {
     fn dial(&mut self, origin: Origin) -> Option<Taken> {
         let now = Instant::now();
         let stranger = origin.addr().is_none_or(|addr| !self.known.contains_key(&addr));
-        if !self.make_room() || stranger && !self.strangers.may_dial(now) {
+        let room = self.make_room().filter(|_| !stranger || self.strangers.may_dial(now));
+        let Some(ticket) = room else {
             if self.shared.tally.count(Shed::Undialed) {
                 tracing::warn!(addr = ?origin.addr(), "too many nodes to call at once");
             }
             return None;
-        }
+        };
         self.last_link += 1;
         let link = Link::dial(self.last_link, origin, self.shared.clone());
         let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
         let taken = Taken { asking: asking.clone(), made_for_it: true, held: Some(calls.clone()) };
         let open = Open { link: link.start(), asking };
-        self.dialed.insert(self.last_link, Dialed { open, since: now, pulse, calls });
+        self.dialed.insert(self.last_link, Dialed { open, since: now, pulse, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
         self.count();
         Some(taken)
@@ -163,12 +171,20 @@ impl Peers {
         self.count();
     }
 
-    /// Closes the most silent connection without a call when this node has made too many. Says
-    /// whether there is room for another.
-    fn make_room(&mut self) -> bool {
-        if self.dialed.len() < self.shared.limits.dialed {
-            return true;
+    /// Room for one more connection, and what it holds of the pool; none if there is no room. Connections
+    /// without a call are closed for it if this node has made too many.
+    fn make_room(&mut self) -> Option<Ticket> {
+        let most = self.shared.limits.dialed;
+        let scarce = self.pool.as_ref().is_none_or(Pool::is_scarce);
+        while scarce && self.dialed.len() >= most && self.close_idle() {}
+        match self.pool.clone() {
+            None => (self.dialed.len() < most).then(Ticket::free),
+            Some(pool) => pool.take().or_else(|| self.close_idle().then(|| pool.take())?),
         }
+    }
+
+    /// Closes the connection that was silent longest, of those without a call. Says whether there was one.
+    fn close_idle(&mut self) -> bool {
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
             let addr = dialed.open.asking.addr();

@@ -63,9 +63,10 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "60s", allow_hyphen_values = true)]
     lookup_timeout: Duration,
 
-    /// Threads that the nodes are spread over, 1 to 1024 and no more than nodes
-    #[arg(long, value_name = "T", value_parser = threads, default_value = "1", allow_hyphen_values = true)]
-    threads: u16,
+    /// Threads that the nodes are spread over, 1 to 1024 and no more than nodes; a single client waits less with
+    /// one [default: one for each processor]
+    #[arg(long, value_name = "T", value_parser = threads, allow_hyphen_values = true)]
+    threads: Option<u16>,
 
     /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
@@ -151,6 +152,10 @@ fn threads(text: &str) -> Result<u16, NotAccepted> {
     number(text, 1..=1024)
 }
 
+fn processors() -> u16 {
+    std::thread::available_parallelism().ok().and_then(|count| count.get().try_into().ok()).unwrap_or(1)
+}
+
 fn clients(text: &str) -> Result<u32, NotAccepted> {
     number(text, 1..=100_000)
 }
@@ -172,8 +177,8 @@ impl Args {
     pub fn read(self) -> Result<Swarm, String> {
         let seed = self.join_address.zip(self.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
         super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
-        if self.threads > self.nodes {
-            return Err(format!("--threads is {}, but there are {} nodes: at most as many", self.threads, self.nodes));
+        if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
+            return Err(format!("--threads is {threads}, but there are {} nodes: at most as many", self.nodes));
         }
         let node = Config {
             port: self.port,
@@ -190,7 +195,7 @@ impl Args {
         Ok(Swarm {
             config: SwarmConfig {
                 nodes: self.nodes,
-                threads: self.threads,
+                threads: self.threads.unwrap_or(processors()).min(self.nodes),
                 at_once: self.at_once.unwrap_or(u16::MAX),
                 node,
             },
@@ -223,7 +228,8 @@ mod tests {
     #[test]
     fn a_number_of_nodes_is_enough() {
         let Swarm { config, idle, load, seed, json, quit } = read("-n 64").unwrap();
-        assert_eq!((config.nodes, config.threads), (64, 1));
+        assert_eq!((config.nodes, config.threads), (64, processors().min(64)));
+        assert_eq!(read("-n 1").unwrap().config.threads, 1);
         let (rpc_timeout, lookup_timeout) = (Duration::from_secs(20), Duration::from_secs(60));
         let expected = Config { port: 4170, rpc_timeout, lookup_timeout, ..Config::new(Ipv4Addr::LOCALHOST) };
         assert_eq!((config.node, config.at_once), (expected, u16::MAX));

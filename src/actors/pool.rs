@@ -1,0 +1,91 @@
+//! Connections that several nodes of one process may have made together.
+//!
+//! Each has a share of them that it may keep for good. As long as there are enough it may have more, and those
+//! in use in any case, so that none waits for a connection while there are any; when they become scarce it closes,
+//! before it makes the next one, those that it has too many and does not use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// So many connections, for whoever has a clone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+/// One of them, if there is a pool; given back when it is dropped.
+#[derive(Debug)]
+pub struct Ticket(Option<Pool>);
+
+impl Ticket {
+    /// Of no pool.
+    pub fn free() -> Ticket {
+        Ticket(None)
+    }
+}
+
+impl Pool {
+    /// So many.
+    pub fn new(limit: usize) -> Pool {
+        Pool(Arc::new(Inner { limit, taken: AtomicUsize::new(0) }))
+    }
+
+    /// One, if there is one left.
+    pub fn take(&self) -> Option<Ticket> {
+        let more = |taken: usize| (taken < self.0.limit).then_some(taken + 1);
+        self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Ticket(Some(self.clone())))
+    }
+
+    /// Whether few are left: one in eight, or less.
+    pub fn is_scarce(&self) -> bool {
+        self.0.taken.load(Ordering::Relaxed) >= self.0.limit - self.0.limit / 8
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.0 {
+            pool.0.taken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The same pool, not one of the same size.
+impl PartialEq for Pool {
+    fn eq(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Pool {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_than_there_are() {
+        let pool = Pool::new(2);
+        let (first, second) = (pool.take(), pool.clone().take());
+        assert!(first.is_some() && second.is_some() && pool.take().is_none());
+        drop(first);
+        let third = pool.take();
+        assert!(third.is_some() && pool.take().is_none());
+    }
+
+    #[test]
+    fn few_are_left_when_seven_of_eight_are_taken() {
+        let pool = Pool::new(16);
+        let taken: Vec<_> = (0..13).map(|_| pool.take()).collect();
+        assert!(!pool.is_scarce());
+        let one_more = pool.take();
+        assert!(pool.is_scarce());
+        drop((one_more, taken));
+        assert!(!pool.is_scarce());
+    }
+}
