@@ -33,8 +33,8 @@ check-model:
 	cargo test --locked --release --test model -- --ignored --nocapture --test-threads=1
 
 # So many executions of each fuzz target, on inputs that grow in fuzz/found; needs cargo-fuzz (`cargo
-# install cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million took 5 minutes for
-# frames and conversion each, and 90 for link, on one busy core.
+# install cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million take 6 and 14
+# minutes of processor for conversion and frames, and 37 for link.
 FUZZ_RUNS ?= 100000
 fuzz:
 	cd fuzz && for target in frames:4096 conversion:4096 link:160; do \
