@@ -56,7 +56,7 @@ pub struct Config {
     /// silent longest and has no call on it: fingers that are rarely asked, most likely.
     pub dialed: usize,
     /// Connections that this node shares with others of its process: `dialed` is then its share, which it
-    /// exceeds while there are enough, or while all that it has are in use. Default none.
+    /// exceeds while there are enough, or while all that it has are in use. At least 1. Default none.
     pub pool: Option<Pool>,
     /// Connections that others may have open to this node, at least 1. Default 512, half of the files
     /// that a program may have open unless told otherwise; the node takes no more than half of what
@@ -146,6 +146,7 @@ impl Config {
         }
         let connections = [
             ("dialed", self.dialed),
+            ("pool", self.pool.as_ref().map_or(1, Pool::limit)),
             ("connections", self.connections),
             ("connections_per_address", self.connections_per_address),
         ];
@@ -221,6 +222,9 @@ mod tests {
             Config { connections_per_address: 0, ..config() }.validate(),
             Err(ConfigError::Connections { field })
         );
+        let pool = |limit| Config { pool: Some(Pool::new(limit)), ..config() };
+        assert_eq!(pool(0).validate(), Err(ConfigError::Connections { field: "pool" }));
+        assert_eq!(pool(1).validate(), Ok(()));
         assert_eq!(Config { connections: 1, connections_per_address: 1, ..config() }.validate(), Ok(()));
     }
 

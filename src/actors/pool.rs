@@ -1,8 +1,8 @@
 //! Connections that several nodes of one process may have made together.
 //!
-//! Each has a share of them that it may keep for good. As long as there are enough it may have more, and those
-//! in use in any case, so that none waits for a connection while there are any; when they become scarce it closes,
-//! before it makes the next one, those that it has too many and does not use.
+//! Each has a share of them. As long as there are enough it may have more, so that none waits for a connection
+//! while there are any; when they become scarce it closes, before it makes the next one, those that it has too
+//! many and does not use. Nothing is held back for those who have less: when all are in use they have to wait, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,9 +29,14 @@ impl Ticket {
 }
 
 impl Pool {
-    /// So many.
+    /// So many, at least 1.
     pub fn new(limit: usize) -> Pool {
         Pool(Arc::new(Inner { limit, taken: AtomicUsize::new(0) }))
+    }
+
+    /// How many there are.
+    pub fn limit(&self) -> usize {
+        self.0.limit
     }
 
     /// One, if there is one left.

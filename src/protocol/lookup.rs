@@ -224,7 +224,7 @@ impl Lookup {
         self.left_out.push(node);
     }
 
-    /// Says whether this is new.
+    /// Notes that a node can't help. Says whether that is new.
     fn can_not_help(&mut self, node: Peer) -> bool {
         let is_new = !self.refused.contains(&node);
         self.refused.extend(is_new.then_some(node));
