@@ -30,7 +30,7 @@ check:
 
 # The protocol's own code explored exhaustively in small rings: half an hour and 14 GiB.
 check-model:
-	cargo test --locked --release --test model -- --ignored --nocapture --test-threads=1
+	cargo test --locked --release --test model -- --ignored --nocapture --test-threads=2
 
 # So many executions of each fuzz target, on inputs that grow in fuzz/found; needs cargo-fuzz (`cargo
 # install cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million take 6 and 14

@@ -101,7 +101,9 @@ impl<const N: usize> Explorer<N> {
                 layer_ends = self.states.len();
             }
             if next > 0 && next % REPORT == 0 {
-                eprintln!("{next} of {} states, {depth} steps deep, {:.0?}", self.states.len(), began.elapsed());
+                let thread = std::thread::current();
+                let (test, known) = (thread.name().unwrap_or_default(), self.states.len());
+                eprintln!("{test}: {next} of {known} states, {depth} steps deep, {:.0?}", began.elapsed());
             }
             let state = self.states[next];
             self.system.find_moves(&state);
