@@ -354,7 +354,7 @@ async fn notifier_that_can_not_be_reached_is_not_taken() {
 }
 
 #[actix_rt::test]
-async fn replaced_predecessor_is_nudged() {
+async fn predecessors_old_and_new_are_nudged() {
     tokio::time::pause();
     let stage = stage(healthy);
     sleep(SECOND / 2).await;
@@ -362,8 +362,10 @@ async fn replaced_predecessor_is_nudged() {
         stage.tell(Request::Notify { me: peer(notifier) }).await;
         sleep(SECOND / 10).await;
     }
-    let nudge = |call: &Call| call.target == peer(8).into() && call.request == Request::Nudge { me: peer(21) };
-    assert_eq!(count(&stage.calls(), nudge), 1);
+    let calls = stage.calls();
+    let nudged =
+        |n| count(&calls, |call| call.target == peer(n).into() && call.request == Request::Nudge { me: peer(21) });
+    assert_eq!((nudged(8), nudged(14)), (2, 1), "when it came, and when another came between");
 }
 
 #[actix_rt::test]

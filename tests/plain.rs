@@ -711,6 +711,8 @@ async fn list_begins_with_ourselves_while_that_of_our_plain_predecessor_begins_w
     assert!(ask(me.addr, "notify", &notifier(peer.me())).await.success);
     let (ours, theirs) = ([me, peer.me(), me, me], [peer.me(), me, me, me]);
     eventually("itself first", async || list().await == ours).await;
+    // A round that is still under way would see the list change.
+    eventually("both rounds of the change are over", async || peer.count("notify") == 2).await;
 
     // Nodes of our own kind are served as ever.
     let mut caller = Caller::connect(me.addr).await;

@@ -86,7 +86,8 @@ impl Handler<FixFingerNow> for FingersActor {
         let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
         self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
         let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
-        let found = self.resolve.send(Resolve { question, style: Style::Recursive, patience: self.lookup_timeout });
+        let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
+        let found = self.resolve.send(Resolve { question, guess, style: Style::Recursive, patience });
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
             let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
             let pace = actor.fingers.digest(owner);

@@ -56,11 +56,11 @@ impl Lookups {
     /// The lookup of an embedding program, or of this node's own fingers.
     pub fn resolve(
         &self,
-        Resolve { question, style, patience }: Resolve,
+        Resolve { question, guess, style, patience }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, Lost>> {
         let lookups = self.0.clone();
         Box::pin(async move {
-            let begin = |lookup: Lookup| lookup.in_style(style);
+            let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
                 Begun::UnderWay(begun) => lookups.go_on(question, &begin, begun, patience).await,

@@ -125,6 +125,8 @@ impl From<Lost> for Refusal {
 #[rtype(result = "Result<Found, Lost>")]
 pub struct Resolve {
     pub question: Question,
+    /// Who is taken for the owner.
+    pub guess: Option<Peer>,
     pub style: Style,
     pub patience: Duration,
 }

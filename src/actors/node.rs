@@ -155,7 +155,7 @@ impl Node {
 
     async fn resolve(&self, question: Question) -> Result<Found, LookupError> {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
-        let resolve = Resolve { question, style, patience };
+        let resolve = Resolve { question, guess: None, style, patience };
         Ok(self.handle.node.send(resolve).await??)
     }
 

@@ -25,6 +25,11 @@ impl FingerTable {
         FingerTable { me, bits, runs: vec![Run { first: 1, node: me }] }
     }
 
+    /// Whose table it is.
+    pub fn me(&self) -> Peer {
+        self.me
+    }
+
     /// Whether `i` is beyond the last finger.
     pub fn is_past(&self, i: u8) -> bool {
         i > self.bits.count()

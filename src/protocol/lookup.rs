@@ -1,5 +1,6 @@
 //! Finding the owner of a key (paper, figure 5; IV.E.3 for the successor list).
 
+mod guess;
 pub mod iterative;
 
 use super::id::Id;
@@ -7,6 +8,7 @@ use super::neighbors::{Neighbors, Owner};
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Code, Hop, MAX_HOPS, Request, Response};
+use guess::Guess;
 use iterative::Style;
 
 /// One node's part in a lookup: name the owner if it can, else pass the question on to the
@@ -39,6 +41,8 @@ pub struct Lookup {
     path: Vec<Hop>,
     /// Whether the copy lacks a node that lives.
     bent: bool,
+    /// Whoever is taken for the owner, until that turns out right or wrong.
+    guess: Option<Guess>,
 }
 
 /// What a lookup is after.
@@ -169,6 +173,7 @@ impl Lookup {
             timeouts: 0,
             path: Vec::new(),
             bent: false,
+            guess: None,
         }
     }
 
@@ -231,6 +236,14 @@ impl Lookup {
         is_new
     }
 
+    /// Goes on without a node that was asked in vain.
+    fn found_dead(&mut self, node: Peer) -> Step<Finding> {
+        self.leave_out(node);
+        self.dead.push(node);
+        self.timeouts += 1;
+        self.start()
+    }
+
     fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
         self.asked = Some(peer);
         Step::Ask(peer.into(), request)
@@ -264,21 +277,19 @@ impl Procedure for Lookup {
     type Output = Finding;
 
     fn start(&mut self) -> Step<Finding> {
-        self.decide()
+        self.try_guess().unwrap_or_else(|| self.decide())
     }
 
     fn resume(&mut self, answer: Answer) -> Step<Finding> {
         let Some(asked) = self.asked.take() else {
             return self.lost(Lost::NoRoute);
         };
+        if let Some(guess) = self.guess.take() {
+            return self.guessed(guess, answer);
+        }
         let pinged = self.neighbors.owner(self.question.key) == Owner::Successor(asked);
         match answer {
-            answer if answer.is_dead() => {
-                self.leave_out(asked);
-                self.dead.push(asked);
-                self.timeouts += 1;
-                self.decide()
-            }
+            answer if answer.is_dead() => self.found_dead(asked),
             Answer::Unasked if pinged => self.lost(Lost::Busy),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found_pinged(asked),

@@ -41,8 +41,8 @@ pub enum Request {
     /// Who comes after you? Asked by stabilize of a candidate, and by a joiner, which says who it
     /// is, of its successor to be. Comes back: [`Response::SuccessorList`].
     GetSuccessorList { joiner: Option<Peer> },
-    /// I am your successor and have a new predecessor: stabilize now. Said to the predecessor that
-    /// was replaced. Comes back: [`Response::Done`].
+    /// I am your successor, and my predecessor or my list has changed: stabilize now. Said to the predecessor, and
+    /// to the one that it has replaced. Comes back: [`Response::Done`].
     Nudge { me: Peer },
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
     /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].

@@ -189,7 +189,8 @@ impl Host {
         if self.tick == Some(number) && !env.frozen {
             self.tick = None;
             let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
-            let sought = Sought::by(Style::Recursive, question);
+            let guess = self.fingers.guess();
+            let sought = Sought { guess, ..Sought::by(Style::Recursive, question) };
             self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);
         }
     }

@@ -99,8 +99,10 @@ impl Maintenance {
         if !answered || !self.neighbors.is_closer_predecessor(notifier) {
             return;
         }
-        if let Some(old) = self.neighbors.predecessor() {
-            self.effects.push(Effect::Tell(old, Request::Nudge { me: self.setup.me }));
+        // The old one has a new successor; and the list here may have changed since the new one has read it, when
+        // nobody knew that it was to be told.
+        for nudged in self.neighbors.predecessor().into_iter().chain([notifier]) {
+            self.effects.push(Effect::Tell(nudged, Request::Nudge { me: self.setup.me }));
         }
         self.neighbors.set_predecessor(notifier);
         self.acquaintances.meet(notifier.addr);

@@ -382,7 +382,8 @@ fn predecessor_is_taken_only_while_it_is_still_closer() {
     let mut node = member_after(8, &[32, 38]);
     rectify(&mut node, 14);
     assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
-    assert_eq!(tells(&mut node), [(peer(8), Request::Nudge { me: peer(21) })], "the old one is to look again");
+    let nudge = Request::Nudge { me: peer(21) };
+    assert_eq!(tells(&mut node), [8, 14].map(|n| (peer(n), nudge.clone())), "both are to look again");
     settle(&mut node, &[32, 38]);
     rectify(&mut node, 9);
     assert_eq!(node.neighbors().predecessor(), Some(peer(14)));

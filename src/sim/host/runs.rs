@@ -42,12 +42,14 @@ pub(super) struct Sought {
     pub style: Style,
     /// See [`Lookup::doubting`].
     pub doubted: Vec<Peer>,
+    /// See [`Lookup::guessing`].
+    pub guess: Option<Peer>,
 }
 
 impl Sought {
     /// To be found in this style.
     pub fn by(style: Style, question: Question) -> Sought {
-        Sought { question, style, doubted: Vec::new() }
+        Sought { question, style, doubted: Vec::new(), guess: None }
     }
 }
 
@@ -295,11 +297,12 @@ impl Host {
 
     /// Looks a key up that was begun so often, this time included.
     fn seek(&mut self, lookup: (Sought, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
-        let Sought { question, style, doubted } = lookup.0.clone();
+        let Sought { question, style, doubted, guess } = lookup.0.clone();
         match self.maintenance.vantage().cloned() {
             Ok(neighbors) => {
                 let preceding = self.fingers.table().preceding(question.key);
-                let talk = Lookup::new(question, neighbors, preceding).in_style(style).doubting(doubted);
+                let talk =
+                    Lookup::new(question, neighbors, preceding).in_style(style).doubting(doubted).guessing(guess);
                 self.begin(Talk::Lookup(talk), purpose, Some((lookup, patience)), env);
             }
             Err(lost) => self.resolved(purpose, Err(lost), env),
