@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::actors::crowd::Limits;
 use crate::actors::pool::Pool;
+use crate::actors::transport::Transport;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::{Peer, is_unicast};
@@ -17,6 +18,8 @@ pub struct Config {
     pub address: Ipv4Addr,
     /// The port to listen on. Default 0: any that is free.
     pub port: u16,
+    /// What connections are made of. Default TCP.
+    pub transport: Transport,
     /// Nodes of the ring to join, tried in turn. Default none: a new ring is created.
     pub seeds: Vec<SocketAddrV4>,
     /// The identifier. Default none: SHA-1 of `address:port`.
@@ -101,6 +104,7 @@ impl Config {
         Config {
             address,
             port: 0,
+            transport: Transport::Tcp,
             seeds: Vec::new(),
             id: None,
             strict_ids: false,

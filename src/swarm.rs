@@ -1,7 +1,7 @@
 //! Many nodes in one process, and what they do under load: a swarm.
 //!
-//! They are real nodes: each has its own socket, its own connections and its own actors, and calls the
-//! others over TCP as it would if they were far away. Only who measures sees all of them, and knows by
+//! They are real nodes: each has its own socket and its own actors, and calls the others over TCP as it would
+//! if they were far away, unless told to use memory; those of a thread share their connections. Only who measures sees all of them, and knows by
 //! definition ([`Tables`]) what each of them should know.
 //!
 //! ```
@@ -44,6 +44,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::actors::node::{LookupError, Node, StartError};
 use crate::actors::pool::Pool;
+use crate::actors::transport::Transport;
 use crate::config::Config;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;
@@ -152,8 +153,8 @@ impl Swarm {
         let workers = workers.map_err(SwarmError::Thread)?;
         let began = Instant::now();
 
-        let leader = Config { connections: config.node.connections.max(2 * usize::from(config.nodes)), ..node.clone() };
-        let first = workers[0].run(move || Node::start(leader)).await??;
+        let leader = node.clone();
+        let first = workers[0].run(move |exchange| Node::start_sharing(leader, exchange)).await??;
         told(Forming::Joined);
         let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
         let mut shares = vec![Vec::new(); workers.len()];
@@ -163,7 +164,7 @@ impl Swarm {
         let starts = workers.iter().zip(shares).map(|(worker, share)| {
             let told = told.clone();
             let at_once = config.at_once.div_ceil(config.threads).into();
-            worker.run(move || start_all(share, at_once, move || told(Forming::Joined)))
+            worker.run(move |exchange| start_all(share, exchange, at_once, move || told(Forming::Joined)))
         });
         let started = try_join_all(starts).await?;
         let joined = began.elapsed();
@@ -281,7 +282,7 @@ impl Swarm {
         let threads = (0..).zip(self.workers.iter().zip(&self.sites));
         let done = threads.map(|(k, (worker, site))| {
             let (work, site) = (work.clone(), site.clone());
-            worker.run(move || work(site, k))
+            worker.run(move |_| work(site, k))
         });
         try_join_all(done).await
     }
@@ -290,10 +291,14 @@ impl Swarm {
 impl SwarmConfig {
     /// What a node is configured with that shares the process with all the others.
     fn member(&self) -> Result<Config, NoRoom> {
+        let joining = Config { join_timeout: JOIN_TIMEOUT, ..self.node.clone() };
+        if self.node.transport != Transport::Tcp {
+            return Ok(joining);
+        }
         let each = usize::try_from(process::connections_each(self.nodes.into())?).unwrap_or(usize::MAX);
         let dialed = self.node.dialed.min(each);
         let pool = Some(Pool::new(each.saturating_mul(self.nodes.into())));
-        Ok(Config { dialed, pool, join_timeout: JOIN_TIMEOUT, ..self.node.clone() })
+        Ok(Config { dialed, pool, ..joining })
     }
 
     /// Checks that a swarm can be started with this.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use chord::actors::transport::Transport;
 use chord::console::input;
 use chord::swarm::figures::Formation;
 use chord::swarm::{Forming, Swarm, SwarmConfig, process};
@@ -47,7 +48,9 @@ pub async fn run(wanted: cli::Swarm) -> Result<()> {
 async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
     process::raise_files();
     // If there is no room at all, that is what the start says.
-    if process::connections_each(config.nodes.into()).is_ok_and(|each| each < CONNECTIONS) {
+    if config.node.transport == Transport::Tcp
+        && process::connections_each(config.nodes.into()).is_ok_and(|each| each < CONNECTIONS)
+    {
         eprintln!(
             "chord: {} nodes have few open files, and make connections again and again: ulimit -Hn",
             config.nodes
@@ -108,6 +111,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
             "others": swarm.elders().len(),
             "r": node.r,
             "threads": threads,
+            "transport": node.transport.to_string(),
             "seed": wanted.seed,
             "formation": formation.to_json(),
             "idle": idle.map(|idle| idle.to_json()),
@@ -128,5 +132,6 @@ fn heading(swarm: &Swarm) -> String {
         0 => String::new(),
         others => format!(", in a ring with {others} others"),
     };
-    format!("nodes        {nodes} at {address}, ports {first} to {last}, r = {}, {threads}{others}", node.r)
+    let (r, transport) = (node.r, &node.transport);
+    format!("nodes        {nodes} at {address}, ports {first} to {last}, r = {r}, {threads}, over {transport}{others}")
 }

@@ -337,7 +337,7 @@ fn swarm_has_the_console_of_its_first_node() {
     swarm.write(b"Lookup Hello\n");
     let figures: Vec<String> =
         std::iter::repeat_with(|| swarm.line()).take_while(|line| !line.starts_with('<')).collect();
-    let ports = format!("ports {} to {}, r = 4, 1 thread", first.port(), first.port() + 7);
+    let ports = format!("ports {} to {}, r = 4, 1 thread, over tcp", first.port(), first.port() + 7);
     assert!(figures[0].starts_with("nodes        8 ") && figures[0].ends_with(&ports), "{figures:?}");
     assert!(figures.iter().any(|line| line.starts_with("tables       lists and fingers ideal after ")), "{figures:?}");
     let ring = nodes_at(first, 8);

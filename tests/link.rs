@@ -12,8 +12,10 @@ use chord::actors::asking::{Asking, Heard};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Link, News, Origin, Shared};
+use chord::actors::routes::Routes;
 use chord::actors::serving::{MAX_SERVED, MAX_SERVED_IN_ALL, Served, Serves};
 use chord::actors::tally::Tally;
+use chord::actors::transport::Transport;
 use chord::actors::{Refusal, Serve, Severed};
 use chord::protocol::rpc::{Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
@@ -115,14 +117,17 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         incarnation: 1,
         rpc_timeout: SECOND,
         limits: Limits::default(),
+        transport: Transport::Tcp,
         ids: Ids::Any,
         serves: Box::new(Front(host.clone().recipient(), said.clone())),
         severed: host.clone().recipient(),
+        routes: Routes::default(),
         news: host.recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
         counters: Arc::default(),
     });
+    shared.routes.exchange.enter(&shared);
     let (ours, theirs) = duplex(room);
     let link = Link::over(1, Stream::new(ours), origin, shared.clone());
     let asking = link.asking();

@@ -1,14 +1,17 @@
 //! Many real nodes in one process: they form, answer right, and what is said of them is true.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chord::actors::transport::{Switchboard, Transport};
 use chord::protocol::id::Bits;
 use chord::swarm::{Demand, Forming, Load, NotIdeal, Swarm, SwarmConfig, SwarmError, together};
 use chord::{Config, Id, Node, Peer};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -88,6 +91,21 @@ async fn lookups_under_load_are_right_and_counted() {
     assert_eq!((open.lookups, open.traced), (again.lookups, again.traced), "one seed, the same lookups");
     let other = swarm.load(load(Demand::Rate(1000), 2)).await.unwrap();
     assert_ne!((open.lookups, open.traced.ideal), (other.lookups, other.traced.ideal), "another seed, others");
+    swarm.stop().await;
+}
+
+/// Nobody else listens at that address.
+#[actix_rt::test]
+async fn nodes_that_call_each_other_by_memory_are_a_ring_without_sockets() {
+    let address = Ipv4Addr::new(127, 0, 77, 1);
+    let transport = Transport::Memory(Switchboard::default());
+    let swarm = swarm(12, 2, Config { address, transport, ..node() }).await;
+    swarm.await_ideal(LIMIT).await.unwrap();
+    let figures = swarm.load(load(Demand::Clients(5), 1)).await.unwrap();
+    assert_eq!((figures.errors, figures.wrong), (0, 0), "{figures}");
+    assert!(figures.lookups > 100 && figures.traced.calls == figures.traced.ideal, "{figures}");
+    let refused = TcpStream::connect(swarm.first().me().addr).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     swarm.stop().await;
 }
 

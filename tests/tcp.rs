@@ -1,168 +1,25 @@
 //! Connections between nodes of our own kind, over real sockets; and the embedding interface.
 
-use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::rc::Rc;
-use std::sync::Arc;
+#[path = "support/ends.rs"]
+mod ends;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use chord::actors::crowd::Limits;
-use chord::actors::link::Shared;
-use chord::actors::listener::Listener;
-use chord::actors::peers::Peers;
 use chord::actors::pool::Pool;
-use chord::actors::routes::Routes;
-use chord::actors::serving::MAX_SERVED_IN_ALL;
-use chord::actors::tally::Tally;
-use chord::actors::traffic::Counters;
-use chord::actors::{Call, Refusal, Serve, Severed, Stop, Way};
+use chord::actors::{Call, Stop, Way};
 use chord::protocol::id::Bits;
-use chord::protocol::procedure::{Answer, Target};
+use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
-use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
+use chord::wire::{Frame, FrameCodec, Question, Reply};
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
+use ends::{PATIENCE, Them, Us, Wire, alive, question, wire_is_closed, wire_is_open};
 use futures::future::{join, join_all};
 use futures::{SinkExt, StreamExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::Framed;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Answers everything with "alive", and counts broken connections.
-#[derive(Default)]
-struct Local {
-    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
-}
-
-impl Actor for Local {
-    type Context = Context<Local>;
-}
-
-impl Handler<Serve> for Local {
-    type Result = Result<Response, Refusal>;
-    fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
-        Ok(Response::Alive { plain: false, alone: false })
-    }
-}
-
-impl Handler<Severed> for Local {
-    type Result = ();
-    fn handle(&mut self, Severed(addr): Severed, _: &mut Self::Context) {
-        self.severed.borrow_mut().push(addr);
-    }
-}
-
-/// The connections of a node without the rest of it.
-struct Us {
-    me: Peer,
-    peers: Addr<Peers>,
-    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
-    routes: Routes,
-    counters: Arc<Counters>,
-}
-
-impl Us {
-    async fn start(incarnation: u64) -> Us {
-        Us::start_with(incarnation, Limits::default()).await
-    }
-
-    async fn start_with(incarnation: u64, limits: Limits) -> Us {
-        Us::start_in(None, incarnation, limits).await
-    }
-
-    async fn start_in(pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
-        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let me = at(socket.local_addr().unwrap());
-        let severed = Rc::new(RefCell::new(Vec::new()));
-        let local = Local { severed: severed.clone() }.start();
-        let (routes, counters) = (Routes::default(), Arc::<Counters>::default());
-        let peers = Peers::create(|ctx| {
-            let shared = Shared {
-                me,
-                r: 4,
-                incarnation,
-                rpc_timeout: Duration::from_millis(200),
-                limits,
-                ids: Ids::Any,
-                serves: Box::new(local.clone().recipient::<Serve>()),
-                severed: local.recipient(),
-                news: ctx.address().recipient(),
-                serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
-                tally: Tally::default(),
-                counters: counters.clone(),
-            };
-            Peers::new(Rc::new(shared), routes.clone(), pool)
-        });
-        Listener::new(socket, peers.clone().recipient()).start();
-        Us { me, peers, severed, routes, counters }
-    }
-
-    async fn call(&self, target: impl Into<Target>, way: Way) -> Answer {
-        self.ask(target, Request::CheckPredecessor, way).await
-    }
-
-    async fn ask(&self, target: impl Into<Target>, request: Request, way: Way) -> Answer {
-        let call = Call { target: target.into(), request, way, patience: None };
-        timeout(PATIENCE, self.peers.send(call)).await.expect("an answer in time").unwrap()
-    }
-}
-
-fn at(addr: SocketAddr) -> Peer {
-    match addr {
-        SocketAddr::V4(addr) => Peer::at(addr, Bits::FULL),
-        SocketAddr::V6(_) => unreachable!(),
-    }
-}
-
-fn alive() -> Answer {
-    Answer::Reply(Response::Alive { plain: false, alone: false })
-}
-
-/// A node of our kind whose every move is scripted.
-struct Them {
-    me: Peer,
-    socket: TcpListener,
-}
-
-type Wire = Framed<TcpStream, FrameCodec>;
-
-impl Them {
-    async fn start() -> Them {
-        let socket = TcpListener::bind("127.0.0.2:0").await.unwrap();
-        Them { me: at(socket.local_addr().unwrap()), socket }
-    }
-
-    async fn accept(&self) -> Wire {
-        let (stream, _) = timeout(PATIENCE, self.socket.accept()).await.expect("a connection in time").unwrap();
-        Framed::new(stream, FrameCodec::default())
-    }
-
-    /// Whether nobody connects for a while.
-    async fn is_left_alone(&self) -> bool {
-        timeout(Duration::from_millis(100), self.socket.accept()).await.is_err()
-    }
-
-    async fn answer(&self, wire: &mut Wire, question: &Question) {
-        self.answer_as(wire, question, self.me.id, 7).await;
-    }
-
-    async fn answer_as(&self, wire: &mut Wire, question: &Question, id: Id, incarnation: u64) {
-        let mut reply = Reply::to(&Response::Alive { plain: false, alone: false }, self.me, 4);
-        reply.call_id = question.call_id;
-        reply.responder = Some((id, incarnation));
-        wire.send(Frame::Return(reply)).await.unwrap();
-    }
-}
-
-async fn question(wire: &mut Wire) -> Question {
-    match timeout(PATIENCE, wire.next()).await.expect("a frame in time") {
-        Some(Ok(Frame::Call(question))) => question,
-        other => panic!("a call expected: {other:?}"),
-    }
-}
 
 #[actix_rt::test]
 async fn many_calls_share_one_connection() {
@@ -203,16 +60,12 @@ async fn call_on_a_kept_connection_passes_no_mailbox() {
     assert_eq!(answer, alive());
     // The peers actor hears of it by message.
     eventually("the connection is kept for calls", async || {
-        us.routes.get(them.me.addr).is_some_and(|route| route.incarnation.is_some())
+        us.routes.exchange.get(them.me.addr).is_some_and(|route| route.incarnation.is_some())
     })
     .await;
     us.peers.send(Stop).await.unwrap();
-    assert!(us.routes.get(them.me.addr).is_none(), "nothing is kept after the end");
+    assert!(us.routes.exchange.get(them.me.addr).is_none(), "nothing is kept after the end");
     assert!(wire_is_closed(&mut wire).await);
-}
-
-async fn wire_is_closed(wire: &mut Wire) -> bool {
-    timeout(PATIENCE, wire.next()).await.expect("an end in time").is_none()
 }
 
 #[actix_rt::test]
@@ -233,7 +86,7 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
     }
     assert!(wire_is_closed(&mut wires[0]).await);
     assert!(wire_is_open(&mut wires[1]).await && wire_is_open(&mut wires[2]).await);
-    assert!(us.routes.get(they[0].me.addr).is_none());
+    assert!(us.routes.exchange.get(they[0].me.addr).is_none());
     eventually("it counts what is open", async || us.counters.read().open == 2).await;
     assert_eq!(us.counters.read().dialed, 3);
 }
@@ -366,10 +219,6 @@ async fn call_that_a_closing_connection_swallowed_is_repeated_once() {
     let ((open, alone), ()) = tokio::join!(serve, calls);
     assert!(open && alone, "the fresh connection is kept, and the only one");
     assert_eq!(*us.severed.borrow(), [them.me.addr], "a kept connection that breaks is a hint");
-}
-
-async fn wire_is_open(wire: &mut Wire) -> bool {
-    timeout(Duration::from_millis(100), wire.next()).await.is_err()
 }
 
 #[actix_rt::test]

@@ -15,8 +15,10 @@ use chord::actors::asking::{Asking, Heard};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Doubt, Link, News, Origin, Shared};
+use chord::actors::routes::Routes;
 use chord::actors::serving::MAX_SERVED;
 use chord::actors::tally::Tally;
+use chord::actors::transport::Transport;
 use chord::actors::{Refusal, Serve, Severed, Stop};
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Reply};
@@ -179,14 +181,17 @@ async fn scenario(u: &mut Unstructured<'_>) {
         incarnation: 1,
         rpc_timeout: SECOND,
         limits: Limits::default(),
+        transport: Transport::Tcp,
         ids: Ids::Any,
         serves: Box::new(host.clone().recipient::<Serve>()),
         severed: host.clone().recipient(),
+        routes: Routes::default(),
         news: host.clone().recipient(),
         serving: Arc::new(Semaphore::new(2 * MAX_SERVED)),
         tally: Tally::default(),
         counters: Arc::default(),
     });
+    shared.routes.exchange.enter(&shared);
     let origin = match choice(u, 5) {
         0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         3 => Origin::Dialed(peer(1).addr),

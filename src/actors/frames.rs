@@ -33,13 +33,13 @@ const READ: usize = 4 * 1024;
 
 /// The two directions of a connection, whatever it is made of.
 pub struct Stream {
-    reading: Box<dyn AsyncRead + Unpin>,
-    writing: Box<dyn AsyncWrite + Unpin>,
+    reading: Box<dyn AsyncRead + Send + Unpin>,
+    writing: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 impl Stream {
     /// Any stream of bytes.
-    pub fn new(stream: impl AsyncRead + AsyncWrite + 'static) -> Stream {
+    pub fn new(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Stream {
         let (reading, writing) = tokio::io::split(stream);
         Stream { reading: Box::new(reading), writing: Box::new(writing) }
     }
@@ -64,7 +64,7 @@ impl From<TcpStream> for Stream {
 
 /// Reads frames.
 pub struct Reader {
-    reading: Box<dyn AsyncRead + Unpin>,
+    reading: Box<dyn AsyncRead + Send + Unpin>,
     codec: FrameCodec,
     buffer: BytesMut,
 }
@@ -120,7 +120,7 @@ fn cut_off() -> io::Error {
 
 /// Writes frames.
 pub struct Writer {
-    writing: Box<dyn AsyncWrite + Unpin>,
+    writing: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 impl Writer {

@@ -19,7 +19,6 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
 };
 use futures::stream;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -28,9 +27,11 @@ use super::asking::{Asking, Echo, Heard, Kind};
 use super::crowd::{Limits, Pulse};
 use super::frames::Stream;
 use super::outbox::{Outbox, outbox};
+use super::routes::Routes;
 use super::serving::{Incoming, Leave, MAX_SERVED, Served, Serves, read};
 use super::tally::{Shed, Tally};
 use super::traffic::Counters;
+use super::transport::Transport;
 use super::{Refusal, Serve, Severed, Stop};
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Request, Response};
@@ -47,10 +48,14 @@ pub struct Shared {
     pub rpc_timeout: Duration,
     /// Connections that others may have open.
     pub limits: Limits,
+    /// What connections are made of.
+    pub transport: Transport,
     /// Which nodes are believed to exist.
     pub ids: Ids,
     pub serves: Box<dyn Serves>,
     pub severed: Recipient<Severed>,
+    /// Where connections are kept.
+    pub routes: Routes,
     pub news: Recipient<News>,
     /// One permit per question that is being answered on any of them.
     pub serving: Arc<Semaphore>,
@@ -88,7 +93,7 @@ pub enum News {
     /// The node at this address, which was dialled, knows the extensions, and runs as this.
     Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
     /// The node at this address is a plain peer.
-    Plain { addr: SocketAddrV4 },
+    Plain { link: LinkId, addr: SocketAddrV4 },
     /// The caller on an accepted connection says that it is the node at this address.
     Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
     /// The connection takes no more calls.
@@ -182,8 +187,8 @@ impl Link {
     }
 
     /// A connection that somebody else has made.
-    pub fn accept(id: LinkId, stream: TcpStream, from: SocketAddr, shared: Rc<Shared>) -> Link {
-        Link::over(id, stream.into(), Origin::Accepted(from.ip()), shared)
+    pub fn accept(id: LinkId, stream: Stream, from: SocketAddr, shared: Rc<Shared>) -> Link {
+        Link::over(id, stream, Origin::Accepted(from.ip()), shared)
     }
 
     /// A connection over a stream that is there already.
@@ -230,7 +235,9 @@ impl Link {
             (Echo::First { incarnation: Some(incarnation) }, Some(addr)) => {
                 self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation });
             }
-            (Echo::First { incarnation: None }, Some(addr)) => self.shared.news.do_send(News::Plain { addr }),
+            (Echo::First { incarnation: None }, Some(addr)) => {
+                self.shared.news.do_send(News::Plain { link: self.id, addr });
+            }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
         self.pulse.set(Some(Instant::now()));
@@ -321,9 +328,11 @@ impl Actor for Link {
         match (self.stream.take(), self.origin.addr()) {
             (Some(stream), _) => self.connected(stream, ctx),
             (None, Some(addr)) => {
-                let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(addr));
+                let shared = self.shared.clone();
+                let connecting =
+                    async move { timeout(CONNECT_TIMEOUT, shared.transport.connect(shared.me.addr, addr)).await };
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
-                    Ok(Ok(stream)) => link.connected(stream.into(), ctx),
+                    Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
                         let starved = matches!(not_connected(&error), Heard::Busy);
                         if starved && link.shared.tally.count(Shed::Starved) {
@@ -403,8 +412,7 @@ impl StreamHandler<Incoming> for Link {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
-            self.shared.serves.doubt(addr);
-            self.shared.severed.do_send(Severed(addr));
+            self.shared.routes.exchange.severed(addr);
         }
         self.close();
     }

@@ -4,19 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
-use tokio::net::{TcpListener, TcpStream};
-
 use super::Stop;
+use super::frames::Stream;
+use super::transport::Socket;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
 
 /// Somebody has connected, or can't.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub struct Accepted(pub io::Result<(TcpStream, SocketAddr)>);
+pub struct Accepted(pub io::Result<(Stream, SocketAddr)>);
 
 /// The listening socket.
 pub struct Listener {
-    socket: Option<TcpListener>,
+    socket: Option<Socket>,
     peers: Recipient<Accepted>,
 }
 
@@ -24,7 +24,7 @@ pub struct Listener {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Listener {
-    pub fn new(socket: TcpListener, peers: Recipient<Accepted>) -> Listener {
+    pub fn new(socket: Socket, peers: Recipient<Accepted>) -> Listener {
         Listener { socket: Some(socket), peers }
     }
 }
@@ -42,7 +42,7 @@ impl Actor for Listener {
 
 /// Accepts one connection after the other; waiting for each to be taken in keeps a flood of them
 /// in the kernel's queue.
-async fn accept(socket: TcpListener, peers: Recipient<Accepted>) {
+async fn accept(mut socket: Socket, peers: Recipient<Accepted>) {
     loop {
         let accepted = socket.accept().await;
         let failed = accepted.is_err();

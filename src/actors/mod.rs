@@ -26,6 +26,9 @@
 //!                    +-----------+ one per TCP connection, frames the calls -+
 //! ```
 //!
+//! Calls find kept connections in the [`exchange`], which all nodes of a thread may share, and ask on them; the
+//! peers actor hears only of those for which there is none.
+//!
 //! Lookups are no actor: a link begins them where it reads their questions, from what the owners of the
 //! tables have published in the [`view`], and most end there.
 //!
@@ -48,8 +51,10 @@ use crate::protocol::rpc::{Code, Request, Response};
 pub mod asking;
 pub mod crowd;
 pub mod drive;
+pub mod exchange;
 pub mod fingers;
 pub mod frames;
+pub mod known;
 pub mod link;
 pub mod listener;
 pub mod lookups;
@@ -63,6 +68,7 @@ pub mod serving;
 pub mod strangers;
 pub mod tally;
 pub mod traffic;
+pub mod transport;
 pub mod view;
 
 /// Put a question to another node.

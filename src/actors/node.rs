@@ -9,11 +9,11 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Recipient, ResponseFuture};
 use futures::future::join_all;
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::crowd::Limits;
 use super::drive::Driver;
+use super::exchange::Exchange;
 use super::fingers::FingersActor;
 use super::link::Shared;
 use super::listener::Listener;
@@ -24,6 +24,7 @@ use super::routes::Routes;
 use super::serving::{Desk, MAX_SERVED_IN_ALL};
 use super::tally::Tally;
 use super::traffic::{Counters, Traffic};
+use super::transport::Socket;
 use super::view::View;
 use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
@@ -113,15 +114,22 @@ impl From<MailboxError> for LookupError {
 impl Node {
     /// Starts a node, and returns once it is a member of its ring.
     pub async fn start(config: Config) -> Result<Node, StartError> {
+        Node::start_sharing(config, Exchange::default()).await
+    }
+
+    /// Starts a node that shares its connections with all others of this thread that have a clone of the same
+    /// exchange: what many nodes of one process need most of is connections. Their traffic is counted by whoever
+    /// has made a connection, and when that one stops, the others make their calls again on a new one.
+    pub async fn start_sharing(config: Config, exchange: Exchange) -> Result<Node, StartError> {
         config.validate()?;
         let addr = SocketAddrV4::new(config.address, config.port);
         let listen = |why| StartError::Listen { addr, why };
-        let socket = TcpListener::bind(addr).await.map_err(listen)?;
-        let port = socket.local_addr().map_err(listen)?.port();
+        let socket = config.transport.listen(addr).await.map_err(listen)?;
+        let port = socket.port().map_err(listen)?;
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
         let counters = Arc::new(Counters::default());
-        let node = wire(&config, me, socket, report, counters.clone());
+        let node = wire(&config, exchange, me, socket, report, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
         let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters }) };
         match joined.await {
@@ -188,8 +196,9 @@ impl Node {
 /// Starts all actors of a node.
 fn wire(
     config: &Config,
+    exchange: Exchange,
     me: Peer,
-    socket: TcpListener,
+    socket: Socket,
     report: oneshot::Sender<Result<(), JoinFailure>>,
     counters: Arc<Counters>,
 ) -> Addr<NodeActor> {
@@ -205,7 +214,7 @@ fn wire(
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = peers.address().recipient();
-    let routes = Routes::default();
+    let routes = Routes::over(exchange);
     let driver = Driver {
         routes: routes.clone(),
         calls,
@@ -226,15 +235,17 @@ fn wire(
             in_all: connections(config.connections),
             per_address: config.connections_per_address,
         },
+        transport: config.transport.clone(),
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
         serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
         severed: neighbors.address().recipient(),
+        routes,
         news: peers.address().recipient(),
         serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
         counters,
     });
-    let peers = peers.run(Peers::new(shared, routes, config.pool.clone()));
+    let peers = peers.run(Peers::new(shared, config.pool.clone()));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use futures::future::join_all;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::asking::Asking;
 use super::crowd::{Crowd, Pulse};
+use super::exchange::Route;
+use super::frames::Stream;
 use super::link::{Doubt, Link, LinkId, News, Origin, Shared};
 use super::listener::Accepted;
 use super::pool::{Pool, Ticket};
-use super::routes::{Calling, Route, Routes};
+use super::routes::Routes;
 use super::strangers::Strangers;
 use super::tally::{SUMMARY_EVERY, Shed};
 use super::{Call, Stop, Way};
@@ -31,11 +31,7 @@ pub struct Peers {
     crowd: Crowd,
     /// Every open connection that this node made; at most as many as the limits say.
     dialed: HashMap<LinkId, Dialed>,
-    /// The kept connection to each node, where calls find it.
-    routes: Routes,
-    known: HashMap<SocketAddrV4, Known>,
     strangers: Strangers,
-    last_link: LinkId,
     /// What this node shares with others of its process.
     pool: Option<Pool>,
 }
@@ -62,46 +58,22 @@ struct Taken {
     asking: Asking,
     /// Whether it was made for this call.
     made_for_it: bool,
-    /// Keeps the connection, if this node made it, while the call waits.
+    /// The run of the program that it is known to lead to.
+    proved: Option<u64>,
+    /// Keeps the connection, if a node of this thread made it, while the call waits.
     held: Option<Rc<()>>,
 }
 
-/// What is known of the node at an address.
-#[derive(Clone, Copy, Debug)]
-enum Known {
-    /// It knows the extensions; this is the run of its program that was reached last.
-    Ours { incarnation: u64 },
-    /// It was a plain peer at this time.
-    Plain { since: Instant },
-}
-
-impl Known {
-    fn incarnation(self) -> Option<u64> {
-        match self {
-            Known::Ours { incarnation } => Some(incarnation),
-            Known::Plain { .. } => None,
-        }
-    }
-}
-
-/// Nodes that something is known of; beyond, somebody is forgotten, and learned anew.
-const MAX_KNOWN: usize = 4096;
-
-/// A plain peer is believed to be one for this long: it may be upgraded.
-const PLAIN_FOR: Duration = Duration::from_secs(60);
-
 impl Peers {
-    /// No connections yet; those that are kept will be in `routes`. With a pool the limit
-    /// on those that are made is this node's share of it.
-    pub fn new(shared: Rc<Shared>, routes: Routes, pool: Option<Pool>) -> Peers {
+    /// No connections yet; those that are kept will be in the exchange, and this node hears when one of those
+    /// there breaks. With a pool the limit on those that are made is this node's share of it.
+    pub fn new(shared: Rc<Shared>, pool: Option<Pool>) -> Peers {
+        shared.routes.exchange.enter(&shared);
         Peers {
             accepted: HashMap::new(),
             crowd: Crowd::new(shared.limits, *shared.me.addr.ip()),
             dialed: HashMap::new(),
-            routes,
-            known: HashMap::new(),
             strangers: Strangers::new(Instant::now()),
-            last_link: 0,
             shared,
             pool,
         }
@@ -109,33 +81,25 @@ impl Peers {
 
     /// The connection that a call takes; none if one would have to be made and must not be.
     fn take(&mut self, addr: SocketAddrV4, way: Way) -> Option<Taken> {
-        let kept = self.routes.get(addr);
+        let kept = self.shared.routes.exchange.get(addr);
         match (way, kept) {
-            (_, _) if self.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
+            (_, _) if self.shared.routes.known.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
             (Way::Fresh, kept) => {
-                if let Some(doubted) = kept.and_then(|route| self.open(route.link)) {
+                if let Some(doubted) = kept {
                     doubted.link.do_send(Doubt);
                 }
                 self.dial(Origin::DialedOnce(addr))
             }
-            (_, Some(Route { asking, held, .. })) => Some(Taken { asking, made_for_it: false, held }),
-            (_, None) => {
-                let made = self.dial(Origin::Dialed(addr))?;
-                let Taken { asking, held, .. } = &made;
-                let (asking, held) = (asking.clone(), held.clone());
-                self.routes.keep(addr, Route { link: self.last_link, asking, incarnation: None, held });
-                Some(made)
+            (_, Some(Route { asking, incarnation, held, .. })) => {
+                Some(Taken { asking, made_for_it: false, proved: incarnation, held })
             }
+            (_, None) => self.dial(Origin::Dialed(addr)),
         }
-    }
-
-    fn open(&self, link: LinkId) -> Option<&Open> {
-        self.dialed.get(&link).map(|dialed| &dialed.open).or_else(|| self.accepted.get(&link))
     }
 
     fn dial(&mut self, origin: Origin) -> Option<Taken> {
         let now = Instant::now();
-        let stranger = origin.addr().is_none_or(|addr| !self.known.contains_key(&addr));
+        let stranger = origin.addr().is_none_or(|addr| !self.shared.routes.known.contains(addr));
         let room = self.make_room().filter(|_| !stranger || self.strangers.may_dial(now));
         let Some(ticket) = room else {
             if self.shared.tally.count(Shed::Undialed) {
@@ -143,22 +107,26 @@ impl Peers {
             }
             return None;
         };
-        self.last_link += 1;
-        let link = Link::dial(self.last_link, origin, self.shared.clone());
+        let id = self.shared.routes.exchange.next_link();
+        let link = Link::dial(id, origin, self.shared.clone());
         let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
-        let taken = Taken { asking: asking.clone(), made_for_it: true, held: Some(calls.clone()) };
-        let open = Open { link: link.start(), asking };
-        self.dialed.insert(self.last_link, Dialed { open, since: now, pulse, calls, _ticket: ticket });
+        let (link, held) = (link.start(), Some(calls.clone()));
+        if let Origin::Dialed(addr) = origin {
+            let (link, asking, held) = (link.clone(), asking.clone(), held.clone());
+            self.shared.routes.exchange.keep(addr, Route { id, link, asking, incarnation: None, held });
+        }
+        let open = Open { link, asking: asking.clone() };
+        self.dialed.insert(id, Dialed { open, since: now, pulse, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
         self.count();
-        Some(taken)
+        Some(Taken { asking, made_for_it: true, proved: None, held })
     }
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
-    fn accept(&mut self, stream: TcpStream, from: SocketAddr) {
-        self.last_link += 1;
-        let link = Link::accept(self.last_link, stream, from, self.shared.clone());
-        if let Some((leaving, why)) = self.crowd.enter(self.last_link, from.ip(), Instant::now(), link.pulse()) {
+    fn accept(&mut self, stream: Stream, from: SocketAddr) {
+        let id = self.shared.routes.exchange.next_link();
+        let link = Link::accept(id, stream, from, self.shared.clone());
+        if let Some((leaving, why)) = self.crowd.enter(id, from.ip(), Instant::now(), link.pulse()) {
             if self.shared.tally.count(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
@@ -167,7 +135,7 @@ impl Peers {
             }
         }
         let asking = link.asking();
-        self.accepted.insert(self.last_link, Open { link: link.start(), asking });
+        self.accepted.insert(id, Open { link: link.start(), asking });
         self.count();
     }
 
@@ -188,7 +156,7 @@ impl Peers {
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
             let addr = dialed.open.asking.addr();
-            let kept = addr.and_then(|addr| self.routes.get(addr)).is_some_and(|route| route.link == *id);
+            let kept = addr.and_then(|addr| self.shared.routes.exchange.get(addr)).is_some_and(|route| route.id == *id);
             Rc::strong_count(&dialed.calls) == 1 + usize::from(kept)
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
@@ -214,22 +182,8 @@ impl Peers {
 
     fn unroute(&self, addr: Option<SocketAddrV4>, link: LinkId) {
         if let Some(addr) = addr {
-            self.routes.forget(addr, Some(link));
+            self.shared.routes.exchange.forget(addr, link);
         }
-    }
-
-    fn is_plain(&self, addr: SocketAddrV4) -> bool {
-        matches!(self.known.get(&addr), Some(Known::Plain { since }) if since.elapsed() < PLAIN_FOR)
-    }
-
-    fn learn(&mut self, addr: SocketAddrV4, known: Known) {
-        if self.known.len() >= MAX_KNOWN
-            && !self.known.contains_key(&addr)
-            && let Some(forgotten) = self.known.keys().next().copied()
-        {
-            self.known.remove(&forgotten);
-        }
-        self.known.insert(addr, known);
     }
 }
 
@@ -246,18 +200,16 @@ impl Handler<Call> for Peers {
 
     fn handle(&mut self, call: Call, ctx: &mut Self::Context) -> Self::Result {
         let addr = call.target.addr();
-        let known = self.known.get(&addr).copied();
         // Whoever was never reached may be a plain peer.
-        if call.request.is_extension() && !matches!(known, Some(Known::Ours { .. })) {
+        if call.request.is_extension() && self.shared.routes.known.incarnation(addr).is_none() {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
-        let Some(Taken { asking, made_for_it, held }) = self.take(addr, call.way) else {
+        let Some(Taken { asking, made_for_it, proved, held }) = self.take(addr, call.way) else {
             return Box::pin(async { Answer::Unasked });
         };
         // A connection that was made for a call is the last that it takes.
         let call = if made_for_it && call.way == Way::Kept { Call { way: Way::Again, ..call } } else { call };
-        let known = known.and_then(Known::incarnation);
-        let (peers, calling) = (ctx.address(), Calling::new(call, &asking, known, held));
+        let (peers, calling) = (ctx.address(), self.shared.routes.calling(call, &asking, proved, held));
         Box::pin(async move {
             match calling.answer().await {
                 Ok(answer) => answer,
@@ -286,24 +238,21 @@ impl Handler<News> for Peers {
 
     fn handle(&mut self, news: News, _: &mut Self::Context) {
         match news {
-            News::Ours { link, addr, incarnation } => {
-                self.routes.is_ours(addr, link, incarnation);
-                self.learn(addr, Known::Ours { incarnation });
-            }
-            News::Plain { addr } => {
-                self.routes.forget(addr, None);
-                self.learn(addr, Known::Plain { since: Instant::now() });
+            News::Ours { link, addr, incarnation } => self.shared.routes.exchange.is_ours(addr, link, incarnation),
+            News::Plain { link, addr } => {
+                self.shared.routes.exchange.forget(addr, link);
+                self.shared.routes.known.learn_plain(addr);
             }
             // An accepted connection is used for calls only if its claim agrees with what the
             // address itself has said when it was dialled.
             News::Introduced { link, addr, incarnation } => {
-                let reached = self.known.get(&addr).copied().and_then(Known::incarnation) == Some(incarnation);
-                if let Some(Open { asking, .. }) = self.accepted.get(&link)
-                    && reached
-                    && self.routes.get(addr).is_none()
+                let Routes { exchange, known } = &self.shared.routes;
+                if let Some(Open { link: accepted, asking }) = self.accepted.get(&link).cloned()
+                    && known.incarnation(addr) == Some(incarnation)
+                    && exchange.get(addr).is_none()
                 {
-                    let (asking, incarnation) = (asking.clone(), Some(incarnation));
-                    self.routes.keep(addr, Route { link, asking, incarnation, held: None });
+                    let incarnation = Some(incarnation);
+                    exchange.keep(addr, Route { id: link, link: accepted, asking, incarnation, held: None });
                 }
             }
             News::Closing { link, addr } => self.unroute(addr, link),
@@ -323,7 +272,8 @@ impl Handler<Stop> for Peers {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
-        self.routes.clear();
+        let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
+        self.shared.routes.exchange.forget_all(owned);
         let dialed = self.dialed.drain().map(|(_, dialed)| dialed.open);
         let open = self.accepted.drain().map(|(_, open)| open).chain(dialed);
         let stopped = join_all(open.map(|open| open.link.send(Stop)));

@@ -1,11 +1,6 @@
-//! The kept connections of a node, where its calls find them; and one call on one connection.
-//!
-//! The peers actor alone makes, keeps and closes connections, and writes them down here. A call for which
-//! there is a connection takes it without asking that actor: most calls do, and each hop of a lookup makes one.
+//! What a node makes its calls on: the kept connections of its thread, and what it knows of the nodes at their
+//! other ends; and one call on one connection.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,69 +8,49 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::asking::{Asking, Heard};
-use super::link::{LinkId, Shared};
+use super::exchange::{Exchange, Route};
+use super::known::Known;
+use super::link::Shared;
 use super::tally::{Shed, Tally};
 use super::{Call, Way};
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Code;
 use crate::wire::Reply;
 
-/// The kept connection to each node. Clones are the same.
+/// What a node makes its calls on. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Routes(Rc<RefCell<HashMap<SocketAddrV4, Route>>>);
-
-/// A kept connection.
-#[derive(Clone)]
-pub struct Route {
-    pub link: LinkId,
-    pub asking: Asking,
-    /// The run of the program at its other end, once it is known that it is of our own kind.
-    pub incarnation: Option<u64>,
-    /// Whoever waits for an answer has a clone, if this node made the connection.
-    pub held: Option<Rc<()>>,
+pub struct Routes {
+    /// Shared by all nodes of a thread.
+    pub exchange: Exchange,
+    /// What this node knows: each has to notice by itself that another was started again.
+    pub known: Known,
 }
 
 impl Routes {
-    /// The kept connection to that address, if there is one.
-    pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
-        self.0.borrow().get(&addr).cloned()
-    }
-
-    /// Keeps this connection, rather than any other, for calls to that address.
-    pub(super) fn keep(&self, addr: SocketAddrV4, route: Route) {
-        self.0.borrow_mut().insert(addr, route);
-    }
-
-    /// The node at the other end of that connection, if it is kept, is of our own kind.
-    pub(super) fn is_ours(&self, addr: SocketAddrV4, link: LinkId, incarnation: u64) {
-        if let Some(route) = self.0.borrow_mut().get_mut(&addr).filter(|route| route.link == link) {
-            route.incarnation = Some(incarnation);
-        }
-    }
-
-    /// Keeps that connection no more; with `None` no matter which.
-    pub(super) fn forget(&self, addr: SocketAddrV4, link: Option<LinkId>) {
-        let mut routes = self.0.borrow_mut();
-        if link.is_none() || routes.get(&addr).map(|route| route.link) == link {
-            routes.remove(&addr);
-        }
-    }
-
-    /// Keeps none.
-    pub(super) fn clear(&self) {
-        self.0.borrow_mut().clear();
+    /// Those of a node that has talked to nobody yet.
+    pub fn over(exchange: Exchange) -> Routes {
+        Routes { exchange, known: Known::default() }
     }
 
     /// Makes a call on the kept connection, if there is one to a node of our own kind.
     pub fn call(&self, call: Call) -> Result<Calling, Call> {
         let route = match call.way {
-            Way::Kept => self.get(call.target.addr()).filter(|route| route.incarnation.is_some()),
+            Way::Kept => self.exchange.get(call.target.addr()).filter(|route| route.incarnation.is_some()),
             Way::Again | Way::Fresh => None,
         };
         match route {
-            Some(Route { asking, incarnation, held, .. }) => Ok(Calling::new(call, &asking, incarnation, held)),
+            Some(Route { asking, incarnation, held, .. }) => Ok(self.calling(call, &asking, incarnation, held)),
             None => Err(call),
         }
+    }
+
+    /// Makes a call on this connection, of whose other end this run was proved; `held` keeps it while the call waits.
+    pub(super) fn calling(&self, call: Call, asking: &Asking, proved: Option<u64>, held: Option<Rc<()>>) -> Calling {
+        let addr = call.target.addr();
+        let heard = asking.ask(call.request.clone(), call.patience);
+        let dialed = asking.addr() == Some(addr);
+        let (shared, before) = (asking.shared(), self.known.incarnation(addr));
+        Calling { call, heard, shared, known: self.known.clone(), before, proved, dialed, held }
     }
 }
 
@@ -84,32 +59,41 @@ pub struct Calling {
     call: Call,
     heard: oneshot::Receiver<Heard>,
     shared: Rc<Shared>,
+    known: Known,
     /// The run of the program of the target that was known when it was asked.
-    known: Option<u64>,
+    before: Option<u64>,
+    /// The run that the connection is known to lead to.
+    proved: Option<u64>,
+    /// Whether it was made to the address of the target, so that whoever answers lives there.
+    dialed: bool,
     /// Keeps the connection while the call waits.
     held: Option<Rc<()>>,
 }
 
 impl Calling {
-    /// Puts the question.
-    pub fn new(call: Call, asking: &Asking, known: Option<u64>, held: Option<Rc<()>>) -> Calling {
-        let heard = asking.ask(call.request.clone(), call.patience);
-        Calling { call, heard, shared: asking.shared(), known, held }
-    }
-
     /// What comes of it; or the call that is to be made on another connection, since this one closed under
     /// it: the target may not have seen it.
     pub async fn answer(self) -> Result<Answer, Call> {
-        let Calling { call, heard, shared, known, held } = self;
+        let Calling { call, heard, shared, known, before, proved, dialed, held } = self;
         let Ok(heard) = timeout(limit(&call, &shared), heard).await else { return Ok(Answer::Silent) };
         drop(held);
         Ok(match heard.unwrap_or(Heard::Lost) {
-            Heard::Reply(reply) => understand(&call, known, &reply, &shared.tally),
+            Heard::Reply(reply) => {
+                if let Some((_, incarnation)) = reply.responder
+                    && (dialed || proved == Some(incarnation))
+                {
+                    known.learn_ours(call.target.addr(), incarnation);
+                }
+                understand(&call, before, &reply, &shared.tally)
+            }
             Heard::Refused => Answer::Gone,
             Heard::Busy => Answer::Unasked,
             Heard::Lost if call.way != Way::Kept => Answer::Silent,
             Heard::Lost => return Err(Call { way: Way::Again, ..call }),
-            Heard::Plain => return Err(call),
+            Heard::Plain => {
+                known.learn_plain(call.target.addr());
+                return Err(call);
+            }
         })
     }
 }
@@ -120,8 +104,8 @@ fn limit(call: &Call, shared: &Shared) -> Duration {
     call.patience.map_or(shared.rpc_timeout * 3, |passed_on| passed_on * 4 / 3)
 }
 
-/// What a reply to `call` means, from a node of which this run was known.
-fn understand(call: &Call, known: Option<u64>, reply: &Reply, tally: &Tally) -> Answer {
+/// What a reply to `call` means, from a node of which this run was known before.
+fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &Tally) -> Answer {
     let expected = match call.target {
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
@@ -132,7 +116,7 @@ fn understand(call: &Call, known: Option<u64>, reply: &Reply, tally: &Tally) -> 
             tracing::info!(target = ?call.target, %responder, "somebody else answers");
             return Answer::Gone;
         }
-        restarted = known.filter(|old| *old != incarnation).and(Some(responder));
+        restarted = before.filter(|old| *old != incarnation).and(Some(responder));
     }
     let responder = expected.or(reply.responder.map(|(responder, _)| responder));
     let answer = match reply.read(&call.request, responder) {

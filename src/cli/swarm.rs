@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use chord::Config;
+use chord::actors::transport::{Switchboard, Transport};
 use chord::swarm::{Demand, Load, SwarmConfig};
 
 use super::{Accepted, NotAccepted, address, number, period, port, successors, timeout};
@@ -68,6 +69,11 @@ pub struct Args {
     #[arg(long, value_name = "T", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<u16>,
 
+    /// What carries their calls, tcp or memory; what they do is the same, but with memory nobody else can call
+    /// them, and the kernel has no part in the figures
+    #[arg(long, value_name = "WAY", value_parser = transport, default_value = "tcp", conflicts_with = "join_address")]
+    transport: Transport,
+
     /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     idle: Option<Duration>,
@@ -118,6 +124,7 @@ pub const ACCEPTED: Accepted = &[
     ("--rpc-timeout", super::TIME),
     ("--lookup-timeout", super::TIME),
     ("--threads", "a number from 1 to 1024"),
+    ("--transport", "tcp or memory"),
     ("--idle", SECONDS),
     ("--clients", "a number from 1 to 100000"),
     ("--rate", "a number from 1 to 10000000"),
@@ -152,6 +159,14 @@ fn threads(text: &str) -> Result<u16, NotAccepted> {
     number(text, 1..=1024)
 }
 
+fn transport(text: &str) -> Result<Transport, NotAccepted> {
+    match text {
+        "tcp" => Ok(Transport::Tcp),
+        "memory" => Ok(Transport::Memory(Switchboard::default())),
+        _ => Err(NotAccepted),
+    }
+}
+
 fn processors() -> u16 {
     std::thread::available_parallelism().ok().and_then(|count| count.get().try_into().ok()).unwrap_or(1)
 }
@@ -182,6 +197,7 @@ impl Args {
         }
         let node = Config {
             port: self.port,
+            transport: self.transport,
             seeds: seed.into_iter().collect(),
             r: self.r,
             stabilize: self.stabilize,
@@ -258,6 +274,8 @@ mod tests {
         let duration = Duration::from_secs(8);
         assert_eq!(load, Some(Load { demand: Demand::Rate(7), duration, seed: 10 }));
         assert_eq!((idle, seed, json, quit), (Some(Duration::from_secs(6)), 10, true, true));
+        let transport = |line| read(line).unwrap().config.node.transport.to_string();
+        assert_eq!((transport("-n 9"), transport("-n 9 --transport memory")), ("tcp".into(), "memory".into()));
         let load = read("-n 9 --clients 16").unwrap().load;
         assert_eq!(load, Some(Load { demand: Demand::Clients(16), duration: Duration::from_secs(10), seed: 0 }));
     }
@@ -276,6 +294,8 @@ mod tests {
             "-n 9 --threads 0",
             "-n 9 --threads 10",
             "-n 9 --at-once 0",
+            "-n 9 --transport udp",
+            "-n 9 --transport memory --ja 127.0.0.1 --jp 4179",
             "-n 9 --rpc-timeout 61s",
             "-n 9 --idle 0",
             "-n 9 --clients 0",

@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
+use crate::actors::exchange::Exchange;
 use crate::actors::node::{Node, StartError};
 use crate::config::Config;
 
@@ -14,10 +15,16 @@ pub fn followers(config: &Config, first: SocketAddrV4, n: u16) -> impl Iterator<
     (1..n).map(move |k| Config { port: next(k), seeds: vec![first], ..config.clone() })
 }
 
-/// Starts nodes on this thread, so many at a time, and tells of each when it is a member. If one can't start,
-/// none is left.
-pub async fn start_all(configs: Vec<Config>, at_once: usize, told: impl Fn()) -> Result<Vec<Node>, StartError> {
-    let started = iter(configs).map(Node::start).buffer_unordered(at_once);
+/// Starts nodes on this thread that share their connections, so many at a time, and tells of each when it is a
+/// member. If one can't start, none is left.
+pub async fn start_all(
+    configs: Vec<Config>,
+    exchange: Exchange,
+    at_once: usize,
+    told: impl Fn(),
+) -> Result<Vec<Node>, StartError> {
+    let start = |config| Node::start_sharing(config, exchange.clone());
+    let started = iter(configs).map(start).buffer_unordered(at_once);
     started.inspect_ok(|_| told()).try_collect().await
 }
 
@@ -26,7 +33,8 @@ const AT_ONCE: usize = 16;
 
 /// Starts `n` nodes on this thread: the first as configured, the others on the next ports through the first.
 pub async fn start(config: Config, n: u16) -> Result<Vec<Node>, StartError> {
-    let first = Node::start(config.clone()).await?;
-    let others = start_all(followers(&config, first.me().addr, n).collect(), AT_ONCE, || ()).await?;
+    let exchange = Exchange::default();
+    let first = Node::start_sharing(config.clone(), exchange.clone()).await?;
+    let others = start_all(followers(&config, first.me().addr, n).collect(), exchange, AT_ONCE, || ()).await?;
     Ok(std::iter::once(first).chain(others).collect())
 }

@@ -9,13 +9,15 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::actors::exchange::Exchange;
+
 /// A thread that runs what it is given, all at once. It ends, with all that it runs, when this is dropped.
 pub struct Worker {
     tasks: mpsc::Sender<Task>,
 }
 
 /// Made on the thread where it runs: what it makes need not be able to leave it.
-type Task = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
+type Task = Box<dyn FnOnce(Exchange) -> LocalBoxFuture<'static, ()> + Send>;
 
 /// Whoever gives a task waits until it has begun: more than a few never wait.
 const WAITING: usize = 16;
@@ -32,22 +34,23 @@ impl Worker {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name(format!("nodes {number}")).spawn(move || {
             LocalSet::new().block_on(&runtime, async move {
+                let exchange = Exchange::default();
                 while let Some(task) = given.recv().await {
-                    spawn_local(task());
+                    spawn_local(task(exchange.clone()));
                 }
             });
         })?;
         Ok(Worker { tasks })
     }
 
-    /// What comes of this there.
-    pub async fn run<F>(&self, make: impl FnOnce() -> F + Send + 'static) -> Result<F::Output, Ended>
+    /// What comes of this there, where all nodes may share the connections of this exchange.
+    pub async fn run<F>(&self, make: impl FnOnce(Exchange) -> F + Send + 'static) -> Result<F::Output, Ended>
     where
         F: Future<Output: Send + 'static> + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let task = move || {
-            let work = make();
+        let task = move |exchange| {
+            let work = make(exchange);
             // An error means that nobody waits any more.
             async move { drop(tell.send(work.await)) }.boxed_local()
         };
@@ -65,7 +68,7 @@ mod tests {
     #[actix_rt::test]
     async fn what_never_leaves_the_thread_is_made_there() {
         let worker = Worker::start(7).unwrap();
-        let name = worker.run(|| {
+        let name = worker.run(|_| {
             let name = Rc::new(thread::current().name().map(String::from));
             async move { (*name).clone() }
         });
@@ -76,7 +79,7 @@ mod tests {
     async fn what_it_runs_ends_with_it() {
         let worker = Worker::start(0).unwrap();
         let (held, dropped) = oneshot::channel::<()>();
-        let begun = worker.run(move || async move {
+        let begun = worker.run(move |_| async move {
             spawn_local(async move {
                 std::future::pending::<()>().await;
                 drop(held);

@@ -1,0 +1,182 @@
+//! What connections are made of: TCP, or memory between nodes of one process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::frames::Stream;
+
+/// What connections are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    #[default]
+    Tcp,
+    /// Only nodes with the same switchboard reach each other, and nobody reaches them from outside.
+    Memory(Switchboard),
+}
+
+/// Connects the nodes of one process without the network. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Switchboard(Arc<Mutex<HashMap<SocketAddrV4, mpsc::Sender<Incoming>>>>);
+
+/// A connection, and who has made it.
+type Incoming = (DuplexStream, SocketAddr);
+
+/// Where others connect to.
+pub enum Socket {
+    Tcp(TcpListener),
+    Memory(Place),
+}
+
+/// A place on a switchboard, until it is dropped.
+pub struct Place {
+    addr: SocketAddrV4,
+    switchboard: Switchboard,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+/// So many bytes may be on their way in each direction of a connection, as in a socket's buffers.
+const ON_THE_WAY: usize = 64 * 1024;
+
+/// So many connections wait to be accepted; whoever makes one more waits, too.
+const BACKLOG: usize = 128;
+
+/// The first port that is given to whoever wants any, as in the kernel.
+const FIRST_FREE: u16 = 32_768;
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "tcp",
+            Transport::Memory(_) => "memory",
+        })
+    }
+}
+
+impl Transport {
+    /// Where others connect to, at that address; port 0 is any that is free.
+    pub async fn listen(&self, addr: SocketAddrV4) -> io::Result<Socket> {
+        match self {
+            Transport::Tcp => TcpListener::bind(addr).await.map(Socket::Tcp),
+            Transport::Memory(switchboard) => switchboard.take(addr).map(Socket::Memory),
+        }
+    }
+
+    /// A connection to that address from another, where others can connect to whoever makes it.
+    pub async fn connect(&self, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<Stream> {
+        match self {
+            Transport::Tcp => TcpStream::connect(to).await.map(Stream::from),
+            Transport::Memory(switchboard) => switchboard.connect(from, to).await.map(Stream::new),
+        }
+    }
+}
+
+impl Socket {
+    /// The port that others connect to.
+    pub fn port(&self) -> io::Result<u16> {
+        match self {
+            Socket::Tcp(socket) => Ok(socket.local_addr()?.port()),
+            Socket::Memory(place) => Ok(place.addr.port()),
+        }
+    }
+
+    /// The next connection, and where it comes from.
+    pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Socket::Tcp(socket) => socket.accept().await.map(|(stream, from)| (stream.into(), from)),
+            Socket::Memory(place) => {
+                let (stream, from) = place.incoming.recv().await.ok_or(ErrorKind::BrokenPipe)?;
+                Ok((Stream::new(stream), from))
+            }
+        }
+    }
+}
+
+impl Switchboard {
+    fn places(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, mpsc::Sender<Incoming>>> {
+        // No panic leaves the table between two states.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, addr: SocketAddrV4) -> io::Result<Place> {
+        let mut places = self.places();
+        let addr = if addr.port() == 0 {
+            let mut any = (FIRST_FREE..=u16::MAX).map(|port| SocketAddrV4::new(*addr.ip(), port));
+            any.find(|addr| !places.contains_key(addr)).ok_or(ErrorKind::AddrInUse)?
+        } else {
+            addr
+        };
+        if places.contains_key(&addr) {
+            return Err(ErrorKind::AddrInUse.into());
+        }
+        let (sender, incoming) = mpsc::channel(BACKLOG);
+        places.insert(addr, sender);
+        drop(places);
+        Ok(Place { addr, switchboard: self.clone(), incoming })
+    }
+
+    async fn connect(&self, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<DuplexStream> {
+        let place = self.places().get(&to).cloned().ok_or(ErrorKind::ConnectionRefused)?;
+        let (ours, theirs) = duplex(ON_THE_WAY);
+        place.send((theirs, from.into())).await.map_err(|_| ErrorKind::ConnectionRefused)?;
+        Ok(ours)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.switchboard.places().remove(&self.addr);
+    }
+}
+
+/// The same switchboard, not one with the same nodes.
+impl PartialEq for Switchboard {
+    fn eq(&self, other: &Switchboard) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Switchboard {}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn at(port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+    }
+
+    #[actix_rt::test]
+    async fn who_has_left_is_not_reached_and_leaves_a_free_place() {
+        let transport = Transport::Memory(Switchboard::default());
+        let socket = transport.listen(at(7)).await.unwrap();
+        assert_eq!(transport.listen(at(7)).await.err().unwrap().kind(), ErrorKind::AddrInUse);
+        assert!(transport.connect(at(8), at(7)).await.is_ok());
+        drop(socket);
+        assert_eq!(transport.connect(at(8), at(7)).await.err().unwrap().kind(), ErrorKind::ConnectionRefused);
+        assert!(transport.listen(at(7)).await.is_ok());
+    }
+
+    #[actix_rt::test]
+    async fn whoever_wants_any_place_gets_one_that_is_free() {
+        let transport = Transport::Memory(Switchboard::default());
+        let (one, other) = (transport.listen(at(0)).await.unwrap(), transport.listen(at(0)).await.unwrap());
+        assert_eq!((one.port().unwrap(), other.port().unwrap()), (FIRST_FREE, FIRST_FREE + 1));
+    }
+
+    #[actix_rt::test]
+    async fn connection_tells_who_has_made_it() {
+        let transport = Transport::Memory(Switchboard::default());
+        let mut socket = transport.listen(at(7)).await.unwrap();
+        let _stream = transport.connect(at(8), at(7)).await.unwrap();
+        assert_eq!(socket.accept().await.unwrap().1, SocketAddr::from(at(8)));
+    }
+}
