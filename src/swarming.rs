@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use chord::actors::transport::Transport;
 use chord::console::input;
 use chord::swarm::figures::Formation;
-use chord::swarm::{Forming, Swarm, SwarmConfig, process};
+use chord::swarm::{Forming, Swarm, SwarmConfig};
 use futures::FutureExt;
 use futures::future::try_join;
 use serde_json::json;
@@ -21,9 +20,6 @@ use crate::progress::Progress;
 
 /// A ring that has not formed by then does not: a thousand nodes take seconds.
 const FORMS_WITHIN: Duration = Duration::from_secs(600);
-
-/// With fewer connections than this a node in a ring of hundreds closes some that it needs again soon.
-const CONNECTIONS: u64 = 12;
 
 /// Runs a swarm until it is told to end.
 pub async fn run(wanted: cli::Swarm) -> Result<()> {
@@ -46,16 +42,6 @@ pub async fn run(wanted: cli::Swarm) -> Result<()> {
 
 /// Starts the nodes and waits until they are a ring.
 async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
-    process::raise_files();
-    // If there is no room at all, that is what the start says.
-    if config.node.transport == Transport::Tcp
-        && process::connections_each(config.nodes.into()).is_ok_and(|each| each < CONNECTIONS)
-    {
-        eprintln!(
-            "chord: {} nodes have few open files, and make connections again and again: ulimit -Hn",
-            config.nodes
-        );
-    }
     let bar = |what| Arc::new(Progress::of(config.nodes.into(), what));
     let (joining, settling) = (bar("nodes have joined"), bar("nodes have right tables"));
     let (joined, settled) = (joining.clone(), settling.clone());

@@ -6,20 +6,18 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// So many nodes can't have the files that they need.
+/// So many nodes on so many threads can't have the files that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{nodes} nodes need {needed} open files at least, but this process is allowed {allowed}: \
-     fewer nodes, or a higher limit (ulimit -Hn)"
+    "{nodes} nodes on {threads} threads need {needed} open files at least, but this process is allowed {allowed}: \
+     fewer nodes or threads, or a higher limit (ulimit -Hn)"
 )]
 pub struct NoRoom {
     pub nodes: u64,
+    pub threads: u64,
     pub needed: u64,
     pub allowed: u64,
 }
-
-/// Connections that a node makes at least: to the nodes next to it, to a finger, and to whoever is doubted.
-const FEWEST_CONNECTIONS: u64 = 4;
 
 /// Standard input and output, threads, signals.
 const FILES_BESIDES: u64 = 64;
@@ -33,19 +31,20 @@ pub fn raise_files() {
     }
 }
 
-/// How many connections each of so many nodes may make, so that the open files that this process is allowed
-/// suffice for all.
-pub fn connections_each(nodes: u64) -> Result<u64, NoRoom> {
-    share(nodes, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+/// How many connections each of so many nodes on so many threads may make, so that the open files that this
+/// process is allowed suffice for all.
+pub fn connections_each(nodes: u64, threads: u64) -> Result<u64, NoRoom> {
+    share(nodes, threads, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
-/// A node has a socket that listens, and a connection two ends, both in this process. One in twenty is left
-/// for connections that are closing.
-fn share(nodes: u64, allowed: u64) -> Result<u64, NoRoom> {
+/// A node has a socket that listens, and a connection two ends, both in this process. One connection leads to it
+/// from each thread, and there is one more for whoever doubts it. One file in twenty is left for connections that
+/// are closing.
+fn share(nodes: u64, threads: u64, allowed: u64) -> Result<u64, NoRoom> {
     let beside = nodes + FILES_BESIDES + allowed / 20;
-    let each = allowed.saturating_sub(beside) / (2 * nodes);
-    let needed = beside + FEWEST_CONNECTIONS * 2 * nodes;
-    if each < FEWEST_CONNECTIONS { Err(NoRoom { nodes, needed, allowed }) } else { Ok(each) }
+    let (each, fewest) = (allowed.saturating_sub(beside) / (2 * nodes), threads + 1);
+    let needed = beside + fewest * 2 * nodes;
+    if each < fewest { Err(NoRoom { nodes, threads, needed, allowed }) } else { Ok(each) }
 }
 
 /// Bytes of memory that this process has; none where there is no /proc.
@@ -67,10 +66,12 @@ mod tests {
 
     #[test]
     fn files_are_shared_by_all_nodes() {
-        assert_eq!(share(100, 20_000), Ok(94));
-        assert_eq!(share(1000, 20_000), Ok(8));
-        assert_eq!(share(2000, 20_000), Ok(4));
-        assert_eq!(share(3000, 20_000), Err(NoRoom { nodes: 3000, needed: 28_064, allowed: 20_000 }));
+        assert_eq!(share(100, 1, 20_000), Ok(94));
+        assert_eq!(share(1000, 7, 20_000), Ok(8));
+        assert_eq!(share(2000, 2, 20_000), Ok(4));
+        assert!(share(2000, 3, 20_000).is_ok() && share(3000, 1, 20_000).is_ok());
+        let none = NoRoom { nodes: 3000, threads: 2, needed: 22_064, allowed: 20_000 };
+        assert_eq!(share(3000, 2, 20_000), Err(none));
     }
 
     #[test]
