@@ -30,8 +30,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::protocol::id::Bits;
 use crate::protocol::lookup::iterative::Style;
+use crate::protocol::maintenance::{LEAVING, Standing};
 use crate::protocol::peer::Peer;
 
+use super::host::Host;
 use super::nodes::{number_of, numbered};
 use super::script::command::Command;
 use super::world::World;
@@ -182,7 +184,13 @@ impl History {
 
     fn heal(&mut self) -> Result<(), String> {
         let creator = self.director.creator();
-        let up = self.world.host(numbered(creator, self.world.bits())).is_some_and(|host| host.is_alive());
+        let node = numbered(creator, self.world.bits());
+        let is_leaving = |host: &Host| host.maintenance.standing() == Standing::Left;
+        // One that is on its way out is up, but not for long.
+        if self.world.host(node).is_some_and(is_leaving) {
+            self.act(vec![Command::Run(LEAVING)])?;
+        }
+        let up = self.world.host(node).is_some_and(|host| host.is_alive());
         if !up {
             // Someone who runs a ring keeps a node running that all others have for a seed.
             let members = self.judge.survey().members().to_vec();
