@@ -46,6 +46,7 @@ use crate::actors::node::{LookupError, Node, StartError};
 use crate::actors::pool::Pool;
 use crate::actors::transport::Transport;
 use crate::config::Config;
+use crate::protocol::fix_fingers::youth;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;
@@ -224,8 +225,10 @@ impl Swarm {
         })
     }
 
-    /// What the nodes do while nobody asks for anything, over this time.
+    /// What the nodes do while nobody asks for anything, over this time: once their finger tables are no longer
+    /// young, which takes some 20 s where the period of fix fingers is a second.
     pub async fn idle(&self, time: Duration) -> Idle {
+        sleep(youth(self.config.node.fix_fingers) * 5 / 4).await;
         let (began, before, processor) = (Instant::now(), self.traffic(), process::processor_time());
         sleep(time).await;
         let (elapsed, after) = (began.elapsed(), self.traffic());

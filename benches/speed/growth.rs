@@ -8,8 +8,8 @@ use chord::sim::paper::{plot, report};
 
 use super::rings::swarm;
 
-/// Rings of each size.
-const RUNS: usize = 3;
+/// Rings of each size: it is the shape that is wanted, and the other parts have spreads.
+const RUNS: usize = 1;
 
 /// What is read of each ring: the part of its figures, the name there, the factor, and what it is called here.
 const MEASURES: [(&str, &str, f64, &str); 9] = [
@@ -33,7 +33,7 @@ pub fn measure(directory: &Path) -> io::Result<()> {
     let mut readings = Vec::new();
     for nodes in (4..=11).map(|power| 1 << power) {
         for _ in 0..RUNS {
-            let figures = swarm(nodes, &["--idle", "30", "--clients", "16", "--seconds", "3"])?;
+            let figures = swarm(nodes, &["--idle", "5", "--clients", "16", "--seconds", "3"])?;
             readings.extend(MEASURES.map(|(part, name, factor, measure)| {
                 let value = factor * figures.number(part, name);
                 Reading { series: String::new(), x: nodes.into(), measure, value }

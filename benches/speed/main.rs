@@ -1,7 +1,7 @@
 //! How fast calls and lookups are, beside the floor of the same run: bare tokio tasks that send frames of 60
 //! bytes there and back.
 //!
-//! `cargo bench --bench speed` measures everything, which takes three quarters of an hour; `-- calls` one part,
+//! `cargo bench --bench speed` measures everything, which takes half an hour; `-- calls` one part,
 //! and so do *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory. Five runs each, shown as the median
 //! and what they lie between; the ratio to the floor is the median of the runs' ratios, since the machine
 //! changes both alike. *must* is what the project asks of itself.

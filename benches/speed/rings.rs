@@ -81,14 +81,14 @@ const LOOKUPS: [(u32, u32, Option<f64>); 12] = [
 const LONG_LISTS: [(u32, u32, &str); 4] = [(16, 16, "8"), (64, 16, "8"), (16, 16, "20"), (64, 16, "20")];
 
 /// Tables that are young are looked at again and again: in a large ring that would be most of what is measured.
-const GROWS_UP: [&str; 2] = ["--idle", "20"];
+const GROWS_UP: [&str; 2] = ["--idle", "1"];
 
 /// How many lookups rings serve, on two threads, or on one where a single client would only have one wake the
 /// other. The ratio is that of their calls to the round trips of bare tasks over 32
 /// connections, on both sides of which are as many threads.
 pub fn look_up() -> io::Result<()> {
     println!(
-        "{:<26}{:>26}{:>8}{:>7}{:>16}{:>16}{:>7}{:>7}{:>11}",
+        "{:<26}{:>26}{:>8}{:>7}{:>20}{:>22}{:>7}{:>7}{:>11}",
         "lookups", "lookups/s", "must", "ratio", "p50, us", "p99, us", "calls", "ideal", "reconnects"
     );
     for (nodes, clients, must) in LOOKUPS {
@@ -122,7 +122,7 @@ fn load(name: &str, nodes: u32, clients: u32, r: &str, must: Option<f64>) -> io:
         reconnects.add(number("reconnects_per_lookup"));
     }
     println!(
-        "{name:<26}{:>26}{:>8}{:>7.2}{:>16}{:>16}{:>7.2}{:>7.2}{:>11.4}",
+        "{name:<26}{:>26}{:>8}{:>7.2}{:>20}{:>22}{:>7.2}{:>7.2}{:>11.4}",
         rate.spread(),
         must.map(|must| must.to_string()).unwrap_or_default(),
         ratio.middle(),
@@ -153,7 +153,7 @@ pub fn be() -> io::Result<()> {
         node.add((many - end * many_ends) / KIB);
     }
     for _ in 0..RUNS.min(3) {
-        idle.add(100.0 * swarm(1000, &["--idle", "120"])?.number("idle", "processor_share"));
+        idle.add(100.0 * swarm(1000, &["--idle", "30"])?.number("idle", "processor_share"));
     }
     println!("{:<52}{:>26}{:>8}", "process with a node in a ring of 16, MiB", alone.fine(), 6);
     println!("{:<52}{:>26}{:>8}", "idle connection that another has made, KiB", connection.fine(), 4);

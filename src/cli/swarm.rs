@@ -74,7 +74,8 @@ pub struct Args {
     #[arg(long, value_name = "WAY", value_parser = transport, default_value = "tcp", conflicts_with = "join_address")]
     transport: Transport,
 
-    /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400
+    /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400; that begins some 20
+    /// seconds after the ring has formed, when finger tables that are still young are not looked at so often
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     idle: Option<Duration>,
 

@@ -48,6 +48,17 @@ const FIRST_REST: Duration = Duration::from_millis(10);
 /// A table that would rest so long has grown up.
 const GROWN: Duration = Duration::from_secs(10);
 
+/// The rest after this one.
+fn longer(rest: Duration) -> Duration {
+    rest * 5 / 4
+}
+
+/// For how long a table with this period is looked at more often than once a period, if lookups take no time.
+pub fn youth(every: Duration) -> Duration {
+    let rests = std::iter::successors(Some(FIRST_REST), |rest| Some(longer(*rest)));
+    rests.take_while(|rest| *rest < GROWN).map(|rest| rest.min(every)).sum()
+}
+
 /// When the next lookup is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pace {
@@ -123,7 +134,7 @@ impl FixFingers {
             self.disturbed = false;
             if !self.paced && !self.hurried && self.rest < GROWN {
                 let rest = self.rest;
-                self.rest = self.rest * 5 / 4;
+                self.rest = longer(rest);
                 (self.hurried, self.resting) = (true, true);
                 return Pace::After(rest);
             }
@@ -211,7 +222,8 @@ mod tests {
             age += rest;
             assert!(rest >= FIRST_REST && rest >= age.mul_f64(0.2) && rest < GROWN, "{rest:?} at {age:?}");
         }
-        assert!(age > GROWN, "{age:?}");
+        assert!(age > GROWN && age == youth(age), "{age:?}");
+        assert!(youth(Duration::from_secs(1)) < age / 2, "with a period of a second");
         assert!(!fingers.is_hurried());
         assert_eq!(fingers.digest(Some(peer(14))), Pace::NextPeriod, "then a lookup per period does it");
     }
