@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// So many nodes on so many threads can't have the files that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{nodes} nodes on {threads} threads need {needed} open files at least, but this process is allowed {allowed}: \
+    "{nodes} nodes need {needed} open files at least (threads: {threads}), but this process is allowed {allowed}: \
      fewer nodes or threads, or a higher limit (ulimit -Hn)"
 )]
 pub struct NoRoom {
