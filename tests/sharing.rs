@@ -3,6 +3,7 @@
 #[path = "support/ends.rs"]
 mod ends;
 
+use chord::actors::asking::Heard;
 use chord::actors::exchange::Exchange;
 use chord::actors::{Stop, Way};
 use chord::protocol::procedure::Answer;
@@ -12,23 +13,29 @@ use ends::{Them, Us, Wire, alive, question, wire_is_closed};
 use futures::SinkExt;
 use futures::future::{join, join3};
 
-/// Two nodes that share a connection to a third, which the first has made.
-async fn sharing() -> (Us, Us, Them, Wire) {
+/// Two nodes that may share connections, and a third.
+async fn three() -> (Us, Us, Them) {
     let exchange = Exchange::default();
-    let (one, other) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
-    let them = Them::start().await;
-    let serve = async {
-        let mut wire = them.accept().await;
-        for _ in 0..2 {
-            let asked = question(&mut wire).await;
-            them.answer(&mut wire, &asked).await;
-        }
-        wire
-    };
+    (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await, Them::start().await)
+}
+
+/// The same, when the first has made a connection to the third, and the other has called on it.
+async fn sharing() -> (Us, Us, Them, Wire) {
+    let (one, other, them) = three().await;
     let calls = async { (one.call(them.me, Way::Kept).await, other.call(them.me, Way::Kept).await) };
-    let (answers, wire) = join(calls, serve).await;
+    let (answers, wire) = join(calls, serve(&them, 2)).await;
     assert_eq!(answers, (alive(), alive()));
     (one, other, them, wire)
+}
+
+/// Accepts one connection, and answers so many questions on it.
+async fn serve(them: &Them, questions: usize) -> Wire {
+    let mut wire = them.accept().await;
+    for _ in 0..questions {
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+    }
+    wire
 }
 
 #[actix_rt::test]
@@ -40,32 +47,18 @@ async fn one_connection_carries_the_calls_of_all() {
 
 #[actix_rt::test]
 async fn connection_on_its_way_is_waited_for_and_not_made_twice() {
-    let exchange = Exchange::default();
-    let (one, other) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
-    let them = Them::start().await;
-    let serve = async {
-        let mut wire = them.accept().await;
-        for _ in 0..2 {
-            let asked = question(&mut wire).await;
-            them.answer(&mut wire, &asked).await;
-        }
-        them.is_left_alone().await
-    };
-    let answers = join3(one.call(them.me, Way::Kept), other.call(them.me, Way::Kept), serve).await;
-    assert_eq!(answers, (alive(), alive(), true));
+    let (one, other, them) = three().await;
+    let (one, other, _wire) =
+        join3(one.call(them.me, Way::Kept), other.call(them.me, Way::Kept), serve(&them, 2)).await;
+    assert_eq!((one, other), (alive(), alive()));
+    assert!(them.is_left_alone().await);
 }
 
 #[actix_rt::test]
 async fn everyone_hears_when_it_breaks() {
     let (one, other, them, wire) = sharing().await;
     drop(wire);
-    let serve = async {
-        let mut wire = them.accept().await;
-        let asked = question(&mut wire).await;
-        them.answer(&mut wire, &asked).await;
-        wire
-    };
-    let (answer, _wire) = join(one.call(them.me, Way::Kept), serve).await;
+    let (answer, _wire) = join(one.call(them.me, Way::Kept), serve(&them, 1)).await;
     assert_eq!(answer, alive());
     assert_eq!((&*one.severed.borrow(), &*other.severed.borrow()), (&vec![them.me.addr], &vec![them.me.addr]));
 }
@@ -99,28 +92,41 @@ async fn each_notices_by_itself_that_the_other_end_was_started_again() {
 #[actix_rt::test]
 async fn no_call_is_lost_with_the_node_that_has_made_the_connection() {
     let (one, other, them, mut wire) = sharing().await;
-    let serve = async {
+    let stop = async {
         question(&mut wire).await;
         one.peers.send(Stop).await.unwrap();
         assert!(wire_is_closed(&mut wire).await);
-        let mut again = them.accept().await;
-        let asked = question(&mut again).await;
-        them.answer(&mut again, &asked).await;
+        serve(&them, 1).await
     };
-    let (answer, ()) = join(other.call(them.me, Way::Kept), serve).await;
+    let (answer, _wire) = join(other.call(them.me, Way::Kept), stop).await;
     assert_eq!(answer, alive());
     assert_eq!(other.counters.read().dialed, 1);
 }
 
+/// A call that was lost once is not repeated again. Who has made the connection hears by message that it takes no
+/// more calls; the others must not take it again meanwhile.
+#[actix_rt::test]
+async fn connection_that_takes_no_more_calls_is_not_taken() {
+    let (one, other, them, _wire) = sharing().await;
+    let route = one.routes.exchange.get(them.me.addr).expect("a connection");
+    route.asking.close(|| Heard::Lost);
+    for way in [Way::Kept, Way::Again] {
+        let us = if way == Way::Kept { &one } else { &other };
+        let (answer, wire) = join(us.call(them.me, way), serve(&them, 1)).await;
+        assert_eq!(answer, alive(), "{way:?}");
+        us.routes.exchange.get(them.me.addr).expect("the new one").asking.close(|| Heard::Lost);
+        drop(wire);
+    }
+}
+
 #[actix_rt::test]
 async fn plain_peer_gets_a_connection_for_each_call_of_anyone() {
-    let exchange = Exchange::default();
-    let (one, other) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
-    let them = Them::start().await;
+    let (one, other, them) = three().await;
     let serve = async {
-        for _ in 0..4 {
+        for call in 0..4 {
             let mut wire = them.accept().await;
-            question(&mut wire).await;
+            let numbered = question(&mut wire).await.call_id.is_some();
+            assert_eq!(numbered, call == 0, "whoever has waited for the first answer knows what it showed");
             let reply = Reply::to(&Response::Alive { plain: false, alone: false }, them.me, 4);
             wire.send(Frame::Return(reply)).await.unwrap();
             assert!(wire_is_closed(&mut wire).await);

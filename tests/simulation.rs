@@ -79,6 +79,14 @@ fn random_histories_of_16_nodes_keep_every_promise() {
     assert_eq!(summary.tally.garbled, 0, "frames that could not be read");
 }
 
+/// Its creator left in the last moment of trouble, was still up when healing began, and so was not started again:
+/// three rings none of whose members had a living seed never met.
+#[test]
+fn creator_that_is_on_its_way_out_is_started_again_before_healing() {
+    let summary = sweep(5838..5839, &Options { nodes: 8..=64, trace: false }, 1, |_| ON);
+    assert!(summary.violations.is_empty(), "{:?}", summary.violations);
+}
+
 #[test]
 fn one_seed_is_one_history() {
     let options = Options { nodes: 8..=24, trace: false };

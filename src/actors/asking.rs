@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::link::{Origin, Shared};
+use super::link::Origin;
 use super::outbox::Outbox;
+use super::shared::Shared;
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, Question, Reply};
 

@@ -16,7 +16,8 @@ use actix::Addr;
 
 use super::Severed;
 use super::asking::Asking;
-use super::link::{Link, LinkId, Shared};
+use super::link::{Link, LinkId};
+use super::shared::Shared;
 
 /// The kept connection to each node. Clones are the same.
 #[derive(Clone, Default)]
@@ -45,12 +46,15 @@ pub struct Route {
 impl Exchange {
     /// One more node uses it, until it is dropped.
     pub fn enter(&self, node: &Rc<Shared>) {
-        self.0.nodes.borrow_mut().push(Rc::downgrade(node));
+        let mut nodes = self.0.nodes.borrow_mut();
+        nodes.retain(|node| node.strong_count() > 0);
+        nodes.push(Rc::downgrade(node));
     }
 
-    /// The kept connection to that address, if there is one.
+    /// The kept connection to that address, if there is one. One that takes no more calls is none: its owner hears
+    /// so by message, but a call that it has lost is repeated at once, by whichever node.
     pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
-        self.0.routes.borrow().get(&addr).cloned()
+        self.0.routes.borrow().get(&addr).filter(|route| !route.asking.is_closed()).cloned()
     }
 
     /// A kept connection broke: every node hears that whoever lives there may have died.

@@ -15,75 +15,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler, WrapFuture,
-};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use futures::stream;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::asking::{Asking, Echo, Heard, Kind};
-use super::crowd::{Limits, Pulse};
+use super::crowd::Pulse;
 use super::frames::Stream;
-use super::outbox::{Outbox, outbox};
-use super::routes::Routes;
-use super::serving::{Incoming, Leave, MAX_SERVED, Served, Serves, read};
-use super::tally::{Shed, Tally};
-use super::traffic::Counters;
-use super::transport::Transport;
-use super::{Refusal, Serve, Severed, Stop};
-use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Request, Response};
-use crate::wire::{Frame, FrameCodec, Ids, Question, Reply, WireError};
+use super::outbox::outbox;
+use super::serving::{Incoming, Leave, MAX_SERVED, Served, read};
+use super::shared::Shared;
+use super::tally::Shed;
+use super::{Serve, Stop};
+use crate::protocol::rpc::Request;
+use crate::wire::{FrameCodec, Question, Reply, WireError};
 
-/// What all connections of a node share.
-pub struct Shared {
-    pub me: Peer,
-    /// The length of the successor lists that are served.
-    pub r: usize,
-    /// This run of the program.
-    pub incarnation: u64,
-    /// How long a connection may stay silent when asked.
-    pub rpc_timeout: Duration,
-    /// Connections that others may have open.
-    pub limits: Limits,
-    /// What connections are made of.
-    pub transport: Transport,
-    /// Which nodes are believed to exist.
-    pub ids: Ids,
-    pub serves: Box<dyn Serves>,
-    pub severed: Recipient<Severed>,
-    /// Where connections are kept.
-    pub routes: Routes,
-    pub news: Recipient<News>,
-    /// One permit per question that is being answered on any of them.
-    pub serving: Arc<Semaphore>,
-    pub tally: Tally,
-    pub counters: Arc<Counters>,
-}
-
-impl Shared {
-    fn answer(&self, outbox: &Outbox, call_id: Option<u64>, answer: Result<Response, Refusal>, leave: Leave) {
-        let reply = match answer {
-            Ok(response) => Reply::to(&response, self.me, self.r),
-            Err(refusal) => Reply::refuse(refusal.code, refusal.why),
-        };
-        self.reply(outbox, call_id, reply, leave);
-    }
-
-    fn reply(&self, outbox: &Outbox, call_id: Option<u64>, mut reply: Reply, leave: Leave) {
-        self.counters.answered.add(1);
-        reply.call_id = call_id;
-        reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
-        if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
-            // Its caller will wonder, and ask again.
-            tracing::error!(%error, "an answer that does not fit into a frame");
-        }
-    }
-}
-
-/// The number of a connection of this node.
+/// The number of a connection, among those of an exchange.
 pub type LinkId = u64;
 
 /// What a connection learned about its other end.

@@ -65,6 +65,7 @@ pub mod peers;
 pub mod pool;
 pub mod routes;
 pub mod serving;
+pub mod shared;
 pub mod strangers;
 pub mod tally;
 pub mod traffic;

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::asking::{Asking, Heard};
 use super::exchange::{Exchange, Route};
 use super::known::Known;
-use super::link::Shared;
+use super::shared::Shared;
 use super::tally::{Shed, Tally};
 use super::{Call, Way};
 use crate::protocol::procedure::{Answer, Target};
