@@ -298,11 +298,8 @@ impl SwarmConfig {
         if self.node.transport != Transport::Tcp {
             return Ok(joining);
         }
-        let each =
-            usize::try_from(process::connections_each(self.nodes.into(), self.threads.into())?).unwrap_or(usize::MAX);
-        let dialed = self.node.dialed.min(each);
-        let pool = Some(Pool::new(each.saturating_mul(self.nodes.into())));
-        Ok(Config { dialed, pool, ..joining })
+        let most = usize::try_from(process::connections(self.nodes.into(), self.threads.into())?).unwrap_or(usize::MAX);
+        Ok(Config { pool: Some(Pool::new(most)), ..joining })
     }
 
     /// Checks that a swarm can be started with this.

@@ -283,7 +283,7 @@ async fn rounds_never_overlap() {
     // Each answer takes longer than half a period, and everything asks for a round meanwhile.
     stage.becomes(|call| healthy(call).map(|(_, answer)| (Duration::from_millis(900), answer)));
     for _ in 0..100 {
-        stage.neighbors.send(Severed(peer(32).addr)).await.unwrap();
+        stage.neighbors.send(Severed([peer(32).addr].into())).await.unwrap();
         sleep(Duration::from_millis(100)).await;
     }
     let calls = stage.calls();
@@ -431,7 +431,7 @@ async fn broken_connection_to_the_successor_starts_a_round_at_once() {
     let stage = stage(healthy);
     sleep(SECOND / 2).await;
     stage.calls();
-    stage.neighbors.send(Severed(peer(32).addr)).await.unwrap();
+    stage.neighbors.send(Severed([peer(32).addr].into())).await.unwrap();
     assert!(!stage.view.vantage().unwrap().is_heard(), "it is pinged before it is named");
     sleep(Duration::from_millis(10)).await;
     assert_eq!(count(&stage.calls(), is_round), 1);
@@ -474,7 +474,8 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
     let hurried = lookups.borrow().len();
-    assert!((24..=48).contains(&hurried), "a young table is looked at again and again, less and less: {hurried}");
+    // Twelve passes of four fingers; up to fourteen where each rest is as short as its jitter lets it be.
+    assert!((24..=60).contains(&hurried), "a young table is looked at again and again, less and less: {hurried}");
     sleep(20 * SECOND).await;
     let hurried = lookups.borrow().len();
     sleep(20 * SECOND).await;

@@ -68,7 +68,7 @@ async fn twelve_nodes_on_two_threads_form_and_are_as_defined() {
     }
     assert!(Duration::ZERO < formation.joined && formation.joined <= formation.neighbors, "{formation}");
     assert!(formation.neighbors <= formation.ideal && formation.ideal < LIMIT, "{formation}");
-    assert!(formation.calls_per_node > 1.0 && formation.connections_per_node >= 2.0, "{formation}");
+    assert!(formation.calls_per_node > 1.0 && formation.connections_per_node > 0.0, "{formation}");
     swarm.stop().await;
 }
 

@@ -6,6 +6,7 @@ mod ends;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use chord::actors::asking::MAX_ASKED;
 use chord::actors::crowd::Limits;
 use chord::actors::pool::Pool;
 use chord::actors::{Call, Stop, Way};
@@ -314,7 +315,7 @@ async fn connection_that_leads_nowhere_is_closed_when_in_doubt() {
 #[actix_rt::test]
 async fn target_with_too_many_questions_is_busy() {
     let (us, them) = (Us::start(1).await, Them::start().await);
-    let calls: Vec<_> = (0..1024)
+    let calls: Vec<_> = (0..MAX_ASKED)
         .map(|_| Call { target: them.me.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None })
         .map(|call| Box::pin(us.peers.send(call)))
         .collect();

@@ -25,7 +25,7 @@ const NODES: u16 = 1000;
 /// A call on a kept connection: who owns this key?
 pub fn question() -> Frame {
     let request = Request::FindSuccessor { key: Id::of_key(b"Hello", Bits::FULL), hops: 1, want_path: false };
-    Frame::Call(Question { request: Ok(request), call_id: Some(7), deadline: None, caller: None })
+    Frame::Call(Question { call_id: Some(7), ..Question::plain(request) })
 }
 
 /// Its answer.

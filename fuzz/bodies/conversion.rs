@@ -47,7 +47,7 @@ fn sent(frame: Frame) -> Frame {
 }
 
 fn check_question(question: Question) {
-    let Question { request, call_id, deadline, caller } = question;
+    let Question { request, call_id, deadline, caller, to } = question;
     if let Some((caller, _)) = caller {
         check_peer(caller);
     }
@@ -69,10 +69,10 @@ fn check_question(question: Question) {
         }
         other => other,
     };
-    match sent(Frame::Call(Question { request: Ok(request), call_id, deadline, caller })) {
+    match sent(Frame::Call(Question { request: Ok(request), call_id, deadline, caller, to })) {
         Frame::Call(back) => {
             assert_eq!(back.request.expect("understood once"), expected);
-            assert_eq!((back.call_id, back.deadline, back.caller), (call_id, deadline, caller));
+            assert_eq!((back.call_id, back.deadline, back.caller, back.to), (call_id, deadline, caller, to));
         }
         Frame::Return(reply) => panic!("a question comes back as {reply:?}"),
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
-use chord::actors::asking::{Asking, Heard};
+use chord::actors::asking::{Asking, Heard, MAX_ASKED};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Doubt, Link, News, Origin};
@@ -251,7 +251,7 @@ async fn act(
             other.write(&call).await;
         }
         6 => {
-            let times = *u.choose(&[2, 3, 4, 5, 6, 7, 8, 2 * MAX_SERVED])?;
+            let times = *u.choose(&[2, 3, 4, 5, 6, 7, 8, MAX_SERVED + 1])?;
             let call = words::frame(&words::call(u)?);
             other.write(&call.repeat(times)).await;
         }
@@ -270,7 +270,7 @@ async fn act(
             0..=4 => drop(other.writing.take()),
             5..=9 => other.reads.set(false),
             // More than may be asked at once; it takes its time.
-            10 if asked.is_empty() => asked.extend((0..1030).map(|_| ask(asking))),
+            10 if asked.is_empty() => asked.extend((0..MAX_ASKED + 6).map(|_| ask(asking))),
             _ => link.do_send(Stop),
         },
         _ => tokio::task::yield_now().await,
@@ -279,7 +279,7 @@ async fn act(
 }
 
 fn ask(asking: &Asking) -> tokio::task::JoinHandle<()> {
-    let heard = asking.ask(Request::GetPredecessor, None);
+    let heard = asking.ask(Request::GetPredecessor, None, None);
     spawn_local(async move {
         if let Ok(Ok(Heard::Reply(reply))) = timeout(PATIENCE, heard).await {
             // Whatever it is, it can be read.

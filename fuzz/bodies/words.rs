@@ -128,7 +128,7 @@ pub fn call(u: &mut Unstructured) -> Result<Vec<u8>> {
     let name = if u.ratio(1, 16)? { anything(u)? } else { u.choose(&NAMES)?.as_bytes().to_vec() };
     let call = Message::default().bytes(1, &name).maybe_bytes(u, 2, args)?;
     let call = call.maybe_number(u, 15)?.maybe_number(u, 16)?.maybe_number(u, 17)?;
-    Ok(call.maybe_bytes(u, 18, node)?.maybe_number(u, 19)?.done())
+    Ok(call.maybe_bytes(u, 18, node)?.maybe_number(u, 19)?.maybe_number(u, 20)?.done())
 }
 
 /// A `Return` to the call of this number, if any.
@@ -140,5 +140,5 @@ pub fn reply(u: &mut Unstructured, call: Option<u64>) -> Result<Vec<u8>> {
         None => reply,
     };
     let reply = reply.maybe_bytes(u, 16, anything)?.maybe_number(u, 17)?;
-    Ok(reply.maybe_bytes(u, 18, id)?.maybe_number(u, 19)?.done())
+    Ok(reply.maybe_bytes(u, 18, id)?.maybe_number(u, 19)?.maybe_number(u, 20)?.done())
 }

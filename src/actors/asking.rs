@@ -40,6 +40,8 @@ struct Inner {
 
 struct Waiting {
     request: Request,
+    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    to: Option<u16>,
     patience: Option<Duration>,
     asker: oneshot::Sender<Heard>,
 }
@@ -77,11 +79,11 @@ pub enum Echo {
     Nothing,
     /// The first one shows whom the connection leads to: a node of our own kind in this run of its
     /// program, or a plain peer.
-    First { incarnation: Option<u64> },
+    First { incarnation: Option<u64>, front: Option<u16> },
 }
 
 /// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
-const MAX_ASKED: usize = 1024;
+pub const MAX_ASKED: usize = 2048;
 
 impl Asking {
     /// A connection that has yet to be made.
@@ -100,9 +102,9 @@ impl Asking {
     }
 
     /// Puts a question, or has it wait until it may be put. Whoever waits no longer drops the receiver.
-    pub fn ask(&self, request: Request, patience: Option<Duration>) -> oneshot::Receiver<Heard> {
+    pub fn ask(&self, request: Request, to: Option<u16>, patience: Option<Duration>) -> oneshot::Receiver<Heard> {
         let (asker, heard) = oneshot::channel();
-        self.0.borrow_mut().ask(Waiting { request, patience, asker });
+        self.0.borrow_mut().ask(Waiting { request, to, patience, asker });
         heard
     }
 
@@ -208,7 +210,7 @@ impl Inner {
         }
     }
 
-    fn put(&mut self, Waiting { request, patience, asker }: Waiting) {
+    fn put(&mut self, Waiting { request, to, patience, asker }: Waiting) {
         let Some(outbox) = &self.outbox else { return tell(asker, Heard::Lost) };
         self.last_call += 1;
         let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
@@ -220,6 +222,7 @@ impl Inner {
                 call_id: Some(self.last_call),
                 deadline: patience,
                 caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
+                to,
             },
         };
         if outbox.is_full() || outbox.put(Frame::Call(question), None).is_err() {
@@ -239,6 +242,9 @@ impl Inner {
         let Some(asker) = asker else { return Echo::Nobody };
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
+        let front = incarnation.and(reply.front);
+        // It will not stay.
+        self.introduced |= front.is_some();
         if first {
             self.kind = if incarnation.is_some() { Kind::Ours } else { Kind::Plain };
         }
@@ -247,7 +253,7 @@ impl Inner {
             (reply.call_id, reply.responder) = (None, None);
         }
         tell(asker, Heard::Reply(reply));
-        if first { Echo::First { incarnation } } else { Echo::Nothing }
+        if first { Echo::First { incarnation, front } } else { Echo::Nothing }
     }
 }
 

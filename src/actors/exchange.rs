@@ -2,21 +2,28 @@
 //!
 //! A connection belongs to the node that has made or accepted it, and ends with it; but any node of the
 //! thread may ask on it. So however many they are, one connection leads from all of them to another node,
-//! where each would otherwise need its own: a thousand nodes would need some twelve thousand of them.
+//! where each would otherwise need its own.
+//!
+//! And any node of the thread may be asked on it: one of them, the *front*, takes calls for all. Whoever connects to
+//! another hears from it who that is, and makes further calls on a connection to the front. So one connection leads
+//! from thread to thread, however many nodes are behind it. Only a node itself says what its front is, on
+//! a connection that was made to its own address: nobody can draw the calls of others to himself.
 //!
 //! Only the peers actors write connections down here. A call for which there is one takes it without asking
 //! them: most calls do, and each hop of a lookup makes one.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::iter;
 use std::net::SocketAddrV4;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 use actix::Addr;
 
 use super::Severed;
 use super::asking::Asking;
-use super::link::{Link, LinkId};
+use super::link::{Link, LinkId, Retire};
 use super::shared::Shared;
 
 /// The kept connection to each node. Clones are the same.
@@ -26,8 +33,12 @@ pub struct Exchange(Rc<Inner>);
 #[derive(Default)]
 struct Inner {
     routes: RefCell<HashMap<SocketAddrV4, Route>>,
-    /// The nodes that use them.
-    nodes: RefCell<Vec<Weak<Shared>>>,
+    /// Nodes elsewhere that have a front.
+    behind: RefCell<HashMap<SocketAddrV4, Behind>>,
+    /// The nodes of this thread.
+    nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
+    /// The one of them that takes calls for all.
+    front: Cell<Option<SocketAddrV4>>,
     last_link: Cell<LinkId>,
 }
 
@@ -41,32 +52,120 @@ pub struct Route {
     pub incarnation: Option<u64>,
     /// Whoever waits for an answer has a clone, if a node of this thread made the connection.
     pub held: Option<Rc<()>>,
+    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    pub to: Option<u16>,
 }
+
+/// A node that has a front.
+#[derive(Clone, Copy)]
+struct Behind {
+    front: SocketAddrV4,
+    /// The run of its program when it said so.
+    incarnation: u64,
+}
+
+/// Nodes whose fronts are remembered; beyond, somebody is forgotten, and learned anew.
+const MAX_BEHIND: usize = 16 * 1024;
 
 impl Exchange {
     /// One more node uses it, until it is dropped.
     pub fn enter(&self, node: &Rc<Shared>) {
+        self.0.nodes.borrow_mut().insert(node.me.addr, Rc::downgrade(node));
+    }
+
+    /// A node uses it no more.
+    pub(super) fn leave(&self, node: &Rc<Shared>) {
         let mut nodes = self.0.nodes.borrow_mut();
-        nodes.retain(|node| node.strong_count() > 0);
-        nodes.push(Rc::downgrade(node));
+        // Another may live there by now.
+        if nodes.get(&node.me.addr).is_some_and(|there| there.as_ptr() == Rc::as_ptr(node)) {
+            nodes.remove(&node.me.addr);
+        }
+    }
+
+    /// The node of this thread that lives there.
+    pub(super) fn node(&self, addr: SocketAddrV4) -> Option<Rc<Shared>> {
+        self.0.nodes.borrow().get(&addr)?.upgrade()
+    }
+
+    /// The port of the node that takes calls for that one of this thread, if it is another.
+    pub(super) fn front(&self, node: SocketAddrV4) -> Option<u16> {
+        if self.0.nodes.borrow().len() == 1 {
+            return None;
+        }
+        let front = self.0.front.get().filter(|front| self.node(*front).is_some()).unwrap_or(node);
+        self.0.front.set(Some(front));
+        (front != node && front.ip() == node.ip()).then_some(front.port())
     }
 
     /// The kept connection to that address, if there is one. One that takes no more calls is none: its owner hears
     /// so by message, but a call that it has lost is repeated at once, by whichever node.
     pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
-        self.0.routes.borrow().get(&addr).filter(|route| !route.asking.is_closed()).cloned()
+        let routes = self.0.routes.borrow();
+        let open = |addr| routes.get(addr).filter(|route| !route.asking.is_closed());
+        let Some(Behind { front, incarnation }) = self.0.behind.borrow().get(&addr).copied() else {
+            return open(&addr).cloned();
+        };
+        match open(&front).filter(|front| front.incarnation.is_some()) {
+            Some(front) => Some(Route { incarnation: Some(incarnation), to: Some(addr.port()), ..front.clone() }),
+            None => open(&addr).cloned(),
+        }
     }
 
-    /// A kept connection broke: every node hears that whoever lives there may have died.
+    /// Whether this connection is kept for calls to that address.
+    pub(super) fn keeps(&self, addr: SocketAddrV4, link: LinkId) -> bool {
+        self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
+    }
+
+    /// A node has said, on a connection to itself, what its front is; none if it has none. Says whether a connection to
+    /// the front is missing.
+    pub(super) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
+        let mut behind = self.0.behind.borrow_mut();
+        let Some(front) = front.map(|port| SocketAddrV4::new(*addr.ip(), port)).filter(|front| *front != addr) else {
+            behind.remove(&addr);
+            let others: Vec<_> = behind.iter().filter(|(_, it)| it.front == addr).map(|(addr, _)| *addr).collect();
+            others.into_iter().for_each(|addr| self.retire(addr));
+            return None;
+        };
+        if behind.len() >= MAX_BEHIND
+            && !behind.contains_key(&addr)
+            && let Some(forgotten) = behind.keys().next().copied()
+        {
+            behind.remove(&forgotten);
+        }
+        behind.insert(addr, Behind { front, incarnation });
+        match self.0.routes.borrow().get(&front).map(|route| route.incarnation) {
+            Some(Some(_)) => {}
+            Some(None) => return None,
+            None => return Some(front),
+        }
+        self.retire(addr);
+        None
+    }
+
+    /// That node is not behind its front any more.
+    pub(super) fn forget_front(&self, addr: SocketAddrV4) {
+        self.0.behind.borrow_mut().remove(&addr);
+    }
+
+    /// Calls to that address take another way from now on.
+    fn retire(&self, addr: SocketAddrV4) {
+        let mut routes = self.0.routes.borrow_mut();
+        if routes.get(&addr).is_some_and(|route| route.held.is_some() && route.incarnation.is_some())
+            && let Some(retired) = routes.remove(&addr)
+        {
+            retired.link.do_send(Retire);
+        }
+    }
+
+    /// A kept connection broke: every node hears that whoever lives there may have died, and all who are behind it.
     pub fn severed(&self, addr: SocketAddrV4) {
-        self.0.nodes.borrow_mut().retain(|node| {
-            let node = node.upgrade();
-            if let Some(node) = &node {
-                node.serves.doubt(addr);
-                node.severed.do_send(Severed(addr));
-            }
-            node.is_some()
-        });
+        let mut behind = self.0.behind.borrow_mut();
+        let behind = behind.extract_if(|_, behind| behind.front == addr).map(|(addr, _)| addr);
+        let doubted: Arc<[_]> = iter::once(addr).chain(behind).collect();
+        for node in self.0.nodes.borrow().values().filter_map(Weak::upgrade) {
+            doubted.iter().for_each(|addr| node.serves.doubt(*addr));
+            node.severed.do_send(Severed(doubted.clone()));
+        }
     }
 
     /// A number that no other connection has.

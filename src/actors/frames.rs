@@ -29,7 +29,7 @@ pub const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So many bytes are read at once: some dozens of calls.
-const READ: usize = 4 * 1024;
+const READ: usize = 16 * 1024;
 
 /// The two directions of a connection, whatever it is made of.
 pub struct Stream {

@@ -26,10 +26,10 @@ use super::crowd::Pulse;
 use super::frames::Stream;
 use super::outbox::outbox;
 use super::serving::{Incoming, Leave, MAX_SERVED, Served, read};
-use super::shared::Shared;
+use super::shared::{Back, Shared};
 use super::tally::Shed;
 use super::{Serve, Stop};
-use crate::protocol::rpc::Request;
+use crate::protocol::rpc::{Code, Request};
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
 /// The number of a connection, among those of an exchange.
@@ -40,7 +40,7 @@ pub type LinkId = u64;
 #[rtype(result = "()")]
 pub enum News {
     /// The node at this address, which was dialled, knows the extensions, and runs as this.
-    Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
+    Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64, front: Option<u16> },
     /// The node at this address is a plain peer.
     Plain { link: LinkId, addr: SocketAddrV4 },
     /// The caller on an accepted connection says that it is the node at this address.
@@ -55,6 +55,11 @@ pub enum News {
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
 pub struct Doubt;
+
+/// No more calls are made on it: close when those are answered that were made.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "()")]
+pub struct Retire;
 
 /// Everything is written, or nothing can be written any more.
 #[derive(Debug, actix::Message)]
@@ -108,6 +113,8 @@ pub struct Link {
     asking: Asking,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
+    /// Whether it closes when the calls are answered that were made on it.
+    retired: bool,
     writing: Option<AbortHandle>,
     since: Instant,
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
@@ -128,6 +135,7 @@ impl Link {
             origin,
             stream: None,
             addr: origin.addr(),
+            retired: false,
             writing: None,
             since: Instant::now(),
             pulse: Pulse::default(),
@@ -181,10 +189,10 @@ impl Link {
     fn returned(&mut self, reply: Reply) {
         match (self.asking.returned(reply, self.addr), self.addr) {
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
-            (Echo::First { incarnation: Some(incarnation) }, Some(addr)) => {
-                self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation });
+            (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
+                self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation, front });
             }
-            (Echo::First { incarnation: None }, Some(addr)) => {
+            (Echo::First { incarnation: None, .. }, Some(addr)) => {
                 self.shared.news.do_send(News::Plain { link: self.id, addr });
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
@@ -192,7 +200,14 @@ impl Link {
         self.pulse.set(Some(Instant::now()));
         if self.asking.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
             self.asking.go_on();
+            self.close_if_done();
         } else {
+            self.close();
+        }
+    }
+
+    fn close_if_done(&mut self) {
+        if self.retired && !self.asking.is_awaited() {
             self.close();
         }
     }
@@ -211,20 +226,25 @@ impl Link {
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.asking.outbox() else { return };
-        let call_id = question.call_id;
+        let (call_id, exchange) = (question.call_id, &self.shared.routes.exchange);
+        let (asked, front) = match question.to {
+            None => (Some(self.shared.clone()), exchange.front(self.shared.me.addr)),
+            Some(port) => (exchange.node(SocketAddrV4::new(*self.shared.me.addr.ip(), port)), None),
+        };
+        let back = Back { outbox, call_id, front, leave };
+        let Some(asked) = asked else {
+            return self.shared.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
+        };
         let request = match question.request {
             Ok(request) => request,
-            Err(error) => return self.shared.reply(&outbox, call_id, Reply::complain(&error), leave),
+            Err(error) => return asked.reply(back, Reply::complain(&error)),
         };
         let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
-        match self.shared.serves.serve(serve) {
-            Served::Now(answer) => self.shared.answer(&outbox, call_id, answer, leave),
+        match asked.serves.serve(serve) {
+            Served::Now(answer) => asked.answer(back, answer),
             // Not a future of this actor: it is to be answered also after the other end has closed its
             // half, and would be polled with every message.
-            Served::Later(answer) => {
-                let shared = self.shared.clone();
-                actix_rt::spawn(async move { shared.answer(&outbox, call_id, answer.await, leave) });
-            }
+            Served::Later(answer) => drop(actix_rt::spawn(async move { asked.answer(back, answer.await) })),
         }
     }
 
@@ -245,7 +265,7 @@ impl Link {
         self.shed(&error);
         // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
         if matches!(self.origin, Origin::Accepted(_)) {
-            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None };
+            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None };
             self.called(nonsense, leave);
         }
     }
@@ -314,7 +334,7 @@ impl Handler<Doubt> for Link {
             return;
         }
         // Nobody waits for the answer: a pulse is all that is wanted.
-        let heard = self.asking.ask(Request::CheckPredecessor, None);
+        let heard = self.asking.ask(Request::CheckPredecessor, None, None);
         let before = self.pulse.get();
         ctx.run_later(self.shared.rpc_timeout, move |link, ctx| {
             if link.pulse.get() == before {
@@ -323,6 +343,15 @@ impl Handler<Doubt> for Link {
             }
             drop(heard);
         });
+    }
+}
+
+impl Handler<Retire> for Link {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, _: &mut Self::Context) {
+        self.retired = true;
+        self.close_if_done();
     }
 }
 

@@ -37,6 +37,7 @@
 //! [`drive`] module is the only bridge.
 
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
@@ -149,9 +150,9 @@ pub struct Forget(pub Vec<Peer>);
 pub struct Disturbed;
 
 /// A kept connection broke: whoever lives there may have died.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Severed(pub SocketAddrV4);
+pub struct Severed(pub Arc<[SocketAddrV4]>);
 
 /// The neighbours as they are, for people to look at.
 #[derive(Clone, Copy, Debug, Message)]

@@ -211,9 +211,11 @@ impl Handler<Forget> for NeighborsActor {
 impl Handler<Severed> for NeighborsActor {
     type Result = ();
 
-    fn handle(&mut self, Severed(addr): Severed, ctx: &mut Self::Context) {
-        self.maintenance.severed(addr);
-        self.view.heard(addr);
+    fn handle(&mut self, Severed(addrs): Severed, ctx: &mut Self::Context) {
+        for addr in addrs.iter() {
+            self.maintenance.severed(*addr);
+            self.view.heard(*addr);
+        }
         self.advance(ctx);
     }
 }

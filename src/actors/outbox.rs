@@ -47,7 +47,7 @@ pub struct Batch {
 }
 
 /// So many bytes may wait when another question is put in.
-const FULL: usize = 64 * 1024;
+const FULL: usize = 256 * 1024;
 
 /// Both ends; `counters` are to hear how much was put in.
 pub fn outbox(codec: FrameCodec, counters: Arc<Counters>) -> (Outbox, Outgoing) {

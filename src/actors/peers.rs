@@ -21,7 +21,7 @@ use super::strangers::Strangers;
 use super::tally::{SUMMARY_EVERY, Shed};
 use super::{Call, Stop, Way};
 use crate::protocol::procedure::Answer;
-use crate::protocol::rpc::Code;
+use crate::protocol::rpc::{Code, Request};
 
 /// The connections of a node, and what is known of the nodes that it has talked to.
 pub struct Peers {
@@ -56,13 +56,9 @@ struct Dialed {
 
 /// The connection that a call takes.
 struct Taken {
-    asking: Asking,
+    route: Route,
     /// Whether it was made for this call.
     made_for_it: bool,
-    /// The run of the program that it is known to lead to.
-    proved: Option<u64>,
-    /// Keeps the connection, if a node of this thread made it, while the call waits.
-    held: Option<Rc<()>>,
 }
 
 impl Peers {
@@ -91,9 +87,7 @@ impl Peers {
                 }
                 self.dial(Origin::DialedOnce(addr))
             }
-            (_, Some(Route { asking, incarnation, held, .. })) => {
-                Some(Taken { asking, made_for_it: false, proved: incarnation, held })
-            }
+            (_, Some(route)) => Some(Taken { route, made_for_it: false }),
             (_, None) => self.dial(Origin::Dialed(addr)),
         }
     }
@@ -111,16 +105,16 @@ impl Peers {
         let id = self.shared.routes.exchange.next_link();
         let link = Link::dial(id, origin, self.shared.clone());
         let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
-        let (link, held) = (link.start(), Some(calls.clone()));
+        let open = Open { link: link.start(), asking };
+        let Open { link, asking } = open.clone();
+        let route = Route { id, link, asking, incarnation: None, held: Some(calls.clone()), to: None };
         if let Origin::Dialed(addr) = origin {
-            let (link, asking, held) = (link.clone(), asking.clone(), held.clone());
-            self.shared.routes.exchange.keep(addr, Route { id, link, asking, incarnation: None, held });
+            self.shared.routes.exchange.keep(addr, route.clone());
         }
-        let open = Open { link, asking: asking.clone() };
         self.dialed.insert(id, Dialed { open, since: now, pulse, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
         self.count();
-        Some(Taken { asking, made_for_it: true, proved: None, held })
+        Some(Taken { route, made_for_it: true })
     }
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
@@ -157,7 +151,7 @@ impl Peers {
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
             let addr = dialed.open.asking.addr();
-            let kept = addr.and_then(|addr| self.shared.routes.exchange.get(addr)).is_some_and(|route| route.id == *id);
+            let kept = addr.is_some_and(|addr| self.shared.routes.exchange.keeps(addr, *id));
             Rc::strong_count(&dialed.calls) == 1 + usize::from(kept)
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
@@ -205,12 +199,12 @@ impl Handler<Call> for Peers {
         if call.request.is_extension() && self.shared.routes.known.incarnation(addr).is_none() {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
-        let Some(Taken { asking, made_for_it, proved, held }) = self.take(addr, call.way) else {
+        let Some(Taken { route, made_for_it }) = self.take(addr, call.way) else {
             return Box::pin(async { Answer::Unasked });
         };
         // A connection that was made for a call is the last that it takes.
         let call = if made_for_it && call.way == Way::Kept { Call { way: Way::Again, ..call } } else { call };
-        let (peers, calling) = (ctx.address(), self.shared.routes.calling(call, &asking, proved, held));
+        let (peers, calling) = (ctx.address(), self.shared.routes.calling(call, &route));
         Box::pin(async move {
             match calling.answer().await {
                 Ok(answer) => answer,
@@ -239,7 +233,16 @@ impl Handler<News> for Peers {
 
     fn handle(&mut self, news: News, _: &mut Self::Context) {
         match news {
-            News::Ours { link, addr, incarnation } => self.shared.routes.exchange.is_ours(addr, link, incarnation),
+            News::Ours { link, addr, incarnation, front } => {
+                let exchange = self.shared.routes.exchange.clone();
+                exchange.is_ours(addr, link, incarnation);
+                if let Some(front) = exchange.learn_front(addr, front, incarnation)
+                    && let Some(Taken { route, .. }) = self.dial(Origin::Dialed(front))
+                {
+                    // Nobody waits for the answer: what it says of the other end is all that is wanted.
+                    drop(route.asking.ask(Request::CheckPredecessor, None, None));
+                }
+            }
             News::Plain { link, addr } => {
                 self.shared.routes.exchange.forget(addr, link);
                 self.shared.routes.known.learn_plain(addr);
@@ -253,7 +256,8 @@ impl Handler<News> for Peers {
                     && exchange.get(addr).is_none()
                 {
                     let incarnation = Some(incarnation);
-                    exchange.keep(addr, Route { id: link, link: accepted, asking, incarnation, held: None });
+                    let route = Route { id: link, link: accepted, asking, incarnation, held: None, to: None };
+                    exchange.keep(addr, route);
                 }
             }
             News::Closing { link, addr } => self.unroute(addr, link),
@@ -273,6 +277,7 @@ impl Handler<Stop> for Peers {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
+        self.shared.routes.exchange.leave(&self.shared);
         let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
         self.shared.routes.exchange.forget_all(owned);
         let dialed = self.dialed.drain().map(|(_, dialed)| dialed.open);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::asking::{Asking, Heard};
+use super::asking::Heard;
 use super::exchange::{Exchange, Route};
 use super::known::Known;
 use super::shared::Shared;
@@ -39,18 +39,19 @@ impl Routes {
             Way::Again | Way::Fresh => None,
         };
         match route {
-            Some(Route { asking, incarnation, held, .. }) => Ok(self.calling(call, &asking, incarnation, held)),
+            Some(route) => Ok(self.calling(call, &route)),
             None => Err(call),
         }
     }
 
-    /// Makes a call on this connection, of whose other end this run was proved; `held` keeps it while the call waits.
-    pub(super) fn calling(&self, call: Call, asking: &Asking, proved: Option<u64>, held: Option<Rc<()>>) -> Calling {
+    /// Makes a call on this connection.
+    pub(super) fn calling(&self, call: Call, Route { asking, incarnation, held, to, .. }: &Route) -> Calling {
         let addr = call.target.addr();
-        let heard = asking.ask(call.request.clone(), call.patience);
-        let dialed = asking.addr() == Some(addr);
+        let heard = asking.ask(call.request.clone(), *to, call.patience);
         let (shared, before) = (asking.shared(), self.known.incarnation(addr));
-        Calling { call, heard, shared, known: self.known.clone(), before, proved, dialed, held }
+        let lives_there = to.is_some() || asking.addr() == Some(addr);
+        let (known, held, behind) = (self.known.clone(), held.clone(), to.is_some());
+        Calling { call, heard, shared, known, before, proved: *incarnation, lives_there, behind, held }
     }
 }
 
@@ -64,8 +65,10 @@ pub struct Calling {
     before: Option<u64>,
     /// The run that the connection is known to lead to.
     proved: Option<u64>,
-    /// Whether it was made to the address of the target, so that whoever answers lives there.
-    dialed: bool,
+    /// Whether whoever answers lives at the address of the target: the connection was made to it, or to its front.
+    lives_there: bool,
+    /// Whether it was made to the front of the target.
+    behind: bool,
     /// Keeps the connection while the call waits.
     held: Option<Rc<()>>,
 }
@@ -74,13 +77,17 @@ impl Calling {
     /// What comes of it; or the call that is to be made on another connection, since this one closed under
     /// it: the target may not have seen it.
     pub async fn answer(self) -> Result<Answer, Call> {
-        let Calling { call, heard, shared, known, before, proved, dialed, held } = self;
+        let Calling { call, heard, shared, known, before, proved, lives_there, behind, held } = self;
         let Ok(heard) = timeout(limit(&call, &shared), heard).await else { return Ok(Answer::Silent) };
         drop(held);
         Ok(match heard.unwrap_or(Heard::Lost) {
+            Heard::Reply(reply) if behind && reply.refusal() == Some(Code::NotHere) => {
+                shared.routes.exchange.forget_front(call.target.addr());
+                return Err(Call { way: Way::Again, ..call });
+            }
             Heard::Reply(reply) => {
                 if let Some((_, incarnation)) = reply.responder
-                    && (dialed || proved == Some(incarnation))
+                    && (lives_there || proved == Some(incarnation))
                 {
                     known.learn_ours(call.target.addr(), incarnation);
                 }

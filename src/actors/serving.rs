@@ -12,6 +12,7 @@ use actix::Recipient;
 use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::asking::MAX_ASKED;
 use super::frames::Reader;
 use super::lookups::Lookups;
 use super::{Refusal, Serve};
@@ -19,12 +20,13 @@ use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
 
 /// Questions of the other end that are being answered, or whose answers wait to be written, at once:
-/// beyond that no more are read.
-pub const MAX_SERVED: usize = 128;
+/// beyond that no more are read. No fewer than may be asked: where lookups of both ends wait for each other, none must wait
+/// for another to be read.
+pub const MAX_SERVED: usize = MAX_ASKED;
 
 /// Questions that are being answered at once on all connections together: beyond that no more are
 /// read. Each costs some KiB, and none takes longer than a lookup may.
-pub const MAX_SERVED_IN_ALL: usize = 4096;
+pub const MAX_SERVED_IN_ALL: usize = 8192;
 
 /// Leave to answer one question, of this connection and of all.
 pub struct Leave {

@@ -16,7 +16,7 @@ use super::{Accepted, NotAccepted, address, number, period, port, successors, ti
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// How many nodes, 1 to 16384; each takes 3 open files, and 2 more for each thread but the first
+    /// How many nodes, 1 to 16384; each takes an open file, and T threads take 2 T^2 together
     #[arg(short = 'n', value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
     nodes: u16,
 

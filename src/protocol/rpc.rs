@@ -140,6 +140,9 @@ pub enum Code {
     /// Nobody whom the callee has asked in turn could answer.
     #[error("no route")]
     NoRoute,
+    /// The node that is asked is not behind the connection that the question came on.
+    #[error("not here")]
+    NotHere,
 }
 
 /// The most hops that a question makes. With fingers log2 N are enough; a ring without any

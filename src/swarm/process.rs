@@ -19,8 +19,12 @@ pub struct NoRoom {
     pub allowed: u64,
 }
 
-/// Standard input and output, threads, signals.
-const FILES_BESIDES: u64 = 64;
+/// Standard input and output, threads, signals, and connections that are closing.
+const FILES_BESIDES: u64 = 128;
+
+/// Connections that pass: each node is called once for itself by each thread before it says what its front is, and
+/// whenever somebody doubts it. With so many at a time none waits for long.
+const PASSING: u64 = 64;
 
 /// Allows this process as many open files as it can have.
 pub fn raise_files() {
@@ -31,20 +35,18 @@ pub fn raise_files() {
     }
 }
 
-/// How many connections each of so many nodes on so many threads may make, so that the open files that this
+/// How many connections so many nodes on so many threads may make together, so that the open files that this
 /// process is allowed suffice for all.
-pub fn connections_each(nodes: u64, threads: u64) -> Result<u64, NoRoom> {
-    share(nodes, threads, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+pub fn connections(nodes: u64, threads: u64) -> Result<u64, NoRoom> {
+    left_by(nodes, threads, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
-/// A node has a socket that listens, and a connection two ends, both in this process. One connection leads to it
-/// from each thread, and there is one more for whoever doubts it. One file in twenty is left for connections that
-/// are closing.
-fn share(nodes: u64, threads: u64, allowed: u64) -> Result<u64, NoRoom> {
-    let beside = nodes + FILES_BESIDES + allowed / 20;
-    let (each, fewest) = (allowed.saturating_sub(beside) / (2 * nodes), threads + 1);
-    let needed = beside + fewest * 2 * nodes;
-    if each < fewest { Err(NoRoom { nodes, threads, needed, allowed }) } else { Ok(each) }
+/// A node has a socket that listens, and a connection two ends, both in this process; one leads from each thread to
+/// each.
+fn left_by(nodes: u64, threads: u64, allowed: u64) -> Result<u64, NoRoom> {
+    let (beside, fewest) = (nodes + FILES_BESIDES, threads * threads + PASSING);
+    let needed = beside + 2 * fewest;
+    if allowed < needed { Err(NoRoom { nodes, threads, needed, allowed }) } else { Ok((allowed - beside) / 2) }
 }
 
 /// Bytes of memory that this process has; none where there is no /proc.
@@ -66,12 +68,11 @@ mod tests {
 
     #[test]
     fn files_are_shared_by_all_nodes() {
-        assert_eq!(share(100, 1, 20_000), Ok(94));
-        assert_eq!(share(1000, 7, 20_000), Ok(8));
-        assert_eq!(share(2000, 2, 20_000), Ok(4));
-        assert!(share(2000, 3, 20_000).is_ok() && share(3000, 1, 20_000).is_ok());
-        let none = NoRoom { nodes: 3000, threads: 2, needed: 22_064, allowed: 20_000 };
-        assert_eq!(share(3000, 2, 20_000), Err(none));
+        assert_eq!(left_by(1000, 2, 20_000), Ok(9_436));
+        assert_eq!(left_by(1000, 2, 1_264), Ok(68), "two threads, and those that pass");
+        let none = NoRoom { nodes: 1000, threads: 2, needed: 1_264, allowed: 1_263 };
+        assert_eq!(left_by(1000, 2, 1_263), Err(none));
+        assert!(left_by(1000, 95, 20_000).is_ok() && left_by(1000, 98, 20_000).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 
-use super::node::{Ids, id, id_bytes, node};
+use super::node::{Ids, id, id_bytes, node, port};
 use super::proto;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
@@ -57,6 +57,8 @@ pub struct Question {
     pub deadline: Option<Duration>,
     /// Who calls, and in which run of its program.
     pub caller: Option<(Peer, u64)>,
+    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    pub to: Option<u16>,
 }
 
 /// A reply as it travels.
@@ -68,6 +70,8 @@ pub struct Reply {
     pub call_id: Option<u64>,
     /// Who answers, and in which run of its program.
     pub responder: Option<(Id, u64)>,
+    /// The port of the node whose connections carry calls for the responder, too.
+    pub front: Option<u16>,
     /// Whom it may name.
     ids: Ids,
 }
@@ -84,7 +88,7 @@ impl Question {
             Request::GetSuccessorList { .. } => Request::GetSuccessorList { joiner: None },
             other => other,
         };
-        Question { request: Ok(request), call_id: None, deadline: None, caller: None }
+        Question { request: Ok(request), call_id: None, deadline: None, caller: None, to: None }
     }
 }
 
@@ -103,6 +107,7 @@ impl From<Question> for proto::Call {
             hops: hops.filter(|_| question.call_id.is_some()),
             caller: question.caller.map(|(peer, _)| node(peer)),
             incarnation: question.caller.map(|(_, incarnation)| incarnation),
+            to: question.to.map(u32::from),
         }
     }
 }
@@ -111,11 +116,17 @@ impl Question {
     /// What a call says that came.
     pub(super) fn heard(call: proto::Call, ids: Ids) -> Question {
         let caller = call.caller.as_ref().and_then(|caller| ids.peer(caller).ok());
+        let to = call.to.filter(|_| call.call_id.is_some()).map(port).transpose();
+        let (to, request) = match to {
+            Ok(to) => (to, decode_request(&call, ids)),
+            Err(error) => (None, Err(error)),
+        };
         Question {
-            request: decode_request(&call, ids),
+            request,
             call_id: call.call_id,
             deadline: call.deadline_ms.map(|millis| Duration::from_millis(millis.into())),
             caller: caller.zip(call.incarnation),
+            to,
         }
     }
 }
@@ -230,12 +241,17 @@ impl Reply {
                 Some(message.bytes())
             }
         };
-        Reply { value: Ok(value), call_id: None, responder: None, ids: Ids::Any }
+        Reply { value: Ok(value), call_id: None, responder: None, front: None, ids: Ids::Any }
     }
 
     /// The reply that says why there is no answer.
     pub fn refuse(code: Code, why: impl Into<String>) -> Reply {
-        Reply { value: Err((code, why.into())), call_id: None, responder: None, ids: Ids::Any }
+        Reply { value: Err((code, why.into())), call_id: None, responder: None, front: None, ids: Ids::Any }
+    }
+
+    /// Why there is no answer, if there is none.
+    pub fn refusal(&self) -> Option<Code> {
+        self.value.as_ref().err().map(|(code, _)| *code)
     }
 
     /// The reply to a call that can't be understood.
@@ -330,6 +346,7 @@ impl From<Reply> for proto::Return {
             code: code.map(|code| proto::Code::from(code).into()),
             responder: reply.responder.map(|(id, _)| id_bytes(id)),
             incarnation: reply.responder.map(|(_, incarnation)| incarnation),
+            front: reply.front.map(u32::from),
         }
     }
 }
@@ -343,6 +360,7 @@ impl Reply {
             value: if message.success { Ok(message.value) } else { Err((code, message.error.unwrap_or_default())) },
             call_id: message.call_id,
             responder: responder.zip(message.incarnation),
+            front: message.front.and_then(|front| port(front).ok()),
             ids,
         }
     }
@@ -360,6 +378,7 @@ impl From<Code> for proto::Code {
             Code::BadRequest => proto::Code::BadRequest,
             Code::UnknownCall => proto::Code::UnknownCall,
             Code::NoRoute => proto::Code::NoRoute,
+            Code::NotHere => proto::Code::NotHere,
         }
     }
 }
@@ -376,6 +395,7 @@ impl From<proto::Code> for Code {
             proto::Code::BadRequest => Code::BadRequest,
             proto::Code::UnknownCall => Code::UnknownCall,
             proto::Code::NoRoute => Code::NoRoute,
+            proto::Code::NotHere => Code::NotHere,
         }
     }
 }

@@ -62,8 +62,12 @@ fn peer(node: &proto::Node) -> Result<Peer, WireError> {
     let id = id(&node.id)?;
     let ip = node.address.parse().ok().filter(|ip| is_unicast(*ip));
     let ip = ip.ok_or_else(|| WireError::Address(node.address.chars().take(40).collect()))?;
-    let port = u16::try_from(node.port).ok().filter(|port| *port != 0).ok_or(WireError::Port(node.port))?;
-    Ok(Peer { id, addr: SocketAddrV4::new(ip, port) })
+    Ok(Peer { id, addr: SocketAddrV4::new(ip, port(node.port)?) })
+}
+
+/// A port that came.
+pub(super) fn port(port: u32) -> Result<u16, WireError> {
+    u16::try_from(port).ok().filter(|port| *port != 0).ok_or(WireError::Port(port))
 }
 
 /// Some plain peers write nobody as a node of zeros.

@@ -55,8 +55,8 @@ impl Handler<Serve> for Local {
 
 impl Handler<Severed> for Local {
     type Result = ();
-    fn handle(&mut self, Severed(addr): Severed, _: &mut Self::Context) {
-        self.severed.borrow_mut().push(addr);
+    fn handle(&mut self, Severed(addrs): Severed, _: &mut Self::Context) {
+        self.severed.borrow_mut().extend(addrs.iter());
     }
 }
 

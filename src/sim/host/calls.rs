@@ -86,6 +86,7 @@ impl Host {
             call_id: Some(number),
             deadline: patience,
             caller: introduces.then_some((self.me, self.incarnation)),
+            to: None,
         }
     }
 

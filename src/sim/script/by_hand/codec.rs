@@ -10,7 +10,8 @@ use crate::wire::{self, Frame, FrameCodec, Reply};
 
 /// A request at the other end.
 pub(super) fn heard(request: &Request) -> Option<Request> {
-    let question = wire::Question { request: Ok(request.clone()), call_id: Some(1), deadline: None, caller: None };
+    let question =
+        wire::Question { request: Ok(request.clone()), call_id: Some(1), deadline: None, caller: None, to: None };
     match pass(Frame::Call(question))? {
         Frame::Call(question) => question.request.ok(),
         Frame::Return(_) => None,
