@@ -11,6 +11,7 @@ use chord::actors::drive::Driver;
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
 use chord::actors::routes::Routes;
+use chord::actors::turns::Turns;
 use chord::actors::view::View;
 use chord::actors::{Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Way};
 use chord::protocol::fingers::FingerTable;
@@ -111,16 +112,22 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     let (report, joined) = oneshot::channel();
     let joining = Joining::new(report, 10 * SECOND);
     let view = View::new(FingerTable::alone(setup.me, SIX));
-    let neighbors =
-        NeighborsActor::new(setup, view.clone(), driver, nobody.clone().recipient(), nobody.recipient(), joining)
-            .start();
+    let neighbors = NeighborsActor::new(
+        setup,
+        view.clone(),
+        Rc::new(driver),
+        nobody.clone().recipient(),
+        nobody.recipient(),
+        joining,
+    )
+    .start();
     Stage { neighbors, view, joined, behaviour, log }
 }
 
 fn driver(world: World) -> Driver {
     Driver {
         routes: Routes::default(),
-        calls: world.start().recipient(),
+        calls: Rc::new(world.start().recipient()),
         rpc_timeout: SECOND,
         lookup_timeout: 5 * SECOND,
     }
@@ -469,7 +476,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, view(), ring, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
     fingers.send(Disturbed).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -492,7 +499,7 @@ async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happe
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
-    let fingers = FingersActor::new(table, view(), ring, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
     fingers.send(Disturbed).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -530,7 +537,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
     let lookups = Rc::new(RefCell::new(0));
     let fickle: Recipient<Resolve> = Fickle(lookups.clone()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, view(), fickle, SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), fickle, Turns::default(), SECOND, 5 * SECOND).start();
     let began = Instant::now();
     while began.elapsed() < 10 * SECOND {
         // Fingers die and neighbours change all the time, too.
@@ -554,7 +561,7 @@ fn lookup_54() -> Lookup {
 async fn run_telling(driver: &Driver, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
     let mut lookup = Patient::new(lookup_54());
     let step = lookup.start();
-    driver.go_on(lookup, step, Some(deadline), tell).await
+    driver.go_on(&mut lookup, step, Some(deadline), Some(&tell)).await
 }
 
 async fn run_lookup(

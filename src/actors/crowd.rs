@@ -5,13 +5,14 @@
 //! neighbour that talks stays.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use tokio::time::Instant;
 
 use super::link::LinkId;
+use super::peers::remove;
 use super::tally::Shed;
 
 /// How many connections a node may have open at once.
@@ -45,7 +46,7 @@ pub struct Crowd {
     limits: Limits,
     /// Where the node itself lives.
     home: Ipv4Addr,
-    members: HashMap<LinkId, Member>,
+    members: BTreeMap<LinkId, Member>,
 }
 
 #[derive(Debug)]
@@ -58,7 +59,7 @@ struct Member {
 impl Crowd {
     /// Nobody yet, at a node that lives at `home`.
     pub fn new(limits: Limits, home: Ipv4Addr) -> Crowd {
-        Crowd { limits, home, members: HashMap::new() }
+        Crowd { limits, home, members: BTreeMap::new() }
     }
 
     /// Takes a connection in; who has to leave for it, and why. A connection that leaves is counted
@@ -81,7 +82,7 @@ impl Crowd {
 
     /// A connection is closed.
     pub fn leave(&mut self, link: LinkId) {
-        self.members.remove(&link);
+        remove(&mut self.members, link);
     }
 
     /// Whether a whole ring may live there.
@@ -117,13 +118,13 @@ mod tests {
     struct Door {
         crowd: Crowd,
         opened: Instant,
-        pulses: HashMap<LinkId, Pulse>,
+        pulses: BTreeMap<LinkId, Pulse>,
     }
 
     impl Door {
         fn open() -> Door {
             let limits = Limits { dialed: 6, in_all: 6, per_address: 2 };
-            Door { crowd: Crowd::new(limits, HOME), opened: Instant::now(), pulses: HashMap::new() }
+            Door { crowd: Crowd::new(limits, HOME), opened: Instant::now(), pulses: BTreeMap::new() }
         }
 
         fn at(&self, second: u64) -> Instant {

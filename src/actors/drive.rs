@@ -1,7 +1,8 @@
 //! The only bridge from conversations as values to actors.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::Recipient;
@@ -16,11 +17,10 @@ use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::rpc::{Code, Request};
 
 /// Runs procedures over whoever answers calls.
-#[derive(Clone)]
 pub struct Driver {
     pub routes: Routes,
     /// Who makes connections where there are none.
-    pub calls: Recipient<Call>,
+    pub calls: Rc<Recipient<Call>>,
     pub rpc_timeout: Duration,
     pub lookup_timeout: Duration,
 }
@@ -34,24 +34,15 @@ impl Driver {
     pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
         let mut procedure = Patient::new(procedure);
         let step = procedure.start();
-        self.drive(procedure, step, deadline, None).await
+        self.go_on(&mut procedure, step, deadline, None).await
     }
 
-    /// The same for a procedure that was started already and takes this step next; tells on the way who
-    /// turned out dead.
+    /// The same for a procedure that was started already and takes this step next; tells on the way, if wanted, who
+    /// turned out dead. Each hop of each lookup waits in one of these futures, so that it is to be small: what
+    /// is rare waits on the heap.
     pub async fn go_on<P: Procedure>(
         &self,
-        procedure: Patient<P>,
-        step: Step<P::Output>,
-        deadline: Option<Instant>,
-        tell: impl Fn(Vec<Peer>),
-    ) -> P::Output {
-        self.drive(procedure, step, deadline, Some(&tell)).await
-    }
-
-    async fn drive<P: Procedure>(
-        &self,
-        mut procedure: Patient<P>,
+        procedure: &mut Patient<P>,
         mut step: Step<P::Output>,
         deadline: Option<Instant>,
         tell: Option<&dyn Fn(Vec<Peer>)>,
@@ -67,7 +58,7 @@ impl Driver {
                     await_reply(&mut open, wait).await
                 }
                 Step::Wait => await_reply(&mut open, wait).await,
-                Step::Probe(target) => self.probe(target, &mut open).await,
+                Step::Probe(target) => Box::pin(self.probe(target, &mut open)).await,
             };
             step = procedure.resume(answer);
             if let Some(tell) = tell {
@@ -89,26 +80,25 @@ impl Driver {
     }
 
     fn call(&self, call: Call) -> Open {
-        let calls = self.calls.clone();
-        let calling = self.routes.call(call);
-        Box::pin(async move {
-            let unmade = match calling {
-                Ok(calling) => match calling.answer().await {
-                    Ok(answer) => return answer,
-                    Err(again) => again,
-                },
-                Err(call) => call,
-            };
-            // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
-            calls.send(unmade).await.unwrap_or(Answer::Refused(Code::Unspecified))
-        })
+        match self.routes.call(call) {
+            Ok(calling) => {
+                let (answer, calls) = (calling.answer(), self.calls.clone());
+                Box::pin(async move {
+                    match answer.await {
+                        Ok(answer) => answer,
+                        Err(again) => make(&calls, again).await,
+                    }
+                })
+            }
+            Err(call) => make(&self.calls, call),
+        }
     }
 
     /// Asks the target whether it lives, unless it answers the open question meanwhile.
     async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
         let ping = Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience: None };
         let ping = self.call(ping);
-        let ping = Box::pin(async move { timeout(self.rpc_timeout, ping).await.unwrap_or(Answer::Silent) });
+        let ping = pin!(async move { timeout(self.rpc_timeout, ping).await.unwrap_or(Answer::Silent) });
         let Some(reply) = open.take() else {
             return alive(ping.await);
         };
@@ -121,6 +111,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Makes a call that needs a new connection.
+fn make(calls: &Recipient<Call>, call: Call) -> Open {
+    let answer = calls.send(call);
+    // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
+    Box::pin(async move { answer.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
 }
 
 /// What the answer to a ping says about its target.

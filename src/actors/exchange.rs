@@ -25,6 +25,7 @@ use super::Severed;
 use super::asking::Asking;
 use super::link::{Link, LinkId, Retire};
 use super::shared::Shared;
+use super::turns::Turns;
 
 /// The kept connection to each node. Clones are the same.
 #[derive(Clone, Default)]
@@ -39,6 +40,8 @@ struct Inner {
     nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
     /// The one of them that takes calls for all.
     front: Cell<Option<SocketAddrV4>>,
+    /// Whose turn it is to look a finger up.
+    turns: Turns,
     last_link: Cell<LinkId>,
 }
 
@@ -166,6 +169,11 @@ impl Exchange {
             doubted.iter().for_each(|addr| node.serves.doubt(*addr));
             node.severed.do_send(Severed(doubted.clone()));
         }
+    }
+
+    /// Whose turn it is to look a finger up.
+    pub(super) fn turns(&self) -> Turns {
+        self.0.turns.clone()
     }
 
     /// A number that no other connection has.

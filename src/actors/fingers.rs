@@ -1,5 +1,6 @@
 //! Owns the finger table, and keeps it right.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{
@@ -7,6 +8,7 @@ use actix::{
 };
 
 use super::neighbors::jittered;
+use super::turns::Turns;
 use super::view::View;
 use super::{Disturbed, Forget, Resolve, ShowFingers, Stop};
 use crate::protocol::fix_fingers::{FixFingers, Pace};
@@ -17,7 +19,8 @@ use crate::protocol::lookup::iterative::Style;
 pub struct FingersActor {
     fingers: FixFingers,
     view: View,
-    resolve: Recipient<Resolve>,
+    resolve: Rc<Recipient<Resolve>>,
+    turns: Turns,
     every: Duration,
     lookup_timeout: Duration,
     /// The number of the last tick that was scheduled, and when it is due; none while a lookup is
@@ -42,10 +45,22 @@ impl FingersActor {
         fingers: FixFingers,
         view: View,
         resolve: Recipient<Resolve>,
+        turns: Turns,
         every: Duration,
         lookup_timeout: Duration,
     ) -> Self {
-        FingersActor { fingers, view, resolve, every, lookup_timeout, scheduled: None, last_tick: 0, in_a_row: 0 }
+        let resolve = Rc::new(resolve);
+        FingersActor {
+            fingers,
+            view,
+            resolve,
+            turns,
+            every,
+            lookup_timeout,
+            scheduled: None,
+            last_tick: 0,
+            in_a_row: 0,
+        }
     }
 
     fn schedule(&mut self, pace: Pace, ctx: &mut Context<Self>) {
@@ -87,7 +102,11 @@ impl Handler<FixFingerNow> for FingersActor {
         self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
         let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
-        let found = self.resolve.send(Resolve { question, guess, style: Style::Recursive, patience });
+        let (turns, resolve) = (self.turns.clone(), self.resolve.clone());
+        let found = async move {
+            let find = || resolve.send(Resolve { question, guess, style: Style::Recursive, patience });
+            turns.take(find).await
+        };
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
             let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
             let pace = actor.fingers.digest(owner);

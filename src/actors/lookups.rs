@@ -28,7 +28,7 @@ pub struct Lookups(Rc<Inner>);
 struct Inner {
     me: Peer,
     view: View,
-    driver: Driver,
+    driver: Rc<Driver>,
     /// Who is to hear of the dead.
     tables: [Recipient<Forget>; 2],
     /// One permit per lookup under way.
@@ -41,15 +41,13 @@ const MAX_LOOKUPS: usize = 16 * 1024;
 /// A lookup, as far as it has come without waiting.
 enum Begun {
     Found(Finding),
-    UnderWay(Box<UnderWay>),
+    /// And its next step.
+    UnderWay(Box<Patient<Lookup>>, Step<Finding>),
 }
-
-/// A lookup and its next step.
-type UnderWay = (Patient<Lookup>, Step<Finding>);
 
 impl Lookups {
     /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
-    pub fn new(me: Peer, view: View, driver: Driver, tables: [Recipient<Forget>; 2]) -> Lookups {
+    pub fn new(me: Peer, view: View, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
         Lookups(Rc::new(Inner { me, view, driver, tables, under_way: Arc::new(Semaphore::new(MAX_LOOKUPS)) }))
     }
 
@@ -63,7 +61,7 @@ impl Lookups {
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
-                Begun::UnderWay(begun) => lookups.go_on(question, &begin, begun, patience).await,
+                Begun::UnderWay(lookup, step) => lookups.go_on(question, &begin, lookup, step, patience).await,
             }
         })
     }
@@ -103,11 +101,11 @@ impl Lookups {
         match lookups.begin(question, &begin) {
             Err(lost) => Served::Now(Err(lost.into())),
             Ok(Begun::Found(finding)) => Served::Now(say(finding).map_err(Into::into)),
-            Ok(Begun::UnderWay(begun)) => {
+            Ok(Begun::UnderWay(lookup, step)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
                 Served::Later(Box::pin(async move {
-                    let found = lookups.go_on(question, &begin, begun, patience).await;
+                    let found = lookups.go_on(question, &begin, lookup, step, patience).await;
                     Ok(found.and_then(say)?)
                 }))
             }
@@ -120,7 +118,7 @@ impl Inner {
         let mut lookup = Patient::new(begin(self.view.lookup(question)?));
         Ok(match lookup.start() {
             Step::Done(finding) => Begun::Found(finding),
-            step => Begun::UnderWay(Box::new((lookup, step))),
+            step => Begun::UnderWay(Box::new(lookup), step),
         })
     }
 
@@ -128,15 +126,16 @@ impl Inner {
         &self,
         question: Question,
         begin: &impl Fn(Lookup) -> Lookup,
-        mut begun: Box<UnderWay>,
+        mut lookup: Box<Patient<Lookup>>,
+        mut step: Step<Finding>,
         patience: Duration,
     ) -> Result<Finding, Lost> {
         let _permit = self.under_way.try_acquire().map_err(|_| Lost::Busy)?;
         let deadline = Instant::now() + patience;
         for _ in 0..MAX_BEGINNINGS {
-            let (lookup, step) = *begun;
-            let finding = self.driver.go_on(lookup, step, Some(deadline), |dead| self.forget(&dead));
-            let finding = timeout_at(deadline, finding).await.map_err(|_| Lost::Timeout)?;
+            let tell = |dead: Vec<Peer>| self.forget(&dead);
+            let finding = timeout_at(deadline, self.driver.go_on(&mut *lookup, step, Some(deadline), Some(&tell)));
+            let finding = finding.await.map_err(|_| Lost::Timeout)?;
             if !finding.is_pinged() {
                 self.forget(&finding.dead);
                 return Ok(finding);
@@ -147,9 +146,9 @@ impl Inner {
             if !finding.is_outdated(question.key, &self.view.vantage()?) {
                 return Ok(finding);
             }
-            begun = match self.begin(question, begin)? {
+            (lookup, step) = match self.begin(question, begin)? {
                 Begun::Found(finding) => return Ok(finding),
-                Begun::UnderWay(begun) => begun,
+                Begun::UnderWay(lookup, step) => (lookup, step),
             };
         }
         Err(Lost::NoRoute)

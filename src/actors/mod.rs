@@ -71,6 +71,7 @@ pub mod strangers;
 pub mod tally;
 pub mod traffic;
 pub mod transport;
+pub mod turns;
 pub mod view;
 
 /// Put a question to another node.

@@ -1,5 +1,6 @@
 //! Owns the successor list and the predecessor, and keeps them right.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix::{
@@ -23,13 +24,13 @@ use crate::protocol::rpc::{Code, Request, Response};
 pub struct NeighborsActor {
     maintenance: Maintenance,
     view: View,
-    driver: Driver,
+    driver: Rc<Driver>,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
     /// The timers that are set; a timer that is set anew replaces the old one.
     armed: [Option<(u64, SpawnHandle)>; Timer::COUNT],
     last_armed: u64,
-    joining: Joining,
+    joining: Box<Joining>,
 }
 
 /// Why a node could not join a ring.
@@ -86,7 +87,7 @@ impl NeighborsActor {
     pub fn new(
         setup: Setup,
         view: View,
-        driver: Driver,
+        driver: Rc<Driver>,
         disturbed: Recipient<Disturbed>,
         forget: Recipient<Forget>,
         mut joining: Joining,
@@ -104,7 +105,7 @@ impl NeighborsActor {
             forget,
             armed: Default::default(),
             last_armed: 0,
-            joining,
+            joining: Box::new(joining),
         }
     }
 

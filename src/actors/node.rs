@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, Recipient, ResponseFuture};
-use futures::future::join_all;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxError, ResponseFuture};
+use futures::FutureExt;
+use futures::future::join4;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -213,14 +214,14 @@ fn wire(
     // Their addresses come first, since they know each other.
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
-    let calls = peers.address().recipient();
-    let routes = Routes::over(exchange);
-    let driver = Driver {
+    let calls = Rc::new(peers.address().recipient());
+    let (turns, routes) = (exchange.turns(), Routes::over(exchange));
+    let driver = Rc::new(Driver {
         routes: routes.clone(),
         calls,
         rpc_timeout: config.rpc_timeout,
         lookup_timeout: config.lookup_timeout,
-    };
+    });
     let table = FingerTable::alone(me, Bits::FULL);
     let view = View::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
@@ -250,13 +251,11 @@ fn wire(
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();
     let fingers =
-        fingers.run(FingersActor::new(table, view.clone(), resolve, config.fix_fingers, config.lookup_timeout));
+        fingers.run(FingersActor::new(table, view.clone(), resolve, turns, config.fix_fingers, config.lookup_timeout));
     let joining = Joining::new(report, config.join_timeout);
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
     let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, disturbed, forget, joining));
-    let children =
-        vec![listener.recipient(), neighbors.clone().recipient(), fingers.clone().recipient(), peers.recipient()];
-    node.run(NodeActor { neighbors, fingers, lookups, children })
+    node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups })))
 }
 
 /// How many connections there may be: as configured, but no more than half of the files that the program
@@ -267,12 +266,15 @@ fn connections(configured: usize) -> usize {
 }
 
 /// Answers embedding programs; the parent of all other actors.
-pub struct NodeActor {
+pub struct NodeActor(Box<Parts>);
+
+/// The parts of a node. Its actors are stopped with it.
+struct Parts {
+    listener: Addr<Listener>,
     neighbors: Addr<NeighborsActor>,
     fingers: Addr<FingersActor>,
+    peers: Addr<Peers>,
     lookups: Lookups,
-    /// To be stopped with this actor.
-    children: Vec<Recipient<Stop>>,
 }
 
 /// What the node knows of its ring.
@@ -288,7 +290,7 @@ impl Handler<Resolve> for NodeActor {
     type Result = ResponseFuture<Result<Found, Lost>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
-        let lookup = self.lookups.resolve(resolve);
+        let lookup = self.0.lookups.resolve(resolve);
         Box::pin(async move { lookup.await?.result })
     }
 }
@@ -297,7 +299,7 @@ impl Handler<Show> for NodeActor {
     type Result = ResponseFuture<Option<State>>;
 
     fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
-        let (neighbors, fingers) = (self.neighbors.send(ShowNeighbors), self.fingers.send(ShowFingers));
+        let (neighbors, fingers) = (self.0.neighbors.send(ShowNeighbors), self.0.fingers.send(ShowFingers));
         Box::pin(async move {
             let neighbors = neighbors.await.ok()?;
             Some(State {
@@ -315,7 +317,7 @@ impl Handler<Leave> for NodeActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
-        let left = self.neighbors.send(Leave);
+        let left = self.0.neighbors.send(Leave);
         // An error means that it was stopped already.
         Box::pin(async move { left.await.unwrap_or_default() })
     }
@@ -326,8 +328,9 @@ impl Handler<Stop> for NodeActor {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
-        let stopped = join_all(self.children.iter().map(|child| child.send(Stop)));
+        let Parts { listener, neighbors, fingers, peers, .. } = &*self.0;
+        let stopped = join4(listener.send(Stop), neighbors.send(Stop), fingers.send(Stop), peers.send(Stop));
         // Errors mean that they have stopped already.
-        Box::pin(async move { drop(stopped.await) })
+        Box::pin(stopped.map(|_| ()))
     }
 }

@@ -1,6 +1,7 @@
 //! Owns the connections: finds or makes the one that a call takes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::mem;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 
@@ -27,11 +28,11 @@ use crate::protocol::rpc::{Code, Request};
 pub struct Peers {
     shared: Rc<Shared>,
     /// Every open connection that others made.
-    accepted: HashMap<LinkId, Open>,
+    accepted: BTreeMap<LinkId, Open>,
     /// How many of them there may be, and who goes first.
     crowd: Crowd,
     /// Every open connection that this node made; at most as many as the limits say.
-    dialed: HashMap<LinkId, Dialed>,
+    dialed: BTreeMap<LinkId, Dialed>,
     strangers: Strangers,
     /// What this node shares with others of its process.
     pool: Option<Pool>,
@@ -67,9 +68,9 @@ impl Peers {
     pub fn new(shared: Rc<Shared>, pool: Option<Pool>) -> Peers {
         shared.routes.exchange.enter(&shared);
         Peers {
-            accepted: HashMap::new(),
+            accepted: BTreeMap::new(),
             crowd: Crowd::new(shared.limits, *shared.me.addr.ip()),
-            dialed: HashMap::new(),
+            dialed: BTreeMap::new(),
             strangers: Strangers::new(Instant::now()),
             shared,
             pool,
@@ -182,6 +183,14 @@ impl Peers {
     }
 }
 
+/// Most nodes of a thread have no connections once they are at rest: then the tree is to take nothing.
+pub(super) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
+    open.remove(&link);
+    if open.is_empty() {
+        *open = BTreeMap::new();
+    }
+}
+
 impl Actor for Peers {
     type Context = Context<Peers>;
 
@@ -262,9 +271,9 @@ impl Handler<News> for Peers {
             }
             News::Closing { link, addr } => self.unroute(addr, link),
             News::Closed { link, addr } => {
-                self.accepted.remove(&link);
+                remove(&mut self.accepted, link);
+                remove(&mut self.dialed, link);
                 self.crowd.leave(link);
-                self.dialed.remove(&link);
                 self.unroute(addr, link);
                 self.count();
             }
@@ -280,8 +289,8 @@ impl Handler<Stop> for Peers {
         self.shared.routes.exchange.leave(&self.shared);
         let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
         self.shared.routes.exchange.forget_all(owned);
-        let dialed = self.dialed.drain().map(|(_, dialed)| dialed.open);
-        let open = self.accepted.drain().map(|(_, open)| open).chain(dialed);
+        let dialed = mem::take(&mut self.dialed).into_values().map(|dialed| dialed.open);
+        let open = mem::take(&mut self.accepted).into_values().chain(dialed);
         let stopped = join_all(open.map(|open| open.link.send(Stop)));
         // Errors mean that they have closed already.
         Box::pin(async move { drop(stopped.await) })

@@ -50,8 +50,8 @@ impl Routes {
         let heard = asking.ask(call.request.clone(), *to, call.patience);
         let (shared, before) = (asking.shared(), self.known.incarnation(addr));
         let lives_there = to.is_some() || asking.addr() == Some(addr);
-        let (known, held, behind) = (self.known.clone(), held.clone(), to.is_some());
-        Calling { call, heard, shared, known, before, proved: *incarnation, lives_there, behind, held }
+        let (known, behind) = (self.known.clone(), to.is_some());
+        Calling { call, heard, shared, known, before, proved: *incarnation, lives_there, behind, _held: held.clone() }
     }
 }
 
@@ -70,17 +70,26 @@ pub struct Calling {
     /// Whether it was made to the front of the target.
     behind: bool,
     /// Keeps the connection while the call waits.
-    held: Option<Rc<()>>,
+    _held: Option<Rc<()>>,
 }
 
 impl Calling {
     /// What comes of it; or the call that is to be made on another connection, since this one closed under
     /// it: the target may not have seen it.
-    pub async fn answer(self) -> Result<Answer, Call> {
-        let Calling { call, heard, shared, known, before, proved, lives_there, behind, held } = self;
-        let Ok(heard) = timeout(limit(&call, &shared), heard).await else { return Ok(Answer::Silent) };
-        drop(held);
-        Ok(match heard.unwrap_or(Heard::Lost) {
+    pub fn answer(mut self) -> impl Future<Output = Result<Answer, Call>> {
+        let limit = limit(&self.call, &self.shared);
+        // The future of an async function would hold all of this twice.
+        async move {
+            match timeout(limit, &mut self.heard).await {
+                Ok(heard) => self.understand(heard.unwrap_or(Heard::Lost)),
+                Err(_) => Ok(Answer::Silent),
+            }
+        }
+    }
+
+    fn understand(self, heard: Heard) -> Result<Answer, Call> {
+        let Calling { call, shared, known, before, proved, lives_there, behind, .. } = self;
+        Ok(match heard {
             Heard::Reply(reply) if behind && reply.refusal() == Some(Code::NotHere) => {
                 shared.routes.exchange.forget_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
