@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use chord::Peer;
-use chord::actors::drive::Driver;
+use chord::actors::drive::{Driver, Started};
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
 use chord::actors::routes::Routes;
@@ -20,8 +20,7 @@ use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
 use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
-use chord::protocol::patient::Patient;
-use chord::protocol::procedure::{Answer, Procedure, Target};
+use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -559,9 +558,7 @@ fn lookup_54() -> Lookup {
 }
 
 async fn run_telling(driver: &Driver, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
-    let mut lookup = Patient::new(lookup_54());
-    let step = lookup.start();
-    driver.go_on(&mut lookup, step, Some(deadline), Some(&tell)).await
+    driver.go_on(&mut Started::new(lookup_54()), Some(deadline), Some(&tell)).await
 }
 
 async fn run_lookup(

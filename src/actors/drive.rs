@@ -1,6 +1,7 @@
 //! The only bridge from conversations as values to actors.
 
 use std::future::Future;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,6 +26,33 @@ pub struct Driver {
     pub lookup_timeout: Duration,
 }
 
+/// A procedure, and its next step.
+pub struct Started<P: Procedure> {
+    procedure: Patient<P>,
+    step: Step<P::Output>,
+}
+
+impl<P: Procedure> Started<P> {
+    /// Starts it, with patience.
+    pub fn new(procedure: P) -> Started<P> {
+        let mut procedure = Patient::new(procedure);
+        let step = procedure.start();
+        Started { procedure, step }
+    }
+
+    /// Its output, if it asks nobody.
+    pub fn at_once(self) -> Result<P::Output, Started<P>> {
+        match self.step {
+            Step::Done(output) => Ok(output),
+            _ => Err(self),
+        }
+    }
+
+    fn take_step(&mut self) -> Step<P::Output> {
+        mem::replace(&mut self.step, Step::Wait)
+    }
+}
+
 /// The question that waits for its answer.
 type Open = Pin<Box<dyn Future<Output = Answer>>>;
 
@@ -32,37 +60,37 @@ impl Driver {
     /// Runs a procedure to its end. A question that it forwards tells the next node to be done
     /// before `deadline`; whoever has one gives up on this future by itself.
     pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
-        let mut procedure = Patient::new(procedure);
-        let step = procedure.start();
-        self.go_on(&mut procedure, step, deadline, None).await
+        self.go_on(&mut Started::new(procedure), deadline, None).await
     }
 
-    /// The same for a procedure that was started already and takes this step next; tells on the way, if wanted, who
-    /// turned out dead. Each hop of each lookup waits in one of these futures, so that it is to be small: what
-    /// is rare waits on the heap.
+    /// The same for a procedure that was started already; tells on the way, if wanted, who turned out dead. Each hop of
+    /// each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap.
     pub async fn go_on<P: Procedure>(
         &self,
-        procedure: &mut Patient<P>,
-        mut step: Step<P::Output>,
+        started: &mut Started<P>,
         deadline: Option<Instant>,
         tell: Option<&dyn Fn(Vec<Peer>)>,
     ) -> P::Output {
         let mut open: Option<Open> = None;
         let mut wait = self.rpc_timeout;
         loop {
-            let answer = match step {
+            let probed = match started.take_step() {
                 Step::Done(output) => return output,
                 Step::Ask(target, request) => {
                     wait = patience(&request, self.rpc_timeout);
                     open = Some(self.ask(target, request, deadline));
-                    await_reply(&mut open, wait).await
+                    None
                 }
-                Step::Wait => await_reply(&mut open, wait).await,
-                Step::Probe(target) => Box::pin(self.probe(target, &mut open)).await,
+                Step::Wait => None,
+                Step::Probe(target) => Some(target),
             };
-            step = procedure.resume(answer);
+            let answer = match probed {
+                Some(target) => Box::pin(self.probe(target, &mut open)).await,
+                None => await_reply(&mut open, wait).await,
+            };
+            started.step = started.procedure.resume(answer);
             if let Some(tell) = tell {
-                let dead = procedure.take_dead();
+                let dead = started.procedure.take_dead();
                 if !dead.is_empty() {
                     tell(dead);
                 }

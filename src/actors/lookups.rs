@@ -10,15 +10,13 @@ use futures::future::{LocalBoxFuture, join_all};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::drive::Driver;
+use super::drive::{Driver, Started};
 use super::serving::Served;
 use super::view::View;
 use super::{Forget, Resolve, Serve};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
-use crate::protocol::patient::Patient;
 use crate::protocol::peer::Peer;
-use crate::protocol::procedure::{Procedure, Step};
 use crate::protocol::rpc::{Hop, Request, Response};
 
 /// Runs lookups. Clones are the same.
@@ -41,8 +39,7 @@ const MAX_LOOKUPS: usize = 16 * 1024;
 /// A lookup, as far as it has come without waiting.
 enum Begun {
     Found(Finding),
-    /// And its next step.
-    UnderWay(Box<Patient<Lookup>>, Step<Finding>),
+    UnderWay(Box<Started<Lookup>>),
 }
 
 impl Lookups {
@@ -61,7 +58,7 @@ impl Lookups {
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
-                Begun::UnderWay(lookup, step) => lookups.go_on(question, &begin, lookup, step, patience).await,
+                Begun::UnderWay(started) => lookups.go_on(question, &begin, started, patience).await,
             }
         })
     }
@@ -101,11 +98,11 @@ impl Lookups {
         match lookups.begin(question, &begin) {
             Err(lost) => Served::Now(Err(lost.into())),
             Ok(Begun::Found(finding)) => Served::Now(say(finding).map_err(Into::into)),
-            Ok(Begun::UnderWay(lookup, step)) => {
+            Ok(Begun::UnderWay(started)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
                 Served::Later(Box::pin(async move {
-                    let found = lookups.go_on(question, &begin, lookup, step, patience).await;
+                    let found = lookups.go_on(question, &begin, started, patience).await;
                     Ok(found.and_then(say)?)
                 }))
             }
@@ -115,10 +112,9 @@ impl Lookups {
 
 impl Inner {
     fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, Lost> {
-        let mut lookup = Patient::new(begin(self.view.lookup(question)?));
-        Ok(match lookup.start() {
-            Step::Done(finding) => Begun::Found(finding),
-            step => Begun::UnderWay(Box::new(lookup), step),
+        Ok(match Started::new(begin(self.view.lookup(question)?)).at_once() {
+            Ok(finding) => Begun::Found(finding),
+            Err(started) => Begun::UnderWay(Box::new(started)),
         })
     }
 
@@ -126,15 +122,14 @@ impl Inner {
         &self,
         question: Question,
         begin: &impl Fn(Lookup) -> Lookup,
-        mut lookup: Box<Patient<Lookup>>,
-        mut step: Step<Finding>,
+        mut started: Box<Started<Lookup>>,
         patience: Duration,
     ) -> Result<Finding, Lost> {
         let _permit = self.under_way.try_acquire().map_err(|_| Lost::Busy)?;
         let deadline = Instant::now() + patience;
         for _ in 0..MAX_BEGINNINGS {
             let tell = |dead: Vec<Peer>| self.forget(&dead);
-            let finding = timeout_at(deadline, self.driver.go_on(&mut *lookup, step, Some(deadline), Some(&tell)));
+            let finding = timeout_at(deadline, self.driver.go_on(&mut started, Some(deadline), Some(&tell)));
             let finding = finding.await.map_err(|_| Lost::Timeout)?;
             if !finding.is_pinged() {
                 self.forget(&finding.dead);
@@ -146,9 +141,9 @@ impl Inner {
             if !finding.is_outdated(question.key, &self.view.vantage()?) {
                 return Ok(finding);
             }
-            (lookup, step) = match self.begin(question, begin)? {
+            started = match self.begin(question, begin)? {
                 Begun::Found(finding) => return Ok(finding),
-                Begun::UnderWay(lookup, step) => (lookup, step),
+                Begun::UnderWay(started) => started,
             };
         }
         Err(Lost::NoRoute)
