@@ -115,6 +115,7 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
         setup,
         view.clone(),
         Rc::new(driver),
+        Turns::default(),
         nobody.clone().recipient(),
         nobody.recipient(),
         joining,

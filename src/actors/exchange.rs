@@ -40,8 +40,8 @@ struct Inner {
     nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
     /// The one of them that takes calls for all.
     front: Cell<Option<SocketAddrV4>>,
-    /// Whose turn it is to look a finger up.
-    turns: Turns,
+    /// Whose turn it is to join, and to look a finger up.
+    turns: (Turns, Turns),
     last_link: Cell<LinkId>,
 }
 
@@ -171,8 +171,8 @@ impl Exchange {
         }
     }
 
-    /// Whose turn it is to look a finger up.
-    pub(super) fn turns(&self) -> Turns {
+    /// Whose turn it is to join, and to look a finger up.
+    pub(super) fn turns(&self) -> (Turns, Turns) {
         self.0.turns.clone()
     }
 

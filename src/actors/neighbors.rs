@@ -12,8 +12,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::drive::Driver;
+use super::turns::Turns;
 use super::view::View;
 use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Stop, Way};
+use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
 use crate::protocol::neighbors::Neighbors;
@@ -25,6 +27,8 @@ pub struct NeighborsActor {
     maintenance: Maintenance,
     view: View,
     driver: Rc<Driver>,
+    /// Whose turn it is to join.
+    turns: Turns,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
     /// The timers that are set; a timer that is set anew replaces the old one.
@@ -88,6 +92,7 @@ impl NeighborsActor {
         setup: Setup,
         view: View,
         driver: Rc<Driver>,
+        turns: Turns,
         disturbed: Recipient<Disturbed>,
         forget: Recipient<Forget>,
         mut joining: Joining,
@@ -101,6 +106,7 @@ impl NeighborsActor {
             maintenance,
             view,
             driver,
+            turns,
             disturbed,
             forget,
             armed: Default::default(),
@@ -117,8 +123,13 @@ impl NeighborsActor {
             self.carry_out(effect, ctx);
         }
         if let Some(conversation) = conversation {
-            let driver = self.driver.clone();
-            let outcome = async move { driver.run(conversation, None).await };
+            let (driver, turns) = (self.driver.clone(), self.turns.clone());
+            let outcome = async move {
+                match conversation {
+                    Conversation::Join(_) => turns.take(|| driver.run(conversation, None)).await,
+                    _ => driver.run(conversation, None).await,
+                }
+            };
             ctx.spawn(outcome.into_actor(self).map(|outcome, actor, ctx| {
                 actor.maintenance.digest(outcome);
                 actor.advance(ctx);

@@ -215,7 +215,7 @@ fn wire(
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = Rc::new(peers.address().recipient());
-    let (turns, routes) = (exchange.turns(), Routes::over(exchange));
+    let ((joins, finger_lookups), routes) = (exchange.turns(), Routes::over(exchange));
     let driver = Rc::new(Driver {
         routes: routes.clone(),
         calls,
@@ -250,11 +250,17 @@ fn wire(
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();
-    let fingers =
-        fingers.run(FingersActor::new(table, view.clone(), resolve, turns, config.fix_fingers, config.lookup_timeout));
+    let fingers = fingers.run(FingersActor::new(
+        table,
+        view.clone(),
+        resolve,
+        finger_lookups,
+        config.fix_fingers,
+        config.lookup_timeout,
+    ));
     let joining = Joining::new(report, config.join_timeout);
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
-    let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, disturbed, forget, joining));
+    let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, joins, disturbed, forget, joining));
     node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups })))
 }
 

@@ -1,8 +1,8 @@
-//! Nodes of a thread take turns at looking their fingers up.
+//! Nodes of a thread take turns at joining, and at looking their fingers up.
 //!
-//! Of many nodes that start together each has 160 fingers to look up through the others. All at once they keep each
-//! other waiting, and what they find is outdated when it comes: a thousand nodes formed in twice the time, with
-//! half as many calls again.
+//! Many that start together would all at once call the one that they join through, and each looks 160 fingers up
+//! through the others: they keep each other waiting, and what they find is outdated when it comes. In turns a
+//! thousand nodes form in a third of the time, with half the calls, and with a third of the memory less at the height of it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 #[derive(Clone, Debug)]
 pub struct Turns(Arc<Semaphore>);
 
-/// So many lookups of fingers are under way at once.
-const AT_ONCE: usize = 32;
+/// So many joins, or lookups of fingers, are under way at once.
+const AT_ONCE: usize = 16;
 
-/// A lookup that takes longer, since somebody is silent, is no reason for others to wait.
+/// One that takes longer, since somebody is silent, is no reason for others to wait.
 const LONGEST: Duration = Duration::from_millis(100);
 
 impl Default for Turns {
