@@ -31,7 +31,7 @@ fn counted(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-#[library_benchmark(config = counted(2438))]
+#[library_benchmark(config = counted(2417))]
 #[bench::frame(question())]
 fn encode_call(frame: Frame) -> BytesMut {
     black_box(encode(black_box(frame)))
@@ -43,7 +43,7 @@ fn encode_reply(frame: Frame) -> BytesMut {
     black_box(encode(black_box(frame)))
 }
 
-#[library_benchmark(config = counted(2314))]
+#[library_benchmark(config = counted(2251))]
 #[bench::bytes(encode(question()))]
 fn decode_call(bytes: BytesMut) -> Frame {
     black_box(decode(black_box(bytes)))
@@ -55,7 +55,7 @@ fn decode_reply(bytes: BytesMut) -> Frame {
     black_box(decode(black_box(bytes)))
 }
 
-#[library_benchmark(config = counted(1545))]
+#[library_benchmark(config = counted(1374))]
 #[bench::reply(Answered::new())]
 fn read_reply(answered: Answered) -> (Answered, Result<Response, Code>) {
     let said = black_box(answered.read());
@@ -69,7 +69,7 @@ fn name_owner(member: Member) -> (Member, Step<Finding>) {
     (member, step)
 }
 
-#[library_benchmark(config = counted(3321))]
+#[library_benchmark(config = counted(2684))]
 #[bench::member(Member::settled())]
 fn pass_on(member: Member) -> (Member, Step<Finding>) {
     let step = black_box(member.lookup(black_box(member.far)));
@@ -98,7 +98,7 @@ fn served() -> Served {
     served
 }
 
-#[library_benchmark(config = counted(1_710_000))]
+#[library_benchmark(config = counted(1_606_000))]
 #[bench::served(served())]
 fn hundred_calls(mut served: Served) -> Served {
     served.call(black_box(100)).expect("answers");
