@@ -190,8 +190,15 @@ impl Inner {
         if self.asked.len() + self.waiting.len() >= MAX_ASKED {
             return tell(question.asker, Heard::Busy);
         }
-        self.waiting.push_back(question);
-        self.put_waiting();
+        if self.waiting.is_empty() && self.may_put() {
+            self.put(question);
+        } else {
+            self.waiting.push_back(question);
+        }
+    }
+
+    fn may_put(&self) -> bool {
+        self.outbox.is_some() && (self.kind == Kind::Ours || self.asked.is_empty())
     }
 
     fn forget_the_impatient(&mut self) {
@@ -200,8 +207,12 @@ impl Inner {
     }
 
     fn put_waiting(&mut self) {
-        while self.outbox.is_some() && (self.kind == Kind::Ours || self.asked.is_empty()) {
-            let Some(next) = self.waiting.pop_front() else { return };
+        while self.may_put() {
+            let Some(next) = self.waiting.pop_front() else {
+                // Few ever wait again.
+                self.waiting = VecDeque::new();
+                return;
+            };
             // The first is put even if nobody waits for it any more: a connection without a call
             // on it blocks some plain peers.
             if self.last_call == 0 || !next.asker.is_closed() {
