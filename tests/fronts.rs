@@ -3,13 +3,14 @@
 #[path = "support/ends.rs"]
 mod ends;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use chord::Peer;
 use chord::actors::exchange::Exchange;
 use chord::actors::{Stop, Way};
 use chord::protocol::procedure::Answer;
-use chord::protocol::rpc::{Code, Request, Response};
+use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};
 use ends::{PATIENCE, Them, Us, Wire, alive, question, wire_is_closed, wire_is_open};
 use futures::future::join;
@@ -168,6 +169,7 @@ async fn calls_in_flight_are_answered_before_a_connection_is_given_up_for_the_fr
         // The next question is on its way to it before it knows of the front.
         say(&mut wire, reply(behind.me, &asked, Some(front.me.addr.port()))).await;
         let asked = question(&mut wire).await;
+        assert_eq!(asked.caller, None, "it will not stay, so that nobody is to use it the other way round");
         let mut to_front = front.accept().await;
         let ping = question(&mut to_front).await;
         front.answer(&mut to_front, &ping).await;
@@ -200,6 +202,90 @@ async fn node_whose_front_cannot_be_reached_is_called_itself() {
     };
     join(calls, serve).await;
     assert!(behind.is_left_alone().await);
+}
+
+/// Nor is the front called twice, whoever names it.
+#[actix_rt::test]
+async fn front_that_does_not_answer_holds_nobody_up() {
+    let (us, front, one, other) = (Us::start(1).await, Them::start().await, Them::start().await, Them::start().await);
+    let serve = async {
+        for them in [&one, &other] {
+            let mut wire = them.accept().await;
+            for _ in 0..2 {
+                let asked = question(&mut wire).await;
+                assert_eq!(asked.to, None);
+                say(&mut wire, reply(them.me, &asked, Some(front.me.addr.port()))).await;
+            }
+        }
+    };
+    let calls = async {
+        for them in [&one, &one, &other, &other] {
+            assert_eq!(us.call(them.me, Way::Kept).await, alive());
+        }
+    };
+    join(calls, serve).await;
+    let _silent = front.accept().await;
+    assert!(front.is_left_alone().await);
+}
+
+#[actix_rt::test]
+async fn node_that_was_started_again_behind_its_front_is_noticed_once() {
+    let (us, _front, behind, mut wire) = behind_a_front().await;
+    let alone = Response::SuccessorList { successors: vec![], predecessor: None, dialect: Dialect::Ours };
+    let serve = async {
+        for _ in 0..2 {
+            let asked = question(&mut wire).await;
+            let mut again = numbered(Reply::to(&alone, behind.me, 4), behind.me, &asked, None);
+            again.responder = Some((behind.me.id, 8));
+            say(&mut wire, again).await;
+        }
+    };
+    let ask = || us.ask(behind.me, Request::GetSuccessorList { joiner: None }, Way::Kept);
+    let (answers, ()) = join(async { [ask().await, ask().await] }, serve).await;
+    // The first word of a node that was started again is not taken from it.
+    assert_eq!(answers, [Answer::Gone, Answer::Reply(alone)]);
+}
+
+/// A node that says so of itself, on a connection of its own, is a liar, and asked no more than once.
+#[actix_rt::test]
+async fn node_that_is_not_here_itself_has_refused() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let serve = async {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        say(&mut wire, numbered(Reply::refuse(Code::NotHere, "who?"), them.me, &asked, None)).await;
+        assert!(wire_is_open(&mut wire).await, "and is not asked again");
+    };
+    let (answer, ()) = join(us.call(them.me, Way::Kept), serve).await;
+    assert_eq!(answer, Answer::Refused(Code::NotHere));
+}
+
+#[actix_rt::test]
+async fn nodes_at_different_addresses_have_no_common_front() {
+    let (exchange, us) = (Exchange::default(), Us::start(1).await);
+    let one = Us::start_sharing_at(&exchange, Ipv4Addr::new(127, 0, 0, 3), 2).await;
+    let other = Us::start_sharing_at(&exchange, Ipv4Addr::new(127, 0, 0, 4), 3).await;
+    for _ in 0..3 {
+        assert_eq!(us.call(one.me, Way::Kept).await, alive());
+        assert_eq!(us.call(other.me, Way::Kept).await, alive());
+    }
+    assert_eq!((us.counters.read().dialed, us.counters.read().open), (2, 2));
+}
+
+#[actix_rt::test]
+async fn plain_peers_hear_nothing_of_fronts() {
+    let exchange = Exchange::default();
+    let (front, behind) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
+    // Whoever is asked first is the front.
+    assert_eq!(behind.call(front.me, Way::Kept).await, alive());
+    for numbered in [false, true] {
+        let mut stream = TcpStream::connect(behind.me.addr).await.unwrap();
+        let ask = Question { call_id: numbered.then_some(1), ..Question::plain(Request::CheckPredecessor) };
+        let mut wire = Framed::new(&mut stream, FrameCodec::default());
+        wire.send(Frame::Call(ask)).await.unwrap();
+        let Some(Ok(Frame::Return(reply))) = timeout(PATIENCE, wire.next()).await.unwrap() else { panic!("a reply") };
+        assert_eq!(reply.front.is_some(), numbered);
+    }
 }
 
 #[actix_rt::test]

@@ -190,7 +190,7 @@ impl Inner {
         if self.asked.len() + self.waiting.len() >= MAX_ASKED {
             return tell(question.asker, Heard::Busy);
         }
-        if self.waiting.is_empty() && self.may_put() {
+        if self.may_put() {
             self.put(question);
         } else {
             self.waiting.push_back(question);

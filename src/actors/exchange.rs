@@ -73,16 +73,11 @@ const MAX_BEHIND: usize = 16 * 1024;
 impl Exchange {
     /// One more node uses it, until it is dropped.
     pub fn enter(&self, node: &Rc<Shared>) {
-        self.0.nodes.borrow_mut().insert(node.me.addr, Rc::downgrade(node));
-    }
-
-    /// A node uses it no more.
-    pub(super) fn leave(&self, node: &Rc<Shared>) {
         let mut nodes = self.0.nodes.borrow_mut();
-        // Another may live there by now.
-        if nodes.get(&node.me.addr).is_some_and(|there| there.as_ptr() == Rc::as_ptr(node)) {
-            nodes.remove(&node.me.addr);
+        if nodes.len() == nodes.capacity() {
+            nodes.retain(|_, node| node.strong_count() > 0);
         }
+        nodes.insert(node.me.addr, Rc::downgrade(node));
     }
 
     /// The node of this thread that lives there.

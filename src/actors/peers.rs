@@ -286,7 +286,6 @@ impl Handler<Stop> for Peers {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
-        self.shared.routes.exchange.leave(&self.shared);
         let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
         self.shared.routes.exchange.forget_all(owned);
         let dialed = mem::take(&mut self.dialed).into_values().map(|dialed| dialed.open);

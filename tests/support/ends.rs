@@ -79,16 +79,20 @@ impl Us {
     }
 
     pub async fn start_in(pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
-        Us::start_over(Exchange::default(), pool, incarnation, limits).await
+        Us::start_over(Exchange::default(), Ipv4Addr::LOCALHOST, pool, incarnation, limits).await
     }
 
     /// Nodes with the same exchange share their connections.
     pub async fn start_sharing(exchange: &Exchange, incarnation: u64) -> Us {
-        Us::start_over(exchange.clone(), None, incarnation, Limits::default()).await
+        Us::start_sharing_at(exchange, Ipv4Addr::LOCALHOST, incarnation).await
     }
 
-    async fn start_over(exchange: Exchange, pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
-        let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+    pub async fn start_sharing_at(exchange: &Exchange, ip: Ipv4Addr, incarnation: u64) -> Us {
+        Us::start_over(exchange.clone(), ip, None, incarnation, Limits::default()).await
+    }
+
+    async fn start_over(exchange: Exchange, ip: Ipv4Addr, pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
+        let any = SocketAddrV4::new(ip, 0);
         let socket = Transport::Tcp.listen(any).await.unwrap();
         let me = Peer::at(SocketAddrV4::new(*any.ip(), socket.port().unwrap()), Bits::FULL);
         let severed = Rc::new(RefCell::new(Vec::new()));

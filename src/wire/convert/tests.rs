@@ -48,7 +48,23 @@ fn every_call_comes_back_as_it_was_sent() {
         let read = Question::heard(proto::Call::from(question), Ids::Any);
         assert_eq!(read.request.unwrap(), request);
         assert_eq!((read.call_id, read.deadline, read.caller), (Some(5), deadline, Some((me, 77))));
+        assert_eq!(read.to, Some(9));
     }
+}
+
+#[test]
+fn port_of_whoever_is_asked_is_checked_and_plain_peers_know_of_none() {
+    let call =
+        |to, call_id| proto::Call { name: "checkpredecessor".into(), to: Some(to), call_id, ..Default::default() };
+    for port in [0, 65_536, u32::MAX] {
+        let heard = Question::heard(call(port, Some(1)), Ids::Any);
+        assert!(matches!(heard.request, Err(WireError::Port(refused)) if refused == port));
+        assert!(Question::heard(call(port, None), Ids::Any).request.is_ok());
+    }
+    assert_eq!(Question::heard(call(9, None), Ids::Any).to, None);
+    let front =
+        |front| Reply::heard(proto::Return { success: true, front: Some(front), ..Default::default() }, Ids::Any);
+    assert_eq!((front(9).front, front(0).front, front(65_536).front), (Some(9), None, None));
 }
 
 #[test]
