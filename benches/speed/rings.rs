@@ -146,14 +146,9 @@ pub fn be() -> io::Result<()> {
         let (process, each) = one_process()?;
         alone.add(process / MIB);
         connection.add(each / KIB);
-        // Two rings with other numbers of connections tell nodes and connections apart: from each thread one leads
-        // to each node.
-        let [[few, few_ends], [many, many_ends]] = [memory("1")?, memory("3")?];
-        let end = (few - many) / (few_ends - many_ends);
-        node.add((many - end * many_ends) / KIB);
-    }
-    for _ in 0..RUNS.min(3) {
-        idle.add(100.0 * swarm(1000, &["--idle", "30"])?.number("idle", "processor_share"));
+        // All nodes of a thread share one connection, so that nearly nothing of it is connections.
+        node.add((memory(1000)? - memory(1)?) / 999.0 / KIB);
+        idle.add(100.0 * swarm(1000, &["--idle", "10"])?.number("idle", "processor_share"));
     }
     println!("{:<52}{:>26}{:>8}", "process with a node in a ring of 16, MiB", alone.fine(), 6);
     println!("{:<52}{:>26}{:>8}", "idle connection that another has made, KiB", connection.fine(), 4);
@@ -162,10 +157,9 @@ pub fn be() -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that each of 1000 nodes on so many threads takes, and how many ends of connections it has.
-fn memory(threads: &str) -> io::Result<[f64; 2]> {
-    let figures = swarm(1000, &["--threads", threads])?;
-    Ok(["memory_per_node_bytes", "connections_per_node"].map(|name| figures.number("formation", name)))
+/// Bytes that a process takes with so many nodes on a thread.
+fn memory(nodes: u32) -> io::Result<f64> {
+    Ok(swarm(nodes, &["--threads", "1"])?.number("formation", "memory_after_bytes"))
 }
 
 const KIB: f64 = 1024.0;
