@@ -1,7 +1,7 @@
 //! Rings of real nodes, each ring in a process of its own: how fast it forms, how many lookups it serves, and
 //! what it costs to be there.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -177,12 +177,14 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts `chord` with these arguments, and waits for its first line.
+    /// Starts `chord` with these arguments, and waits for its first line: what it answers on its console when it has
+    /// joined, if it says nothing before.
     fn start(arguments: &[&str]) -> io::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
         let child =
             command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut process = Process(child);
+        process.0.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(b"PrintState\n")?;
         let printed = process.0.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         BufReader::new(printed).read_line(&mut String::new())?;
         Ok(process)

@@ -186,7 +186,7 @@ impl fmt::Display for Formation {
         writeln!(f, "members      all after {joined:.3} s")?;
         writeln!(f, "neighbors    successors and predecessors right after {neighbors:.3} s")?;
         writeln!(f, "tables       lists and fingers ideal after {ideal:.3} s, {calls_per_node:.1} calls per node")?;
-        write!(f, "connections  {connections_per_node:.1} open per node")?;
+        write!(f, "connections  {connections_per_node:.3} open per node")?;
         if let Some(Memory { after, per_node, .. }) = memory {
             let (mib, kib) = (*after as f64 / f64::from(1 << 20), per_node / 1024.0);
             write!(f, "\nmemory       {mib:.1} MiB, {kib:.1} KiB per node")?;
