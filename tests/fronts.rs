@@ -6,12 +6,12 @@ mod ends;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use chord::Peer;
 use chord::actors::exchange::Exchange;
 use chord::actors::{Stop, Way};
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};
+use chord::{Config, Node, Peer};
 use ends::{PATIENCE, Them, Us, Wire, alive, question, wire_is_closed, wire_is_open};
 use futures::future::join;
 use futures::{SinkExt, StreamExt};
@@ -43,14 +43,19 @@ async fn say(wire: &mut Wire, reply: Reply) {
     wire.send(Frame::Return(reply)).await.unwrap();
 }
 
+/// This node is asked, in this way, and lives, and has this front.
+async fn answer(wire: &mut Wire, me: Peer, to: Option<u16>, front: Option<u16>) {
+    let asked = question(wire).await;
+    assert_eq!(asked.to, to);
+    say(wire, reply(me, &asked, front)).await;
+}
+
 /// A node, and two others of one thread: the front, and one behind it, which the node has called.
 async fn behind_a_front() -> (Us, Them, Them, Wire) {
     let (us, front, behind) = (Us::start(1).await, Them::start().await, Them::start().await);
     let serve = async {
         let mut wire = behind.accept().await;
-        let asked = question(&mut wire).await;
-        assert_eq!(asked.to, None);
-        say(&mut wire, reply(behind.me, &asked, Some(front.me.addr.port()))).await;
+        answer(&mut wire, behind.me, None, Some(front.me.addr.port())).await;
         let mut to_front = front.accept().await;
         let asked = question(&mut to_front).await;
         assert!(matches!(asked.request, Ok(Request::CheckPredecessor)) && asked.to.is_none());
@@ -88,13 +93,9 @@ async fn one_connection_leads_to_all_nodes_of_a_thread() {
 async fn next_call_goes_by_the_front() {
     let (us, front, behind, mut wire) = behind_a_front().await;
     let serve = async {
-        let asked = question(&mut wire).await;
-        assert_eq!(asked.to, Some(behind.me.addr.port()));
         // What the front says of the fronts of others is not believed.
-        say(&mut wire, reply(behind.me, &asked, Some(9))).await;
-        let asked = question(&mut wire).await;
-        assert_eq!(asked.to, Some(behind.me.addr.port()));
-        say(&mut wire, reply(behind.me, &asked, None)).await;
+        answer(&mut wire, behind.me, Some(behind.me.addr.port()), Some(9)).await;
+        answer(&mut wire, behind.me, Some(behind.me.addr.port()), None).await;
         let asked = question(&mut wire).await;
         assert_eq!(asked.to, None);
         front.answer(&mut wire, &asked).await;
@@ -119,9 +120,7 @@ async fn node_that_is_not_behind_its_front_any_more_is_called_itself() {
         say(&mut wire, numbered(refusal, front.me, &asked, None)).await;
         let mut wire = behind.accept().await;
         for _ in 0..2 {
-            let asked = question(&mut wire).await;
-            assert_eq!(asked.to, None);
-            say(&mut wire, reply(behind.me, &asked, None)).await;
+            answer(&mut wire, behind.me, None, None).await;
         }
         wire
     };
@@ -131,14 +130,23 @@ async fn node_that_is_not_behind_its_front_any_more_is_called_itself() {
     assert!(wire_is_open(&mut own).await, "it is kept");
 }
 
+/// Nor is one that answers in its own name.
+#[actix_rt::test]
+async fn front_that_answers_for_itself_kills_nobody() {
+    let (us, front, behind, mut wire) = behind_a_front().await;
+    let serve = async {
+        answer(&mut wire, front.me, Some(behind.me.addr.port()), None).await;
+        answer(&mut behind.accept().await, behind.me, None, None).await;
+    };
+    assert_eq!(join(us.call(behind.me, Way::Kept), serve).await.0, alive());
+}
+
 #[actix_rt::test]
 async fn doubt_about_a_node_is_settled_by_the_node_itself() {
     let (us, _front, behind, mut wire) = behind_a_front().await;
     let serve = async {
         let mut fresh = behind.accept().await;
-        let asked = question(&mut fresh).await;
-        assert_eq!(asked.to, None);
-        say(&mut fresh, reply(behind.me, &asked, None)).await;
+        answer(&mut fresh, behind.me, None, None).await;
         assert_eq!(question(&mut wire).await.to, None, "the front is pinged, too");
     };
     let (answer, ()) = join(us.call(behind.me, Way::Fresh), serve).await;
@@ -190,9 +198,7 @@ async fn node_whose_front_cannot_be_reached_is_called_itself() {
     let serve = async {
         let mut wire = behind.accept().await;
         for front in [Some(nobody), None, None] {
-            let asked = question(&mut wire).await;
-            assert_eq!(asked.to, None);
-            say(&mut wire, reply(behind.me, &asked, front)).await;
+            answer(&mut wire, behind.me, None, front).await;
         }
     };
     let calls = async {
@@ -212,9 +218,7 @@ async fn front_that_does_not_answer_holds_nobody_up() {
         for them in [&one, &other] {
             let mut wire = them.accept().await;
             for _ in 0..2 {
-                let asked = question(&mut wire).await;
-                assert_eq!(asked.to, None);
-                say(&mut wire, reply(them.me, &asked, Some(front.me.addr.port()))).await;
+                answer(&mut wire, them.me, None, Some(front.me.addr.port())).await;
             }
         }
     };
@@ -294,9 +298,7 @@ async fn node_that_names_itself_has_no_front() {
     let serve = async {
         let mut wire = them.accept().await;
         for _ in 0..2 {
-            let asked = question(&mut wire).await;
-            assert_eq!(asked.to, None);
-            say(&mut wire, reply(them.me, &asked, Some(them.me.addr.port()))).await;
+            answer(&mut wire, them.me, None, Some(them.me.addr.port())).await;
         }
     };
     let calls = async { [us.call(them.me, Way::Kept).await, us.call(them.me, Way::Kept).await] };
@@ -321,6 +323,23 @@ async fn next_node_is_the_front_when_the_front_has_stopped() {
     }
     until(|| us.counters.read().open == 1).await;
     assert!(matches!(us.call(first.me, Way::Fresh).await, Answer::Gone | Answer::Silent));
+}
+
+#[actix_rt::test]
+async fn node_that_has_stopped_behind_its_front_is_gone() {
+    let (exchange, us) = (Exchange::default(), Us::start(1).await);
+    let config = Config::new(Ipv4Addr::new(127, 0, 0, 5));
+    let front = Node::start_sharing(config.clone(), exchange.clone()).await.unwrap();
+    let behind = Config { seeds: vec![front.me().addr], ..config };
+    let behind = Node::start_sharing(behind, exchange).await.unwrap();
+    for node in [&front, &behind, &behind] {
+        assert!(matches!(us.call(node.me(), Way::Kept).await, Answer::Reply(_)));
+    }
+    until(|| us.counters.read().open == 1).await;
+    behind.stop().await;
+    assert_eq!(us.call(behind.me(), Way::Kept).await, Answer::Gone);
+    assert!(matches!(us.call(front.me(), Way::Kept).await, Answer::Reply(_)));
+    front.stop().await;
 }
 
 #[actix_rt::test]

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::time::Duration;
@@ -59,6 +60,21 @@ pub enum Heard {
     Plain,
     /// Too many calls are in flight.
     Busy,
+}
+
+impl Heard {
+    /// What it says of the other end that a connection could not be made.
+    pub(super) fn unconnected(error: &io::Error) -> Heard {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+        };
+        match error.kind() {
+            ConnectionRefused => Heard::Refused,
+            ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut => Heard::Lost,
+            // Out of files or ports, most likely: nobody else is to blame.
+            _ => Heard::Busy,
+        }
+    }
 }
 
 /// Whom a connection leads to, as far as is known.
@@ -271,4 +287,23 @@ impl Inner {
 fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
     // An error means that nobody waits any more.
     let _ = asker.send(heard);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_connection_proves_that_nobody_is_there() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(matches!(Heard::unconnected(&refused), Heard::Refused));
+        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
+        assert!(matches!(Heard::unconnected(&unreachable), Heard::Lost));
+    }
+
+    #[test]
+    fn being_out_of_files_is_nobody_else_s_fault() {
+        const EMFILE: i32 = 24;
+        assert!(matches!(Heard::unconnected(&io::Error::from_raw_os_error(EMFILE)), Heard::Busy));
+    }
 }

@@ -12,7 +12,6 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::link::LinkId;
-use super::peers::remove;
 use super::tally::Shed;
 
 /// How many connections a node may have open at once.
@@ -98,6 +97,14 @@ impl Crowd {
         let candidates = self.members.iter().filter(|(_, member)| which(member));
         let least = candidates.min_by_key(|(link, member)| (member.pulse.get(), member.since, **link));
         least.map(|(link, _)| *link)
+    }
+}
+
+/// Most nodes of a thread have no connections once they are at rest: then the tree is to take nothing.
+pub(super) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
+    open.remove(&link);
+    if open.is_empty() {
+        *open = BTreeMap::new();
     }
 }
 

@@ -40,8 +40,10 @@ struct Inner {
     nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
     /// The one of them that takes calls for all.
     front: Cell<Option<SocketAddrV4>>,
-    /// Whose turn it is to join, and to look a finger up.
-    turns: (Turns, Turns),
+    /// Whose turn it is to join.
+    joins: Turns,
+    /// Whose turn it is to look a finger up.
+    finger_lookups: Turns,
     last_link: Cell<LinkId>,
 }
 
@@ -114,8 +116,8 @@ impl Exchange {
         self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
     }
 
-    /// A node has said, on a connection to itself, what its front is; none if it has none. Says whether a connection to
-    /// the front is missing.
+    /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
+    /// is no connection to it yet.
     pub(super) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
         let mut behind = self.0.behind.borrow_mut();
         let Some(front) = front.map(|port| SocketAddrV4::new(*addr.ip(), port)).filter(|front| *front != addr) else {
@@ -166,9 +168,14 @@ impl Exchange {
         }
     }
 
-    /// Whose turn it is to join, and to look a finger up.
-    pub(super) fn turns(&self) -> (Turns, Turns) {
-        self.0.turns.clone()
+    /// Whose turn it is to join.
+    pub(super) fn joins(&self) -> Turns {
+        self.0.joins.clone()
+    }
+
+    /// Whose turn it is to look a finger up.
+    pub(super) fn finger_lookups(&self) -> Turns {
+        self.0.finger_lookups.clone()
     }
 
     /// A number that no other connection has.

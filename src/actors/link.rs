@@ -9,7 +9,6 @@
 //! until others are answered and the answers written, and whoever does not get on with a frame
 //! loses the connection ([`frames`](super::frames)).
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,15 +20,15 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
+use super::Stop;
 use super::asking::{Asking, Echo, Heard, Kind};
 use super::crowd::Pulse;
 use super::frames::Stream;
 use super::outbox::outbox;
-use super::serving::{Incoming, Leave, MAX_SERVED, Served, read};
-use super::shared::{Back, Shared};
+use super::serving::{Incoming, Leave, MAX_SERVED, read};
+use super::shared::Shared;
 use super::tally::Shed;
-use super::{Serve, Stop};
-use crate::protocol::rpc::{Code, Request};
+use crate::protocol::rpc::Request;
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
 /// The number of a connection, among those of an exchange.
@@ -226,26 +225,7 @@ impl Link {
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.asking.outbox() else { return };
-        let (call_id, exchange) = (question.call_id, &self.shared.routes.exchange);
-        let (asked, front) = match question.to {
-            None => (Some(self.shared.clone()), exchange.front(self.shared.me.addr)),
-            Some(port) => (exchange.node(SocketAddrV4::new(*self.shared.me.addr.ip(), port)), None),
-        };
-        let back = Back { outbox, call_id, front, leave };
-        let Some(asked) = asked else {
-            return self.shared.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
-        };
-        let request = match question.request {
-            Ok(request) => request,
-            Err(error) => return asked.reply(back, Reply::complain(&error)),
-        };
-        let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
-        match asked.serves.serve(serve) {
-            Served::Now(answer) => asked.answer(back, answer),
-            // Not a future of this actor: it is to be answered also after the other end has closed its
-            // half, and would be polled with every message.
-            Served::Later(answer) => drop(actix_rt::spawn(async move { asked.answer(back, answer.await) })),
-        }
+        self.shared.ask(question, outbox, leave);
     }
 
     /// Counts what the other end did wrong.
@@ -303,11 +283,11 @@ impl Actor for Link {
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
-                        let starved = matches!(not_connected(&error), Heard::Busy);
+                        let starved = matches!(Heard::unconnected(&error), Heard::Busy);
                         if starved && link.shared.tally.count(Shed::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
-                        link.asking.close(|| not_connected(&error));
+                        link.asking.close(|| Heard::unconnected(&error));
                         ctx.stop();
                     }
                     Err(_) => ctx.stop(),
@@ -393,37 +373,5 @@ impl StreamHandler<Incoming> for Link {
             self.shared.routes.exchange.severed(addr);
         }
         self.close();
-    }
-}
-
-/// What it says of the other end that a connection could not be made.
-fn not_connected(error: &io::Error) -> Heard {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
-    };
-    match error.kind() {
-        ConnectionRefused => Heard::Refused,
-        ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut => Heard::Lost,
-        // Out of files or ports, most likely: nobody else is to blame.
-        _ => Heard::Busy,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_refused_connection_proves_that_nobody_is_there() {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert!(matches!(not_connected(&refused), Heard::Refused));
-        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
-        assert!(matches!(not_connected(&unreachable), Heard::Lost));
-    }
-
-    #[test]
-    fn being_out_of_files_is_nobody_else_s_fault() {
-        const EMFILE: i32 = 24;
-        assert!(matches!(not_connected(&io::Error::from_raw_os_error(EMFILE)), Heard::Busy));
     }
 }

@@ -27,7 +27,8 @@
 //! ```
 //!
 //! Calls find kept connections in the [`exchange`], which all nodes of a thread may share, and ask on them; the
-//! peers actor hears only of those for which there is none.
+//! peers actor hears only of those for which there is none. A link hands a question to the node of the thread that it is
+//! for.
 //!
 //! Lookups are no actor: a link begins them where it reads their questions, from what the owners of the
 //! tables have published in the [`view`], and most end there.

@@ -215,7 +215,8 @@ fn wire(
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = Rc::new(peers.address().recipient());
-    let ((joins, finger_lookups), routes) = (exchange.turns(), Routes::over(exchange));
+    let (joins, finger_lookups) = (exchange.joins(), exchange.finger_lookups());
+    let routes = Routes::over(exchange);
     let driver = Rc::new(Driver {
         routes: routes.clone(),
         calls,

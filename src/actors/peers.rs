@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::crowd::{Crowd, Pulse};
+use super::crowd::{Crowd, Pulse, remove};
 use super::exchange::Route;
 use super::frames::Stream;
 use super::link::{Doubt, Link, LinkId, News, Origin};
@@ -180,14 +180,6 @@ impl Peers {
         if let Some(addr) = addr {
             self.shared.routes.exchange.forget(addr, link);
         }
-    }
-}
-
-/// Most nodes of a thread have no connections once they are at rest: then the tree is to take nothing.
-pub(super) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
-    open.remove(&link);
-    if open.is_empty() {
-        *open = BTreeMap::new();
     }
 }
 

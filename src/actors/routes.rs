@@ -90,7 +90,8 @@ impl Calling {
     fn understand(self, heard: Heard) -> Result<Answer, Call> {
         let Calling { call, shared, known, before, proved, lives_there, behind, .. } = self;
         Ok(match heard {
-            Heard::Reply(reply) if behind && reply.refusal() == Some(Code::NotHere) => {
+            // What the front says proves nothing: the target may live elsewhere by now.
+            Heard::Reply(reply) if behind && is_from_another(&call, &reply) => {
                 shared.routes.exchange.forget_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
@@ -112,6 +113,13 @@ impl Calling {
             }
         })
     }
+}
+
+/// Whether a front has answered for itself, and not for the target.
+fn is_from_another(call: &Call, reply: &Reply) -> bool {
+    let answered = reply.responder.map(|(responder, _)| responder);
+    let another = matches!((call.target, answered), (Target::Peer(peer), Some(responder)) if responder != peer.id);
+    another || reply.refusal() == Some(Code::NotHere)
 }
 
 /// Nobody waits longer than this: whoever forwards has what it passed on and a third of it, and

@@ -1,4 +1,4 @@
-//! The questions of the other end of a connection: read when there is leave to answer them.
+//! The questions of the other end of a connection: read when there is leave to answer them, and answered.
 //!
 //! At the limit nothing more is read, rather than refused: a caller that wants too much waits in its own
 //! memory. Replies need no leave, so that whoever waits for one is not kept from it by his own callers;
@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddrV4;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::Recipient;
@@ -15,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::asking::MAX_ASKED;
 use super::frames::Reader;
 use super::lookups::Lookups;
+use super::outbox::Outbox;
+use super::shared::Shared;
 use super::{Refusal, Serve};
 use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
@@ -118,4 +121,59 @@ impl Serves for Recipient<Serve> {
 
     /// It reads its messages in their order.
     fn doubt(&self, _: SocketAddrV4) {}
+}
+
+/// The way back to whoever asked.
+struct Back {
+    outbox: Outbox,
+    /// The number of the call.
+    call_id: Option<u64>,
+    /// What is to be said of the front of the node that answers.
+    front: Option<u16>,
+    leave: Leave,
+}
+
+impl Shared {
+    /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
+    pub(super) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, leave: Leave) {
+        let (call_id, exchange) = (question.call_id, &self.routes.exchange);
+        let (asked, front) = match question.to {
+            None => (Some(self.clone()), exchange.front(self.me.addr)),
+            Some(port) => (exchange.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
+        };
+        let back = Back { outbox, call_id, front, leave };
+        let Some(asked) = asked else {
+            return self.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
+        };
+        let request = match question.request {
+            Ok(request) => request,
+            Err(error) => return asked.reply(back, Reply::complain(&error)),
+        };
+        let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
+        match asked.serves.serve(serve) {
+            Served::Now(answer) => asked.answer(back, answer),
+            // Not a future of the connection's actor: it is to be answered also after the other end has closed its
+            // half, and would be polled with every message.
+            Served::Later(answer) => drop(actix_rt::spawn(async move { asked.answer(back, answer.await) })),
+        }
+    }
+
+    fn answer(&self, back: Back, answer: Result<Response, Refusal>) {
+        let reply = match answer {
+            Ok(response) => Reply::to(&response, self.me, self.r),
+            Err(refusal) => Reply::refuse(refusal.code, refusal.why),
+        };
+        self.reply(back, reply);
+    }
+
+    fn reply(&self, Back { outbox, call_id, front, leave }: Back, mut reply: Reply) {
+        self.counters.answered.add(1);
+        reply.call_id = call_id;
+        reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
+        reply.front = call_id.and(front);
+        if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
+            // Its caller will wonder, and ask again.
+            tracing::error!(%error, "an answer that does not fit into a frame");
+        }
+    }
 }

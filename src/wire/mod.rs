@@ -3,6 +3,7 @@
 //! Bytes from a peer are hostile until `convert` has checked them: presence, lengths, ranges.
 //! The generated types do not leave this folder.
 
+mod code;
 mod convert;
 mod frame;
 mod node;
