@@ -7,15 +7,21 @@
 //! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
 //! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`rectify`],
 //! [`check_predecessor`] and [`reunite`], together [`conversation`]; and who holds them when:
-//! [`maintenance`] and [`fix_fingers`].
+//! [`maintenance`] and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`],
+//! [`failure_detector`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 
 pub mod acquaintances;
+pub mod admission;
+pub mod bulkhead;
 pub mod check_predecessor;
 pub mod conversation;
+pub mod failure_detector;
 pub mod fingers;
 pub mod fix_fingers;
+pub mod fronts;
 pub mod id;
 pub mod join;
+pub mod local_health;
 pub mod lookup;
 pub mod maintenance;
 pub mod neighbors;
@@ -23,6 +29,7 @@ pub mod patient;
 pub mod peer;
 pub mod procedure;
 pub mod rectify;
+pub mod retry_budget;
 pub mod reunite;
 pub mod rpc;
 pub mod stabilize;

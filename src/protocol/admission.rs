@@ -1,0 +1,138 @@
+//! Which questions a thread takes on when it has much to do.
+//!
+//! Maintenance is always taken on: it is answered from what a node knows, without waiting for anybody, and the ring
+//! lives by it. Lookups wait for others and hold memory meanwhile, so that they are bounded: beyond, the answer is
+//! [`Code::Busy`](super::rpc::Code::Busy), at once.
+//!
+//! Nobody gets everything. Each *client*, that is each connection and the program itself, may hold as much as is still free, or a
+//! share of it (dynamic thresholds; Choudhury, Hahne, "Dynamic queue length thresholds for shared-memory packet
+//! switches", 1998): one alone gets half, two a third each, and whoever comes last still finds room. And a lookup that others
+//! have worked for already goes before one that has just begun, else an overloaded ring finishes nothing.
+
+use super::rpc::Request;
+
+/// Lookups under way at once on a thread, those of its own program included. Each takes some KiB, and on one
+/// connection most of them fit into what a thread can do in a quarter of a second.
+pub const MAX_LOOKUPS: usize = 16 * 1024;
+
+/// What a question is to the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Everything but lookups.
+    Maintenance,
+    /// A lookup that has made a hop: others wait for it.
+    Forwarded,
+    /// A lookup that begins here.
+    Begun,
+}
+
+impl Class {
+    /// What this question is.
+    pub fn of(request: &Request) -> Class {
+        match request {
+            Request::FindSuccessor { hops: 0, .. } => Class::Begun,
+            Request::FindSuccessor { .. } => Class::Forwarded,
+            // It is answered at once, or after a ping.
+            Request::ClosestPrecedingNode { .. } => Class::Begun,
+            _ => Class::Maintenance,
+        }
+    }
+
+    /// The share of what is free that one client may hold: one in this many.
+    fn divisor(self) -> usize {
+        match self {
+            Class::Maintenance | Class::Forwarded => 1,
+            Class::Begun => 2,
+        }
+    }
+}
+
+/// The lookups that a thread has under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    most: usize,
+    taken: usize,
+}
+
+impl Default for Admission {
+    fn default() -> Admission {
+        Admission::new(MAX_LOOKUPS)
+    }
+}
+
+impl Admission {
+    /// At most so many at once.
+    pub fn new(most: usize) -> Admission {
+        Admission { most, taken: 0 }
+    }
+
+    /// Takes a question on, of a client that has so many lookups under way already; whether there is room. Lookups that were taken
+    /// on are [`done`](Self::done) at some time.
+    pub fn admit(&mut self, class: Class, held: usize) -> bool {
+        if class == Class::Maintenance {
+            return true;
+        }
+        let free = self.most - self.taken;
+        let admitted = held < free / class.divisor();
+        self.taken += usize::from(admitted);
+        admitted
+    }
+
+    /// A lookup has ended.
+    pub fn done(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// How many are under way.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many a client that wants everything gets.
+    fn fill(admission: &mut Admission, class: Class) -> usize {
+        let mut held = 0;
+        while admission.admit(class, held) {
+            held += 1;
+        }
+        held
+    }
+
+    #[test]
+    fn whoever_wants_everything_leaves_room_for_others() {
+        let mut admission = Admission::new(1200);
+        assert_eq!(fill(&mut admission, Class::Forwarded), 600);
+        assert_eq!(fill(&mut admission, Class::Forwarded), 300);
+        assert_eq!(fill(&mut admission, Class::Forwarded), 150);
+        assert!(admission.admit(Class::Begun, 0), "one that wants a single one");
+    }
+
+    #[test]
+    fn lookup_that_begins_gets_less_than_one_that_others_wait_for() {
+        let mut admission = Admission::new(1200);
+        let begun = fill(&mut admission, Class::Begun);
+        assert_eq!(begun, 400);
+        assert!(admission.admit(Class::Forwarded, begun));
+    }
+
+    #[test]
+    fn maintenance_is_taken_on_when_nothing_else_is() {
+        let mut admission = Admission::new(0);
+        assert!(!admission.admit(Class::Forwarded, 0));
+        assert!(admission.admit(Class::Maintenance, 0));
+    }
+
+    #[test]
+    fn what_has_ended_makes_room() {
+        let mut admission = Admission::new(2);
+        assert!(admission.admit(Class::Forwarded, 0));
+        assert!(!admission.admit(Class::Forwarded, 1));
+        admission.done();
+        assert!(admission.admit(Class::Forwarded, 0));
+        assert_eq!(admission.taken(), 1);
+    }
+}

@@ -1,0 +1,131 @@
+//! Hops at which lookups get stuck.
+//!
+//! A node that answers pings but no lookups is alive, and every lookup that it is sent waits out its time. This keeps
+//! those few: a hop at which lookups are *overdue* while none comes back gets only a trial now and then until one does;
+//! the others go round it, or are told at once that it is busy. So one stuck hop holds a small share of what a thread
+//! may have under way, whoever sends lookups there, and how many.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// Lookups that may be overdue at a hop that has answered none for a while.
+const MAX_OVERDUE: u32 = 64;
+
+/// Lookups that may be overdue at a hop, though it answers others.
+const MAX_OVERDUE_ANSWERING: u32 = 2048;
+
+/// A hop that has answered a lookup within this time is slow, not stuck.
+const ANSWERING_FOR: Duration = Duration::from_secs(1);
+
+/// One lookup is sent to a stuck hop each time that this has passed.
+const TRIAL_EVERY: Duration = Duration::from_millis(100);
+
+/// The hops of a thread at which lookups are overdue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bulkhead {
+    hops: BTreeMap<SocketAddrV4, Hop>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hop {
+    overdue: u32,
+    /// When it last answered a lookup, or when lookups began to be overdue there.
+    answered: Duration,
+    trial: Duration,
+}
+
+impl Bulkhead {
+    /// Whether another lookup may be sent there now.
+    pub fn admits(&mut self, hop: SocketAddrV4, now: Duration) -> bool {
+        if self.hops.is_empty() {
+            return true;
+        }
+        let Some(hop) = self.hops.get_mut(&hop) else { return true };
+        let answers = now.saturating_sub(hop.answered) < ANSWERING_FOR;
+        let most = if answers { MAX_OVERDUE_ANSWERING } else { MAX_OVERDUE };
+        if hop.overdue >= most {
+            if now.saturating_sub(hop.trial) < TRIAL_EVERY {
+                return false;
+            }
+            hop.trial = now;
+        }
+        true
+    }
+
+    /// A lookup has waited there longer than it should.
+    pub fn overdue(&mut self, hop: SocketAddrV4, now: Duration) {
+        let hop = self.hops.entry(hop).or_insert(Hop { overdue: 0, answered: now, trial: now });
+        hop.overdue += 1;
+    }
+
+    /// An overdue lookup waits there no longer.
+    pub fn settled(&mut self, hop: SocketAddrV4) {
+        if let Some(entry) = self.hops.get_mut(&hop) {
+            entry.overdue -= 1;
+            if entry.overdue == 0 {
+                self.hops.remove(&hop);
+            }
+        }
+    }
+
+    /// The hop has answered a lookup.
+    pub fn answered(&mut self, hop: SocketAddrV4, now: Duration) {
+        if !self.hops.is_empty()
+            && let Some(hop) = self.hops.get_mut(&hop)
+        {
+            hop.answered = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::testing::peer;
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn stuck(overdue: u32) -> Bulkhead {
+        let mut bulkhead = Bulkhead::default();
+        (0..overdue).for_each(|_| bulkhead.overdue(peer(1).addr, at(0)));
+        bulkhead
+    }
+
+    #[test]
+    fn hop_that_answers_no_lookup_gets_a_trial_now_and_then() {
+        let mut bulkhead = stuck(MAX_OVERDUE);
+        assert!(bulkhead.admits(peer(1).addr, at(999)), "it may only be slow");
+        let sent = (1000..2000).filter(|ms| bulkhead.admits(peer(1).addr, at(*ms))).count();
+        assert_eq!(sent, 10);
+        assert!(bulkhead.admits(peer(2).addr, at(2000)), "another hop");
+    }
+
+    #[test]
+    fn one_answer_opens_the_way_again() {
+        let mut bulkhead = stuck(MAX_OVERDUE);
+        bulkhead.admits(peer(1).addr, at(1500));
+        assert!(!bulkhead.admits(peer(1).addr, at(1501)));
+        bulkhead.answered(peer(1).addr, at(1502));
+        assert!((0..900).all(|ms| bulkhead.admits(peer(1).addr, at(1502 + ms))));
+    }
+
+    #[test]
+    fn hop_that_answers_some_and_sits_on_many_is_bounded_too() {
+        let mut bulkhead = stuck(MAX_OVERDUE_ANSWERING);
+        bulkhead.answered(peer(1).addr, at(500));
+        assert!(bulkhead.admits(peer(1).addr, at(501)));
+        assert!(!bulkhead.admits(peer(1).addr, at(502)));
+    }
+
+    #[test]
+    fn hop_is_forgotten_when_nothing_is_overdue_there() {
+        let mut bulkhead = stuck(2);
+        bulkhead.settled(peer(1).addr);
+        bulkhead.settled(peer(1).addr);
+        bulkhead.settled(peer(1).addr);
+        assert_eq!(bulkhead, Bulkhead::default());
+    }
+}

@@ -1,0 +1,177 @@
+//! Who is dead: evidence, not impatience.
+//!
+//! All nodes of a thread share one detector. Whoever finds a node silent *suspects* it here:
+//!
+//! - has it answered anything in its own name a moment ago, it lives, and nobody asks;
+//! - is it being probed already, the verdict of that probe is for all who wait for it;
+//! - was it found dead a moment ago and nothing was heard of it since, the verdict stands;
+//! - else whoever suspects it probes it, for all: a ping on the kept connection, ahead of everything that waits
+//!   there, and if nothing comes on a fresh one.
+//!
+//! What a front says in its own name says nothing of the nodes behind it, so that only answers that name their
+//! responder count. Only nodes that are suspected are written down: to a healthy ring the detector costs nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::peer::Peer;
+
+/// An answer in its own name shows for this long that a node lives: the time after which a forwarded question is wondered about
+/// where calls have a second.
+pub const ALIVE_FOR: Duration = Duration::from_millis(250);
+
+/// A verdict of death stands for this long. Whoever was just found dead may be back, but not within the time that it
+/// takes to start and to join; and it is heard of then.
+pub const DEAD_FOR: Duration = Duration::from_secs(1);
+
+/// Probes under way at once on a thread. Beyond, nobody is judged.
+const MAX_PROBES: usize = 256;
+
+/// Nodes that are written down; beyond, those that were suspected and found alive are forgotten.
+const MAX_SUSPECTS: usize = 1024;
+
+/// The share of a probe's time that belongs to the kept connection alone.
+pub const KEPT_SHARE: u32 = 4;
+
+/// What a thread knows of the nodes that somebody has suspected lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureDetector {
+    suspects: BTreeMap<Peer, Suspect>,
+    probes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspect {
+    /// It is being probed.
+    Probed,
+    /// It has last answered then.
+    Alive(Duration),
+    /// It was found dead then.
+    Dead(Duration),
+}
+
+/// What to do about a node that is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// It lives: it has answered something else.
+    Alive,
+    /// It was found dead just now.
+    Dead,
+    /// It is being probed: wait for the verdict.
+    Wait,
+    /// Probe it, and tell [`concluded`](FailureDetector::concluded).
+    Probe,
+    /// There are too many to probe: nothing is known.
+    Unknown,
+}
+
+impl FailureDetector {
+    /// A node stays silent.
+    pub fn suspect(&mut self, peer: Peer, now: Duration) -> Suspicion {
+        let fresh = |since: Duration, limit| now.saturating_sub(since) < limit;
+        match self.suspects.get(&peer) {
+            Some(Suspect::Probed) => return Suspicion::Wait,
+            Some(Suspect::Alive(since)) if fresh(*since, ALIVE_FOR) => return Suspicion::Alive,
+            Some(Suspect::Dead(since)) if fresh(*since, DEAD_FOR) => return Suspicion::Dead,
+            _ => {}
+        }
+        if self.probes >= MAX_PROBES {
+            return Suspicion::Unknown;
+        }
+        if self.suspects.len() >= MAX_SUSPECTS {
+            self.suspects.retain(|_, suspect| match suspect {
+                Suspect::Probed => true,
+                Suspect::Alive(since) => fresh(*since, ALIVE_FOR),
+                Suspect::Dead(since) => fresh(*since, DEAD_FOR),
+            });
+        }
+        self.suspects.insert(peer, Suspect::Probed);
+        self.probes += 1;
+        Suspicion::Probe
+    }
+
+    /// A node has answered something in its own name.
+    pub fn heard(&mut self, peer: Peer, now: Duration) {
+        if !self.suspects.is_empty()
+            && let Some(suspect) = self.suspects.get_mut(&peer)
+            && *suspect != Suspect::Probed
+        {
+            *suspect = Suspect::Alive(now);
+        }
+    }
+
+    /// A probe has ended; without a verdict if it could not be made.
+    pub fn concluded(&mut self, peer: Peer, alive: Option<bool>, now: Duration) {
+        if self.suspects.get(&peer) != Some(&Suspect::Probed) {
+            return;
+        }
+        self.probes = self.probes.saturating_sub(1);
+        match alive {
+            Some(true) => self.suspects.insert(peer, Suspect::Alive(now)),
+            Some(false) => self.suspects.insert(peer, Suspect::Dead(now)),
+            None => self.suspects.remove(&peer),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::testing::peer;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn one_probe_answers_all_who_suspect_the_same_node() {
+        let mut detector = FailureDetector::default();
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe);
+        assert!((0..1000).all(|_| detector.suspect(peer(1), ms(10)) == Suspicion::Wait));
+        assert_eq!(detector.suspect(peer(2), ms(10)), Suspicion::Probe, "another");
+        detector.concluded(peer(1), Some(false), ms(1000));
+        assert_eq!(detector.suspect(peer(1), ms(1500)), Suspicion::Dead);
+        assert_eq!(detector.suspect(peer(1), ms(2000)), Suspicion::Probe, "it may be back");
+    }
+
+    #[test]
+    fn any_answer_in_its_own_name_is_evidence_for_a_moment() {
+        let mut detector = FailureDetector::default();
+        detector.heard(peer(1), ms(0));
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe, "nobody had asked before");
+        detector.concluded(peer(1), Some(true), ms(10));
+        assert_eq!(detector.suspect(peer(1), ms(259)), Suspicion::Alive);
+        detector.heard(peer(1), ms(259));
+        assert_eq!(detector.suspect(peer(1), ms(500)), Suspicion::Alive);
+        assert_eq!(detector.suspect(peer(1), ms(509)), Suspicion::Probe);
+    }
+
+    #[test]
+    fn verdict_ends_with_the_first_word_of_the_dead() {
+        let mut detector = FailureDetector::default();
+        detector.suspect(peer(1), ms(0));
+        detector.concluded(peer(1), Some(false), ms(10));
+        detector.heard(peer(1), ms(20));
+        assert_eq!(detector.suspect(peer(1), ms(30)), Suspicion::Alive);
+    }
+
+    #[test]
+    fn probe_that_could_not_be_made_is_no_verdict() {
+        let mut detector = FailureDetector::default();
+        detector.suspect(peer(1), ms(0));
+        detector.concluded(peer(1), None, ms(10));
+        assert_eq!(detector.suspect(peer(1), ms(10)), Suspicion::Probe);
+    }
+
+    #[test]
+    fn probes_are_bounded_and_their_end_makes_room() {
+        let mut detector = FailureDetector::default();
+        let others = |n: usize| Peer { addr: std::net::SocketAddrV4::new([10, 0, 0, 1].into(), n as u16), ..peer(1) };
+        assert!((1..=MAX_PROBES).all(|n| detector.suspect(others(n), ms(0)) == Suspicion::Probe));
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Unknown);
+        detector.concluded(others(1), Some(true), ms(0));
+        detector.concluded(others(1), Some(true), ms(0));
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe);
+        assert_eq!(detector.suspect(peer(2), ms(0)), Suspicion::Unknown);
+    }
+}
