@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper bench growth instructions clean
+.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions clean
 
 # An optimised ./chord.
 chord:
@@ -17,8 +17,8 @@ ring: chord
 test:
 	cargo test --locked
 
-# Real processes under random faults for five minutes, and hosts of their own for two more where
-# iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
+# Real processes under random faults for five minutes, those of many nodes under load for two more, and hosts of their
+# own for as long where iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
 check-chaos:
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test chaos -- --nocapture
 
@@ -62,6 +62,11 @@ bench:
 # The same from 16 to 2,048 nodes, as a table, and as data and a plot in docs/: five minutes.
 growth:
 	cargo bench --locked --bench speed -- growth $(CURDIR)/docs
+
+# The same swarm offered 0.1 to 3 times what it can do, without and with a pause of its process, as a table, and as
+# data and a plot in docs/: six minutes.
+storm:
+	cargo bench --locked --bench speed -- storm $(CURDIR)/docs
 
 # How many instructions the hot path takes; fails if a step has become dearer by a tenth. Needs valgrind, and
 # gets the runner of the benches from the registry.

@@ -23,13 +23,14 @@
 //!
 //! [`worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
 //! they join, [`site`] the nodes of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
-//! has it look keys up, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
+//! has it look keys up, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
 
 pub mod elders;
 pub mod figures;
 pub mod load;
 pub mod process;
 pub mod site;
+pub mod timeline;
 pub mod together;
 pub mod watch;
 pub mod worker;
@@ -37,7 +38,7 @@ pub mod worker;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep};
@@ -246,12 +247,13 @@ impl Swarm {
     /// some lookups more. The ring must have formed.
     pub async fn load(&self, load: Load) -> Result<Figures, Ended> {
         let threads = self.config.threads;
-        let (began, before) = (Instant::now(), self.traffic());
-        let answers = self.on_all(move |site, k| load::run(site, load.share(k, threads))).await?;
-        let (elapsed, after) = (began.elapsed(), self.traffic());
+        let (began, before) = (SystemTime::now(), self.traffic());
+        let start = Instant::now();
+        let answers = self.on_all(move |site, k| load::run(site, load.share(k, threads), start)).await?;
+        let (elapsed, after) = (start.elapsed(), self.traffic());
         let traced = self.on_all(move |site, k| load::trace(site, load.traced(k, threads))).await?;
-        let dialed = after.dialed - before.dialed;
-        Ok(Figures::new(load.demand, elapsed, dialed, answers, traced))
+        let (dialed, dead) = (after.dialed - before.dialed, self.traffic().dead - before.dead);
+        Ok(Figures { began, dialed, dead, ..Figures::new(load.demand, elapsed, answers, traced) })
     }
 
     /// Stops all nodes. They take leave of nobody.
@@ -274,6 +276,7 @@ impl Swarm {
             written: sum.written + one.written,
             dialed: sum.dialed + one.dialed,
             open: sum.open + one.open,
+            dead: sum.dead + one.dead,
         })
     }
 

@@ -101,7 +101,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
             "seed": wanted.seed,
             "formation": formation.to_json(),
             "idle": idle.map(|idle| idle.to_json()),
-            "load": load.map(|load| load.to_json()),
+            "load": load.as_ref().map(|load| load.to_json()),
         });
         // An error means that nobody reads it.
         let _ = writeln!(stdout(), "{data:#}");

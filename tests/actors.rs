@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
@@ -130,6 +131,7 @@ fn driver(world: World) -> Driver {
         calls: Rc::new(world.start().recipient()),
         rpc_timeout: SECOND,
         lookup_timeout: 5 * SECOND,
+        counters: Default::default(),
     }
 }
 
@@ -290,7 +292,7 @@ async fn rounds_never_overlap() {
     // Each answer takes longer than half a period, and everything asks for a round meanwhile.
     stage.becomes(|call| healthy(call).map(|(_, answer)| (Duration::from_millis(900), answer)));
     for _ in 0..100 {
-        stage.neighbors.send(Severed([peer(32).addr].into())).await.unwrap();
+        stage.neighbors.send(Severed(Arc::new([peer(32).addr].into()))).await.unwrap();
         sleep(Duration::from_millis(100)).await;
     }
     let calls = stage.calls();
@@ -438,7 +440,7 @@ async fn broken_connection_to_the_successor_starts_a_round_at_once() {
     let stage = stage(healthy);
     sleep(SECOND / 2).await;
     stage.calls();
-    stage.neighbors.send(Severed([peer(32).addr].into())).await.unwrap();
+    stage.neighbors.send(Severed(Arc::new([peer(32).addr].into()))).await.unwrap();
     assert!(!stage.view.vantage().unwrap().is_heard(), "it is pinged before it is named");
     sleep(Duration::from_millis(10)).await;
     assert_eq!(count(&stage.calls(), is_round), 1);
@@ -558,7 +560,7 @@ fn lookup_54() -> Lookup {
     Lookup::new(question, neighbors, peers(&[14, 21, 32, 42]))
 }
 
-async fn run_telling(driver: &Driver, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
+async fn run_telling(driver: &Rc<Driver>, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
     driver.go_on(&mut Started::new(lookup_54()), Some(deadline), Some(&tell)).await
 }
 
@@ -570,7 +572,7 @@ async fn run_lookup(
     let world = World { behaviour: Rc::new(RefCell::new(behaviour)), log: log.clone(), began: Instant::now() };
     let deadline = Instant::now() + 4 * SECOND;
     let dead = RefCell::new(Vec::new());
-    let mut finding = run_telling(&driver(world), deadline, |told| dead.borrow_mut().extend(told)).await;
+    let mut finding = run_telling(&Rc::new(driver(world)), deadline, |told| dead.borrow_mut().extend(told)).await;
     finding.dead = dead.into_inner();
     let calls = std::mem::take(&mut *log.borrow_mut());
     (finding, calls)
@@ -621,7 +623,7 @@ async fn death_on_the_way_is_told_before_the_lookup_ends() {
     });
     let log = Rc::new(RefCell::new(Vec::new()));
     let began = Instant::now();
-    let driver = driver(World { behaviour: Rc::new(RefCell::new(behaviour)), log, began });
+    let driver = Rc::new(driver(World { behaviour: Rc::new(RefCell::new(behaviour)), log, began }));
     let told = RefCell::new(Vec::new());
     let tell = |dead| told.borrow_mut().push((began.elapsed(), dead));
     let finding = run_telling(&driver, began + 4 * SECOND, tell).await;

@@ -16,6 +16,10 @@ mod figures;
 mod hosts;
 #[path = "support/ideal.rs"]
 mod ideal;
+#[path = "support/load.rs"]
+mod load;
+#[path = "chaos/loaded.rs"]
+mod loaded;
 #[path = "support/lookups.rs"]
 mod lookups;
 #[path = "support/network.rs"]
@@ -24,6 +28,8 @@ mod network;
 mod process;
 #[path = "support/torture.rs"]
 mod torture;
+#[path = "support/verdicts.rs"]
+mod verdicts;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Mutex;
@@ -37,7 +43,7 @@ use faults::allow;
 use hosts::Hosts;
 use lookups::{Lookups, Tally};
 use network::Network;
-use process::{eventually, free_addrs_at};
+use process::{addresses, eventually, free_addrs_at};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use torture::{IDEAL_WITHIN, Torture};
@@ -68,12 +74,6 @@ fn variable(name: &str) -> Option<u64> {
 
 fn seed() -> u64 {
     variable("SEED").unwrap_or_else(rand::random)
-}
-
-/// Addresses of this process: nobody else uses them.
-fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    (1..=n as u8).map(move |host| Ipv4Addr::new(127, 64 | high & 63, low, host))
 }
 
 #[test]

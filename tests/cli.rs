@@ -6,7 +6,7 @@ mod process;
 use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chord::protocol::id::Bits;
 use chord::{Id, Peer};
@@ -300,6 +300,9 @@ fn owner(peers: &[Peer], key: &str) -> Peer {
 
 const SWARM: &str = "swarm -n 8 -p PORT --ts 100 --tff 20 --tcp 100";
 
+/// A second of load, and what comes after it, on a busy machine.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
 #[test]
 fn swarm_measures_itself_and_says_it_as_data() {
     let line = format!("{SWARM} --threads 2 --seed 7 --idle 1 --clients 3 --seconds 1 --json --quit");
@@ -325,6 +328,15 @@ fn swarm_measures_itself_and_says_it_as_data() {
     assert!((load("lookups") / load("seconds") / load("lookups_per_second") - 1.0).abs() < 1e-9, "{data}");
     assert!(0.0 < load("p50_seconds") && load("p50_seconds") <= load("p99_seconds"), "{data}");
     assert_eq!((load("traced_lookups"), load("calls_per_lookup")), (2000.0, load("ideal_calls_per_lookup")));
+    let timeline = &data["load"]["timeline"];
+    let ended = ["right", "failed", "wrong"].map(|fate| {
+        let counts = timeline[fate].as_array().unwrap_or_else(|| panic!("{fate}: {data}"));
+        counts.iter().map(|count| count.as_f64().expect("a number")).sum::<f64>()
+    });
+    assert_eq!((ended, &timeline["slot_seconds"]), ([load("lookups"), 0.0, 0.0], &Value::from(0.1)), "{data}");
+    let began = Duration::from_secs_f64(load("began_unix_seconds"));
+    assert!(SystemTime::now().duration_since(UNIX_EPOCH + began).is_ok_and(|ago| ago < ENDS_WITHIN), "{data}");
+    assert_eq!(load("found_dead"), 0.0, "all live");
     // Numbers that are read are not always the last digit of those that were written.
     let again = load("reconnects_per_lookup") * load("lookups");
     assert!((again - load("reconnects")).abs() < 1e-6, "{data}");

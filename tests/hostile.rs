@@ -1,16 +1,31 @@
-//! A ring of real processes one of whose nodes is pressed by more connections than it can have.
+//! Rings of real processes that are pressed: by more connections than a node can have, by clients that do not read, and
+//! by members that sit on lookups.
 
+// Processes are looked at in /proc.
+#![cfg(target_os = "linux")]
+
+#[path = "hostile/bounds.rs"]
+mod bounds;
 #[path = "support/figures.rs"]
 #[allow(dead_code)]
 mod figures;
 #[path = "support/ideal.rs"]
 mod ideal;
+#[path = "support/load.rs"]
+mod load;
+#[path = "support/member.rs"]
+mod member;
 #[path = "support/process.rs"]
 mod process;
+#[path = "hostile/stuck.rs"]
+mod stuck;
+#[path = "support/verdicts.rs"]
+mod verdicts;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
@@ -24,6 +39,13 @@ use process::{CHORD, Process, free_addrs};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Rings run one after the other: what is timed here is what presses them, not the scheduler.
+static ONE_RING: Mutex<()> = Mutex::new(());
+
+fn alone() -> impl Drop {
+    ONE_RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -145,6 +167,7 @@ fn look_up(process: &mut Process, keys: impl Iterator<Item = (String, Peer)>, pr
 
 #[test]
 fn node_under_the_pressure_of_many_connections_serves_its_ring() {
+    let _alone = alone();
     allow_files();
     let addrs = free_addrs(9);
     let mut ring: Vec<_> = addrs[1..].iter().map(|addr| Process::start(*addr, Some(addrs[0]), R)).collect();

@@ -8,22 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
-use chord::actors::asking::{Asking, Heard};
+use chord::actors::asking::{Asking, Heard, Pending};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Link, News, Origin};
 use chord::actors::routes::Routes;
-use chord::actors::serving::{MAX_SERVED, MAX_SERVED_IN_ALL, Served, Serves};
+use chord::actors::serving::{Answered, Serves};
 use chord::actors::shared::Shared;
 use chord::actors::tally::Tally;
 use chord::actors::transport::Transport;
-use chord::actors::{Refusal, Serve, Severed};
-use chord::protocol::rpc::{Request, Response};
+use chord::actors::{Refusal, Serve, Severed, Slept};
+use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
+use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Id, Peer};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::Framed;
 
@@ -48,13 +49,15 @@ type Said = Rc<RefCell<Vec<(&'static str, SocketAddrV4)>>>;
 struct Front(Recipient<Serve>, Said);
 
 impl Serves for Front {
-    fn serve(&self, serve: Serve) -> Served {
+    fn serve(&self, serve: Serve) -> Answered {
         self.0.serve(serve)
     }
 
-    fn doubt(&self, addr: SocketAddrV4) {
-        self.1.borrow_mut().push(("doubted", addr));
+    fn doubt(&self, Severed(addrs): &Severed) {
+        self.1.borrow_mut().extend(addrs.iter().map(|addr| ("doubted", *addr)));
     }
+
+    fn slept(&self) {}
 }
 
 impl Actor for Host {
@@ -81,6 +84,11 @@ impl Handler<Severed> for Host {
     }
 }
 
+impl Handler<Slept> for Host {
+    type Result = ();
+    fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
+}
+
 impl Handler<News> for Host {
     type Result = ();
     fn handle(&mut self, news: News, _: &mut Self::Context) {
@@ -96,7 +104,7 @@ struct Line {
     _link: Addr<Link>,
     asking: Asking,
     wire: Framed<DuplexStream, FrameCodec>,
-    shared: Rc<Shared>,
+    _shared: Rc<Shared>,
     answering: Arc<Semaphore>,
     asked: Rc<Cell<usize>>,
     closed: Rc<RefCell<Option<Instant>>>,
@@ -122,9 +130,9 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         ids: Ids::Any,
         serves: Box::new(Front(host.clone().recipient(), said.clone())),
         severed: host.clone().recipient(),
+        slept: host.clone().recipient(),
         routes: Routes::default(),
         news: host.recipient(),
-        serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
         counters: Arc::default(),
     });
@@ -136,7 +144,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         asking,
         _link: link.start(),
         wire: Framed::new(theirs, FrameCodec::default()),
-        shared,
+        _shared: shared,
         answering,
         asked,
         closed,
@@ -159,10 +167,10 @@ impl Line {
     async fn is_asked(&mut self) {
         let heard = self.ask();
         self.answers_next().await;
-        assert!(matches!(heard.await, Ok(Heard::Reply(_))));
+        assert!(matches!(heard.await, Heard::Reply(_)));
     }
 
-    fn ask(&self) -> oneshot::Receiver<Heard> {
+    fn ask(&self) -> Pending {
         self.asking.ask(Request::CheckPredecessor, None, None)
     }
 
@@ -268,25 +276,61 @@ async fn peer_that_does_not_read_its_answers_loses_the_connection() {
     // Answers pile up until no more questions are read.
     assert!(timeout(60 * SECOND, writing).await.is_ok(), "the connection is closed under the questions");
     line.closes_after(SECOND).await;
-    assert_eq!(line.shared.serving.available_permits(), MAX_SERVED_IN_ALL, "and holds nothing any more");
+}
+
+fn lookup(call_id: u64) -> Frame {
+    let request = Request::FindSuccessor { key: peer(7).id, hops: 1, want_path: false };
+    Frame::Call(Question { call_id: Some(call_id), ..Question::plain(request) })
+}
+
+/// The next answer says this.
+async fn code(line: &mut Line) -> Option<Code> {
+    match line.wire.next().await {
+        Some(Ok(Frame::Return(reply))) => reply.refusal(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lookups that nobody answered kept a node from reading the pings behind them: its neighbours took it for dead.
+#[actix_rt::test]
+async fn pings_are_answered_while_lookups_are_refused() {
+    tokio::time::pause();
+    let mut line = line(ACCEPTED, 4 * 1024 * 1024, 0);
+    let most = MAX_LOOKUPS as u64;
+    for call in 0..most {
+        line.wire.send(lookup(call)).await.unwrap();
+    }
+    sleep(SECOND).await;
+    let taken_on = line.asked.get() as u64;
+    assert_eq!(taken_on, most / 2, "one client leaves room for others");
+    for _ in taken_on..most {
+        assert_eq!(code(&mut line).await, Some(Code::Busy));
+    }
+    line.wire.send(question(Some(most))).await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get() as u64, taken_on + 1, "the ping is read");
+    line.answering.add_permits(taken_on as usize + 1);
+    for _ in 0..=taken_on {
+        assert_eq!(code(&mut line).await, None);
+    }
 }
 
 #[actix_rt::test]
-async fn questions_beyond_the_limit_are_not_read_before_others_are_answered() {
+async fn questions_beyond_the_limit_are_refused_at_once() {
     tokio::time::pause();
     let mut line = line(ACCEPTED, 1024 * 1024, 0);
-    let most = 2 * MAX_SERVED as u64;
+    let most = 2 * MAX_MAINTENANCE as u64;
     for call in 0..most {
         line.wire.send(question(Some(call))).await.unwrap();
     }
     sleep(SECOND).await;
-    assert_eq!(line.asked.get(), MAX_SERVED);
-    line.answering.add_permits(3);
-    sleep(SECOND).await;
-    assert_eq!(line.asked.get(), MAX_SERVED + 3);
-    line.answering.add_permits(10_000);
-    for _ in 0..most {
-        assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))), "each is answered in the end");
+    assert_eq!(line.asked.get(), MAX_MAINTENANCE);
+    for _ in 0..MAX_MAINTENANCE {
+        assert_eq!(code(&mut line).await, Some(Code::Busy));
+    }
+    line.answering.add_permits(MAX_MAINTENANCE);
+    for _ in 0..MAX_MAINTENANCE {
+        assert_eq!(code(&mut line).await, None);
     }
 }
 
@@ -295,12 +339,28 @@ async fn replies_are_read_while_no_more_questions_can_be_answered() {
     tokio::time::pause();
     let mut line = line(Origin::Dialed(peer(1).addr), 1024 * 1024, 0);
     line.is_asked().await;
-    for call in 0..MAX_SERVED as u64 {
+    for call in 0..MAX_MAINTENANCE as u64 {
         line.wire.send(question(Some(call))).await.unwrap();
     }
     sleep(SECOND).await;
-    assert_eq!(line.asked.get(), MAX_SERVED);
+    assert_eq!(line.asked.get(), MAX_MAINTENANCE);
     line.is_asked().await;
+}
+
+/// Whoever has gone waits for no answer: what was begun for it is given up.
+#[actix_rt::test]
+async fn lookups_of_whoever_is_gone_are_given_up() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
+    line.is_asked().await;
+    for call in 0..5 {
+        line.wire.send(lookup(call)).await.unwrap();
+    }
+    sleep(SECOND).await;
+    assert_eq!(line.asked.get(), 5);
+    drop(line.wire);
+    sleep(SECOND).await;
+    assert!(line.closed.borrow().is_some(), "nothing is owed any more");
 }
 
 #[actix_rt::test]
@@ -312,7 +372,6 @@ async fn plain_questions_are_read_one_at_a_time() {
     }
     sleep(SECOND).await;
     assert_eq!(line.asked.get(), 1);
-    assert_eq!(line.shared.serving.available_permits(), MAX_SERVED_IN_ALL - 1, "nor do they hold up others");
     line.answering.add_permits(100);
     for _ in 0..100 {
         assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));
@@ -329,7 +388,7 @@ async fn what_was_asked_before_the_other_end_closed_its_half_is_answered() {
     line.wire.get_mut().shutdown().await.unwrap();
     sleep(SECOND).await;
     assert!(line.closed.borrow().is_none(), "it is counted until they are");
-    assert!(matches!(line.ask().await, Ok(Heard::Lost)), "but takes no more calls");
+    assert!(matches!(line.ask().await, Heard::Lost), "but takes no more calls");
     line.answering.add_permits(5);
     for _ in 0..5 {
         assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));

@@ -438,7 +438,7 @@ fn run<P: Procedure>(
         request = match step {
             Step::Done(output) => return Some(output),
             Step::Ask(_, request) => Some(request),
-            Step::Probe(_) | Step::Wait => request,
+            Step::Probe(_) | Step::Suspect(_) | Step::Wait | Step::Rest { .. } => request,
         };
         answer = hostile.answer(request.as_ref());
         step = procedure.resume(answer.clone());
@@ -545,8 +545,8 @@ proptest! {
             let (target, alive) = match step {
                 Step::Done(verdict) => break verdict,
                 Step::Ask(target, _) => (target, Answer::Reply(Response::Alive { plain: false, alone: false })),
-                Step::Probe(target) => (target, Answer::Alive),
-                Step::Wait => unreachable!("a ping is not waited for twice"),
+                Step::Probe(target) | Step::Suspect(target) => (target, Answer::Alive),
+                Step::Wait | Step::Rest { .. } => unreachable!("a ping is not waited for twice"),
             };
             let lives = if target == notifier.into() { notifier_lives } else { old_lives };
             step = rectify.resume(if lives { alive } else { Answer::Gone });
@@ -640,7 +640,7 @@ impl Besieged {
             Incident::Fired(_) => {}
             Incident::Served(request, plain) => self.serve(&request, plain),
             Incident::Forgotten(dead) => self.node.forget(&dead),
-            Incident::Severed(peer) => self.node.severed(peer.addr),
+            Incident::Severed(peer) => self.node.severed(|addr| addr == peer.addr),
             Incident::Left => self.leave(),
         }
         // Rules 3 and 7: nothing that comes unasked makes anybody a neighbour.
@@ -684,8 +684,8 @@ impl Besieged {
     fn follow(&mut self, step: Step<Outcome>) {
         match step {
             Step::Ask(target, request) => (self.target, self.request) = (Some(target), Some(request)),
-            Step::Probe(target) => self.target = Some(target),
-            Step::Wait => {}
+            Step::Probe(target) | Step::Suspect(target) => self.target = Some(target),
+            Step::Wait | Step::Rest { .. } => {}
             Step::Done(outcome) => {
                 let before = self.node.neighbors().clone();
                 self.talk = None;

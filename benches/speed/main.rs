@@ -2,7 +2,8 @@
 //! bytes there and back.
 //!
 //! `cargo bench --bench speed` measures everything, which takes half an hour; `-- calls` one part,
-//! and so do *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory. Five runs each, shown as the median
+//! and so do *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory, *storm* prints a table and writes both if a
+//! directory is named. Five runs each, shown as the median
 //! and what they lie between; the ratio to the floor is the median of the runs' ratios, since the machine
 //! changes both alike. *must* is what the project asks of itself.
 
@@ -11,6 +12,7 @@ mod floor;
 mod growth;
 mod line;
 mod rings;
+mod storm;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,8 +58,12 @@ fn main() -> ExitCode {
         ["formation"] => rings::form(),
         ["cost"] => rings::be(),
         ["growth", directory] => growth::measure(Path::new(directory)),
+        ["storm"] => storm::measure(None),
+        ["storm", directory] => storm::measure(Some(Path::new(directory))),
         _ => {
-            eprintln!("speed: {words:?}: there are calls, lookups, formation, cost, and growth DIRECTORY");
+            eprintln!(
+                "speed: {words:?}: there are calls, lookups, formation, cost, growth DIRECTORY, and storm [DIRECTORY]"
+            );
             return ExitCode::from(2);
         }
     };

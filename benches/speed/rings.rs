@@ -16,7 +16,7 @@ use super::line::{self, Line};
 use super::{Median, RUNS};
 
 /// The port of the first node; the others have the next ones.
-const PORT: u16 = 20_000;
+pub const PORT: u16 = 20_000;
 
 /// What `chord swarm` measured of so many nodes.
 pub fn swarm(nodes: u32, flags: &[&str]) -> io::Result<Figures> {
@@ -26,13 +26,22 @@ pub fn swarm(nodes: u32, flags: &[&str]) -> io::Result<Figures> {
     if !output.status.success() {
         return Err(io::Error::other(format!("{command:?} ended with {}", output.status)));
     }
-    Ok(Figures(serde_json::from_slice(&output.stdout)?))
+    Figures::read(&output.stdout)
 }
 
 /// What a swarm has printed.
 pub struct Figures(Value);
 
 impl Figures {
+    pub fn read(printed: &[u8]) -> io::Result<Figures> {
+        Ok(Figures(serde_json::from_slice(printed)?))
+    }
+
+    /// One value.
+    pub fn part(&self, part: &str, name: &str) -> &Value {
+        &self.0[part][name]
+    }
+
     /// One number.
     pub fn number(&self, part: &str, name: &str) -> f64 {
         self.0[part][name].as_f64().unwrap_or(f64::NAN)

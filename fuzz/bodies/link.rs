@@ -16,17 +16,16 @@ use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
 use chord::actors::link::{Doubt, Link, News, Origin};
 use chord::actors::routes::Routes;
-use chord::actors::serving::MAX_SERVED;
 use chord::actors::shared::Shared;
 use chord::actors::tally::Tally;
 use chord::actors::transport::Transport;
-use chord::actors::{Refusal, Serve, Severed, Stop};
+use chord::actors::{Refusal, Serve, Severed, Slept, Stop};
+use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Reply};
 use chord::{Id, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 use tokio_util::codec::{Decoder, Encoder};
@@ -44,6 +43,9 @@ const END: Duration = Duration::from_secs(150);
 
 /// So many things happen at most: enough for any order of two or three, and quickly over.
 const MOST_ACTS: usize = 20;
+
+/// So many questions are answered at once at most.
+const MAX_SERVED: usize = MAX_LOOKUPS + MAX_MAINTENANCE;
 
 /// The shortest frame with a call.
 const SHORTEST: u32 = 10;
@@ -105,6 +107,11 @@ impl Handler<Serve> for Host {
 impl Handler<Severed> for Host {
     type Result = ();
     fn handle(&mut self, _: Severed, _: &mut Self::Context) {}
+}
+
+impl Handler<Slept> for Host {
+    type Result = ();
+    fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
 }
 
 impl Handler<News> for Host {
@@ -186,9 +193,9 @@ async fn scenario(u: &mut Unstructured<'_>) {
         ids: Ids::Any,
         serves: Box::new(host.clone().recipient::<Serve>()),
         severed: host.clone().recipient(),
+        slept: host.clone().recipient(),
         routes: Routes::default(),
         news: host.clone().recipient(),
-        serving: Arc::new(Semaphore::new(2 * MAX_SERVED)),
         tally: Tally::default(),
         counters: Arc::default(),
     });
@@ -230,7 +237,6 @@ async fn scenario(u: &mut Unstructured<'_>) {
     read.abort();
     drop(asking);
     assert_eq!(Rc::strong_count(&shared), 1, "nothing of it stays behind");
-    assert_eq!(shared.serving.available_permits(), 2 * MAX_SERVED, "and all that it held is given back");
 }
 
 /// One thing happens.
@@ -251,7 +257,7 @@ async fn act(
             other.write(&call).await;
         }
         6 => {
-            let times = *u.choose(&[2, 3, 4, 5, 6, 7, 8, MAX_SERVED + 1])?;
+            let times = *u.choose(&[2, 3, 4, 5, 6, 7, 8, MAX_MAINTENANCE + 1])?;
             let call = words::frame(&words::call(u)?);
             other.write(&call.repeat(times)).await;
         }
@@ -281,7 +287,7 @@ async fn act(
 fn ask(asking: &Asking) -> tokio::task::JoinHandle<()> {
     let heard = asking.ask(Request::GetPredecessor, None, None);
     spawn_local(async move {
-        if let Ok(Ok(Heard::Reply(reply))) = timeout(PATIENCE, heard).await {
+        if let Ok(Heard::Reply(reply)) = timeout(PATIENCE, heard).await {
             // Whatever it is, it can be read.
             let _ = reply.read(&Request::GetPredecessor, None);
         }

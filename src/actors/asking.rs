@@ -7,14 +7,17 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddrV4;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::link::Origin;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Urgency};
 use super::shared::Shared;
+use crate::protocol::admission::{Class, MAX_LOOKUPS};
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, Question, Reply};
 
@@ -37,6 +40,15 @@ struct Inner {
     last_call: u64,
     /// Whether this end has said who it is.
     introduced: bool,
+}
+
+/// A question that was put, or waits until it may be: comes to what is heard of it. When it is dropped, nobody waits
+/// for the answer any more.
+pub struct Pending {
+    heard: oneshot::Receiver<Heard>,
+    asking: Asking,
+    /// Its number, if it was put at once and the answer is still to come.
+    call: Option<u64>,
 }
 
 struct Waiting {
@@ -91,6 +103,8 @@ pub enum Kind {
 pub enum Echo {
     /// Nobody has asked for it.
     Nobody,
+    /// Whoever has asked for it waits no longer.
+    Late,
     /// Nothing that was not known.
     Nothing,
     /// The first one shows whom the connection leads to: a node of our own kind in this run of its
@@ -98,8 +112,12 @@ pub enum Echo {
     First { incarnation: Option<u64>, front: Option<u16> },
 }
 
-/// Questions to the other end that are in flight or waiting at once: beyond that it is "busy".
-pub const MAX_ASKED: usize = 2048;
+/// Lookups that are in flight to the other end or waiting at once: as many as a thread has under way, with their pings.
+/// Beyond, this end is too busy to ask.
+const MAX_LOOKUPS_ASKED: usize = MAX_LOOKUPS;
+
+/// The same of all questions: maintenance finds room where lookups have found none.
+pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 
 impl Asking {
     /// A connection that has yet to be made.
@@ -117,11 +135,18 @@ impl Asking {
         })))
     }
 
-    /// Puts a question, or has it wait until it may be put. Whoever waits no longer drops the receiver.
-    pub fn ask(&self, request: Request, to: Option<u16>, patience: Option<Duration>) -> oneshot::Receiver<Heard> {
+    /// Puts a question, or has it wait until it may be put. Whoever waits no longer drops what is returned.
+    pub fn ask(&self, request: Request, to: Option<u16>, patience: Option<Duration>) -> Pending {
         let (asker, heard) = oneshot::channel();
-        self.0.borrow_mut().ask(Waiting { request, to, patience, asker });
-        heard
+        let call = self.0.borrow_mut().ask(Waiting { request, to, patience, asker });
+        Pending { heard, asking: self.clone(), call }
+    }
+
+    /// Puts a question whose answer nobody waits for: that it comes is all that is wanted.
+    pub fn say(&self, request: Request) {
+        let mut pending = self.ask(request, None, None);
+        // It is to stay in flight.
+        pending.call = None;
     }
 
     /// The connection is made: frames go there.
@@ -188,29 +213,56 @@ impl Asking {
         for asker in inner.asked.drain().map(|(_, asker)| asker) {
             tell(asker, heard());
         }
-        let plain = inner.kind == Kind::Plain;
+        // One that was dialled as plain has said nothing new.
+        let plain = inner.kind == Kind::Plain && !matches!(inner.origin, Origin::DialedPlain(_));
         for waiting in inner.waiting.drain(..) {
             tell(waiting.asker, if plain { Heard::Plain } else { heard() });
         }
     }
 }
 
+impl Future for Pending {
+    type Output = Heard;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Heard> {
+        let heard = ready!(Pin::new(&mut self.heard).poll(cx));
+        self.call = None;
+        Poll::Ready(heard.unwrap_or(Heard::Lost))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let Some(call) = self.call else { return };
+        let mut inner = self.asking.0.borrow_mut();
+        // A plain peer's next answer is to this question, whoever waits for it.
+        if inner.kind == Kind::Ours {
+            inner.asked.remove(&call);
+        }
+    }
+}
+
 impl Inner {
-    fn ask(&mut self, question: Waiting) {
+    /// The number of the call, if it was put at once.
+    fn ask(&mut self, question: Waiting) -> Option<u64> {
+        let most = match Class::of(&question.request) {
+            Class::Maintenance => MAX_ASKED,
+            Class::Forwarded | Class::Begun => MAX_LOOKUPS_ASKED,
+        };
         if self.closed {
-            return tell(question.asker, Heard::Lost);
-        }
-        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
-            self.forget_the_impatient();
-        }
-        if self.asked.len() + self.waiting.len() >= MAX_ASKED {
-            return tell(question.asker, Heard::Busy);
-        }
-        if self.may_put() {
-            self.put(question);
+            tell(question.asker, Heard::Lost);
+        } else if self.asked.len() + self.waiting.len() >= most {
+            tell(question.asker, Heard::Busy);
+        } else if self.may_put() {
+            return self.put(question);
+        } else if urgency(&question.request) == Urgency::Urgent {
+            let first = |waiting: &Waiting| urgency(&waiting.request) == Urgency::InTurn;
+            let at = self.waiting.iter().position(first).unwrap_or(self.waiting.len());
+            self.waiting.insert(at, question);
         } else {
             self.waiting.push_back(question);
         }
+        None
     }
 
     fn may_put(&self) -> bool {
@@ -232,13 +284,17 @@ impl Inner {
             // The first is put even if nobody waits for it any more: a connection without a call
             // on it blocks some plain peers.
             if self.last_call == 0 || !next.asker.is_closed() {
-                self.put(next);
+                let _number = self.put(next);
             }
         }
     }
 
-    fn put(&mut self, Waiting { request, to, patience, asker }: Waiting) {
-        let Some(outbox) = &self.outbox else { return tell(asker, Heard::Lost) };
+    fn put(&mut self, Waiting { request, to, patience, asker }: Waiting) -> Option<u64> {
+        let Some(outbox) = &self.outbox else {
+            tell(asker, Heard::Lost);
+            return None;
+        };
+        let urgency = urgency(&request);
         self.last_call += 1;
         let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
         self.introduced |= introduces;
@@ -252,11 +308,13 @@ impl Inner {
                 to,
             },
         };
-        if outbox.is_full() || outbox.put(Frame::Call(question), None).is_err() {
-            return tell(asker, Heard::Busy);
+        if outbox.is_full(urgency) || outbox.put(Frame::Call(question), urgency, None).is_err() {
+            tell(asker, Heard::Busy);
+            return None;
         }
         self.shared.counters.asked.add(1);
         self.asked.insert(self.last_call, asker);
+        Some(self.last_call)
     }
 
     fn returned(&mut self, mut reply: Reply, other_end: Option<SocketAddrV4>) -> Echo {
@@ -266,7 +324,10 @@ impl Inner {
             None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asker)| asker),
             None => None,
         };
-        let Some(asker) = asker else { return Echo::Nobody };
+        let Some(asker) = asker else {
+            let late = self.kind == Kind::Ours && reply.call_id.is_some_and(|call| call <= self.last_call);
+            return if late { Echo::Late } else { Echo::Nobody };
+        };
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);
@@ -281,6 +342,14 @@ impl Inner {
         }
         tell(asker, Heard::Reply(reply));
         if first { Echo::First { incarnation, front } } else { Echo::Nothing }
+    }
+}
+
+/// When a question, or its answer, leaves.
+pub(super) fn urgency(request: &Request) -> Urgency {
+    match Class::of(request) {
+        Class::Maintenance => Urgency::Urgent,
+        Class::Forwarded | Class::Begun => Urgency::InTurn,
     }
 }
 

@@ -2,19 +2,27 @@
 
 use std::future::Future;
 use std::mem;
+use std::net::SocketAddrV4;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
 use futures::future::{Either, select};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::neighbors::jittered;
 use super::routes::Routes;
+use super::thread::{Overdue, Suspected, Thread, Verdict};
+use super::traffic::Counters;
 use super::{Call, Way};
+use crate::protocol::failure_detector::KEPT_SHARE;
+use crate::protocol::local_health::Ripe;
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Request};
 
 /// Runs procedures over whoever answers calls.
@@ -24,6 +32,7 @@ pub struct Driver {
     pub calls: Rc<Recipient<Call>>,
     pub rpc_timeout: Duration,
     pub lookup_timeout: Duration,
+    pub counters: Arc<Counters>,
 }
 
 /// A procedure, and its next step.
@@ -54,19 +63,25 @@ impl<P: Procedure> Started<P> {
 }
 
 /// The question that waits for its answer.
-type Open = Pin<Box<dyn Future<Output = Answer>>>;
+struct Open {
+    answer: Pin<Box<dyn Future<Output = Answer>>>,
+    /// The hop, if it is a lookup that waits there.
+    hop: Option<SocketAddrV4>,
+    /// Kept once the lookup has waited there for longer than it should.
+    overdue: Option<Overdue>,
+}
 
 impl Driver {
     /// Runs a procedure to its end. A question that it forwards tells the next node to be done
     /// before `deadline`; whoever has one gives up on this future by itself.
-    pub async fn run<P: Procedure>(&self, procedure: P, deadline: Option<Instant>) -> P::Output {
+    pub async fn run<P: Procedure>(self: &Rc<Self>, procedure: P, deadline: Option<Instant>) -> P::Output {
         self.go_on(&mut Started::new(procedure), deadline, None).await
     }
 
     /// The same for a procedure that was started already; tells on the way, if wanted, who turned out dead. Each hop of
     /// each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap.
     pub async fn go_on<P: Procedure>(
-        &self,
+        self: &Rc<Self>,
         started: &mut Started<P>,
         deadline: Option<Instant>,
         tell: Option<&dyn Fn(Vec<Peer>)>,
@@ -74,19 +89,21 @@ impl Driver {
         let mut open: Option<Open> = None;
         let mut wait = self.rpc_timeout;
         loop {
-            let probed = match started.take_step() {
+            let answer = match started.take_step() {
                 Step::Done(output) => return output,
                 Step::Ask(target, request) => {
                     wait = patience(&request, self.rpc_timeout);
-                    open = Some(self.ask(target, request, deadline));
-                    None
+                    open = self.ask(target, request, deadline);
+                    if open.is_some() { self.await_reply(&mut open, wait).await } else { Answer::Unasked }
                 }
-                Step::Wait => None,
-                Step::Probe(target) => Some(target),
-            };
-            let answer = match probed {
-                Some(target) => Box::pin(self.probe(target, &mut open)).await,
-                None => await_reply(&mut open, wait).await,
+                // Whoever has shown that it lives is asked about less and less often.
+                Step::Wait => {
+                    wait = (wait * 2).min(self.rpc_timeout);
+                    self.await_reply(&mut open, wait).await
+                }
+                Step::Suspect(target) => Box::pin(self.suspect(target, &mut open)).await,
+                Step::Probe(target) => Box::pin(self.probe(target, &mut open)).await,
+                Step::Rest { rests } => Box::pin(self.rest(rests)).await,
             };
             started.step = started.procedure.resume(answer);
             if let Some(tell) = tell {
@@ -98,16 +115,27 @@ impl Driver {
         }
     }
 
-    fn ask(&self, target: Target, request: Request, deadline: Option<Instant>) -> Open {
-        let patience = request.depends_on_others().then(|| {
-            let left = deadline.map_or(self.lookup_timeout, |deadline| deadline - Instant::now());
-            // The callee gives up before its caller does, so that the caller learns why.
-            left * 3 / 4
-        });
-        self.call(Call { target, request, way: Way::Kept, patience })
+    fn thread(&self) -> &Thread {
+        self.routes.exchange.thread()
     }
 
-    fn call(&self, call: Call) -> Open {
+    /// Puts a question; none if lookups are stuck at the target.
+    fn ask(&self, target: Target, request: Request, deadline: Option<Instant>) -> Option<Open> {
+        if !request.depends_on_others() {
+            let answer = self.call(Call { target, request, way: Way::Kept, patience: None });
+            return Some(Open { answer, hop: None, overdue: None });
+        }
+        let hop = target.addr();
+        if !self.thread().admits(hop) {
+            return None;
+        }
+        let left = deadline.map_or(self.lookup_timeout, |deadline| deadline - Instant::now());
+        // The callee gives up before its caller does, so that the caller learns why.
+        let answer = self.call(Call { target, request, way: Way::Kept, patience: Some(left * 3 / 4) });
+        Some(Open { answer, hop: Some(hop), overdue: None })
+    }
+
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer>>> {
         match self.routes.call(call) {
             Ok(calling) => {
                 let (answer, calls) = (calling.answer(), self.calls.clone());
@@ -122,27 +150,145 @@ impl Driver {
         }
     }
 
-    /// Asks the target whether it lives, unless it answers the open question meanwhile.
-    async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
-        let ping = Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience: None };
-        let ping = self.call(ping);
-        let ping = pin!(async move { timeout(self.rpc_timeout, ping).await.unwrap_or(Answer::Silent) });
-        let Some(reply) = open.take() else {
-            return alive(ping.await);
+    /// What is heard of the open question in the time that the other end has for it.
+    async fn await_reply(&self, open: &mut Option<Open>, wait: Duration) -> Answer {
+        let Some(Open { answer, hop, overdue }) = open else {
+            // It lives, but closed the connection on the question, twice.
+            return Answer::Refused(Code::Unspecified);
         };
-        match select(reply, ping).await {
-            Either::Left((Answer::Silent, ping)) => alive(ping.await),
-            Either::Left((answer, _)) => answer,
-            Either::Right((answer, reply)) => {
-                *open = Some(reply);
-                alive(answer)
+        let mut began = Instant::now();
+        let mut patience = self.thread().patience(wait);
+        loop {
+            if let Ok(answer) = timeout(patience, &mut *answer).await {
+                if let (Some(hop), Answer::Reply(_)) = (*hop, &answer) {
+                    self.thread().answered(hop);
+                }
+                *open = None;
+                return answer;
             }
+            match self.thread().is_ripe(began, wait) {
+                Ripe::Yes => break,
+                Ripe::NotYet { more, again } => {
+                    patience = more;
+                    began = if again { Instant::now() } else { began };
+                }
+            }
+        }
+        if let (Some(hop), None) = (*hop, &overdue) {
+            *overdue = Some(self.thread().overdue(hop));
+        }
+        Answer::Silent
+    }
+
+    /// Waits a moment, if somebody may be asked again.
+    async fn rest(&self, rests: u32) -> Answer {
+        if !self.thread().may_retry() {
+            return Answer::Unasked;
+        }
+        sleep(jittered(rest(rests))).await;
+        Answer::Rested
+    }
+
+    /// Finds out whether the target lives, unless it answers the open question meanwhile.
+    async fn suspect(self: &Rc<Self>, target: Target, open: &mut Option<Open>) -> Answer {
+        // A seed is nobody's neighbour: a joiner that suspects it asks it by itself.
+        let Target::Peer(peer) = target else { return self.probe(target, open).await };
+        match self.thread().suspect(peer) {
+            Suspected::Known(verdict) => said_by(verdict),
+            Suspected::Wait { verdict, probe } => {
+                if probe {
+                    let driver = self.clone();
+                    drop(tokio::task::spawn_local(async move {
+                        let verdict = driver.find_out(peer).await;
+                        driver.thread().concluded(peer, verdict);
+                    }));
+                }
+                let verdict = async move { said_by(verdict.await.unwrap_or(None)) };
+                first_of(open, pin!(verdict)).await
+            }
+        }
+    }
+
+    /// Whether a node lives that somebody suspects: it is pinged on the kept connection, and if that is stuck on a fresh
+    /// one.
+    async fn find_out(&self, peer: Peer) -> Verdict {
+        let ping = |way, patience| Call { target: peer.into(), request: Request::CheckPredecessor, way, patience };
+        let patience = self.rpc_timeout;
+        let began = Instant::now();
+        let mut kept = self.routes.call(ping(Way::Kept, None)).ok().map(|calling| Box::pin(calling.answer()));
+        if let Some(answer) = &mut kept {
+            let stuck = pin!(self.thread().wait(patience / KEPT_SHARE));
+            match select(&mut *answer, stuck).await {
+                Either::Left((Ok(answer), _)) if answer != Answer::Silent => return verdict(&answer),
+                // The connection has closed.
+                Either::Left(_) => kept = None,
+                Either::Right(_) => {}
+            }
+        }
+        let fresh = self.call(ping(Way::Fresh, Some(self.thread().patience(patience) * 3 / 4)));
+        let mut fresh = Some(fresh);
+        let left = patience.saturating_sub(began.elapsed()).max(patience / 2);
+        let mut over = pin!(self.thread().wait(left));
+        loop {
+            let answered = async {
+                match (&mut kept, &mut fresh) {
+                    (Some(kept), Some(fresh)) => match select(kept, fresh).await {
+                        Either::Left((answer, _)) => (answer.unwrap_or(Answer::Silent), true),
+                        Either::Right((answer, _)) => (answer, false),
+                    },
+                    (Some(kept), None) => (kept.await.unwrap_or(Answer::Silent), true),
+                    (None, Some(fresh)) => (fresh.await, false),
+                    (None, None) => std::future::pending().await,
+                }
+            };
+            let (answer, by_kept) = match select(pin!(answered), over.as_mut()).await {
+                Either::Left((answered, _)) => answered,
+                Either::Right(_) => return Some(false),
+            };
+            match answer {
+                // This way leads nowhere; the other still may.
+                Answer::Silent if by_kept => kept = None,
+                Answer::Silent => fresh = None,
+                answer => return verdict(&answer),
+            }
+            if kept.is_none() && fresh.is_none() {
+                return Some(false);
+            }
+        }
+    }
+
+    /// Asks the target on a fresh connection whether it lives, unless it answers the open question meanwhile.
+    async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
+        let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
+        let mut ping = self.call(Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience });
+        let ping = pin!(async move {
+            match select(&mut ping, pin!(self.thread().wait(self.rpc_timeout))).await {
+                Either::Left((answer, _)) => alive(answer),
+                Either::Right(_) => Answer::Silent,
+            }
+        });
+        first_of(open, ping).await
+    }
+}
+
+/// What comes first: the answer to the open question, or what is found out about its target. The question stays open in that case, and
+/// also where the only answer is that none will come.
+async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Output = Answer>>) -> Answer {
+    let Some(mut reply) = open.take() else {
+        return found_out.await;
+    };
+    match select(&mut reply.answer, found_out).await {
+        Either::Left((Answer::Silent, found_out)) => found_out.await,
+        Either::Left((answer, _)) => answer,
+        Either::Right((answer, _)) => {
+            *open = Some(reply);
+            answer
         }
     }
 }
 
 /// Makes a call that needs a new connection.
-fn make(calls: &Recipient<Call>, call: Call) -> Open {
+fn make(calls: &Recipient<Call>, call: Call) -> Pin<Box<dyn Future<Output = Answer>>> {
     let answer = calls.send(call);
     // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
     Box::pin(async move { answer.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
@@ -157,16 +303,19 @@ fn alive(answer: Answer) -> Answer {
     }
 }
 
-async fn await_reply(open: &mut Option<Open>, wait: Duration) -> Answer {
-    let Some(reply) = open else {
-        // It lives, but closed the connection on the question, twice.
-        return Answer::Refused(Code::Unspecified);
-    };
-    match timeout(wait, reply).await {
-        Ok(answer) => {
-            *open = None;
-            answer
-        }
-        Err(_) => Answer::Silent,
+/// The same as a verdict for all.
+fn verdict(answer: &Answer) -> Verdict {
+    match answer {
+        Answer::Unasked => None,
+        answer => Some(!answer.is_dead()),
+    }
+}
+
+/// A verdict as the answer to whoever suspects.
+fn said_by(verdict: Verdict) -> Answer {
+    match verdict {
+        Some(true) => Answer::Alive,
+        Some(false) => Answer::Gone,
+        None => Answer::Unasked,
     }
 }

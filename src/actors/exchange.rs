@@ -14,18 +14,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::iter;
 use std::net::SocketAddrV4;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Addr;
+use tokio::time::Instant;
 
-use super::Severed;
 use super::asking::Asking;
 use super::link::{Link, LinkId, Retire};
 use super::shared::Shared;
+use super::thread::Thread;
 use super::turns::Turns;
+use super::{Severed, Slept};
+use crate::protocol::fronts::{Behind, Fronts};
 
 /// The kept connection to each node. Clones are the same.
 #[derive(Clone, Default)]
@@ -35,7 +38,9 @@ pub struct Exchange(Rc<Inner>);
 struct Inner {
     routes: RefCell<HashMap<SocketAddrV4, Route>>,
     /// Nodes elsewhere that have a front.
-    behind: RefCell<HashMap<SocketAddrV4, Behind>>,
+    fronts: RefCell<Fronts>,
+    /// What its nodes decide together.
+    thread: Thread,
     /// The nodes of this thread.
     nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
     /// The one of them that takes calls for all.
@@ -61,21 +66,18 @@ pub struct Route {
     pub to: Option<u16>,
 }
 
-/// A node that has a front.
-#[derive(Clone, Copy)]
-struct Behind {
-    front: SocketAddrV4,
-    /// The run of its program when it said so.
-    incarnation: u64,
-}
-
-/// Nodes whose fronts are remembered; beyond, somebody is forgotten, and learned anew.
-const MAX_BEHIND: usize = 16 * 1024;
-
 impl Exchange {
     /// One more node uses it, until it is dropped.
     pub fn enter(&self, node: &Rc<Shared>) {
         let mut nodes = self.0.nodes.borrow_mut();
+        if nodes.is_empty() {
+            let inner = Rc::downgrade(&self.0);
+            self.0.thread.beat(move |length| {
+                if let Some(inner) = inner.upgrade() {
+                    Exchange(inner).slept(length);
+                }
+            });
+        }
         if nodes.len() == nodes.capacity() {
             nodes.retain(|_, node| node.strong_count() > 0);
         }
@@ -102,7 +104,7 @@ impl Exchange {
     pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
         let routes = self.0.routes.borrow();
         let open = |addr| routes.get(addr).filter(|route| !route.asking.is_closed());
-        let Some(Behind { front, incarnation }) = self.0.behind.borrow().get(&addr).copied() else {
+        let Some(Behind { front, incarnation }) = self.0.fronts.borrow().get(addr) else {
             return open(&addr).cloned();
         };
         match open(&front).filter(|front| front.incarnation.is_some()) {
@@ -119,20 +121,11 @@ impl Exchange {
     /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
     /// is no connection to it yet.
     pub(super) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
-        let mut behind = self.0.behind.borrow_mut();
-        let Some(front) = front.map(|port| SocketAddrV4::new(*addr.ip(), port)).filter(|front| *front != addr) else {
-            behind.remove(&addr);
-            let others: Vec<_> = behind.iter().filter(|(_, it)| it.front == addr).map(|(addr, _)| *addr).collect();
-            others.into_iter().for_each(|addr| self.retire(addr));
+        let mut fronts = self.0.fronts.borrow_mut();
+        let Some(front) = fronts.learn(addr, front, incarnation, self.0.thread.now()) else {
+            fronts.behind(addr).for_each(|addr| self.retire(addr));
             return None;
         };
-        if behind.len() >= MAX_BEHIND
-            && !behind.contains_key(&addr)
-            && let Some(forgotten) = behind.keys().next().copied()
-        {
-            behind.remove(&forgotten);
-        }
-        behind.insert(addr, Behind { front, incarnation });
         match self.0.routes.borrow().get(&front).map(|route| route.incarnation) {
             Some(Some(_)) => {}
             Some(None) => return None,
@@ -142,9 +135,9 @@ impl Exchange {
         None
     }
 
-    /// That node is not behind its front any more.
-    pub(super) fn forget_front(&self, addr: SocketAddrV4) {
-        self.0.behind.borrow_mut().remove(&addr);
+    /// The front of that node has said that it does not know it.
+    pub(super) fn refused_by_front(&self, addr: SocketAddrV4) {
+        self.0.fronts.borrow_mut().refused(addr, self.0.thread.now());
     }
 
     /// Calls to that address take another way from now on.
@@ -159,13 +152,38 @@ impl Exchange {
 
     /// A kept connection broke: every node hears that whoever lives there may have died, and all who are behind it.
     pub fn severed(&self, addr: SocketAddrV4) {
-        let mut behind = self.0.behind.borrow_mut();
-        let behind = behind.extract_if(|_, behind| behind.front == addr).map(|(addr, _)| addr);
-        let doubted: Arc<[_]> = iter::once(addr).chain(behind).collect();
-        for node in self.0.nodes.borrow().values().filter_map(Weak::upgrade) {
-            doubted.iter().for_each(|addr| node.serves.doubt(*addr));
-            node.severed.do_send(Severed(doubted.clone()));
+        let mut doubted = self.0.fronts.borrow_mut().lost(addr);
+        doubted.insert(addr);
+        let severed = Severed(Arc::new(doubted));
+        for node in self.living() {
+            node.serves.doubt(&severed);
+            node.severed.do_send(severed.clone());
         }
+    }
+
+    /// What the nodes of this thread decide together.
+    pub fn thread(&self) -> &Thread {
+        &self.0.thread
+    }
+
+    /// Something is read: the thread looks at the clock.
+    pub(super) fn look(&self, now: Instant) {
+        if let Some(length) = self.0.thread.look(now) {
+            self.slept(length);
+        }
+    }
+
+    /// The thread has slept: its nodes may have been given up meanwhile by those who called them in vain.
+    fn slept(&self, length: Duration) {
+        tracing::info!(?length, "this thread did not run for a while");
+        for node in self.living().into_iter().filter(|node| length >= node.rpc_timeout) {
+            node.serves.slept();
+            node.slept.do_send(Slept);
+        }
+    }
+
+    fn living(&self) -> Vec<Rc<Shared>> {
+        self.0.nodes.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Whose turn it is to join.

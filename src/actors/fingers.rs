@@ -11,6 +11,7 @@ use super::neighbors::jittered;
 use super::turns::Turns;
 use super::view::View;
 use super::{Disturbed, Forget, Resolve, ShowFingers, Stop};
+use crate::protocol::admission::Class;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::lookup::Question;
 use crate::protocol::lookup::iterative::Style;
@@ -104,7 +105,10 @@ impl Handler<FixFingerNow> for FingersActor {
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
         let (turns, resolve) = (self.turns.clone(), self.resolve.clone());
         let found = async move {
-            let find = || resolve.send(Resolve { question, guess, style: Style::Recursive, patience });
+            let find = || {
+                let (style, class) = (Style::Recursive, Class::Maintenance);
+                resolve.send(Resolve { question, guess, style, patience, class })
+            };
             turns.take(find).await
         };
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {

@@ -5,18 +5,16 @@
 //! call's number, one call at most is in flight, and the others wait. A reply without an echo
 //! comes from a plain peer: it is the last one on the connection.
 //!
-//! What the other end makes this one do is bounded: questions beyond [`MAX_SERVED`] are not read
-//! until others are answered and the answers written, and whoever does not get on with a frame
+//! What the other end makes this one do is bounded: lookups that the thread can't take on are refused, whoever does
+//! not read its answers is not read from ([`serving`](super::serving)), and whoever does not get on with a frame
 //! loses the connection ([`frames`](super::frames)).
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use futures::stream;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -25,7 +23,7 @@ use super::asking::{Asking, Echo, Heard, Kind};
 use super::crowd::Pulse;
 use super::frames::Stream;
 use super::outbox::outbox;
-use super::serving::{Incoming, Leave, MAX_SERVED, read};
+use super::serving::{Incoming, Reading, Served, Turn};
 use super::shared::Shared;
 use super::tally::Shed;
 use crate::protocol::rpc::Request;
@@ -119,9 +117,10 @@ pub struct Link {
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
     /// silent connections when there are too many.
     pulse: Pulse,
-    /// One permit per question that is being answered; all of them for a plain one, since those are
-    /// answered in their order.
-    serving: Arc<Semaphore>,
+    /// What is being answered.
+    served: Served,
+    /// Whether it is finding out if the other end is still there.
+    doubting: bool,
 }
 
 impl Link {
@@ -138,7 +137,8 @@ impl Link {
             writing: None,
             since: Instant::now(),
             pulse: Pulse::default(),
-            serving: Arc::new(Semaphore::new(MAX_SERVED)),
+            served: Served::default(),
+            doubting: false,
         }
     }
 
@@ -166,8 +166,8 @@ impl Link {
         let codec = FrameCodec::new(self.shared.ids);
         let (outbox, outgoing) = outbox(codec.clone(), self.shared.counters.clone());
         let (reader, writer) = stream.split(codec);
-        let permits = (self.serving.clone(), self.shared.serving.clone());
-        ctx.add_stream(stream::unfold(Some(reader), move |reader| read(reader, permits.clone())));
+        let reading = Reading::new(reader, outbox.backlog());
+        ctx.add_stream(stream::unfold(Some(reading), async |reading| reading?.next().await));
         let link = ctx.address();
         let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(outgoing).await)) });
         self.writing = Some(writing.abort_handle());
@@ -180,6 +180,13 @@ impl Link {
         self.asking.close(|| Heard::Lost);
     }
 
+    /// A whole valid frame has come.
+    fn see(&self) {
+        let now = Instant::now();
+        self.pulse.set(Some(now));
+        self.shared.routes.exchange.look(now);
+    }
+
     /// How long the other end has sent no whole valid frame.
     fn silence(&self) -> Duration {
         self.pulse.get().unwrap_or(self.since).elapsed()
@@ -187,6 +194,7 @@ impl Link {
 
     fn returned(&mut self, reply: Reply) {
         match (self.asking.returned(reply, self.addr), self.addr) {
+            (Echo::Late, _) => return self.see(),
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
             (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
                 self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation, front });
@@ -196,7 +204,7 @@ impl Link {
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
-        self.pulse.set(Some(Instant::now()));
+        self.see();
         if self.asking.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
             self.asking.go_on();
             self.close_if_done();
@@ -211,9 +219,9 @@ impl Link {
         }
     }
 
-    fn called(&mut self, question: Question, leave: Leave) {
+    fn called(&mut self, question: Question, turn: Turn) {
         if question.request.is_ok() {
-            self.pulse.set(Some(Instant::now()));
+            self.see();
         }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.asking.is_ours();
@@ -225,7 +233,7 @@ impl Link {
             self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.asking.outbox() else { return };
-        self.shared.ask(question, outbox, leave);
+        self.shared.ask(question, outbox, &self.served, turn);
     }
 
     /// Counts what the other end did wrong.
@@ -241,12 +249,12 @@ impl Link {
         }
     }
 
-    fn misunderstood(&mut self, error: WireError, leave: Leave) {
+    fn misunderstood(&mut self, error: WireError, turn: Turn) {
         self.shed(&error);
         // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
         if matches!(self.origin, Origin::Accepted(_)) {
             let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None };
-            self.called(nonsense, leave);
+            self.called(nonsense, turn);
         }
     }
 
@@ -257,9 +265,8 @@ impl Link {
             (Origin::Dialed(_), Kind::Ours) => DIALED_IDLE,
             _ => PLAIN_IDLE,
         };
-        let serving = self.serving.available_permits() < MAX_SERVED;
         let idle = self.silence();
-        if idle >= limit && !self.asking.is_awaited() && !serving {
+        if idle >= limit && !self.asking.is_awaited() && !self.served.is_busy() {
             tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
         } else {
@@ -303,6 +310,7 @@ impl Actor for Link {
         }
         self.shared.news.do_send(News::Closed { link: self.id, addr: self.addr });
         self.asking.close(|| Heard::Lost);
+        self.served.give_up();
     }
 }
 
@@ -310,19 +318,21 @@ impl Handler<Doubt> for Link {
     type Result = ();
 
     fn handle(&mut self, _: Doubt, ctx: &mut Self::Context) {
-        if self.asking.kind() != Kind::Ours || self.asking.is_closed() {
+        if self.doubting || self.asking.kind() != Kind::Ours || self.asking.is_closed() {
             return;
         }
-        // Nobody waits for the answer: a pulse is all that is wanted.
-        let heard = self.asking.ask(Request::CheckPredecessor, None, None);
-        let before = self.pulse.get();
-        ctx.run_later(self.shared.rpc_timeout, move |link, ctx| {
+        self.doubting = true;
+        self.asking.say(Request::CheckPredecessor);
+        let (before, thread) = (self.pulse.get(), self.shared.routes.exchange.thread().clone());
+        let patience = self.shared.rpc_timeout;
+        let waited = async move { thread.wait(patience).await };
+        ctx.spawn(waited.into_actor(self).map(move |(), link, ctx| {
+            link.doubting = false;
             if link.pulse.get() == before {
                 tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
                 ctx.stop();
             }
-            drop(heard);
-        });
+        }));
     }
 }
 
@@ -358,9 +368,9 @@ impl StreamHandler<Incoming> for Link {
     fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
         match incoming {
             _ if self.asking.is_closed() => {}
-            Incoming::Question(question, leave) => self.called(question, leave),
+            Incoming::Question(question, turn) => self.called(question, turn),
             Incoming::Reply(reply) => self.returned(reply),
-            Incoming::Nonsense(error, leave) => self.misunderstood(error, leave),
+            Incoming::Nonsense(error, turn) => self.misunderstood(error, turn),
             Incoming::Broken(error) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),
         }
     }
@@ -371,6 +381,8 @@ impl StreamHandler<Incoming> for Link {
         }
         if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
             self.shared.routes.exchange.severed(addr);
+            // A node closes both halves at once; others may still want their answers.
+            self.served.give_up();
         }
         self.close();
     }

@@ -1,19 +1,16 @@
 //! Runs the lookups of a node: its own, and what others pass on to it.
 
-use std::net::SocketAddrV4;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
 use futures::future::{LocalBoxFuture, join_all};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::drive::{Driver, Started};
-use super::serving::Served;
+use super::serving::Answered;
 use super::view::View;
-use super::{Forget, Resolve, Serve};
+use super::{Forget, Resolve, Serve, Severed};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::peer::Peer;
@@ -29,12 +26,7 @@ struct Inner {
     driver: Rc<Driver>,
     /// Who is to hear of the dead.
     tables: [Recipient<Forget>; 2],
-    /// One permit per lookup under way.
-    under_way: Arc<Semaphore>,
 }
-
-/// Lookups under way at once, own and forwarded; beyond, the node is busy.
-const MAX_LOOKUPS: usize = 16 * 1024;
 
 /// A lookup, as far as it has come without waiting.
 enum Begun {
@@ -45,16 +37,17 @@ enum Begun {
 impl Lookups {
     /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
     pub fn new(me: Peer, view: View, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
-        Lookups(Rc::new(Inner { me, view, driver, tables, under_way: Arc::new(Semaphore::new(MAX_LOOKUPS)) }))
+        Lookups(Rc::new(Inner { me, view, driver, tables }))
     }
 
     /// The lookup of an embedding program, or of this node's own fingers.
     pub fn resolve(
         &self,
-        Resolve { question, guess, style, patience }: Resolve,
+        Resolve { question, guess, style, patience, class }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, Lost>> {
         let lookups = self.0.clone();
         Box::pin(async move {
+            let _place = lookups.driver.routes.exchange.thread().admit_own(class).ok_or(Lost::Busy)?;
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
@@ -63,13 +56,19 @@ impl Lookups {
         })
     }
 
-    /// Whoever lives there may have died: the owner of the neighbours is on the way to hear it.
-    pub fn doubt(&self, addr: SocketAddrV4) {
-        self.0.view.doubt(addr);
+    /// Whoever lived at the other end of a connection may have died: the owner of the neighbours is on the way to hear
+    /// it.
+    pub fn sever(&self, severed: &Severed) {
+        self.0.view.sever(severed);
+    }
+
+    /// The node has slept: the owner of the neighbours is on the way to hear it.
+    pub fn slept(&self) {
+        self.0.view.sleep();
     }
 
     /// This node's part in the lookup of another; `None` if it asks something else.
-    pub fn serve(&self, serve: &Serve) -> Option<Served> {
+    pub fn serve(&self, serve: &Serve) -> Option<Answered> {
         match &serve.request {
             Request::FindSuccessor { key, hops, want_path } => {
                 let question = Question { key: *key, hops: *hops, want_path: *want_path };
@@ -90,18 +89,18 @@ impl Lookups {
         doubted: Vec<Peer>,
         patience: Option<Duration>,
         say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
-    ) -> Served {
+    ) -> Answered {
         let begin = move |lookup: Lookup| lookup.in_style(Style::Recursive).doubting(doubted.clone());
         let (lookups, asked) = (self.0.clone(), question.want_path.then(Instant::now));
         let me = lookups.me;
         let say = move |finding| say(finding, asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
         match lookups.begin(question, &begin) {
-            Err(lost) => Served::Now(Err(lost.into())),
-            Ok(Begun::Found(finding)) => Served::Now(say(finding).map_err(Into::into)),
+            Err(lost) => Answered::Now(Err(lost.into())),
+            Ok(Begun::Found(finding)) => Answered::Now(say(finding).map_err(Into::into)),
             Ok(Begun::UnderWay(started)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
-                Served::Later(Box::pin(async move {
+                Answered::Later(Box::pin(async move {
                     let found = lookups.go_on(question, &begin, started, patience).await;
                     Ok(found.and_then(say)?)
                 }))
@@ -125,7 +124,6 @@ impl Inner {
         mut started: Box<Started<Lookup>>,
         patience: Duration,
     ) -> Result<Finding, Lost> {
-        let _permit = self.under_way.try_acquire().map_err(|_| Lost::Busy)?;
         let deadline = Instant::now() + patience;
         for _ in 0..MAX_BEGINNINGS {
             let tell = |dead: Vec<Peer>| self.forget(&dead);

@@ -37,12 +37,14 @@
 //! ticks with `do_send`. What happens in a conversation is decided in [`crate::protocol`]; the
 //! [`drive`] module is the only bridge.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
 
+use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost, Question};
 use crate::protocol::neighbors::Neighbors;
@@ -70,6 +72,7 @@ pub mod serving;
 pub mod shared;
 pub mod strangers;
 pub mod tally;
+pub mod thread;
 pub mod traffic;
 pub mod transport;
 pub mod turns;
@@ -139,6 +142,8 @@ pub struct Resolve {
     pub guess: Option<Peer>,
     pub style: Style,
     pub patience: Duration,
+    /// What it is to the limits: lookups of fingers are maintenance.
+    pub class: Class,
 }
 
 /// These nodes are dead. Both tables hear of it.
@@ -154,7 +159,12 @@ pub struct Disturbed;
 /// A kept connection broke: whoever lives there may have died.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Severed(pub Arc<[SocketAddrV4]>);
+pub struct Severed(pub Arc<BTreeSet<SocketAddrV4>>);
+
+/// The thread of the node has slept for so long that others may have given the node up.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Slept;
 
 /// The neighbours as they are, for people to look at.
 #[derive(Clone, Copy, Debug, Message)]

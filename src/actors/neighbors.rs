@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::drive::Driver;
 use super::turns::Turns;
 use super::view::View;
-use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Stop, Way};
+use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way};
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
@@ -144,6 +144,7 @@ impl NeighborsActor {
             Effect::Changed => self.disturbed.do_send(Disturbed),
             Effect::Dead(peer) => {
                 tracing::info!(id = %peer.id, addr = %peer.addr, "found dead");
+                self.driver.counters.dead.add(1);
                 self.forget.do_send(Forget(vec![peer]));
             }
             Effect::Tried(joined) => self.joining.tried(&joined),
@@ -223,11 +224,19 @@ impl Handler<Forget> for NeighborsActor {
 impl Handler<Severed> for NeighborsActor {
     type Result = ();
 
-    fn handle(&mut self, Severed(addrs): Severed, ctx: &mut Self::Context) {
-        for addr in addrs.iter() {
-            self.maintenance.severed(*addr);
-            self.view.heard(*addr);
-        }
+    fn handle(&mut self, severed: Severed, ctx: &mut Self::Context) {
+        self.maintenance.severed(|addr| severed.0.contains(&addr));
+        self.view.severed(&severed);
+        self.advance(ctx);
+    }
+}
+
+impl Handler<Slept> for NeighborsActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Slept, ctx: &mut Self::Context) {
+        self.maintenance.slept();
+        self.view.slept();
         self.advance(ctx);
     }
 }

@@ -10,7 +10,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxEr
 use futures::FutureExt;
 use futures::future::join4;
 use rustix::process::{Resource, getrlimit};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::crowd::Limits;
 use super::drive::Driver;
@@ -21,7 +21,7 @@ use super::lookups::Lookups;
 use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
 use super::routes::Routes;
-use super::serving::{Desk, MAX_SERVED_IN_ALL};
+use super::serving::Desk;
 use super::shared::Shared;
 use super::tally::Tally;
 use super::traffic::{Counters, Traffic};
@@ -29,6 +29,7 @@ use super::transport::Socket;
 use super::view::View;
 use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
+use crate::protocol::admission::Class;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
@@ -164,7 +165,7 @@ impl Node {
 
     async fn resolve(&self, question: Question) -> Result<Found, LookupError> {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
-        let resolve = Resolve { question, guess: None, style, patience };
+        let resolve = Resolve { question, guess: None, style, patience, class: Class::Begun };
         Ok(self.handle.node.send(resolve).await??)
     }
 
@@ -222,6 +223,7 @@ fn wire(
         calls,
         rpc_timeout: config.rpc_timeout,
         lookup_timeout: config.lookup_timeout,
+        counters: counters.clone(),
     });
     let table = FingerTable::alone(me, Bits::FULL);
     let view = View::new(table.clone());
@@ -241,9 +243,9 @@ fn wire(
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
         serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
         severed: neighbors.address().recipient(),
+        slept: neighbors.address().recipient(),
         routes,
         news: peers.address().recipient(),
-        serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
         tally: Tally::default(),
         counters,
     });

@@ -1,11 +1,19 @@
 //! What waits to be written on a connection.
+//!
+//! Maintenance goes first: whatever of it is put in leaves before the lookups that wait already. What waits is
+//! bounded in bytes, since whoever does not read keeps it waiting: on one connection, and in all connections of the
+//! process together, where those that have much waiting have to wait until there is less.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
 use super::traffic::Counters;
@@ -13,14 +21,14 @@ use crate::wire::{Frame, FrameCodec, WireError};
 
 /// Where frames are put that are to be written. Clones are the same; when the last is dropped, nothing more
 /// is to come.
-///
-/// Answers are bounded by the permits that they hold until they are written, questions by
-/// [`is_full`](Outbox::is_full).
 #[derive(Clone)]
 pub struct Outbox(Rc<Putting>);
 
-/// Where they are taken to be written: what was put in while a batch was written leaves in one piece.
+/// Where they are taken to be written: what was put in while others were written leaves together.
 pub struct Outgoing(Rc<Inner>);
+
+/// How much waits to be written, for whoever reads from the same connection.
+pub struct Backlog(Rc<Inner>);
 
 struct Putting(Rc<Inner>);
 
@@ -28,50 +36,135 @@ struct Inner {
     waiting: RefCell<Waiting>,
     /// Something was put in, or nothing more will be.
     changed: Notify,
+    /// Something was taken.
+    taken: Notify,
     counters: Arc<Counters>,
 }
 
 struct Waiting {
     codec: FrameCodec,
-    /// Encoded already.
-    batch: Batch,
+    /// Encoded already; the first is written first.
+    urgent: VecDeque<Chunk>,
+    others: VecDeque<Chunk>,
+    bytes: usize,
     complete: bool,
 }
 
-/// Frames that are written together.
+/// Whole frames that are written together.
 #[derive(Default)]
-pub struct Batch {
+pub struct Chunk {
     pub bytes: BytesMut,
     /// Given back when they are written.
     permits: Vec<OwnedSemaphorePermit>,
+    /// How much of it is counted in [`WAITING`].
+    counted: usize,
 }
 
-/// So many bytes may wait when another question is put in.
-const FULL: usize = 256 * 1024;
+/// When a frame is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Before everything that waits: maintenance.
+    Urgent,
+    /// In its turn: lookups.
+    InTurn,
+}
+
+/// Bytes that wait on all connections of the process, in whole steps of [`STEP`] for each chunk.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Less of a chunk is not counted: most connections have nothing waiting most of the time.
+const STEP: usize = 4 * 1024;
+
+/// A chunk that has so much takes no more: what is urgent waits for no more than this to be written.
+const CHUNK: usize = 32 * 1024;
+
+/// So many bytes may wait on one connection before questions are read from it again: the answers to all questions
+/// that one thread may put to another at once fit in, so that two threads never wait for each other.
+const MOST_HERE: usize = 2 * 1024 * 1024;
+
+/// So many bytes may wait in all. Beyond, connections that have [`MUCH_HERE`] wait until there is less.
+const MOST_IN_ALL: usize = 16 * 1024 * 1024;
+const MUCH_HERE: usize = 64 * 1024;
+
+/// Connections that wait for others to have less look again after this time.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Both ends; `counters` are to hear how much was put in.
 pub fn outbox(codec: FrameCodec, counters: Arc<Counters>) -> (Outbox, Outgoing) {
-    let waiting = RefCell::new(Waiting { codec, batch: Batch::default(), complete: false });
-    let inner = Rc::new(Inner { waiting, changed: Notify::new(), counters });
+    let waiting = Waiting { codec, urgent: VecDeque::new(), others: VecDeque::new(), bytes: 0, complete: false };
+    let (changed, taken) = (Notify::new(), Notify::new());
+    let inner = Rc::new(Inner { waiting: RefCell::new(waiting), changed, taken, counters });
     (Outbox(Rc::new(Putting(inner.clone()))), Outgoing(inner))
 }
 
 impl Outbox {
     /// Puts a frame in, with what it holds until it is written.
-    pub fn put(&self, frame: Frame, permit: Option<OwnedSemaphorePermit>) -> Result<(), WireError> {
-        let Inner { waiting, changed, counters } = &*self.0.0;
-        let Waiting { codec, batch, .. } = &mut *waiting.borrow_mut();
-        let before = batch.bytes.len();
-        codec.encode(frame, &mut batch.bytes)?;
-        batch.permits.extend(permit);
-        counters.written.add((batch.bytes.len() - before) as u64);
+    pub fn put(&self, frame: Frame, urgency: Urgency, permit: Option<OwnedSemaphorePermit>) -> Result<(), WireError> {
+        let Inner { waiting, changed, counters, .. } = &*self.0.0;
+        let Waiting { codec, urgent, others, bytes, .. } = &mut *waiting.borrow_mut();
+        let queue = if urgency == Urgency::Urgent { urgent } else { others };
+        let chunk = match queue.back_mut() {
+            Some(chunk) if chunk.bytes.len() < CHUNK => chunk,
+            _ => {
+                queue.push_back(Chunk::default());
+                let last = queue.len() - 1;
+                &mut queue[last]
+            }
+        };
+        let before = chunk.bytes.len();
+        codec.encode(frame, &mut chunk.bytes)?;
+        let more = chunk.bytes.len() - before;
+        chunk.permits.extend(permit);
+        chunk.count();
+        *bytes += more;
+        counters.written.add(more as u64);
         changed.notify_one();
         Ok(())
     }
 
     /// Whether so much waits that no question is to be added.
-    pub fn is_full(&self) -> bool {
-        self.0.0.waiting.borrow().batch.bytes.len() >= FULL
+    pub fn is_full(&self, urgency: Urgency) -> bool {
+        let most = if urgency == Urgency::Urgent { MOST_HERE } else { MOST_HERE / 2 };
+        self.0.0.waiting.borrow().bytes >= most
+    }
+
+    /// How much waits.
+    pub fn backlog(&self) -> Backlog {
+        Backlog(self.0.0.clone())
+    }
+}
+
+impl Backlog {
+    /// Whether so much waits that no question is to be read.
+    pub fn is_large(&self) -> bool {
+        let here = self.0.waiting.borrow().bytes;
+        here >= MOST_HERE || (here >= MUCH_HERE && WAITING.load(Ordering::Relaxed) >= MOST_IN_ALL)
+    }
+
+    /// Waits until questions may be read again.
+    pub async fn shrinks(&self) {
+        while self.is_large() {
+            // The end of the time means that it looks again.
+            let _ = timeout(AGAIN, self.0.taken.notified()).await;
+        }
+    }
+}
+
+impl Chunk {
+    fn count(&mut self) {
+        let steps = self.bytes.len() / STEP * STEP;
+        if steps > self.counted {
+            WAITING.fetch_add(steps - self.counted, Ordering::Relaxed);
+            self.counted = steps;
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if self.counted > 0 {
+            WAITING.fetch_sub(self.counted, Ordering::Relaxed);
+        }
     }
 }
 
@@ -83,16 +176,18 @@ impl Drop for Putting {
 }
 
 impl Outgoing {
-    /// Everything that waits, as soon as there is something; `None` when all was taken and nothing more
+    /// What is to be written next, as soon as there is something; `None` when all was taken and nothing more
     /// is to come.
-    pub async fn take(&self) -> Option<Batch> {
+    pub async fn take(&self) -> Option<Chunk> {
         loop {
             {
-                let mut waiting = self.0.waiting.borrow_mut();
-                if !waiting.batch.bytes.is_empty() {
-                    return Some(std::mem::take(&mut waiting.batch));
+                let Waiting { urgent, others, bytes, complete, .. } = &mut *self.0.waiting.borrow_mut();
+                if let Some(chunk) = urgent.pop_front().or_else(|| others.pop_front()) {
+                    *bytes = bytes.saturating_sub(chunk.bytes.len());
+                    self.0.taken.notify_one();
+                    return Some(chunk);
                 }
-                if waiting.complete {
+                if *complete {
                     return None;
                 }
             }
@@ -104,7 +199,9 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use tokio::sync::Semaphore;
 
+    use super::Urgency::{InTurn, Urgent};
     use super::*;
     use crate::protocol::rpc::Request;
     use crate::wire::Question;
@@ -113,20 +210,22 @@ mod tests {
         Frame::Call(Question::plain(Request::CheckPredecessor))
     }
 
+    const CALL: usize = 0x1d;
+
     #[test]
     fn frames_that_wait_together_leave_together_and_give_back_what_they_hold() {
         let counters = Arc::new(Counters::default());
         let (outbox, outgoing) = outbox(FrameCodec::default(), counters.clone());
-        let permits = Arc::new(tokio::sync::Semaphore::new(2));
+        let permits = Arc::new(Semaphore::new(2));
         assert!(outgoing.take().now_or_never().is_none(), "there is nothing yet");
         for _ in 0..2 {
-            outbox.put(call(), permits.clone().try_acquire_owned().ok()).unwrap();
+            outbox.put(call(), InTurn, permits.clone().try_acquire_owned().ok()).unwrap();
         }
-        let batch = outgoing.take().now_or_never().flatten().expect("a batch");
-        assert_eq!(counters.read().written, batch.bytes.len() as u64);
-        assert_eq!(batch.bytes.len(), 2 * 0x1d);
+        let chunk = outgoing.take().now_or_never().flatten().expect("a chunk");
+        assert_eq!(counters.read().written, chunk.bytes.len() as u64);
+        assert_eq!(chunk.bytes.len(), 2 * CALL);
         assert_eq!(permits.available_permits(), 0, "until they are written");
-        drop(batch);
+        drop(chunk);
         assert_eq!(permits.available_permits(), 2);
     }
 
@@ -134,7 +233,7 @@ mod tests {
     fn what_waits_is_taken_also_after_the_last_outbox_is_gone() {
         let (first, outgoing) = outbox(FrameCodec::default(), Arc::default());
         let second = first.clone();
-        first.put(call(), None).unwrap();
+        first.put(call(), InTurn, None).unwrap();
         drop(first);
         assert!(outgoing.take().now_or_never().flatten().is_some());
         assert!(outgoing.take().now_or_never().is_none(), "somebody may still put something in");
@@ -142,10 +241,30 @@ mod tests {
         assert!(matches!(outgoing.take().now_or_never(), Some(None)));
     }
 
+    /// Pings waited behind the lookups that kept a node from answering them.
     #[test]
-    fn outbox_that_nobody_empties_is_full_at_some_time() {
-        let (outbox, _outgoing) = outbox(FrameCodec::default(), Arc::default());
-        let put = (0..).take_while(|_| !outbox.is_full() && outbox.put(call(), None).is_ok()).count();
-        assert_eq!(put, FULL.div_ceil(0x1d));
+    fn maintenance_leaves_before_lookups_that_wait_already() {
+        let (outbox, outgoing) = outbox(FrameCodec::default(), Arc::default());
+        let lookups = 2 * CHUNK / CALL + 1;
+        (0..lookups).for_each(|_| outbox.put(call(), InTurn, None).unwrap());
+        outbox.put(call(), Urgent, None).unwrap();
+        let next = || outgoing.take().now_or_never().flatten().map(|chunk| chunk.bytes.len());
+        assert_eq!(next(), Some(CALL));
+        let lengths: Vec<_> = std::iter::from_fn(next).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), lookups * CALL);
+        assert!(lengths.iter().all(|length| *length < CHUNK + CALL), "{lengths:?}: nothing urgent waits for long");
+    }
+
+    #[test]
+    fn outbox_that_nobody_empties_is_full_for_lookups_first() {
+        let (outbox, outgoing) = outbox(FrameCodec::default(), Arc::default());
+        let put = |urgency| {
+            (0..).take_while(|_| !outbox.is_full(urgency) && outbox.put(call(), urgency, None).is_ok()).count()
+        };
+        assert_eq!(put(InTurn), (MOST_HERE / 2).div_ceil(CALL));
+        assert!(put(Urgent) >= MOST_HERE / 2 / CALL - 1);
+        assert!(outbox.backlog().is_large(), "no questions are read now");
+        assert!(outgoing.take().now_or_never().is_some());
+        assert!(!outbox.backlog().is_large());
     }
 }

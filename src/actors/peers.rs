@@ -60,6 +60,8 @@ struct Taken {
     route: Route,
     /// Whether it was made for this call.
     made_for_it: bool,
+    /// Whether it is to close with the call.
+    once: bool,
 }
 
 impl Peers {
@@ -88,7 +90,7 @@ impl Peers {
                 }
                 self.dial(Origin::DialedOnce(addr))
             }
-            (_, Some(route)) => Some(Taken { route, made_for_it: false }),
+            (_, Some(route)) => Some(Taken { route, made_for_it: false, once: false }),
             (_, None) => self.dial(Origin::Dialed(addr)),
         }
     }
@@ -115,7 +117,7 @@ impl Peers {
         self.dialed.insert(id, Dialed { open, since: now, pulse, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
         self.count();
-        Some(Taken { route, made_for_it: true })
+        Some(Taken { route, made_for_it: true, once: !matches!(origin, Origin::Dialed(_)) })
     }
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
@@ -200,12 +202,14 @@ impl Handler<Call> for Peers {
         if call.request.is_extension() && self.shared.routes.known.incarnation(addr).is_none() {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
-        let Some(Taken { route, made_for_it }) = self.take(addr, call.way) else {
+        let Some(Taken { route, made_for_it, once }) = self.take(addr, call.way) else {
             return Box::pin(async { Answer::Unasked });
         };
         // A connection that was made for a call is the last that it takes.
         let call = if made_for_it && call.way == Way::Kept { Call { way: Way::Again, ..call } } else { call };
-        let (peers, calling) = (ctx.address(), self.shared.routes.calling(call, &route));
+        let routes = &self.shared.routes;
+        let calling = if once { routes.calling_once(call, &route) } else { routes.calling(call, &route) };
+        let peers = ctx.address();
         Box::pin(async move {
             match calling.answer().await {
                 Ok(answer) => answer,
@@ -240,8 +244,8 @@ impl Handler<News> for Peers {
                 if let Some(front) = exchange.learn_front(addr, front, incarnation)
                     && let Some(Taken { route, .. }) = self.dial(Origin::Dialed(front))
                 {
-                    // Nobody waits for the answer: what it says of the other end is all that is wanted.
-                    drop(route.asking.ask(Request::CheckPredecessor, None, None));
+                    // What it says of the other end is all that is wanted.
+                    route.asking.say(Request::CheckPredecessor);
                 }
             }
             News::Plain { link, addr } => {

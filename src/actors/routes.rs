@@ -4,12 +4,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use actix::Addr;
 use tokio::time::timeout;
 
-use super::asking::Heard;
+use super::Stop;
+use super::asking::{Heard, Pending};
 use super::exchange::{Exchange, Route};
 use super::known::Known;
+use super::link::Link;
 use super::shared::Shared;
 use super::tally::{Shed, Tally};
 use super::{Call, Way};
@@ -51,14 +53,30 @@ impl Routes {
         let (shared, before) = (asking.shared(), self.known.incarnation(addr));
         let lives_there = to.is_some() || asking.addr() == Some(addr);
         let (known, behind) = (self.known.clone(), to.is_some());
-        Calling { call, heard, shared, known, before, proved: *incarnation, lives_there, behind, _held: held.clone() }
+        Calling {
+            call,
+            heard,
+            shared,
+            known,
+            before,
+            proved: *incarnation,
+            lives_there,
+            behind,
+            _held: held.clone(),
+            _once: None,
+        }
+    }
+
+    /// Makes a call on a connection that was made for it, and that closes with it.
+    pub(super) fn calling_once(&self, call: Call, route: &Route) -> Calling {
+        Calling { _once: Some(Once(route.link.clone())), ..self.calling(call, route) }
     }
 }
 
 /// A call that was made on a connection.
 pub struct Calling {
     call: Call,
-    heard: oneshot::Receiver<Heard>,
+    heard: Pending,
     shared: Rc<Shared>,
     known: Known,
     /// The run of the program of the target that was known when it was asked.
@@ -71,6 +89,17 @@ pub struct Calling {
     behind: bool,
     /// Keeps the connection while the call waits.
     _held: Option<Rc<()>>,
+    /// Closes it when nobody waits any more, if it was made for this call.
+    _once: Option<Once>,
+}
+
+/// A connection that was made for one call.
+struct Once(Addr<Link>);
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        self.0.do_send(Stop);
+    }
 }
 
 impl Calling {
@@ -81,7 +110,7 @@ impl Calling {
         // The future of an async function would hold all of this twice.
         async move {
             match timeout(limit, &mut self.heard).await {
-                Ok(heard) => self.understand(heard.unwrap_or(Heard::Lost)),
+                Ok(heard) => self.understand(heard),
                 Err(_) => Ok(Answer::Silent),
             }
         }
@@ -92,14 +121,23 @@ impl Calling {
         Ok(match heard {
             // What the front says proves nothing: the target may live elsewhere by now.
             Heard::Reply(reply) if behind && is_from_another(&call, &reply) => {
-                shared.routes.exchange.forget_front(call.target.addr());
+                shared.routes.exchange.refused_by_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
             Heard::Reply(reply) => {
                 if let Some((_, incarnation)) = reply.responder
                     && (lives_there || proved == Some(incarnation))
+                    && before != Some(incarnation)
                 {
                     known.learn_ours(call.target.addr(), incarnation);
+                }
+                if reply.call_id.is_none() && lives_there && !known.contains(call.target.addr()) {
+                    known.learn_plain(call.target.addr());
+                }
+                if let Target::Peer(peer) = call.target
+                    && reply.responder.is_none_or(|(responder, _)| responder == peer.id)
+                {
+                    shared.routes.exchange.thread().heard(peer);
                 }
                 understand(&call, before, &reply, &shared.tally)
             }

@@ -1,9 +1,11 @@
-//! The questions of the other end of a connection: read when there is leave to answer them, and answered.
+//! The questions of the other end of a connection: read, taken on or refused, and answered.
 //!
-//! At the limit nothing more is read, rather than refused: a caller that wants too much waits in its own
-//! memory. Replies need no leave, so that whoever waits for one is not kept from it by his own callers;
-//! but one behind a question that waits, waits too.
+//! Questions are read however much there is to do, so that maintenance never waits behind lookups: what the thread can't take on
+//! is refused as busy, at once. Only whoever does not read its answers is not read from either.
+//! Plain questions are answered in their order, so that the next one waits for the answer to the last.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
@@ -12,82 +14,133 @@ use std::sync::Arc;
 use actix::Recipient;
 use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
 
-use super::asking::MAX_ASKED;
+use super::asking::urgency;
 use super::frames::Reader;
 use super::lookups::Lookups;
-use super::outbox::Outbox;
+use super::outbox::{Backlog, Outbox, Urgency};
 use super::shared::Shared;
-use super::{Refusal, Serve};
+use super::thread::Client;
+use super::{Refusal, Serve, Severed};
+use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
 
-/// Questions of the other end that are being answered, or whose answers wait to be written, at once:
-/// beyond that no more are read. No fewer than may be asked: where lookups of both ends wait for each other, none must wait
-/// for another to be read.
-pub const MAX_SERVED: usize = MAX_ASKED;
-
-/// Questions that are being answered at once on all connections together: beyond that no more are
-/// read. Each costs some KiB, and none takes longer than a lookup may.
-pub const MAX_SERVED_IN_ALL: usize = 8192;
-
-/// Leave to answer one question, of this connection and of all.
-pub struct Leave {
-    /// Given back when the answer is written.
-    pub here: OwnedSemaphorePermit,
-    /// Given back when the answer is known.
-    pub in_all: OwnedSemaphorePermit,
-}
-
 /// What was read, in its turn.
 pub enum Incoming {
-    Question(Question, Leave),
+    Question(Question, Turn),
     Reply(Reply),
-    Nonsense(WireError, Leave),
+    Nonsense(WireError, Turn),
     Broken(io::Error),
 }
 
-/// Reads the next frame; a question only when there is leave to answer it, so that nothing behind
-/// it is read before. There is nothing after an error.
-pub async fn read(
-    reader: Option<Reader>,
-    (here, in_all): (Arc<Semaphore>, Arc<Semaphore>),
-) -> Option<(Incoming, Option<Reader>)> {
-    let mut reader = reader?;
-    let frame = match reader.next().await? {
-        Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(reader))),
-        Ok(Frame::Call(question)) => Ok(question),
-        Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
-        Err(error) => Err(error),
-    };
-    let plain = frame.as_ref().map_or(true, |question| question.call_id.is_none());
-    let permits = if plain { MAX_SERVED as u32 } else { 1 };
-    let leave = Leave { here: acquire(here, permits).await?, in_all: acquire(in_all, 1).await? };
-    Some(match frame {
-        Ok(question) => (Incoming::Question(question, leave), Some(reader)),
-        Err(error) => (Incoming::Nonsense(error, leave), None),
-    })
+/// The turn of a plain question, until its answer is written.
+pub type Turn = Option<OwnedSemaphorePermit>;
+
+/// Reads the frames of one connection.
+pub struct Reading {
+    reader: Reader,
+    /// Answers that wait to be written.
+    backlog: Backlog,
+    /// One permit: plain questions take turns.
+    turns: Arc<Semaphore>,
 }
 
-/// So many permits, when they are there: most often at once, so that the wait is left to the heap.
-async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> Option<OwnedSemaphorePermit> {
-    match semaphore.clone().try_acquire_many_owned(permits) {
-        Ok(permit) => Some(permit),
-        Err(_) => Box::pin(semaphore.acquire_many_owned(permits)).await.ok(),
+impl Reading {
+    /// Reads frames while no more answers wait than may.
+    pub fn new(reader: Reader, backlog: Backlog) -> Reading {
+        Reading { reader, backlog, turns: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Reads the next frame; a question only when earlier answers are read by the other end, and when it is its turn.
+    /// There is nothing after an error.
+    pub async fn next(mut self) -> Option<(Incoming, Option<Reading>)> {
+        let frame = match self.reader.next().await? {
+            Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(self))),
+            Ok(Frame::Call(question)) => Ok(question),
+            Err(WireError::Io(error)) => return Some((Incoming::Broken(error), None)),
+            Err(error) => Err(error),
+        };
+        if self.backlog.is_large() {
+            // Rare enough for the heap: most connections never wait here.
+            Box::pin(self.backlog.shrinks()).await;
+        }
+        let turn = match &frame {
+            Ok(question) if question.call_id.is_some() => None,
+            _ => Some(self.turn().await?),
+        };
+        Some(match frame {
+            Ok(question) => (Incoming::Question(question, turn), Some(self)),
+            Err(error) => (Incoming::Nonsense(error, turn), None),
+        })
+    }
+
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        match self.turns.clone().try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => Box::pin(self.turns.clone().acquire_owned()).await.ok(),
+        }
+    }
+}
+
+/// What is being answered on one connection. Clones are the same; when the last is dropped, nobody waits for the
+/// answers any more, and those that are still sought are given up.
+#[derive(Clone, Default)]
+pub struct Served(Rc<Answering>);
+
+#[derive(Default)]
+struct Answering {
+    /// The other end.
+    client: Client,
+    tasks: RefCell<HashMap<u64, AbortHandle>>,
+    last: Cell<u64>,
+}
+
+impl Served {
+    /// Whether something is being answered.
+    pub fn is_busy(&self) -> bool {
+        !self.0.tasks.borrow().is_empty()
+    }
+
+    /// Does this as long as somebody waits for it.
+    fn go_on(&self, work: impl Future<Output = ()> + 'static) {
+        let number = self.0.last.get() + 1;
+        self.0.last.set(number);
+        let answering = Rc::downgrade(&self.0);
+        // Not a future of the connection's actor: it is to be answered also after the other end has closed its
+        // half, and would be polled with every message.
+        let task = tokio::task::spawn_local(async move {
+            work.await;
+            if let Some(answering) = answering.upgrade() {
+                answering.tasks.borrow_mut().remove(&number);
+            }
+        });
+        self.0.tasks.borrow_mut().insert(number, task.abort_handle());
+    }
+
+    /// Nobody waits for the answers any more.
+    pub fn give_up(&self) {
+        for task in self.0.tasks.take().into_values() {
+            task.abort();
+        }
     }
 }
 
 /// Who answers the questions of others.
 pub trait Serves {
-    fn serve(&self, serve: Serve) -> Served;
+    fn serve(&self, serve: Serve) -> Answered;
 
     /// Whoever lives there may have died, as a message says that is on its way: no question that is read from
     /// now on is to be answered as if it were not.
-    fn doubt(&self, addr: SocketAddrV4);
+    fn doubt(&self, severed: &Severed);
+
+    /// The node has slept, as a message says that is on its way.
+    fn slept(&self);
 }
 
 /// What comes of a question.
-pub enum Served {
+pub enum Answered {
     /// It was answered at once.
     Now(Result<Response, Refusal>),
     Later(LocalBoxFuture<'static, Result<Response, Refusal>>),
@@ -101,26 +154,32 @@ pub struct Desk {
 }
 
 impl Serves for Desk {
-    fn serve(&self, serve: Serve) -> Served {
+    fn serve(&self, serve: Serve) -> Answered {
         self.lookups.serve(&serve).unwrap_or_else(|| self.neighbors.serve(serve))
     }
 
-    fn doubt(&self, addr: SocketAddrV4) {
-        self.lookups.doubt(addr);
+    fn doubt(&self, severed: &Severed) {
+        self.lookups.sever(severed);
+    }
+
+    fn slept(&self) {
+        self.lookups.slept();
     }
 }
 
 /// An actor that is asked by message.
 impl Serves for Recipient<Serve> {
-    fn serve(&self, serve: Serve) -> Served {
+    fn serve(&self, serve: Serve) -> Answered {
         let answer = self.send(serve);
-        Served::Later(Box::pin(async move {
+        Answered::Later(Box::pin(async move {
             answer.await.unwrap_or_else(|_| Err(Refusal { code: Code::NotJoined, why: "the node is stopping".into() }))
         }))
     }
 
     /// It reads its messages in their order.
-    fn doubt(&self, _: SocketAddrV4) {}
+    fn doubt(&self, _: &Severed) {}
+
+    fn slept(&self) {}
 }
 
 /// The way back to whoever asked.
@@ -130,18 +189,20 @@ struct Back {
     call_id: Option<u64>,
     /// What is to be said of the front of the node that answers.
     front: Option<u16>,
-    leave: Leave,
+    urgency: Urgency,
+    turn: Turn,
 }
 
 impl Shared {
     /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
-    pub(super) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, leave: Leave) {
+    pub(super) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
         let (call_id, exchange) = (question.call_id, &self.routes.exchange);
         let (asked, front) = match question.to {
             None => (Some(self.clone()), exchange.front(self.me.addr)),
             Some(port) => (exchange.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
         };
-        let back = Back { outbox, call_id, front, leave };
+        let urgency = question.request.as_ref().map_or(Urgency::Urgent, urgency);
+        let back = Back { outbox, call_id, front, urgency, turn };
         let Some(asked) = asked else {
             return self.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
         };
@@ -149,12 +210,21 @@ impl Shared {
             Ok(request) => request,
             Err(error) => return asked.reply(back, Reply::complain(&error)),
         };
+        let (class, thread) = (Class::of(&request), exchange.thread());
+        if class != Class::Maintenance && question.deadline.is_some_and(|patience| patience <= thread.age_of_arrivals())
+        {
+            return asked.answer(back, Err(Refusal { code: Code::Retry, why: "it has waited too long".into() }));
+        }
+        let Some(place) = thread.admit(class, &served.0.client) else {
+            return asked.answer(back, Err(Code::Busy.into()));
+        };
         let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
         match asked.serves.serve(serve) {
-            Served::Now(answer) => asked.answer(back, answer),
-            // Not a future of the connection's actor: it is to be answered also after the other end has closed its
-            // half, and would be polled with every message.
-            Served::Later(answer) => drop(actix_rt::spawn(async move { asked.answer(back, answer.await) })),
+            Answered::Now(answer) => asked.answer(back, answer),
+            Answered::Later(answer) => served.go_on(async move {
+                asked.answer(back, answer.await);
+                drop(place);
+            }),
         }
     }
 
@@ -166,12 +236,12 @@ impl Shared {
         self.reply(back, reply);
     }
 
-    fn reply(&self, Back { outbox, call_id, front, leave }: Back, mut reply: Reply) {
+    fn reply(&self, Back { outbox, call_id, front, urgency, turn }: Back, mut reply: Reply) {
         self.counters.answered.add(1);
         reply.call_id = call_id;
         reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
         reply.front = call_id.and(front);
-        if let Err(error) = outbox.put(Frame::Return(reply), Some(leave.here)) {
+        if let Err(error) = outbox.put(Frame::Return(reply), urgency, turn) {
             // Its caller will wonder, and ask again.
             tracing::error!(%error, "an answer that does not fit into a frame");
         }

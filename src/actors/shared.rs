@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Recipient;
-use tokio::sync::Semaphore;
-
-use super::Severed;
 use super::crowd::Limits;
 use super::link::News;
 use super::routes::Routes;
@@ -14,8 +10,10 @@ use super::serving::Serves;
 use super::tally::Tally;
 use super::traffic::Counters;
 use super::transport::Transport;
+use super::{Severed, Slept};
 use crate::protocol::peer::Peer;
 use crate::wire::Ids;
+use actix::Recipient;
 
 /// What all connections of a node share.
 pub struct Shared {
@@ -34,11 +32,10 @@ pub struct Shared {
     pub ids: Ids,
     pub serves: Box<dyn Serves>,
     pub severed: Recipient<Severed>,
+    pub slept: Recipient<Slept>,
     /// Where connections are kept.
     pub routes: Routes,
     pub news: Recipient<News>,
-    /// One permit per question that is being answered on any of them.
-    pub serving: Arc<Semaphore>,
     pub tally: Tally,
     pub counters: Arc<Counters>,
 }

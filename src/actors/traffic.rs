@@ -15,6 +15,8 @@ pub struct Traffic {
     pub dialed: u64,
     /// Connections that are open now, whoever made them.
     pub open: u64,
+    /// Verdicts of death: how often it took a neighbour for dead that it had known.
+    pub dead: u64,
 }
 
 /// The counters behind [`Traffic`]; any thread may read them.
@@ -25,18 +27,20 @@ pub struct Counters {
     pub written: Counter,
     pub dialed: Counter,
     pub open: Counter,
+    pub dead: Counter,
 }
 
 impl Counters {
     /// What they say now.
     pub fn read(&self) -> Traffic {
-        let Counters { asked, answered, written, dialed, open } = self;
+        let Counters { asked, answered, written, dialed, open, dead } = self;
         Traffic {
             asked: asked.get(),
             answered: answered.get(),
             written: written.get(),
             dialed: dialed.get(),
             open: open.get(),
+            dead: dead.get(),
         }
     }
 }

@@ -8,11 +8,14 @@
 use std::cell::RefCell;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::Severed;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::lookup::{Lookup, Lost, Question};
 use crate::protocol::maintenance::Maintenance;
 use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
 
 /// The tables of a node, as their owners have published them last. Clones are the same.
 #[derive(Clone)]
@@ -24,12 +27,22 @@ struct Tables {
     /// Who may have died, as the owner of the neighbours has yet to hear: once for each message that is on
     /// its way to it.
     doubted: Vec<SocketAddrV4>,
+    /// The same, of connections that broke: many may have led to one front.
+    severed: Vec<Severed>,
+    /// How many messages are on their way that the node has slept.
+    slept: u32,
 }
 
 impl View {
     /// A node that has not joined a ring yet, with this finger table.
     pub fn new(fingers: FingerTable) -> View {
-        View(Rc::new(RefCell::new(Tables { neighbors: Err(Lost::NotJoined), fingers, doubted: Vec::new() })))
+        View(Rc::new(RefCell::new(Tables {
+            neighbors: Err(Lost::NotJoined),
+            fingers,
+            doubted: Vec::new(),
+            severed: Vec::new(),
+            slept: 0,
+        })))
     }
 
     /// The neighbours are these now.
@@ -68,6 +81,30 @@ impl View {
         }
     }
 
+    /// A connection broke: the owner of the neighbours is told so in a message.
+    pub fn sever(&self, severed: &Severed) {
+        self.0.borrow_mut().severed.push(severed.clone());
+    }
+
+    /// The owner of the neighbours has read that message.
+    pub fn severed(&self, severed: &Severed) {
+        let waiting = &mut self.0.borrow_mut().severed;
+        if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(&other.0, &severed.0)) {
+            waiting.swap_remove(at);
+        }
+    }
+
+    /// The node has slept: the owner of the neighbours is told so in a message.
+    pub fn sleep(&self) {
+        self.0.borrow_mut().slept += 1;
+    }
+
+    /// The owner of the neighbours has read such a message.
+    pub fn slept(&self) {
+        let mut tables = self.0.borrow_mut();
+        tables.slept = tables.slept.saturating_sub(1);
+    }
+
     /// The neighbours from which a lookup may begin.
     pub fn vantage(&self) -> Result<Neighbors, Lost> {
         self.0.borrow().neighbors.clone()
@@ -77,8 +114,14 @@ impl View {
     pub fn lookup(&self, question: Question) -> Result<Lookup, Lost> {
         let tables = self.0.borrow();
         let mut neighbors = tables.neighbors.clone()?;
-        if neighbors.successor().is_some_and(|head| tables.doubted.contains(&head.addr)) {
+        let is_doubted = |head: Peer| {
+            tables.doubted.contains(&head.addr) || tables.severed.iter().any(|Severed(all)| all.contains(&head.addr))
+        };
+        if neighbors.successor().is_some_and(is_doubted) {
             neighbors.doubt_successor();
+        }
+        if tables.slept > 0 {
+            neighbors.doubt_all();
         }
         Ok(Lookup::new(question, neighbors, tables.fingers.preceding(question.key)))
     }
@@ -90,7 +133,6 @@ mod tests {
 
     use super::*;
     use crate::protocol::id::{Bits, Id};
-    use crate::protocol::peer::Peer;
     use crate::protocol::procedure::{Procedure, Step};
     use crate::protocol::rpc::Request;
 

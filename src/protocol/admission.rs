@@ -1,7 +1,7 @@
 //! Which questions a thread takes on when it has much to do.
 //!
-//! Maintenance is always taken on: it is answered from what a node knows, without waiting for anybody, and the ring
-//! lives by it. Lookups wait for others and hold memory meanwhile, so that they are bounded: beyond, the answer is
+//! Maintenance has room of its own, for each client: it is answered from what a node knows, without waiting for anybody,
+//! and the ring lives by it. Lookups wait for others and hold memory meanwhile, so that they are bounded: beyond, the answer is
 //! [`Code::Busy`](super::rpc::Code::Busy), at once.
 //!
 //! Nobody gets everything. Each *client*, that is each connection and the program itself, may hold as much as is still free, or a
@@ -11,9 +11,13 @@
 
 use super::rpc::Request;
 
-/// Lookups under way at once on a thread, those of its own program included. Each takes some KiB, and on one
-/// connection most of them fit into what a thread can do in a quarter of a second.
-pub const MAX_LOOKUPS: usize = 16 * 1024;
+/// Lookups under way at once on a thread, those of its own program included. Each takes some KiB, and waits for the
+/// others: a thread that does 20,000 a second answers the last of so many after 400 ms. More would only wait longer.
+pub const MAX_LOOKUPS: usize = 8 * 1024;
+
+/// Questions of maintenance of one client that are being answered at once. They are answered in their order, so that more
+/// only wait when somebody floods the node with them.
+pub const MAX_MAINTENANCE: usize = 1024;
 
 /// What a question is to the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +70,11 @@ impl Admission {
         Admission { most, taken: 0 }
     }
 
-    /// Takes a question on, of a client that has so many lookups under way already; whether there is room. Lookups that were taken
-    /// on are [`done`](Self::done) at some time.
+    /// Takes a question on, of a client that has so many under way already, lookups or maintenance; whether there is
+    /// room. Lookups that were taken on are [`done`](Self::done) at some time.
     pub fn admit(&mut self, class: Class, held: usize) -> bool {
         if class == Class::Maintenance {
-            return true;
+            return held < MAX_MAINTENANCE;
         }
         let free = self.most - self.taken;
         let admitted = held < free / class.divisor();
@@ -123,7 +127,8 @@ mod tests {
     fn maintenance_is_taken_on_when_nothing_else_is() {
         let mut admission = Admission::new(0);
         assert!(!admission.admit(Class::Forwarded, 0));
-        assert!(admission.admit(Class::Maintenance, 0));
+        assert!(admission.admit(Class::Maintenance, MAX_MAINTENANCE - 1));
+        assert!(!admission.admit(Class::Maintenance, MAX_MAINTENANCE), "of one client");
     }
 
     #[test]

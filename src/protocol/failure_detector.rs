@@ -27,7 +27,7 @@ pub const DEAD_FOR: Duration = Duration::from_secs(1);
 /// Probes under way at once on a thread. Beyond, nobody is judged.
 const MAX_PROBES: usize = 256;
 
-/// Nodes that are written down; beyond, those that were suspected and found alive are forgotten.
+/// Nodes that are written down; beyond, verdicts that say nothing any more are forgotten at once.
 const MAX_SUSPECTS: usize = 1024;
 
 /// The share of a probe's time that belongs to the kept connection alone.
@@ -79,21 +79,30 @@ impl FailureDetector {
             return Suspicion::Unknown;
         }
         if self.suspects.len() >= MAX_SUSPECTS {
-            self.suspects.retain(|_, suspect| match suspect {
-                Suspect::Probed => true,
-                Suspect::Alive(since) => fresh(*since, ALIVE_FOR),
-                Suspect::Dead(since) => fresh(*since, DEAD_FOR),
-            });
+            self.fade(now);
         }
         self.suspects.insert(peer, Suspect::Probed);
         self.probes += 1;
         Suspicion::Probe
     }
 
+    /// Forgets what says nothing any more: now and then.
+    pub fn fade(&mut self, now: Duration) {
+        self.suspects.retain(|_, suspect| match suspect {
+            Suspect::Probed => true,
+            Suspect::Alive(since) => now.saturating_sub(*since) < ALIVE_FOR,
+            Suspect::Dead(since) => now.saturating_sub(*since) < DEAD_FOR,
+        });
+    }
+
+    /// Whether nobody is suspected: then nobody need be heard.
+    pub fn is_quiet(&self) -> bool {
+        self.suspects.is_empty()
+    }
+
     /// A node has answered something in its own name.
     pub fn heard(&mut self, peer: Peer, now: Duration) {
-        if !self.suspects.is_empty()
-            && let Some(suspect) = self.suspects.get_mut(&peer)
+        if let Some(suspect) = self.suspects.get_mut(&peer)
             && *suspect != Suspect::Probed
         {
             *suspect = Suspect::Alive(now);
@@ -131,6 +140,9 @@ mod tests {
         assert_eq!(detector.suspect(peer(2), ms(10)), Suspicion::Probe, "another");
         detector.concluded(peer(1), Some(false), ms(1000));
         assert_eq!(detector.suspect(peer(1), ms(1500)), Suspicion::Dead);
+        detector.fade(ms(1999));
+        assert_eq!(detector.suspect(peer(1), ms(1999)), Suspicion::Dead);
+        detector.fade(ms(2000));
         assert_eq!(detector.suspect(peer(1), ms(2000)), Suspicion::Probe, "it may be back");
     }
 

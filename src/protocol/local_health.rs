@@ -29,10 +29,10 @@ const WIDEST: u32 = 8;
 const CATCHING_UP: Duration = Duration::from_millis(50);
 
 /// The health of one thread. Times are those since it began.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalHealth {
-    /// When it last looked at the clock.
-    seen: Duration,
+    /// When it last looked at the clock; none before it first did.
+    seen: Option<Duration>,
     /// How late it was lately: the latest lateness, or an older and larger one that fades away.
     late: Duration,
     /// The end and the length of its last sleep.
@@ -49,17 +49,16 @@ pub enum Ripe {
 }
 
 impl LocalHealth {
-    /// A thread that begins now.
-    pub fn new(now: Duration) -> LocalHealth {
-        LocalHealth { seen: now, late: Duration::ZERO, slept: None }
-    }
-
     /// The thread looks at the clock. Says how long it has slept, if it has: whoever it ran for is then to doubt
     /// what it knew.
     pub fn look(&mut self, now: Duration) -> Option<Duration> {
-        let unseen = now.saturating_sub(self.seen);
-        self.seen = now;
+        let unseen = self.unseen(now);
+        self.seen = Some(now);
         (unseen >= ASLEEP).then(|| self.wake(now, unseen))
+    }
+
+    fn unseen(&self, now: Duration) -> Duration {
+        self.seen.map_or(Duration::ZERO, |seen| now.saturating_sub(seen))
     }
 
     /// The whole machine was suspended for this long, which its clock does not count.
@@ -86,7 +85,7 @@ impl LocalHealth {
 
     /// Whether a wait of what was `agreed` that began then is over now.
     pub fn is_ripe(&self, began: Duration, agreed: Duration, now: Duration) -> Ripe {
-        if self.slept.is_some_and(|(end, _)| end > began) || now.saturating_sub(self.seen) >= ASLEEP {
+        if self.slept.is_some_and(|(end, _)| end > began) || self.unseen(now) >= ASLEEP {
             return Ripe::NotYet { more: self.patience(agreed), again: true };
         }
         match self.patience(agreed).checked_sub(now.saturating_sub(began)) {
@@ -117,7 +116,7 @@ mod tests {
 
     /// A thread that beats in time until then.
     fn healthy(until: Duration) -> LocalHealth {
-        let mut health = LocalHealth::new(Duration::ZERO);
+        let mut health = LocalHealth::default();
         let mut now = Duration::ZERO;
         while now + BEAT <= until {
             now += BEAT;

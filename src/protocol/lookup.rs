@@ -32,6 +32,14 @@ pub struct Lookup {
     refused: Vec<Peer>,
     /// Those of them that may be asked once more when nobody else is left: it was too early.
     too_early: Vec<Peer>,
+    /// Nodes that have too much to do: gone round, and asked again when nobody else is left.
+    busy: Vec<Peer>,
+    /// How often it has waited because somebody was busy, and whether it waits now.
+    rests: u32,
+    resting: bool,
+    /// Whether the node that was asked last may live between this one and the first successor, of which this one
+    /// is unsure.
+    contesting: bool,
     dead: Vec<Peer>,
     /// Whoever is not to be asked again: the dead, and those who are in the way.
     left_out: Vec<Peer>,
@@ -116,13 +124,15 @@ pub enum Lost {
     Timeout,
     #[error("too much to do at once")]
     Busy,
+    #[error("this node doubts its neighbours and is asking them")]
+    Unsure,
 }
 
 impl From<Lost> for Code {
     fn from(lost: Lost) -> Code {
         match lost {
             Lost::NotJoined => Code::NotJoined,
-            Lost::Isolated => Code::Retry,
+            Lost::Isolated | Lost::Unsure => Code::Retry,
             Lost::NoRoute => Code::NoRoute,
             Lost::TooManyHops => Code::BadRequest,
             Lost::Timeout => Code::Timeout,
@@ -141,6 +151,11 @@ impl From<Lost> for Code {
 /// Whoever says that it is too early, or is not believed since it was started again, does not count: several
 /// nodes that come back together are often all that lies before a key. They are asked once more if need be.
 const MAX_REFUSALS: usize = 3;
+
+/// A lookup waits this often because somebody is busy before it says so itself, some 300 ms in all: longer than the
+/// queues of a thread are. One that another node has passed on waits once: its asker waits, too.
+const MAX_RESTS: u32 = 5;
+const MAX_RESTS_PASSED_ON: u32 = 1;
 
 /// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
 /// successors are in the order of the circle; fingers may point anywhere.
@@ -168,6 +183,10 @@ impl Lookup {
             asked: None,
             refused: Vec::new(),
             too_early: Vec::new(),
+            busy: Vec::new(),
+            rests: 0,
+            resting: false,
+            contesting: false,
             dead: Vec::new(),
             left_out: Vec::new(),
             timeouts: 0,
@@ -184,6 +203,8 @@ impl Lookup {
             }
             Owner::Me => self.lost(Lost::Isolated),
             Owner::Successor(successor) if self.may_be_named(successor) => self.found(successor, Vec::new()),
+            // It says itself what it owns.
+            Owner::Successor(successor) if self.neighbors.is_unsure() => self.ask(successor, Request::GetPredecessor),
             Owner::Successor(successor) => self.ask(successor, Request::CheckPredecessor),
             Owner::Beyond if self.question.hops >= MAX_HOPS => match self.closest_doubted() {
                 Some(doubted) => self.ask(doubted, Request::CheckPredecessor),
@@ -192,6 +213,10 @@ impl Lookup {
             Owner::Beyond if self.refused.len() - self.too_early.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
             Owner::Beyond => match self.closest_preceding_node() {
                 Some(next) => self.go_to(next),
+                None if !self.busy.is_empty() => {
+                    self.busy.clear();
+                    self.decide()
+                }
                 None if self.too_early.is_empty() => self.lost(Lost::NoRoute),
                 None => {
                     let again = self.too_early.remove(0);
@@ -208,7 +233,7 @@ impl Lookup {
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
-        let able = |node: &Peer| !self.refused.contains(node);
+        let able = |node: &Peer| !self.refused.contains(node) && !self.busy.contains(node);
         let fingers = self.fingers.iter().copied().filter(able);
         let successors = self.neighbors.successors().iter().copied().filter(able);
         closest_preceding_node(self.neighbors.me().id, self.question.key, fingers, successors)
@@ -236,6 +261,32 @@ impl Lookup {
         is_new
     }
 
+    /// Waits a moment, and then goes round a node that is busy, if more retries may be made.
+    fn rest(&mut self, busy: Peer) -> Step<Finding> {
+        let most = if self.is_passed_on() { MAX_RESTS_PASSED_ON } else { MAX_RESTS };
+        if self.rests >= most {
+            return self.lost(Lost::Busy);
+        }
+        self.busy.push(busy);
+        self.rests += 1;
+        self.resting = true;
+        Step::Rest { rests: self.rests - 1 }
+    }
+
+    /// The first successor, of which this node is unsure, has said who comes before it.
+    fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>) -> Step<Finding> {
+        match predecessor {
+            Some(before) if self.question.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
+            Some(before) if self.left_out.contains(&before) => self.found_pinged(successor),
+            Some(before) => {
+                let step = self.ask(before, Request::CheckPredecessor);
+                self.contesting = true;
+                step
+            }
+            None => self.lost(Lost::Unsure),
+        }
+    }
+
     /// Goes on without a node that was asked in vain.
     fn found_dead(&mut self, node: Peer) -> Step<Finding> {
         self.leave_out(node);
@@ -246,6 +297,7 @@ impl Lookup {
 
     fn ask(&mut self, peer: Peer, request: Request) -> Step<Finding> {
         self.asked = Some(peer);
+        self.contesting = false;
         Step::Ask(peer.into(), request)
     }
 
@@ -281,6 +333,9 @@ impl Procedure for Lookup {
     }
 
     fn resume(&mut self, answer: Answer) -> Step<Finding> {
+        if std::mem::take(&mut self.resting) {
+            return if answer == Answer::Rested { self.decide() } else { self.lost(Lost::Busy) };
+        }
         let Some(asked) = self.asked.take() else {
             return self.lost(Lost::NoRoute);
         };
@@ -291,6 +346,11 @@ impl Procedure for Lookup {
         match answer {
             answer if answer.is_dead() => self.found_dead(asked),
             Answer::Unasked if pinged => self.lost(Lost::Busy),
+            _ if self.contesting => self.lost(Lost::Unsure),
+            Answer::Reply(Response::Predecessor { predecessor, .. }) if pinged && self.neighbors.is_unsure() => {
+                self.confirmed(asked, predecessor)
+            }
+            _ if pinged && self.neighbors.is_unsure() => self.lost(Lost::Unsure),
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found_pinged(asked),
             _ if self.doubted.contains(&asked) => self.found_alive(asked, &answer),
@@ -308,6 +368,7 @@ impl Procedure for Lookup {
             // Others have tried: see MAX_REFUSALS.
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
             Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
+            Answer::Refused(Code::Busy) | Answer::Unasked => self.rest(asked),
             answer => {
                 let is_first = self.can_not_help(asked);
                 self.too_early.extend((is_first && answer == Answer::Refused(Code::Retry)).then_some(asked));

@@ -290,14 +290,28 @@ impl Maintenance {
         }
     }
 
-    /// A kept connection to `addr` broke: whoever lived there may have died.
-    pub fn severed(&mut self, addr: SocketAddrV4) {
-        if self.neighbors.successor().is_some_and(|head| head.addr == addr) {
+    /// Kept connections broke: whoever lived at those addresses may have died.
+    pub fn severed(&mut self, lost: impl Fn(SocketAddrV4) -> bool) {
+        if self.neighbors.successor().is_some_and(|head| lost(head.addr)) {
             self.neighbors.doubt_successor();
             self.wishes.stabilize = true;
         }
-        if self.neighbors.predecessor().is_some_and(|predecessor| predecessor.addr == addr) {
+        if self.neighbors.predecessor().is_some_and(|predecessor| lost(predecessor.addr)) {
             self.wishes.check_predecessor = true;
+        }
+    }
+
+    /// The node did not run for so long that others may have taken it for dead, and gone on without it: it claims
+    /// nothing until its neighbours have spoken.
+    pub fn slept(&mut self) {
+        if self.standing == Standing::Member && !self.is_alone() {
+            let predecessor = self.neighbors.predecessor();
+            self.neighbors.doubt_all();
+            self.wishes.stabilize = true;
+            // It need not wait for its round: if it still believes in this node it says so.
+            if let Some(predecessor) = predecessor {
+                self.effects.push(Effect::Tell(predecessor, Request::Nudge { me: self.setup.me }));
+            }
         }
     }
 

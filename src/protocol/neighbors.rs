@@ -23,6 +23,10 @@ pub struct Neighbors {
     short: bool,
     /// Whether the first successor has answered, and nothing speaks against it since.
     heard: bool,
+    /// Whether this node doubts all that it knows, since the last stabilize that completed: it has dropped several
+    /// entries, or it was asleep while the others may have gone on without it. Somebody may live between it and its
+    /// first successor.
+    unsure: bool,
 }
 
 /// Who owns a key, as far as one node can tell.
@@ -40,7 +44,7 @@ impl Neighbors {
     /// A ring of one: no successor, no predecessor, owner of all keys.
     pub fn alone(me: Peer, r: usize) -> Neighbors {
         debug_assert!(r >= 1, "a successor list holds at least one node");
-        Neighbors { me, r, successors: Vec::new(), predecessor: None, short: false, heard: false }
+        Neighbors { me, r, successors: Vec::new(), predecessor: None, short: false, heard: false, unsure: false }
     }
 
     /// The node whose neighbours these are.
@@ -78,6 +82,11 @@ impl Neighbors {
         self.heard
     }
 
+    /// Whether this node doubts all that it knows: its first successor is to confirm what it owns before it is named.
+    pub fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
     /// Who owns `key`: a node speaks for its own keys and for those of its first successor; the
     /// rest of the list only routes.
     pub fn owner(&self, key: Id) -> Owner {
@@ -103,6 +112,7 @@ impl Neighbors {
         self.successors = list;
         self.short = false;
         self.heard = true;
+        self.unsure = false;
         changed
     }
 
@@ -113,16 +123,27 @@ impl Neighbors {
             return false;
         };
         self.successors.remove(at);
-        self.short = true;
         if at == 0 {
             self.heard = false;
         }
+        self.unsure |= self.short && !self.heard;
+        self.short = true;
         true
     }
 
     /// Something speaks against the first successor: it is to be pinged before it is named.
     pub fn doubt_successor(&mut self) {
         self.heard = false;
+    }
+
+    /// The ring may have gone on without this node: it claims nothing until its neighbours have spoken. The predecessor
+    /// notifies it, if it still is that.
+    pub fn doubt_all(&mut self) {
+        if !self.successors.is_empty() {
+            self.heard = false;
+            self.unsure = true;
+            self.predecessor = None;
+        }
     }
 
     /// Takes a predecessor that has just answered.
@@ -213,6 +234,34 @@ mod tests {
         assert!(!node.drop_successor(peer(38)));
         assert_eq!(node.successors(), peers(&[32, 42]));
         assert!(node.is_heard() && node.is_short());
+    }
+
+    #[test]
+    fn node_that_has_dropped_several_is_unsure_until_a_list_is_adopted() {
+        let mut node = node_21();
+        node.drop_successor(peer(32));
+        assert!(!node.is_unsure(), "one may die at any time");
+        node.drop_successor(peer(38));
+        assert!(node.is_unsure());
+        node.adopt(peers(&[42, 48]));
+        assert!(!node.is_unsure());
+        node.drop_successor(peer(48));
+        node.adopt(peers(&[42, 48]));
+        node.drop_successor(peer(48));
+        assert!(!node.is_unsure(), "the head is still heard");
+    }
+
+    #[test]
+    fn node_that_was_asleep_claims_nothing_until_its_neighbours_have_spoken() {
+        let mut node = node_21();
+        node.doubt_all();
+        assert!(node.is_unsure() && !node.is_heard());
+        assert_eq!(node.owner(peer(21).id), Owner::Beyond, "somebody else may have its keys");
+        node.adopt(peers(&[32, 38, 42]));
+        assert!(!node.is_unsure());
+        let mut alone = Neighbors::alone(peer(21), 3);
+        alone.doubt_all();
+        assert!(!alone.is_unsure(), "a ring of one has nobody to ask");
     }
 
     #[test]

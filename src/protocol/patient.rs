@@ -9,7 +9,7 @@ use super::rpc::Request;
 /// Runs a procedure so that it hears [`Answer::Gone`] only of the dead and never has to judge
 /// silence itself.
 ///
-/// A target that stays silent is probed; only if it misses that as well it is dead. One that
+/// A target that stays silent is suspected; only if it gives no sign of life then, it is dead. One that
 /// lives may go on thinking about a `find_successor`, which depends on others: that it takes long
 /// is no evidence. To any other question the inner procedure hears [`Answer::Silent`]: alive, but
 /// no answer.
@@ -81,7 +81,7 @@ impl<P: Procedure> Procedure for Patient<P> {
             Answer::Silent if self.probing => self.tell(Answer::Gone),
             Answer::Silent => {
                 self.probing = true;
-                Step::Probe(asked.target)
+                Step::Suspect(asked.target)
             }
             Answer::Alive if asked.waits > 0 => {
                 asked.waits -= 1;
@@ -89,7 +89,9 @@ impl<P: Procedure> Procedure for Patient<P> {
                 Step::Wait
             }
             Answer::Alive => self.tell(Answer::Silent),
-            Answer::Reply(_) | Answer::Refused(_) | Answer::Gone | Answer::Unasked => self.tell(answer),
+            Answer::Reply(_) | Answer::Refused(_) | Answer::Gone | Answer::Unasked | Answer::Rested => {
+                self.tell(answer)
+            }
         }
     }
 
@@ -130,7 +132,7 @@ mod tests {
     fn one_silence_is_answered_with_a_probe() {
         let mut one = Patient::new(One(Request::GetPredecessor));
         one.start();
-        assert_eq!(one.resume(Answer::Silent), Step::Probe(peer().into()));
+        assert_eq!(one.resume(Answer::Silent), Step::Suspect(peer().into()));
     }
 
     #[test]
@@ -156,7 +158,7 @@ mod tests {
         assert_eq!(one.resume(Answer::Unasked), Step::Done(Answer::Unasked), "nor is a question that was not put");
         let mut one = Patient::new(One(lookup()));
         one.start();
-        assert_eq!(one.resume(Answer::Silent), Step::Probe(peer().into()));
+        assert_eq!(one.resume(Answer::Silent), Step::Suspect(peer().into()));
         assert_eq!(one.resume(Answer::Unasked), Step::Wait);
     }
 
@@ -165,7 +167,7 @@ mod tests {
         let mut one = Patient::new(One(lookup()));
         one.start();
         for _ in 0..WAITS {
-            assert_eq!(one.resume(Answer::Silent), Step::Probe(peer().into()));
+            assert_eq!(one.resume(Answer::Silent), Step::Suspect(peer().into()));
             assert_eq!(one.resume(Answer::Alive), Step::Wait);
         }
         one.resume(Answer::Silent);
@@ -178,7 +180,7 @@ mod tests {
         one.start();
         one.resume(Answer::Silent);
         one.resume(Answer::Alive);
-        assert_eq!(one.resume(Answer::Silent), Step::Probe(peer().into()));
+        assert_eq!(one.resume(Answer::Silent), Step::Suspect(peer().into()));
         assert_eq!(one.resume(Answer::Silent), Step::Done(Answer::Gone));
     }
 }

@@ -37,10 +37,20 @@ pub trait Procedure {
 pub enum Step<T> {
     /// Put a question. One that is still open is given up.
     Ask(Target, Request),
-    /// Find out whether the target lives: `CheckPredecessor` on a connection made for it. A
-    /// question that is open stays open. Comes back: a reply, [`Answer::Silent`] or
+    /// Find out whether the target can be reached now, at the address that it advertises: `CheckPredecessor` on a
+    /// connection made for it. A question that is open stays open. Comes back: a reply, [`Answer::Silent`] or
     /// [`Answer::Gone`], to the probe or to the open question, whichever is first.
     Probe(Target),
+    /// The target stays silent: find out whether it lives, from whatever it has answered to others lately, else by a
+    /// probe that is shared with all who suspect it ([`failure_detector`](super::failure_detector)). Comes back: the same
+    /// as for [`Probe`](Step::Probe).
+    Suspect(Target),
+    /// Somebody was busy: wait a moment before the next question, if more retries may be made
+    /// ([`retry_budget`](super::retry_budget)). Comes back: [`Answer::Rested`], or [`Answer::Unasked`] if not.
+    Rest {
+        /// How often this conversation has rested before.
+        rests: u32,
+    },
     /// Go on waiting for the open question.
     Wait,
     /// The conversation is over.
@@ -53,6 +63,8 @@ impl<T> Step<T> {
         match self {
             Step::Ask(target, request) => Step::Ask(target, request),
             Step::Probe(target) => Step::Probe(target),
+            Step::Suspect(target) => Step::Suspect(target),
+            Step::Rest { rests } => Step::Rest { rests },
             Step::Wait => Step::Wait,
             Step::Done(output) => Step::Done(wrap(output)),
         }
@@ -99,6 +111,8 @@ pub enum Answer {
     Gone,
     /// This node could not put the question: it has too much to do. That says nothing of the target.
     Unasked,
+    /// The moment has passed that was to be waited.
+    Rested,
 }
 
 impl Answer {

@@ -4,12 +4,25 @@
 //! Failures in Distributed Systems", HotOS 2021). So they are a share of the work that is done anyway: at most one
 //! in [`CALLS_PER_RETRY`] calls, and some saved up for a moment.
 
+use std::time::Duration;
+
 /// One retry is earned by this many calls.
 const CALLS_PER_RETRY: u32 = 10;
 
 /// At most this many are saved up: what a ring of some hundred lookups under way may need when one of its members
 /// stumbles.
 const MOST_SAVED: u32 = 256;
+
+/// The first rest of a conversation that met somebody busy; each further one is twice as long. To be jittered.
+const FIRST_REST: Duration = Duration::from_millis(10);
+
+/// No rest is longer than this many doublings of the first.
+const MOST_DOUBLINGS: u32 = 4;
+
+/// How long to rest before asking again, after this many rests.
+pub fn rest(rests: u32) -> Duration {
+    FIRST_REST * (1 << rests.min(MOST_DOUBLINGS))
+}
 
 /// The retries that a thread may make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +66,11 @@ mod tests {
             }
         }
         assert_eq!(retries, 256 + 100_000 / 10 - 1, "the first call found nothing to save");
+    }
+
+    #[test]
+    fn rests_grow_and_are_bounded() {
+        assert_eq!([0, 1, 4, 5, u32::MAX].map(|n| rest(n).as_millis()), [10, 20, 160, 160, 160]);
     }
 
     #[test]

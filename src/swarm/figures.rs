@@ -1,11 +1,12 @@
 //! What comes of a swarm, in numbers.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::load::{Answers, Demand, Traced};
+use super::timeline::Timeline;
 
 /// How a ring formed. Times are from the start of the first node on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,9 +57,11 @@ pub struct Idle {
 }
 
 /// What became of a load.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     pub demand: Demand,
+    /// When it began.
+    pub began: SystemTime,
     /// Until the last lookup ended.
     pub elapsed: Duration,
     pub lookups: u64,
@@ -71,30 +74,32 @@ pub struct Figures {
     pub p99: Duration,
     /// Connections that were made meanwhile.
     pub dialed: u64,
+    /// Verdicts of death that nodes passed on others meanwhile. All of them lived, as long as nobody else
+    /// belongs to the ring.
+    pub dead: u64,
+    /// What became of the lookups when.
+    pub timeline: Timeline,
     /// Lookups that were traced afterwards, the calls that they took, and those that they would have taken by
     /// definition.
     pub traced: Traced,
 }
 
 impl Figures {
-    pub(super) fn new(
-        demand: Demand,
-        elapsed: Duration,
-        dialed: u64,
-        answers: Vec<Answers>,
-        traced: Vec<Traced>,
-    ) -> Figures {
+    pub(super) fn new(demand: Demand, elapsed: Duration, answers: Vec<Answers>, traced: Vec<Traced>) -> Figures {
         let (answers, traced) = (Answers::sum(answers), Traced::sum(traced));
         let quantile = |part| Duration::from_nanos(answers.latency.value_at_quantile(part));
         Figures {
             demand,
+            began: UNIX_EPOCH,
             elapsed,
             lookups: answers.lookups,
             errors: answers.errors,
             wrong: answers.wrong + traced.wrong,
             p50: quantile(0.5),
             p99: quantile(0.99),
-            dialed,
+            dialed: 0,
+            dead: 0,
+            timeline: answers.timeline,
             traced,
         }
     }
@@ -175,6 +180,9 @@ impl Figures {
             "traced_lookups": self.traced.lookups,
             "reconnects": self.dialed,
             "reconnects_per_lookup": self.reconnects(),
+            "found_dead": self.dead,
+            "began_unix_seconds": self.began.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            "timeline": self.timeline.to_json(),
         })
     }
 }
@@ -222,7 +230,11 @@ impl fmt::Display for Figures {
         writeln!(f, "latency      p50 {:.0} us, p99 {:.0} us", micros(self.p50), micros(self.p99))?;
         let (calls, ideal, traced) = (self.calls(), self.ideal_calls(), self.traced.lookups);
         writeln!(f, "calls        {calls:.3} per lookup, ideal {ideal:.3}, of {traced} traced")?;
-        write!(f, "reconnects   {:.5} per lookup, {} in all", self.reconnects(), self.dialed)
+        write!(f, "reconnects   {:.5} per lookup, {} in all", self.reconnects(), self.dialed)?;
+        if self.dead > 0 {
+            write!(f, "\nfound dead   {} verdicts", self.dead)?;
+        }
+        Ok(())
     }
 }
 
@@ -232,7 +244,7 @@ mod tests {
 
     #[test]
     fn figures_without_lookups_divide_by_nothing() {
-        let none = Figures::new(Demand::Rate(1), Duration::ZERO, 0, Vec::new(), Vec::new());
+        let none = Figures::new(Demand::Rate(1), Duration::ZERO, Vec::new(), Vec::new());
         let ratios = [none.throughput(), none.calls(), none.ideal_calls(), none.reconnects()];
         assert_eq!((ratios, none.p99), ([0.0; 4], Duration::ZERO));
         assert!(!none.to_string().contains("NaN"), "{none}");

@@ -4,6 +4,7 @@
 //! what is done at once does not.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,11 +13,13 @@ use futures::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::site::{Seat, Site};
+use super::timeline::{Fate, Timeline};
 use crate::actors::node::LookupError;
 use crate::protocol::id::Id;
+use crate::protocol::lookup::Lost;
 use crate::protocol::peer::Peer;
 
 /// Who asks.
@@ -50,8 +53,20 @@ pub struct Share {
 /// How many lookups are traced in all, after a load.
 const TRACED: u32 = 2000;
 
-/// Lookups under way on a thread in an open loop; whoever comes when there are as many has an error.
-const MAX_UNDER_WAY: usize = 10_000;
+/// Lookups under way on a thread in an open loop. Those that come when there are as many begin later, in their turn, and
+/// have waited since they came; one that is refused because a node has too much to do has failed: an open loop asks once.
+const MAX_UNDER_WAY: usize = 1024;
+
+/// Lookups that came in time but could not begin until this much later have failed, too.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+
+/// How long a client waits that was refused because a node has too much to do, from a half more to a half less; twice as
+/// long after each refusal in a row, up to [`MOST_REFUSED`].
+///
+/// One that asked again at once would not wait for an answer any more, as a closed loop does: a refusal is quick, and a
+/// few thousand clients would only make refusals. Without jitter those refused together would come back together.
+const REFUSED: Duration = Duration::from_millis(100);
+const MOST_REFUSED: Duration = Duration::from_millis(1600);
 
 /// How late a timer may be by itself.
 const TIMER: Duration = Duration::from_millis(2);
@@ -95,13 +110,15 @@ pub struct Answers {
     pub wrong: u64,
     /// Nanoseconds, of those that found an owner, to a thousandth.
     pub latency: Histogram<u64>,
+    /// The same by the time at which they ended.
+    pub timeline: Timeline,
 }
 
 impl Default for Answers {
     fn default() -> Answers {
         let latency = Histogram::new_with_bounds(1, nanos(LONGEST), 3);
         let latency = latency.unwrap_or_else(|why| unreachable!("the bounds are in order: {why}"));
-        Answers { lookups: 0, errors: 0, wrong: 0, latency }
+        Answers { lookups: 0, errors: 0, wrong: 0, latency, timeline: Timeline::default() }
     }
 }
 
@@ -113,8 +130,10 @@ fn nanos(time: Duration) -> u64 {
 type Answered = (Result<Peer, LookupError>, Peer);
 
 impl Answers {
-    fn add(&mut self, took: Duration, (found, owner): Answered) {
+    /// A lookup has ended, so long after the load began.
+    fn add(&mut self, at: Duration, took: Duration, (found, owner): Answered) {
         self.lookups += 1;
+        self.timeline.add(at, Fate::of(found.ok().map(|found| found == owner)));
         match found {
             Ok(found) => {
                 self.wrong += u64::from(found != owner);
@@ -124,12 +143,20 @@ impl Answers {
         }
     }
 
+    /// A lookup could not be begun.
+    fn refuse(&mut self, at: Duration) {
+        self.lookups += 1;
+        self.errors += 1;
+        self.timeline.add(at, Fate::Failed);
+    }
+
     /// What became of the lookups of all threads.
     pub fn sum(all: impl IntoIterator<Item = Answers>) -> Answers {
         all.into_iter().fold(Answers::default(), |mut sum, one| {
             sum.lookups += one.lookups;
             sum.errors += one.errors;
             sum.wrong += one.wrong;
+            sum.timeline.join(one.timeline);
             if let Err(why) = sum.latency.add(&one.latency) {
                 unreachable!("their bounds are the same: {why}");
             }
@@ -138,33 +165,40 @@ impl Answers {
     }
 }
 
-/// Does this share of a load, on the thread of its nodes.
-pub async fn run(site: Site, share: Share) -> Answers {
-    let until = Instant::now() + share.load.duration;
+/// Does this share of a load that begins now, on the thread of its nodes.
+pub async fn run(site: Site, share: Share, began: Instant) -> Answers {
+    let until = began + share.load.duration;
     match share.load.demand {
         Demand::Clients(all) => {
             let answers = RefCell::new(Answers::default());
-            join_all(share.numbers(all).map(|number| client(&site, share.rng(number), until, &answers))).await;
+            let clients = share.numbers(all).map(|number| client(&site, share.rng(number), began..until, &answers));
+            join_all(clients).await;
             answers.take()
         }
         Demand::Rate(rate) => {
             let gap = f64::from(share.threads) / f64::from(rate);
-            arrivals(&site, share.rng(share.thread.into()), until, gap).await
+            arrivals(&site, share.rng(share.thread.into()), began..until, gap).await
         }
     }
 }
 
-async fn client(site: &Site, mut rng: ChaCha8Rng, until: Instant, answers: &RefCell<Answers>) {
+async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers: &RefCell<Answers>) {
+    let mut pause = REFUSED;
     loop {
         let begin = Instant::now();
-        if begin >= until {
+        if begin >= time.end {
             return;
         }
         let answered = lookup(site, site.draw(&mut rng)).await;
-        answers.borrow_mut().add(begin.elapsed(), answered);
-        // Nodes that have stopped answer at once, again and again.
-        if answered.0 == Err(LookupError::Stopped) {
-            return;
+        answers.borrow_mut().add(time.start.elapsed(), begin.elapsed(), answered);
+        match answered.0 {
+            // Nodes that have stopped answer at once, again and again.
+            Err(LookupError::Stopped) => return,
+            Err(LookupError::Lost(Lost::Busy)) => {
+                sleep(pause.mul_f64(rng.random_range(0.5..1.5))).await;
+                pause = (pause * 2).min(MOST_REFUSED);
+            }
+            _ => pause = REFUSED,
         }
     }
 }
@@ -175,21 +209,27 @@ async fn lookup(site: &Site, (seat, key): (&Seat, Id)) -> Answered {
 
 /// Lookups that come at random times, so many seconds apart on average. Whoever begins late because the thread
 /// is busy has waited all the same: that counts.
-async fn arrivals(site: &Site, mut rng: ChaCha8Rng, until: Instant, gap: f64) -> Answers {
+async fn arrivals(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f64) -> Answers {
+    let Range { start: began, end: until } = time;
     let mut answers = Answers::default();
     let mut under_way = FuturesUnordered::new();
-    let mut due = Instant::now();
+    let mut due = began;
     loop {
         due += Duration::from_secs_f64(-gap * (1.0 - rng.random::<f64>()).ln());
         let next = due.min(until);
         loop {
             tokio::select! {
-                Some((took, answered)) = under_way.next() => answers.add(took, answered),
+                Some((took, answered)) = under_way.next() => answers.add(began.elapsed(), took, answered),
                 () = sleep_until(next) => break,
             }
         }
         if due >= until {
             break;
+        }
+        while under_way.len() >= MAX_UNDER_WAY && Instant::now() < until + GIVEN_UP {
+            if let Some((took, answered)) = under_way.next().await {
+                answers.add(began.elapsed(), took, answered);
+            }
         }
         let now = Instant::now();
         let begin = if now - due > TIMER { due } else { now };
@@ -200,12 +240,11 @@ async fn arrivals(site: &Site, mut rng: ChaCha8Rng, until: Instant, gap: f64) ->
                 (begin.elapsed(), answered)
             });
         } else {
-            answers.lookups += 1;
-            answers.errors += 1;
+            answers.refuse(began.elapsed());
         }
     }
     while let Some((took, answered)) = under_way.next().await {
-        answers.add(took, answered);
+        answers.add(began.elapsed(), took, answered);
     }
     answers
 }
@@ -281,9 +320,9 @@ mod tests {
         let right = Peer::at("127.0.0.1:1".parse().unwrap(), Bits::FULL);
         let other = Peer::at("127.0.0.1:2".parse().unwrap(), Bits::FULL);
         let mut answers = Answers::default();
-        answers.add(Duration::from_micros(10), (Ok(right), right));
-        answers.add(Duration::from_secs(1000), (Ok(other), right));
-        answers.add(Duration::ZERO, (Err(Lost::Timeout.into()), right));
+        answers.add(Duration::ZERO, Duration::from_micros(10), (Ok(right), right));
+        answers.add(Duration::ZERO, Duration::from_secs(1000), (Ok(other), right));
+        answers.add(Duration::ZERO, Duration::ZERO, (Err(Lost::Timeout.into()), right));
         let sum = Answers::sum([answers.clone(), answers]);
         assert_eq!((sum.lookups, sum.errors, sum.wrong, sum.latency.len()), (6, 2, 2, 4));
         let p50 = sum.latency.value_at_quantile(0.5);

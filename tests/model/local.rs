@@ -195,8 +195,8 @@ impl Rules {
     fn follow(self, up: &mut Up, mut talk: Talk, step: Step<Outcome>) {
         talk.open = match step {
             Step::Ask(target, request) => Open::Asked(target, request),
-            Step::Probe(target) => Open::Probed(target),
-            Step::Wait => unreachable!("nobody is slow"),
+            Step::Probe(target) | Step::Suspect(target) => Open::Probed(target),
+            Step::Wait | Step::Rest { .. } => unreachable!("nobody is slow"),
             Step::Done(outcome) => return self.digest(up, talk.adoptable, outcome),
         };
         up.talk = Some(talk);

@@ -17,12 +17,11 @@ use chord::actors::listener::Listener;
 use chord::actors::peers::Peers;
 use chord::actors::pool::Pool;
 use chord::actors::routes::Routes;
-use chord::actors::serving::MAX_SERVED_IN_ALL;
 use chord::actors::shared::Shared;
 use chord::actors::tally::Tally;
 use chord::actors::traffic::Counters;
 use chord::actors::transport::Transport;
-use chord::actors::{Call, Refusal, Serve, Severed, Way};
+use chord::actors::{Call, Refusal, Serve, Severed, Slept, Way};
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Request, Response};
@@ -30,7 +29,6 @@ use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Id, Peer};
 use futures::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
@@ -58,6 +56,11 @@ impl Handler<Severed> for Local {
     fn handle(&mut self, Severed(addrs): Severed, _: &mut Self::Context) {
         self.severed.borrow_mut().extend(addrs.iter());
     }
+}
+
+impl Handler<Slept> for Local {
+    type Result = ();
+    fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
 }
 
 /// The connections of a node without the rest of it.
@@ -108,10 +111,10 @@ impl Us {
                 transport: Transport::Tcp,
                 ids: Ids::Any,
                 serves: Box::new(local.clone().recipient::<Serve>()),
-                severed: local.recipient(),
+                severed: local.clone().recipient(),
+                slept: local.recipient(),
                 routes: routes.clone(),
                 news: ctx.address().recipient(),
-                serving: Arc::new(Semaphore::new(MAX_SERVED_IN_ALL)),
                 tally: Tally::default(),
                 counters: counters.clone(),
             };

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chord::protocol::id::Bits;
+use chord::protocol::rpc::{Request, Response};
 use chord::{Id, Peer};
 
-use crate::process::{Printed, Process, eventually};
+use crate::process::{Printed, Process, ask_numbered, eventually};
+
+/// How long a node may take to tell its neighbours, which are at hand; then somebody looks once more.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// A ring as it should be.
 pub struct Ideal {
@@ -18,7 +22,20 @@ pub struct Ideal {
 
 impl Ideal {
     pub fn of<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Ideal {
-        Ideal { by_id: processes.into_iter().map(|process| (process.peer.id, process.peer)).collect() }
+        Ideal::of_peers(processes.into_iter().map(|process| process.peer))
+    }
+
+    pub fn of_peers(peers: impl IntoIterator<Item = Peer>) -> Ideal {
+        Ideal { by_id: peers.into_iter().map(|peer| (peer.id, peer)).collect() }
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = Peer> {
+        self.by_id.values().copied()
+    }
+
+    /// The nodes from a point of the circle on, each once.
+    pub fn clockwise(&self, from: Id) -> impl Iterator<Item = Peer> {
+        self.by_id.range(from..).chain(self.by_id.range(..from)).map(|(_, peer)| *peer)
     }
 
     /// The first node at or after a point of the circle.
@@ -40,6 +57,23 @@ impl Ideal {
     /// The last node before `peer`: itself if there is no other.
     fn predecessor(&self, peer: Peer) -> Peer {
         *self.by_id.range(..peer.id).next_back().or(self.by_id.last_key_value()).expect("a node").1
+    }
+
+    /// Whether a node tells its neighbours as they should be: also one that has no console.
+    pub fn check_told(&self, of: Peer, r: usize) -> Result<(), String> {
+        let (predecessor, successors) = match ask_numbered(of, &Request::GetPredecessor, TOLD_WITHIN) {
+            Ok(Ok(Response::Predecessor { predecessor, successors: Some(successors) })) => (predecessor, successors),
+            other => return Err(format!("{of:?} does not tell its neighbours: {other:?}")),
+        };
+        let r = r.min(self.by_id.len() - 1);
+        let expected = (Some(self.predecessor(of)).filter(|peer| *peer != of), self.successors(of, r));
+        let told = (predecessor, successors);
+        if told == expected { Ok(()) } else { Err(format!("{of:?} tells {told:?}, not {expected:?}")) }
+    }
+
+    /// The same of all nodes.
+    pub fn check_all_told(&self, r: usize) -> Result<(), String> {
+        self.peers().try_for_each(|peer| self.check_told(peer, r))
     }
 
     /// Whether a node's tables are what they should be.

@@ -23,6 +23,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// the program, on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);
 
+/// Lines of its log that a failing test shows.
+const LAST_LINES: usize = 200;
+
 /// The program under test.
 pub const CHORD: &str = env!("CARGO_BIN_EXE_chord");
 
@@ -64,10 +67,33 @@ impl Process {
         Process::spawn(Command::new(CHORD), Peer::at(addr, Bits::FULL), flags)
     }
 
-    fn spawn(mut command: Command, peer: Peer, flags: &[&str]) -> Process {
+    /// So many virtual nodes from `first` on, with the periods of a usual ring, that join the ring of `seed`; by a
+    /// command that becomes `chord`. They log each verdict of death.
+    pub fn virtual_nodes(
+        command: Command,
+        first: SocketAddrV4,
+        n: u16,
+        seed: Option<SocketAddrV4>,
+        r: usize,
+    ) -> Process {
+        let mut flags = format!("--ts 1000 --tff 1000 --tcp 1000 -r {r} -a {} -p {}", first.ip(), first.port());
+        flags += &format!(" --virtual-nodes {n}");
+        if let Some(seed) = seed {
+            flags += &format!(" --ja {} --jp {}", seed.ip(), seed.port());
+        }
+        let flags: Vec<_> = flags.split(' ').collect();
+        Process::spawn_logging(command, Peer::at(first, Bits::FULL), &flags, "info")
+    }
+
+    fn spawn(command: Command, peer: Peer, flags: &[&str]) -> Process {
+        let level = std::env::var("RUST_LOG").unwrap_or("warn".into());
+        Process::spawn_logging(command, peer, flags, &level)
+    }
+
+    fn spawn_logging(mut command: Command, peer: Peer, flags: &[&str], level: &str) -> Process {
         let mut child = command
             .args(flags)
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("warn".into()))
+            .env("RUST_LOG", level)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -188,7 +214,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("--- {} printed on standard error:\n{}", self.peer, self.errors());
+            // Of ten thousand verdicts of death the last ones tell enough.
+            let errors = self.errors();
+            let lines: Vec<_> = errors.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("--- {} printed {} lines on standard error:\n{}", self.peer, lines.len(), last.join("\n"));
         }
     }
 }
@@ -205,9 +235,24 @@ fn flags(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Vec<String
 /// Puts one question to a node, as a plain peer does: on a connection of its own. An error means that
 /// it did not answer: not within `limit` after connecting, or not at all.
 pub fn ask(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
+    put(of, Question::plain(request.clone()), request, limit)
+}
+
+/// The same with a number, as a node of our kind does: it is told more.
+pub fn ask_numbered(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
+    let question = Question {
+        request: Ok(request.clone()),
+        call_id: Some(1),
+        deadline: Some(limit),
+        ..Question::plain(request.clone())
+    };
+    put(of, question, request, limit)
+}
+
+fn put(of: Peer, question: Question, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
     let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
-    codec.encode(Frame::Call(Question::plain(request.clone())), &mut bytes).map_err(io::Error::other)?;
-    let mut stream = TcpStream::connect(of.addr)?;
+    codec.encode(Frame::Call(question), &mut bytes).map_err(io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&of.addr.into(), limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.write_all(&bytes)?;
     bytes.clear();
@@ -240,9 +285,25 @@ pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
 /// The first of so many consecutive ports on this machine that were free a moment ago; below those from which
 /// connections are made.
 pub fn free_range(n: u16) -> SocketAddrV4 {
-    let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+    free_range_at(Ipv4Addr::LOCALHOST, n)
+}
+
+/// The same at another address.
+pub fn free_range_at(ip: Ipv4Addr, n: u16) -> SocketAddrV4 {
+    let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
     let first = std::iter::repeat_with(|| rand::random_range(10_000..32_000 - n)).take(1000).find(|first| held(*first));
-    SocketAddrV4::new(Ipv4Addr::LOCALHOST, first.expect("free ports"))
+    SocketAddrV4::new(ip, first.expect("free ports"))
+}
+
+/// The virtual nodes of a process whose first is at `first`.
+pub fn nodes_from(first: SocketAddrV4, n: u16) -> impl Iterator<Item = Peer> {
+    (0..n).map(move |k| Peer::at(SocketAddrV4::new(*first.ip(), first.port() + k), Bits::FULL))
+}
+
+/// Addresses of this process: nobody else uses them.
+pub fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    (1..=n as u8).map(move |host| Ipv4Addr::new(127, 64 | high & 63, low, host))
 }
 
 /// A free port at each of these addresses.

@@ -223,7 +223,7 @@ mod tests {
         let mut lookup = iterative(54);
         lookup.start();
         lookup.resume(points(&[]));
-        lookup.resume(Answer::Refused(Code::Busy));
+        lookup.resume(Answer::Refused(Code::Unspecified));
         assert_eq!(result(lookup.resume(Answer::Silent)), Err(Lost::NoRoute));
     }
 

@@ -72,7 +72,7 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
     lookup.start();
     assert!(asks(32, &lookup.resume(Answer::Refused(Code::Timeout))));
     assert!(asks(21, &lookup.resume(Answer::Silent)));
-    let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Busy)) else {
+    let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Unspecified)) else {
         panic!("three refusals are enough");
     };
     assert_eq!((finding.result, finding.dead), (Err(Lost::NoRoute), vec![]));
@@ -137,7 +137,7 @@ fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
         lookup.question.hops = 1;
         assert!(fails(lost, &lookup.resume(Answer::Refused(code))));
     }
-    for code in [Code::Retry, Code::Busy, Code::Unspecified] {
+    for code in [Code::Retry, Code::Unspecified] {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.question.hops = 1;
         lookup.start();
@@ -190,8 +190,9 @@ fn keys_of_a_dead_successor_fall_to_the_next() {
     let mut lookup = lookup(20, &[14, 21, 32], &[14]);
     assert!(asks(14, &lookup.start()));
     assert!(pings(21, &lookup.resume(Answer::Gone)));
-    assert!(pings(32, &lookup.resume(Answer::Gone)));
-    assert!(names(32, &lookup.resume(Answer::Reply(Response::Alive { plain: true, alone: false }))));
+    let step = lookup.resume(Answer::Gone);
+    assert_eq!(step, Step::Ask(peer(32).into(), Request::GetPredecessor), "two dead ones make unsure");
+    assert!(names(32, &lookup.resume(comes_after(Some(21)))), "which has yet to notice that 21 is dead");
 }
 
 /// Found by random histories (seed 2804): while a lookup waited for two dead heads, both were started
@@ -234,4 +235,81 @@ fn question_that_has_gone_too_far_ends() {
     lookup.question.hops = MAX_HOPS - 1;
     assert!(asks(14, &lookup.start()));
     assert!(fails(Lost::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
+}
+
+#[test]
+fn busy_hop_is_gone_round_after_a_rest_and_asked_again_when_nobody_else_is_left() {
+    for busy in [Answer::Refused(Code::Busy), Answer::Unasked] {
+        let mut lookup = lookup(54, &[14], &[14, 42]);
+        lookup.start();
+        assert_eq!(lookup.resume(busy.clone()), Step::Rest { rests: 0 });
+        assert!(asks(14, &lookup.resume(Answer::Rested)));
+        assert_eq!(lookup.resume(busy.clone()), Step::Rest { rests: 1 });
+        assert!(asks(42, &lookup.resume(Answer::Rested)), "the closest again");
+        let answer = Answer::Reply(Response::Successor { owner: peer(56), path: vec![] });
+        assert!(names(56, &lookup.resume(answer)), "{busy:?}");
+    }
+}
+
+#[test]
+fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
+    let mut lookup = lookup(54, &[14], &[14, 42]);
+    lookup.start();
+    for rests in 0..MAX_RESTS {
+        assert_eq!(lookup.resume(Answer::Refused(Code::Busy)), Step::Rest { rests });
+        lookup.resume(Answer::Rested);
+    }
+    assert!(fails(Lost::Busy, &{ lookup.clone() }.resume(Answer::Refused(Code::Busy))), "it has rested often enough");
+
+    let mut poor = self::lookup(54, &[14], &[14, 42]);
+    poor.start();
+    poor.resume(Answer::Refused(Code::Busy));
+    assert!(fails(Lost::Busy, &poor.resume(Answer::Unasked)), "there are no retries left");
+
+    let mut hop = self::lookup(54, &[14], &[14, 42]);
+    hop.question.hops = 1;
+    hop.start();
+    hop.resume(Answer::Refused(Code::Busy));
+    assert!(asks(14, &hop.resume(Answer::Rested)));
+    assert!(fails(Lost::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
+}
+
+/// Node 8 is unsure of its neighbours; it looks for a key between itself and its successor.
+fn unsure(key: u8) -> Lookup {
+    let mut lookup = lookup(key, &[14, 21], &[]);
+    lookup.neighbors.doubt_all();
+    assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::GetPredecessor));
+    lookup
+}
+
+fn comes_after(predecessor: Option<u8>) -> Answer {
+    let successors = Some(peers(&[21]));
+    Answer::Reply(Response::Predecessor { predecessor: predecessor.map(peer), successors })
+}
+
+/// A process that had slept for 10 s named owners from the tables that it had before.
+#[test]
+fn node_that_is_unsure_names_its_successor_only_when_that_claims_the_key() {
+    assert!(names(14, &unsure(12).resume(comes_after(Some(8)))));
+    assert!(names(14, &unsure(12).resume(comes_after(Some(1)))), "whoever comes before it is before the key");
+    assert!(names(14, &unsure(12).resume(comes_after(Some(11)))), "nobody is between that one and the key");
+    for answer in [comes_after(None), Answer::Refused(Code::Retry), Answer::Silent] {
+        assert!(fails(Lost::Unsure, &unsure(12).resume(answer)));
+    }
+}
+
+#[test]
+fn node_that_is_unsure_asks_whether_somebody_has_come_in_between() {
+    let asked = || {
+        let mut lookup = unsure(10);
+        assert!(pings(12, &lookup.resume(comes_after(Some(12)))));
+        lookup
+    };
+    let alive = Answer::Reply(Response::Alive { plain: false, alone: false });
+    for answer in [alive, Answer::Silent, Answer::Unasked] {
+        assert!(fails(Lost::Unsure, &asked().resume(answer)), "it may own the key");
+    }
+    let mut dead = asked();
+    assert_eq!(dead.resume(Answer::Gone), Step::Ask(peer(14).into(), Request::GetPredecessor));
+    assert!(names(14, &dead.resume(comes_after(Some(12)))), "its successor has yet to notice");
 }

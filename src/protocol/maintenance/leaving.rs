@@ -34,7 +34,7 @@ impl Maintenance {
     /// Somebody says that this node has left. Anybody can: so it is doubted and asked, as if the
     /// connection to it had broken. A node that has left answers that it is no member.
     pub(super) fn parted(&mut self, leaver: Peer, before: Option<Peer>) {
-        self.severed(leaver.addr);
+        self.severed(|addr| addr == leaver.addr);
         if let Some(before) = before
             && self.neighbors.predecessor() == Some(leaver)
         {

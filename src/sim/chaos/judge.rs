@@ -298,6 +298,7 @@ pub(in crate::sim) fn reason(lost: Lost) -> &'static str {
         Lost::TooManyHops => "too many hops",
         Lost::Timeout => "timeout",
         Lost::Busy => "busy",
+        Lost::Unsure => "unsure",
     }
 }
 

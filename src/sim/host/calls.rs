@@ -237,7 +237,7 @@ impl Host {
             let again = self.put(Call { way: Way::Again, ..call }, env);
             self.renumber(run, number, again);
         }
-        self.maintenance.severed(addr);
+        self.maintenance.severed(|lost| lost == addr);
         self.advance(env);
     }
 

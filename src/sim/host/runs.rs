@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rand::RngExt;
+
 use super::super::environment::{Environment, Happening, Place};
 use super::Host;
 use super::calls::Way;
@@ -11,6 +13,7 @@ use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
+use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Hop, Request, Response};
 
 /// A conversation or lookup under way.
@@ -25,6 +28,8 @@ pub(in super::super) struct Run {
     pub(super) probe: Option<u64>,
     /// Whom the question or probe went to.
     pub(super) target: Option<Target>,
+    /// Whether it rests before it asks again.
+    resting: bool,
     /// The patience with the open question, and the number of the alarm that is set.
     wait: Duration,
     alarm: u64,
@@ -136,6 +141,7 @@ impl Host {
             open: None,
             probe: None,
             target: None,
+            resting: false,
             wait: self.config.rpc_timeout,
             alarm: 0,
             calls: Vec::new(),
@@ -172,10 +178,14 @@ impl Host {
                 self.update(number, |run| (run.open, run.wait, run.target) = (Some(call), wait, Some(target)));
                 wait
             }
-            Step::Probe(target) => {
+            Step::Probe(target) | Step::Suspect(target) => {
                 let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
                 self.update(number, |run| (run.probe, run.target) = (Some(call), Some(target)));
                 self.config.rpc_timeout
+            }
+            Step::Rest { rests } => {
+                self.update(number, |run| run.resting = true);
+                rest(rests).mul_f64(env.rng.random_range(0.5..1.5))
             }
             Step::Wait if run.open.is_some() => run.wait,
             // It lives, but the question is not open any more.
@@ -194,7 +204,10 @@ impl Host {
 
     /// Nobody has answered in time.
     pub(super) fn waited(&mut self, number: u64, alarm: u64, env: &mut Environment) {
-        let Some(run) = self.runs.get(&number).filter(|run| run.alarm == alarm) else { return };
+        let Some(run) = self.runs.get_mut(&number).filter(|run| run.alarm == alarm) else { return };
+        if std::mem::take(&mut run.resting) {
+            return self.resume(number, Answer::Rested, env);
+        }
         env.tally.timeouts += 1;
         if let (Some(_), Some(Target::Peer(target))) = (run.probe, run.target) {
             env.tally.given_up += 1;

@@ -83,10 +83,13 @@ impl Stricken {
         (cost.found, cost.asked) = (true, found.path.len() as f64);
         for (peer, request) in world.take_vain() {
             *match request {
-                Request::CheckPredecessor if peer.id.clockwise_from(key) < found.owner.id.clockwise_from(key) => {
+                // A node that doubts its neighbours asks the next one what it owns, rather than whether it lives.
+                Request::CheckPredecessor | Request::GetPredecessor
+                    if peer.id.clockwise_from(key) < found.owner.id.clockwise_from(key) =>
+                {
                     &mut cost.naming
                 }
-                Request::CheckPredecessor => &mut cost.confirming,
+                Request::CheckPredecessor | Request::GetPredecessor => &mut cost.confirming,
                 _ => &mut cost.on_the_way,
             } += 1.0;
         }

@@ -255,8 +255,8 @@ impl ByHand {
         let node = self.node(me)?;
         let (target, asked) = match step {
             Step::Ask(target, request) => (target, Asked::Question(request)),
-            Step::Probe(target) => (target, Asked::Probe),
-            Step::Wait => return Err(format!("{name} waits for nothing")),
+            Step::Probe(target) | Step::Suspect(target) => (target, Asked::Probe),
+            Step::Wait | Step::Rest { .. } => return Err(format!("{name} waits for nothing")),
             Step::Done(outcome) => {
                 node.maintenance.digest(outcome);
                 self.tell(me);
@@ -404,8 +404,9 @@ impl ByHand {
             let (target, request) = match step {
                 Step::Done(Finding { result, .. }) => return result.map_err(Code::from),
                 Step::Ask(target, request) => (target, request),
-                Step::Probe(target) => (target, Request::CheckPredecessor),
+                Step::Probe(target) | Step::Suspect(target) => (target, Request::CheckPredecessor),
                 Step::Wait => return Err(Code::Unspecified),
+                Step::Rest { .. } => return Err(Code::Busy),
             };
             step = lookup.resume(self.serve(target, request));
         }

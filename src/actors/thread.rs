@@ -1,0 +1,257 @@
+//! What the nodes of one thread decide together: how far they trust their own clock, whom they take for dead, what they
+//! take on, and how often they ask again.
+//!
+//! The decisions are values of [`crate::protocol`]; here they get a clock and those who wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddrV4;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use crate::protocol::admission::{Admission, Class};
+use crate::protocol::bulkhead::Bulkhead;
+use crate::protocol::failure_detector::{FailureDetector, Suspicion};
+use crate::protocol::local_health::{BEAT, LocalHealth, Ripe};
+use crate::protocol::peer::Peer;
+use crate::protocol::retry_budget::RetryBudget;
+
+/// One thread of nodes. Clones are the same.
+#[derive(Clone)]
+pub struct Thread(Rc<Inner>);
+
+struct Inner {
+    began: Instant,
+    health: RefCell<LocalHealth>,
+    detector: RefCell<FailureDetector>,
+    /// Who waits for the verdict of a probe that is under way.
+    verdicts: RefCell<HashMap<Peer, Vec<oneshot::Sender<Verdict>>>>,
+    bulkhead: RefCell<Bulkhead>,
+    budget: RefCell<RetryBudget>,
+    admission: RefCell<Admission>,
+    /// What its own program has under way, a client like any other.
+    own: Client,
+}
+
+/// Whether a node lives; none if that could not be found out.
+pub type Verdict = Option<bool>;
+
+/// What is under way for somebody: a connection, or the program itself. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Client(Rc<Held>);
+
+#[derive(Default)]
+struct Held {
+    lookups: Cell<usize>,
+    maintenance: Cell<usize>,
+}
+
+/// A question that was taken on, until it is dropped.
+pub struct Place {
+    thread: Thread,
+    client: Client,
+    class: Class,
+}
+
+/// A lookup that is overdue at a hop, until it is dropped.
+pub struct Overdue {
+    thread: Thread,
+    hop: SocketAddrV4,
+}
+
+/// How a wait for the verdict on a node begins.
+pub enum Suspected {
+    /// It is known already.
+    Known(Verdict),
+    /// Somebody probes it, and tells all; it is this caller if `probe`.
+    Wait { verdict: oneshot::Receiver<Verdict>, probe: bool },
+}
+
+impl Default for Thread {
+    fn default() -> Thread {
+        Thread(Rc::new(Inner {
+            began: Instant::now(),
+            health: RefCell::default(),
+            detector: RefCell::default(),
+            verdicts: RefCell::default(),
+            bulkhead: RefCell::default(),
+            budget: RefCell::default(),
+            admission: RefCell::default(),
+            own: Client::default(),
+        }))
+    }
+}
+
+impl Thread {
+    fn since_begin(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0.began)
+    }
+
+    /// The time since it began.
+    pub fn now(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    /// The thread looks at the clock. Says how long it has slept, if it has.
+    pub fn look(&self, now: Instant) -> Option<Duration> {
+        self.0.health.borrow_mut().look(self.since_begin(now))
+    }
+
+    /// How long what is read now may have waited to be read.
+    pub fn age_of_arrivals(&self) -> Duration {
+        self.0.health.borrow().age_of_arrivals(self.now())
+    }
+
+    /// How long to wait for others where so much was agreed.
+    pub fn patience(&self, agreed: Duration) -> Duration {
+        self.0.health.borrow().patience(agreed)
+    }
+
+    /// Whether a wait that began then is over now: see [`LocalHealth::is_ripe`].
+    pub fn is_ripe(&self, began: Instant, agreed: Duration) -> Ripe {
+        self.0.health.borrow().is_ripe(self.since_begin(began), agreed, self.now())
+    }
+
+    /// Waits for others for what was agreed, or longer where the thread itself was late.
+    pub async fn wait(&self, agreed: Duration) {
+        let mut began = Instant::now();
+        let mut wait = self.patience(agreed);
+        loop {
+            tokio::time::sleep(wait).await;
+            match self.is_ripe(began, agreed) {
+                Ripe::Yes => return,
+                Ripe::NotYet { more, again } => {
+                    wait = more;
+                    began = if again { Instant::now() } else { began };
+                }
+            }
+        }
+    }
+
+    /// A node has answered something in its own name.
+    pub fn heard(&self, peer: Peer) {
+        let mut detector = self.0.detector.borrow_mut();
+        if !detector.is_quiet() {
+            detector.heard(peer, self.now());
+        }
+    }
+
+    /// A node stays silent.
+    pub fn suspect(&self, peer: Peer) -> Suspected {
+        let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
+            Suspicion::Alive => return Suspected::Known(Some(true)),
+            Suspicion::Dead => return Suspected::Known(Some(false)),
+            Suspicion::Unknown => return Suspected::Known(None),
+            Suspicion::Wait => false,
+            Suspicion::Probe => true,
+        };
+        let (tell, verdict) = oneshot::channel();
+        self.0.verdicts.borrow_mut().entry(peer).or_default().push(tell);
+        Suspected::Wait { verdict, probe }
+    }
+
+    /// A probe has ended: tells all who wait.
+    pub fn concluded(&self, peer: Peer, verdict: Verdict) {
+        self.0.detector.borrow_mut().concluded(peer, verdict, self.now());
+        for waiting in self.0.verdicts.borrow_mut().remove(&peer).unwrap_or_default() {
+            // An error means that it waits no longer.
+            let _ = waiting.send(verdict);
+        }
+    }
+
+    /// Whether a lookup may be sent to that hop now.
+    pub fn admits(&self, hop: SocketAddrV4) -> bool {
+        self.0.budget.borrow_mut().earn();
+        self.0.bulkhead.borrow_mut().admits(hop, self.now())
+    }
+
+    /// A lookup waits at that hop for longer than it should.
+    pub fn overdue(&self, hop: SocketAddrV4) -> Overdue {
+        self.0.bulkhead.borrow_mut().overdue(hop, self.now());
+        Overdue { thread: self.clone(), hop }
+    }
+
+    /// That hop has answered a lookup.
+    pub fn answered(&self, hop: SocketAddrV4) {
+        self.0.bulkhead.borrow_mut().answered(hop, self.now());
+    }
+
+    /// Whether somebody may be asked again who was busy.
+    pub fn may_retry(&self) -> bool {
+        self.0.budget.borrow_mut().spend()
+    }
+
+    /// Takes a question on for a client, if there is room.
+    pub fn admit(&self, class: Class, client: &Client) -> Option<Place> {
+        let held = client.held(class);
+        self.0.admission.borrow_mut().admit(class, held.get()).then(|| {
+            held.set(held.get() + 1);
+            Place { thread: self.clone(), client: client.clone(), class }
+        })
+    }
+
+    /// The same for a lookup of its own program.
+    pub fn admit_own(&self, class: Class) -> Option<Place> {
+        self.admit(class, &self.0.own)
+    }
+
+    /// Beats as long as somebody else has a clone; `slept` hears when it has slept.
+    pub fn beat(&self, slept: impl Fn(Duration) + 'static) {
+        let thread = Rc::downgrade(&self.0);
+        // An actor's future would be one of a node, and end with it.
+        drop(actix_rt::spawn(beat(thread, slept)));
+    }
+}
+
+async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
+    let mut suspended = suspended();
+    loop {
+        let due = Instant::now() + BEAT;
+        sleep_until(due).await;
+        let Some(thread) = thread.upgrade().map(Thread) else { return };
+        let now = Instant::now();
+        let before = std::mem::replace(&mut suspended, self::suspended());
+        let (lost, now_since) = (suspended.saturating_sub(before), thread.since_begin(now));
+        let mut health = thread.0.health.borrow_mut();
+        health.beat(thread.since_begin(due), now_since);
+        let length = health.look(now_since).into_iter().chain(health.suspended(now_since, lost)).max();
+        drop(health);
+        thread.0.detector.borrow_mut().fade(now_since);
+        if let Some(length) = length {
+            slept(length);
+        }
+    }
+}
+
+/// How long the machine was suspended since it started: one clock counts that, the other does not.
+fn suspended() -> Duration {
+    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
+}
+
+impl Client {
+    fn held(&self, class: Class) -> &Cell<usize> {
+        if class == Class::Maintenance { &self.0.maintenance } else { &self.0.lookups }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let held = self.client.held(self.class);
+        held.set(held.get().saturating_sub(1));
+        if self.class != Class::Maintenance {
+            self.thread.0.admission.borrow_mut().done();
+        }
+    }
+}
+
+impl Drop for Overdue {
+    fn drop(&mut self) {
+        self.thread.0.bulkhead.borrow_mut().settled(self.hop);
+    }
+}
