@@ -1,8 +1,9 @@
 //! `chord sim chaos`: histories, progress, what came of them.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
+use chord::console::streams::{self, output};
 use chord::sim::chaos::Report;
 use chord::sim::chaos::summary::Summary;
 use chord::sim::chaos::sweep::sweep;
@@ -44,7 +45,10 @@ pub fn run(chaos: &Chaos) -> ExitCode {
 fn conclude(summary: &Summary) -> ExitCode {
     let missing = summary.missing();
     if !missing.is_empty() {
-        eprintln!("chord: the histories prove too little, since there was none of: {}", missing.join(", "));
+        streams::complain(format_args!(
+            "chord: the histories prove too little, since there was none of: {}",
+            missing.join(", ")
+        ));
     }
     if missing.is_empty() && summary.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -53,12 +57,12 @@ fn conclude(summary: &Summary) -> ExitCode {
 fn complain(report: &Report, violation: &str, chaos: &Chaos) {
     let Report { seed, time, .. } = report;
     let nodes = &chaos.options.nodes;
-    eprintln!(
+    streams::complain(format_args!(
         "seed {seed}: after {time:?}: {violation}\n  \
          see it with: chord sim chaos --seed {seed} --nodes {}..{} --trace",
         nodes.start(),
         nodes.end()
-    );
+    ));
 }
 
 /// A bar on a terminal; nothing elsewhere, and nothing for a single history.
@@ -72,5 +76,5 @@ fn progress(histories: u64) -> ProgressBar {
 
 fn print(text: &str) {
     // An error means that nobody reads it.
-    let _ = stdout().write_all(text.as_bytes());
+    let _ = output().write_all(text.as_bytes());
 }

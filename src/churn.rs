@@ -1,9 +1,10 @@
 //! `chord sim churn`: rings whose nodes come and go, and what came of them.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chord::console::streams::{complain, output};
 use chord::sim::churn::sweep;
 
 use crate::cli::Churn;
@@ -21,11 +22,11 @@ pub fn run(churn: &Churn) -> ExitCode {
         interrupt.go_on()
     });
     progress.end();
-    eprintln!("{} events in {:.2} s", report.tally.events, begin.elapsed().as_secs_f64());
+    complain(format_args!("{} events in {:.2} s", report.tally.events, begin.elapsed().as_secs_f64()));
     if report.histories > 0 {
         let text = if churn.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
         // An error means that nobody reads it.
-        let _ = stdout().write_all(text.as_bytes());
+        let _ = output().write_all(text.as_bytes());
     }
     interrupt::missing(report.histories, histories).unwrap_or(ExitCode::SUCCESS)
 }

@@ -1,8 +1,10 @@
 //! The console: what a line means, and how an answer looks.
 //!
-//! Both are pure; the thread that reads standard input is in [`input`].
+//! Both are pure; the thread that reads standard input is in [`input`], the streams
+//! themselves are in [`streams`].
 
 pub mod input;
+pub mod streams;
 
 use std::io::Write;
 
@@ -68,10 +70,11 @@ pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
     answer
 }
 
-/// The state of a node: always r successors, padded with the node itself, and all fingers.
+/// The state of a node: always r successors, in a ring of fewer round and round, with the node itself in its place; and
+/// all fingers.
 pub fn render_state(state: &State) -> Vec<u8> {
     let mut answer = format!("< Self {}\n", state.me).into_bytes();
-    let successors = state.successors.iter().chain(std::iter::repeat(&state.me)).take(state.r);
+    let successors = state.successors.iter().chain([&state.me]).cycle().take(state.r);
     let lines = [("Successor", successors.collect::<Vec<_>>()), ("Finger", state.fingers.iter().collect())];
     for (name, peers) in lines {
         for (i, peer) in (1..).zip(peers) {
@@ -98,6 +101,8 @@ pub fn render_help() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
     use super::*;
     use crate::protocol::lookup::Lost;
 
@@ -149,6 +154,16 @@ mod tests {
     fn failed_lookup_says_why_in_its_second_line() {
         let answer = String::from_utf8(render_lookup(b"Hello", Err(Lost::Timeout.into()))).unwrap();
         assert_eq!(answer.lines().nth(1), Some("< Error: no answer within the time limit"));
+    }
+
+    #[test]
+    fn list_longer_than_the_ring_goes_round_and_round() {
+        let [me, b, c] = [1, 2, 3].map(|port| Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL));
+        let state = State { me, r: 6, successors: vec![b, c], predecessor: None, fingers: vec![] };
+        let answer = String::from_utf8(render_state(&state)).unwrap();
+        let expected =
+            [b, c, me, b, c, me].into_iter().enumerate().map(|(i, peer)| format!("< Successor [{}] {peer}", i + 1));
+        assert!(answer.lines().skip(1).eq(expected), "{answer}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tokio::runtime;
+use chord::console::streams::complain;
+use chord::swarm::process::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.
@@ -22,25 +23,25 @@ impl Interrupt {
     pub fn watch() -> Interrupt {
         let pressed = Interrupt(Arc::default());
         if let Err(error) = pressed.clone().listen() {
-            eprintln!("chord: can't wait for SIGINT: {error}; Ctrl-C ends the program at once");
+            complain(format_args!("chord: can't wait for SIGINT: {error}; Ctrl-C ends the program at once"));
         }
         pressed
     }
 
     fn listen(self) -> Result<()> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let mut interrupt = {
             let _context = runtime.enter();
             signal(SignalKind::interrupt())?
         };
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             runtime.block_on(async {
                 interrupt.recv().await;
                 self.0.store(true, Ordering::Relaxed);
                 interrupt.recv().await;
                 exit(INTERRUPTED.into());
             });
-        });
+        })?;
         Ok(())
     }
 
@@ -53,6 +54,6 @@ impl Interrupt {
 /// Says how many histories of a sweep are missing, if any; that is what it ends with then.
 pub fn missing(finished: u64, wanted: u64) -> Option<ExitCode> {
     let missing = wanted.checked_sub(finished).filter(|missing| *missing > 0)?;
-    eprintln!("chord: interrupted; {missing} of {wanted} histories are missing");
+    complain(format_args!("chord: interrupted; {missing} of {wanted} histories are missing"));
     Some(ExitCode::from(INTERRUPTED))
 }

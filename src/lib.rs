@@ -27,6 +27,9 @@
 //! is told, [`console`] how people talk to it; [`sim`] runs whole rings on a virtual clock,
 //! [`swarm`] many real nodes in one process.
 
+// These end the program when nobody reads it: see [`console::streams`].
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod actors;
 pub mod config;
 pub mod console;

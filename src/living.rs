@@ -1,5 +1,6 @@
 //! `chord`: a node, or some virtual ones, until they are told to end; and the console.
 
+use std::cell::RefCell;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
@@ -15,19 +16,31 @@ use crate::cli::Host;
 /// Runs the nodes until they are told to end.
 pub async fn run(host: Host) -> Result<()> {
     let mut told_to_end = pin!(told_to_end()?);
-    let nodes = tokio::select! {
-        started = together::start(host.config, host.virtual_nodes) => started?,
-        () = &mut told_to_end => return Ok(()),
-    };
-    for node in &nodes {
+    let members = RefCell::new(Vec::new());
+    let joined = |node: &Node| {
         tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
-    }
+        members.borrow_mut().push(node.clone());
+    };
+    let ended = tokio::select! {
+        started = together::start(host.config, host.virtual_nodes, joined) => started.map(|()| false),
+        () = &mut told_to_end => Ok(true),
+    };
+    let nodes = members.take();
+    let ended = match ended {
+        Ok(false) => live(&nodes, told_to_end).await,
+        ended => ended.map(|_| ()).map_err(Into::into),
+    };
+    join_all(nodes.iter().map(Node::leave)).await;
+    ended
+}
+
+/// Answers the console of the first until it is told to end.
+async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<()> {
     let commands = input::start().context("can't start the console")?;
     tokio::select! {
         () = answer(&nodes[0], commands) => {}
         () = told_to_end => {}
     }
-    join_all(nodes.iter().map(Node::leave)).await;
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! The `chord` command: arguments, nodes, console, exit status; or a simulation.
 
+// These end the program when nobody reads it.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod chaos;
 mod churn;
 mod cli;
@@ -13,12 +16,16 @@ mod text;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chord::console::input;
+use chord::console::streams::{Log, complain, output, own_terminals};
+use chord::swarm::process;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    own_terminals();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(host)) => run(living::run(host), "warn"),
         // What a node warns of, hundreds of them have said in a second.
@@ -29,11 +36,11 @@ fn main() -> ExitCode {
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => ring::run(&ring),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            let _ = output().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Err(cli::Instead::Complain(why)) => {
-            eprintln!("chord: {why}");
+            complain(format_args!("chord: {why}"));
             ExitCode::from(2)
         }
     }
@@ -43,23 +50,58 @@ fn main() -> ExitCode {
 fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
     log(level);
     let _terminal = input::KeepTerminal::as_it_is();
-    match actix_rt::System::new().block_on(nodes) {
+    match block_on(nodes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("chord: {error:#}");
+            complain(format_args!("chord: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs nodes to their end. What they leave behind ends in the context of their runtime: actors that are dropped before they
+/// have run do so then, and set timers.
+fn block_on(nodes: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = Arc::new(process::runtime().context("can't start")?);
+    let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
+    let ended = system.block_on(nodes);
+    let _context = runtime.enter();
+    drop(system);
+    ended
 }
 
 /// Logs to standard error, from the level that `RUST_LOG` names, or else from this one.
 fn log(usual: &str) {
     let filter = match std::env::var("RUST_LOG") {
         Ok(level) => EnvFilter::try_new(&level).unwrap_or_else(|error| {
-            eprintln!("chord: RUST_LOG is {level:?}: {error}; it is taken for {usual:?}");
+            complain(format_args!("chord: RUST_LOG is {level:?}: {error}; it is taken for {usual:?}"));
             EnvFilter::new(usual)
         }),
         Err(_) => EnvFilter::new(usual),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal());
+    // Its own reports of errors would go to standard error again, and end the program.
+    log.log_internal_errors(false).with_writer(|| Log).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    use chord::{Config, Node};
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn actors_that_have_not_run_yet_end_with_their_runtime() {
+        let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+        let config = Config { seeds: vec![nobody], ..Config::new(Ipv4Addr::LOCALHOST) };
+        let ended = block_on(async {
+            // As when a signal comes just then.
+            assert!(Node::start(config).now_or_never().is_none());
+            Ok(())
+        });
+        assert!(ended.is_ok());
+    }
 }

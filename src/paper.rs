@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use chord::console::streams::complain;
 use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
 use chord::sim::paper::{self, Chapter, Experiment, plot};
+use chord::swarm::process;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,11 +23,15 @@ pub fn run(paper: &Paper) -> ExitCode {
     match conduct(paper) {
         Ok(missing) if missing.is_empty() => ExitCode::SUCCESS,
         Ok(missing) => {
-            eprintln!("chord: interrupted; missing in {}: {}", paper.out.join(NAME).display(), names(&missing));
+            complain(format_args!(
+                "chord: interrupted; missing in {}: {}",
+                paper.out.join(NAME).display(),
+                names(&missing)
+            ));
             ExitCode::from(INTERRUPTED)
         }
         Err(error) => {
-            eprintln!("chord: {error:#}");
+            complain(format_args!("chord: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -33,7 +39,7 @@ pub fn run(paper: &Paper) -> ExitCode {
 
 /// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
 fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = process::runtime().context("can't start")?;
     let mut interrupt = {
         let _context = runtime.enter();
         signal(SignalKind::interrupt()).context("can't wait for SIGINT")?

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::{BufWriter, IsTerminal, Write, stdin, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stdin};
 use std::process::ExitCode;
 
+use chord::console::streams::{complain, input, output};
 use chord::sim::World;
 use chord::sim::ring::grow::{Growing, Grown, count_right, grow};
 use chord::sim::ring::measure::measure;
@@ -37,7 +38,7 @@ pub fn run(ring: &Ring) -> ExitCode {
         Err(Trouble::Wrong(why)) => (why, 1),
         Err(Trouble::Asked(why)) => (why, 2),
     };
-    eprintln!("chord: {why}");
+    complain(format_args!("chord: {why}"));
     ExitCode::from(status)
 }
 
@@ -65,7 +66,7 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
         }
         let whole = WithTables { data, tables: ring.print_tables.then_some(AsData(&tables)) };
         // An error means that nobody reads it.
-        let _ = serde_json::to_writer_pretty(BufWriter::new(stdout().lock()), &whole);
+        let _ = serde_json::to_writer_pretty(BufWriter::new(output()), &whole);
         say("\n");
     } else {
         for at in (0..nodes).filter(|_| ring.print_tables) {
@@ -145,7 +146,7 @@ fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
         Script::StandardInput if stdin().is_terminal() => talk(&mut stage).map_err(asked("the terminal")),
         Script::StandardInput => {
             let name = "standard input";
-            let text = text::read(stdin(), MAX_SCRIPT).map_err(asked(name))?;
+            let text = text::read(input(), MAX_SCRIPT).map_err(asked(name))?;
             let commands = read(&text, stage.bits()).map_err(asked(name))?;
             carry_out(&mut stage, &commands, name)
         }
@@ -196,5 +197,5 @@ fn asked<E: Display>(place: impl Display) -> impl FnOnce(E) -> Trouble {
 
 fn say(text: &str) {
     // An error means that nobody reads it.
-    let _ = stdout().write_all(text.as_bytes());
+    let _ = output().write_all(text.as_bytes());
 }

@@ -166,7 +166,7 @@ impl Swarm {
         let starts = workers.iter().zip(shares).map(|(worker, share)| {
             let told = told.clone();
             let at_once = config.at_once.div_ceil(config.threads).into();
-            worker.run(move |exchange| start_all(share, exchange, at_once, move || told(Forming::Joined)))
+            worker.run(move |exchange| start_all(share, exchange, at_once, move |_| told(Forming::Joined)))
         });
         let started = try_join_all(starts).await?;
         let joined = began.elapsed();

@@ -1,13 +1,14 @@
 //! `chord swarm`: many nodes, their figures, and the console of the first.
 
 use std::fmt::Display;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chord::console::input;
+use chord::console::streams::output;
 use chord::swarm::figures::Formation;
 use chord::swarm::{Forming, Swarm, SwarmConfig};
 use futures::FutureExt;
@@ -77,7 +78,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
     let say = |what: &dyn Display| {
         if !wanted.json {
             // An error means that nobody reads it.
-            let _ = writeln!(stdout(), "{what}");
+            let _ = output().write_all(format!("{what}\n").as_bytes());
         }
     };
     say(&heading(swarm));
@@ -104,7 +105,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
             "load": load.as_ref().map(|load| load.to_json()),
         });
         // An error means that nobody reads it.
-        let _ = writeln!(stdout(), "{data:#}");
+        let _ = output().write_all(format!("{data:#}\n").as_bytes());
     }
     Ok(load.map_or(0, |load| load.wrong))
 }

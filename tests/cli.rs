@@ -3,15 +3,20 @@
 #[path = "support/process.rs"]
 mod process;
 
-use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpListener};
-use std::process::{Command, Output, Stdio};
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chord::protocol::id::Bits;
 use chord::{Id, Peer};
 use process::{Process, eventually, free_addrs, free_range};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -277,6 +282,211 @@ fn prompt_is_shown_on_a_terminal_only() {
     read_until("> ");
     input.write_all(b"\x03").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C ends it");
+}
+
+/// Standard errors that take nothing: on a full disk, and without a reader.
+fn that_take_nothing() -> [Stdio; 2] {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    [File::options().write(true).open("/dev/full").unwrap().into(), writer.into()]
+}
+
+fn spawn(addr: SocketAddrV4, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
+    command.args(flags(addr)).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap()
+}
+
+/// Waits until it ends; its exit status, and none if it had to be killed.
+fn end(child: &mut Child) -> Option<i32> {
+    for _ in 0..1000 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(SECOND / 100);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn standard_error_that_takes_nothing_does_not_end_a_node() {
+    for stderr in that_take_nothing() {
+        let addr = free_addrs(1)[0];
+        let mut node = spawn(addr, Stdio::piped(), Stdio::piped(), stderr);
+        let mut output = BufReader::new(node.stdout.take().unwrap()).lines();
+        let mut input = node.stdin.take().unwrap();
+        input.write_all(b"Lookup Hello\n").unwrap();
+        let mut answer = || output.next().map(Result::unwrap);
+        assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
+        answer();
+        // The node warns of it, and closes.
+        let mut garbler = TcpStream::connect(addr).unwrap();
+        garbler.write_all(&[0xff; 64]).unwrap();
+        let mut refusal = Vec::new();
+        // A reset is an end, too.
+        let _ = garbler.read_to_end(&mut refusal);
+        assert!(!refusal.is_empty(), "what logs ends early");
+        input.write_all(b"Lookup Hello\nQuit\n").unwrap();
+        assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
+        assert_eq!(node.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn error_that_can_not_be_written_keeps_its_exit_status() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let cant = format!("-a 127.0.0.1 -p {port} --ts 100 --tff 20 --tcp 100 -r 4");
+    for (line, level, status) in [
+        ("--nonsense", "warn", 2),
+        (cant.as_str(), "warn", 1),
+        (cant.as_str(), "=nonsense=", 1),
+        (cant.as_str(), "trace", 1),
+        ("sim ring --by-definition --nodes 0", "warn", 2),
+    ] {
+        for stderr in that_take_nothing() {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
+            command.args(line.split(' ')).env("RUST_LOG", level).stdin(Stdio::null()).stderr(stderr);
+            assert_eq!(command.status().unwrap().code(), Some(status), "{line}");
+        }
+    }
+}
+
+/// A pipe that blocks neither end.
+fn pipe_that_does_not_block() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn standard_error_that_is_full_holds_nobody_up() {
+    for blocks in [false, true] {
+        let addr = free_addrs(1)[0];
+        let (reader, mut writer) = pipe_that_does_not_block();
+        while writer.write(&[b'x'; 4096]).is_ok() {}
+        while writer.write(b"x").is_ok() {}
+        if blocks {
+            fcntl_setfl(&writer, OFlags::empty()).unwrap();
+        }
+        let mut node = spawn(addr, Stdio::piped(), Stdio::piped(), writer.into());
+        eventually(5 * SECOND, || TcpStream::connect(addr).map(drop).map_err(|error| error.to_string()));
+        let garble = || {
+            let mut garbler = TcpStream::connect(addr).unwrap();
+            garbler.set_read_timeout(Some(5 * SECOND)).unwrap();
+            garbler.write_all(&[0xff; 64]).unwrap();
+            // A reset is an end, too.
+            let _ = garbler.read_to_end(&mut Vec::new());
+        };
+        garble();
+        node.stdin.take().unwrap().write_all(b"Lookup Hello\nQuit\n").unwrap();
+        assert_eq!(end(&mut node), Some(0), "blocks: {blocks}");
+        drop(reader);
+    }
+}
+
+#[test]
+fn standard_input_that_does_not_block_is_waited_for() {
+    let addr = free_addrs(1)[0];
+    let (stdin, mut input) = pipe_that_does_not_block();
+    let node = spawn(addr, stdin.into(), Stdio::piped(), Stdio::piped());
+    // A console that took silence for the end has long gone by then.
+    eventually(5 * SECOND, || TcpStream::connect(addr).map(drop).map_err(|error| error.to_string()));
+    std::thread::sleep(SECOND / 2);
+    input.write_all(b"Lookup Hello\n").unwrap();
+    std::thread::sleep(SECOND / 10);
+    input.write_all(b"Quit\n").unwrap();
+    let ended = node.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().count(), 2);
+    assert_eq!(ended.status.code(), Some(0));
+}
+
+#[test]
+fn output_longer_than_a_pipe_that_does_not_block_comes_whole() {
+    let (reader, stdout) = pipe_that_does_not_block();
+    let mut node = spawn(free_addrs(1)[0], Stdio::piped(), stdout.into(), Stdio::piped());
+    node.stdin.take().unwrap().write_all("PrintState\n".repeat(20).as_bytes()).unwrap();
+    // It fills first: a pipe takes 64 KiB, and the answers are 200.
+    eventually(10 * SECOND, || match ioctl_fionread(&reader).unwrap() {
+        50_000.. => Ok(()),
+        few => Err(format!("{few} bytes")),
+    });
+    let (mut reader, mut read) = (reader, Vec::new());
+    eventually(10 * SECOND, || {
+        // An error is that there is nothing yet.
+        let _ = reader.read_to_end(&mut read);
+        let lines = read.split(|byte| *byte == b'\n').count() - 1;
+        if lines == 20 * 165 { Ok(()) } else { Err(format!("{lines} lines")) }
+    });
+    node.kill().unwrap();
+    node.wait().unwrap();
+}
+
+#[test]
+fn terminal_that_does_not_block_has_its_console() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let inherited: OwnedFd = open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+    let stdio = || Stdio::from(inherited.as_fd().try_clone_to_owned().unwrap());
+    let addr = free_addrs(1)[0];
+    let mut node = spawn(addr, stdio(), stdio(), stdio());
+    let mut terminal = File::from(terminal);
+    let mut shown = String::new();
+    let mut read_until = |terminal: &mut File, what: &str| {
+        let mut buffer = [0; 1024];
+        while !shown.contains(what) {
+            let n = terminal.read(&mut buffer).unwrap();
+            shown.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    };
+    read_until(&mut terminal, "> ");
+    std::thread::sleep(SECOND / 2);
+    // Whoever else has it may say so again at any time.
+    fcntl_setfl(&inherited, OFlags::RDWR | OFlags::NONBLOCK).unwrap();
+    terminal.write_all(b"Lookup Hello\r").unwrap();
+    read_until(&mut terminal, &format!(" 127.0.0.1 {}", addr.port()));
+    terminal.write_all(b"Quit\r").unwrap();
+    assert_eq!(end(&mut node), Some(0));
+}
+
+#[test]
+fn signal_while_virtual_nodes_start_ends_them_with_status_0() {
+    for millis in [0, 5, 10, 20, 40, 80, 160] {
+        let first = free_range(64);
+        let mut host = at(first, "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 4 --virtual-nodes 64");
+        eventually(5 * SECOND, || TcpStream::connect(first).map(drop).map_err(|error| error.to_string()));
+        std::thread::sleep(Duration::from_millis(millis));
+        host.signal(Signal::TERM);
+        assert_eq!((host.wait(), host.errors()), (Some(0), String::new()), "after {millis} ms");
+    }
+}
+
+#[test]
+fn virtual_node_whose_port_is_taken_is_status_1() {
+    for n in [2, 64] {
+        let first = free_range(n);
+        let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + n - 1)).unwrap();
+        let output = run(first, &["--virtual-nodes", &n.to_string()]);
+        assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
+    }
+}
+
+#[test]
+fn too_few_files_are_an_error_in_words() {
+    let addr = free_addrs(1)[0];
+    let line = format!("{} {} --virtual-nodes 8", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    // With fewer the program can't be loaded.
+    for files in 4..=16 {
+        let command = format!("ulimit -n {files} && exec {line}");
+        let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+        assert_fails(&output, 1, &["chord: can't", "open files"]);
+    }
+    let command = format!("ulimit -n 4 && exec {} sim chaos --seeds 1 --nodes 8..8", env!("CARGO_BIN_EXE_chord"));
+    let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.code().is_some(), "{output:?}");
 }
 
 /// A swarm, or virtual nodes, at consecutive ports from here on.

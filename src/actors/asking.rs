@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::link::Origin;
@@ -77,14 +78,13 @@ pub enum Heard {
 impl Heard {
     /// What it says of the other end that a connection could not be made.
     pub(super) fn unconnected(error: &io::Error) -> Heard {
-        use io::ErrorKind::{
-            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
-        };
-        match error.kind() {
-            ConnectionRefused => Heard::Refused,
-            ConnectionAborted | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut => Heard::Lost,
-            // Out of files or ports, most likely: nobody else is to blame.
-            _ => Heard::Busy,
+        match Errno::from_io_error(error) {
+            // Out of files, ports or memory: nobody else is to blame.
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => Heard::Busy,
+            _ if error.kind() == io::ErrorKind::ConnectionRefused => Heard::Refused,
+            // Whatever else keeps this node from another (a firewall, a route that is gone): as far as it can tell, nobody
+            // lives there.
+            _ => Heard::Lost,
         }
     }
 }
@@ -372,7 +372,15 @@ mod tests {
 
     #[test]
     fn being_out_of_files_is_nobody_else_s_fault() {
-        const EMFILE: i32 = 24;
-        assert!(matches!(Heard::unconnected(&io::Error::from_raw_os_error(EMFILE)), Heard::Busy));
+        for own in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
+            assert!(matches!(Heard::unconnected(&own.into()), Heard::Busy), "{own}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_behind_a_firewall_is_no_want_of_files() {
+        for theirs in [Errno::ACCESS, Errno::PERM, Errno::INVAL, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::IO] {
+            assert!(matches!(Heard::unconnected(&theirs.into()), Heard::Lost), "{theirs}");
+        }
     }
 }

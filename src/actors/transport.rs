@@ -71,10 +71,21 @@ impl Transport {
     /// A connection to that address from another, where others can connect to whoever makes it.
     pub async fn connect(&self, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<Stream> {
         match self {
-            Transport::Tcp => TcpStream::connect(to).await.map(Stream::from),
+            Transport::Tcp => others_only(TcpStream::connect(to).await?).map(Stream::from),
             Transport::Memory(switchboard) => switchboard.connect(from, to).await.map(Stream::new),
         }
     }
+}
+
+/// Refuses a connection to itself. The kernel makes one where nobody listens at a port from which connections are made, when
+/// it happens to give just that port to this end; it would hold the port, so that whoever is to live there can't start.
+fn others_only(stream: TcpStream) -> io::Result<TcpStream> {
+    if stream.local_addr()? != stream.peer_addr()? {
+        return Ok(stream);
+    }
+    // Closed at once, and not remembered by the kernel for a minute. An error means that it is closed.
+    let _ = stream.set_zero_linger();
+    Err(ErrorKind::ConnectionRefused.into())
 }
 
 impl Socket {
@@ -178,5 +189,18 @@ mod tests {
         let mut socket = transport.listen(at(7)).await.unwrap();
         let _stream = transport.connect(at(8), at(7)).await.unwrap();
         assert_eq!(socket.accept().await.unwrap().1, SocketAddr::from(at(8)));
+    }
+
+    #[actix_rt::test]
+    async fn nobody_is_connected_to_himself() {
+        let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+        let range: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
+        // Those that the kernel gives to connections are as the first of the range, odd or even.
+        let mut ports = (range[0]..=range[1]).rev().step_by(2).map(|port| port - (range[1] - range[0]) % 2);
+        let to = at(ports.find(|port| std::net::TcpListener::bind(at(*port)).is_ok()).unwrap());
+        for _ in 0..=2 * (range[1] - range[0]) {
+            let connected = Transport::Tcp.connect(at(1), to).await;
+            assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::ConnectionRefused), "{to}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads standard input on a thread of its own: a read that has begun can't be cancelled.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::thread;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -9,6 +9,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use tokio::sync::{mpsc, oneshot};
 
+use super::streams::{complain, input, output};
 use super::{BadLine, Command, MAX_LINE, parse, render_error};
 
 /// Puts the terminal back as it was: line editing changes it while it waits for a line, and the
@@ -50,7 +51,7 @@ pub fn start() -> io::Result<mpsc::Receiver<Asked>> {
 
 /// Reads lines until the end of standard input.
 fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let mut input = io::stdin().lock();
+    let mut input = BufReader::new(input());
     while let Some(line) = read_line(&mut input)? {
         answer(line, commands)?;
     }
@@ -68,7 +69,7 @@ fn talk(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
             Ok(line) => answer(Ok(line.into_bytes()), commands)?,
             Err(ReadlineError::Interrupted) => answer(Ok(b"Quit".to_vec()), commands)?,
             Err(ReadlineError::Eof) => {
-                eprintln!("The console is closed; the node runs on. Ctrl-C ends it.");
+                complain("The console is closed; the node runs on. Ctrl-C ends it.");
                 return Ok(());
             }
             Err(ReadlineError::Io(error)) => return Err(error),
@@ -91,9 +92,7 @@ fn answer(line: Result<Vec<u8>, BadLine>, commands: &mpsc::Sender<Asked>) -> io:
 }
 
 fn print(answer: &[u8]) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    output.write_all(answer)?;
-    output.flush()
+    output().write_all(answer)
 }
 
 /// The next line without its end; `None` at the end of the input. Of a line that is too long no

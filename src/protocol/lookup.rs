@@ -361,6 +361,12 @@ impl Procedure for Lookup {
                 self.bent = true;
                 self.decide()
             }
+            // Nor can a node that lies before the key own it, as some plain peers say: it may know who does.
+            Answer::Reply(Response::Successor { owner, path }) if owner.id.in_open(asked.id, self.question.key) => {
+                // So few may say so, and each is asked once: a liar leads nobody from node to node for ever.
+                self.can_not_help(asked);
+                self.pointed(asked, vec![owner], path)
+            }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
             // The question has gone too far: every other way would only go as far again.

@@ -16,25 +16,28 @@ pub fn followers(config: &Config, first: SocketAddrV4, n: u16) -> impl Iterator<
 }
 
 /// Starts nodes on this thread that share their connections, so many at a time, and tells of each when it is a
-/// member. If one can't start, none is left.
+/// member. If one can't start, the others stop when nobody has them any more.
 pub async fn start_all(
     configs: Vec<Config>,
     exchange: Exchange,
     at_once: usize,
-    told: impl Fn(),
+    told: impl Fn(&Node),
 ) -> Result<Vec<Node>, StartError> {
     let start = |config| Node::start_sharing(config, exchange.clone());
     let started = iter(configs).map(start).buffer_unordered(at_once);
-    started.inspect_ok(|_| told()).try_collect().await
+    started.inspect_ok(told).try_collect().await
 }
 
 /// So many virtual nodes join at a time: a thousand that start at once have no patience with each other.
 const AT_ONCE: usize = 16;
 
-/// Starts `n` nodes on this thread: the first as configured, the others on the next ports through the first.
-pub async fn start(config: Config, n: u16) -> Result<Vec<Node>, StartError> {
+/// Starts `n` nodes on this thread: the first as configured, the others on the next ports through the first. Tells of
+/// each when it is a member, the first of them first: whoever waits no longer, or is told that one can't start, has the
+/// others leave.
+pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), StartError> {
     let exchange = Exchange::default();
     let first = Node::start_sharing(config.clone(), exchange.clone()).await?;
-    let others = start_all(followers(&config, first.me().addr, n).collect(), exchange, AT_ONCE, || ()).await?;
-    Ok(std::iter::once(first).chain(others).collect())
+    told(&first);
+    start_all(followers(&config, first.me().addr, n).collect(), exchange, AT_ONCE, told).await?;
+    Ok(())
 }

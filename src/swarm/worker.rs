@@ -5,10 +5,10 @@ use std::thread;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
+use super::process::runtime;
 use crate::actors::exchange::Exchange;
 
 /// A thread that runs what it is given, all at once. It ends, with all that it runs, when this is dropped.
@@ -31,14 +31,18 @@ impl Worker {
     /// Starts a thread; they are told apart by their numbers.
     pub fn start(number: u16) -> io::Result<Worker> {
         let (tasks, mut given) = mpsc::channel::<Task>(WAITING);
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         thread::Builder::new().name(format!("nodes {number}")).spawn(move || {
-            LocalSet::new().block_on(&runtime, async move {
+            let nodes = LocalSet::new();
+            nodes.block_on(&runtime, async move {
                 let exchange = Exchange::default();
                 while let Some(task) = given.recv().await {
                     spawn_local(task(exchange.clone()));
                 }
             });
+            // Actors that are dropped before they have run do so then, and set timers.
+            let _context = runtime.enter();
+            drop(nodes);
         })?;
         Ok(Worker { tasks })
     }

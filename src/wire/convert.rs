@@ -230,8 +230,12 @@ impl Reply {
                 Some(proto::GetPredecessorRet { node: Some(node(predecessor.unwrap_or(me))), successors }.bytes())
             }
             Response::SuccessorList { successors, predecessor, dialect } => {
-                let first = (*dialect == Dialect::PlainItselfFirst).then_some(me);
-                let padded = first.into_iter().chain(successors.iter().copied()).chain(std::iter::repeat(me)).take(r);
+                let (first, last) = match dialect {
+                    Dialect::PlainItselfFirst => (Some(me), None),
+                    Dialect::Plain | Dialect::Ours => (None, Some(me)),
+                };
+                // Round and round, as far as r goes.
+                let padded = first.into_iter().chain(successors.iter().copied()).chain(last).cycle().take(r);
                 let plain = *dialect != Dialect::Ours;
                 let message = proto::GetSuccessorListRet {
                     successors: padded.map(node).collect(),
@@ -262,7 +266,7 @@ impl Reply {
     /// What the reply says to `request`, if it was sent by the node `responder`.
     ///
     /// A plain peer's words are read generously: a missing, zero or own predecessor means none, and
-    /// a successor list may begin with its owner and is padded with it.
+    /// a successor list may begin with its owner and ends before it comes to it again.
     pub fn read(&self, request: &Request, responder: Option<Id>) -> Result<Result<Response, Code>, WireError> {
         let value = match &self.value {
             Ok(value) => value.clone().unwrap_or_default(),
@@ -337,7 +341,8 @@ impl From<Reply> for proto::Return {
             Ok(value) => (true, value, None),
             Err(why) => (false, None, Some(why)),
         };
-        let (code, error) = why.unzip();
+        // A plain caller is told no more than that.
+        let (code, error) = why.filter(|_| reply.call_id.is_some()).unzip();
         proto::Return {
             success,
             value,

@@ -313,3 +313,26 @@ fn node_that_is_unsure_asks_whether_somebody_has_come_in_between() {
     assert_eq!(dead.resume(Answer::Gone), Step::Ask(peer(14).into(), Request::GetPredecessor));
     assert!(names(14, &dead.resume(comes_after(Some(12)))), "its successor has yet to notice");
 }
+
+#[test]
+fn owner_that_lies_before_the_key_is_asked_and_not_believed() {
+    for style in [Style::Recursive, Style::Iterative] {
+        let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]).in_style(style);
+        lookup.start();
+        let named = |n| Answer::Reply(Response::Successor { owner: peer(n), path: vec![] });
+        let step = lookup.resume(named(48));
+        assert!(matches!(&step, Step::Ask(to, _) if *to == peer(48).into()), "{step:?}");
+        assert!(names(56, &lookup.resume(named(56))));
+    }
+}
+
+#[test]
+fn nobody_is_led_from_one_impossible_owner_to_the_next_for_ever() {
+    let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+    lookup.start();
+    let mut step = Step::Wait;
+    for n in 43..=45 {
+        step = lookup.resume(Answer::Reply(Response::Successor { owner: peer(n), path: vec![] }));
+    }
+    assert!(fails(Lost::NoRoute, &step), "{step:?}");
+}

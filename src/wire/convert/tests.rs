@@ -132,8 +132,10 @@ fn list_is_served_with_exactly_r_entries() {
         let message = proto::GetSuccessorListRet::decode(value).unwrap();
         (message.successors.iter().map(|node| node.port).collect::<Vec<_>>(), message.known)
     };
-    assert_eq!(served(&[2, 3], Dialect::Ours), (vec![2, 3, 1, 1], Some(2)));
+    assert_eq!(served(&[2, 3], Dialect::Ours), (vec![2, 3, 1, 2], Some(2)));
     assert_eq!(served(&[], Dialect::Plain), (vec![1, 1, 1, 1], None));
+    assert_eq!(served(&[2], Dialect::Plain), (vec![2, 1, 2, 1], None), "round and round");
+    assert_eq!(served(&[2], Dialect::PlainItselfFirst), (vec![1, 2, 1, 2], None));
     assert_eq!(served(&[2, 3, 4, 5], Dialect::PlainItselfFirst), (vec![1, 2, 3, 4], None));
 }
 
@@ -177,9 +179,11 @@ fn plain_peer_is_asked_for_the_owner_instead_of_the_next_hop() {
 
 #[test]
 fn refusal_carries_its_code_and_reason() {
-    let refusal = proto::Return::from(Reply::refuse(Code::Retry, "another joins"));
+    let refusal = proto::Return::from(ours(Reply::refuse(Code::Retry, "another joins")));
     assert_eq!((refusal.success, refusal.error.as_deref()), (false, Some("another joins")));
     assert_eq!(sent(Reply::heard(refusal, Ids::Any), &find()), Err(Code::Retry));
+    let to_plain = proto::Return::from(Reply::refuse(Code::Retry, "another joins"));
+    assert_eq!(to_plain, proto::Return { success: false, ..Default::default() }, "a plain caller knows no extension");
     let silent = proto::Return { success: false, ..Default::default() };
     assert_eq!(sent(Reply::heard(silent, Ids::Any), &find()), Err(Code::Unspecified));
 }
