@@ -11,6 +11,7 @@ mod living;
 mod paper;
 mod progress;
 mod ring;
+mod storm;
 mod swarming;
 mod text;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => paper::run(&paper),
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => ring::run(&ring),
+        Ok(cli::Run::Sim(cli::Sim::Storm(storm))) => storm::run(&storm),
         Err(cli::Instead::Print(text)) => {
             // An error means that nobody reads it.
             let _ = output().write_all(text.as_bytes());

@@ -4,6 +4,7 @@ mod chaos;
 mod churn;
 mod paper;
 mod ring;
+mod storm;
 
 use clap::{Args, Subcommand};
 
@@ -12,6 +13,7 @@ pub use chaos::Chaos;
 pub use churn::Churn;
 pub use paper::Paper;
 pub use ring::{MAX_SCRIPT, Ring, Script};
+pub use storm::Storm;
 
 /// Runs rings on a virtual clock instead of a node
 #[derive(Debug, Args)]
@@ -26,6 +28,7 @@ enum What {
     Churn(churn::Args),
     Paper(paper::Args),
     Ring(ring::Args),
+    Storm(storm::Args),
 }
 
 /// What is to be run.
@@ -35,6 +38,7 @@ pub enum Run {
     Churn(Churn),
     Paper(Paper),
     Ring(Ring),
+    Storm(Storm),
 }
 
 impl Sim {
@@ -45,6 +49,7 @@ impl Sim {
             What::Churn(args) => Run::Churn(args.read()),
             What::Paper(args) => Run::Paper(args.read()),
             What::Ring(args) => Run::Ring(args.read()?),
+            What::Storm(args) => Run::Storm(args.read()?),
         })
     }
 }
@@ -56,6 +61,7 @@ pub fn accepted(simulation: &str) -> Accepted {
         "churn" => churn::ACCEPTED,
         "paper" => paper::ACCEPTED,
         "ring" => ring::ACCEPTED,
+        "storm" => storm::ACCEPTED,
         _ => &[],
     }
 }

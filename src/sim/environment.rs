@@ -13,8 +13,10 @@ use super::log::Log;
 use super::network::{Fate, Network};
 use super::nodes;
 use super::queue::Queue;
+use super::storm::threads::Threads;
 use super::tally::Tally;
 use crate::protocol::id::{Bits, Id};
+use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Lost};
 use crate::protocol::maintenance::Timer;
 use crate::protocol::peer::Peer;
@@ -49,6 +51,8 @@ pub struct Environment {
     pub(super) bits: Bits,
     pub(super) now: Duration,
     pub(super) queue: Queue<Event>,
+    /// The threads that nodes share, where work takes time.
+    pub(super) threads: Threads,
     /// What came of lookups that were begun from outside, by their numbers.
     pub(super) found: BTreeMap<u64, Result<Found, Lost>>,
     /// Whether neighbours of some node have changed since this was last taken.
@@ -94,6 +98,22 @@ pub(super) enum Happening {
     FixFinger(u64),
     /// The program has left its ring, and ends.
     End,
+    /// Somebody outside asks a node of a thread, under this number.
+    LookUp {
+        number: u64,
+        key: Id,
+        style: Option<Style>,
+    },
+    /// The verdict on the node that a run suspects, unless it has another alarm by now.
+    Verdict {
+        run: u64,
+        alarm: u64,
+        verdict: Option<bool>,
+    },
+    /// A thread is free.
+    Turn(usize),
+    /// A thread is to look at the clock, at this time.
+    Beat(usize, Duration),
 }
 
 /// A message on its way.
@@ -117,6 +137,8 @@ pub(super) enum Content {
     Refused(u64),
     /// A kept connection has broken.
     Severed,
+    /// Somebody connects, where that takes time.
+    Opened,
 }
 
 impl Environment {
@@ -129,6 +151,7 @@ impl Environment {
             bits,
             now: Duration::ZERO,
             queue: Queue::default(),
+            threads: Threads::default(),
             found: BTreeMap::new(),
             changed: false,
             said: Vec::new(),
@@ -240,6 +263,10 @@ impl Environment {
             Happening::Fire(timer, number) => (5 + (*timer as u64), *number),
             Happening::FixFinger(number) => (100, *number),
             Happening::End => (101, 0),
+            Happening::LookUp { number, .. } => (102, *number),
+            Happening::Verdict { run, .. } => (103, *run),
+            Happening::Heard(from, Content::Opened) => (104, u64::from(from.slot.0)),
+            Happening::Turn(thread) | Happening::Beat(thread, _) => (105, *thread as u64),
         };
         log.mix(u64::from(slot.0) << 8 | kind);
         log.mix(detail);

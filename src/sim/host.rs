@@ -8,6 +8,7 @@
 mod calls;
 mod contacts;
 mod runs;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::protocol::peer::Peer;
 use calls::Call;
 use contacts::{Contacts, Known};
 use runs::{Purpose, Run, Sought, Talk};
+use thread::Probing;
 
 /// One run of a node's program.
 pub struct Host {
@@ -54,6 +56,8 @@ pub struct Host {
     /// Open calls whose answers matter.
     calls: BTreeMap<u64, Call>,
     contacts: Contacts,
+    /// Nodes that it probes for its thread.
+    probes: BTreeMap<u64, Probing>,
 }
 
 impl Host {
@@ -100,6 +104,7 @@ impl Host {
             runs: BTreeMap::new(),
             calls: BTreeMap::new(),
             contacts: Contacts::default(),
+            probes: BTreeMap::new(),
         }
     }
 
@@ -147,12 +152,10 @@ impl Host {
 
     /// Begins a lookup for somebody outside, in the style that is configured unless told otherwise; its
     /// outcome will be found under this number.
-    pub(super) fn look_up(&mut self, key: Id, style: Option<Style>, env: &mut Environment) -> u64 {
-        let number = env.number();
+    pub(super) fn look_up(&mut self, number: u64, key: Id, style: Option<Style>, env: &mut Environment) {
         let question = Question { key, hops: 0, want_path: true };
         let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
         self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
-        number
     }
 
     /// Leaves the ring. The program ends when its neighbours have had time to hear it.
@@ -160,7 +163,7 @@ impl Host {
         for (peer, request) in self.maintenance.leave() {
             self.tell(peer, request, env);
         }
-        self.stop_talking();
+        self.stop_talking(env);
         env.changed = true;
         env.schedule(LEAVING, self.place, Happening::End);
     }
@@ -173,6 +176,10 @@ impl Host {
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
             Happening::End => self.ended = true,
+            Happening::LookUp { number, key, style } => self.look_up(number, key, style, env),
+            Happening::Verdict { run, alarm, verdict } => self.judged(run, alarm, verdict, env),
+            // These are for its thread.
+            Happening::Turn(_) | Happening::Beat(..) => {}
         }
     }
 

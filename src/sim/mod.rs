@@ -28,6 +28,7 @@ pub mod paper;
 pub mod queue;
 pub mod ring;
 pub mod script;
+pub mod storm;
 pub mod tables;
 pub mod tally;
 pub mod world;

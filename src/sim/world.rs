@@ -16,6 +16,8 @@ use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 
+mod turns;
+
 /// Nodes, and what is under way between them.
 pub struct World {
     /// What nodes that are started from now on are configured with; their seeds are given to
@@ -104,8 +106,9 @@ impl World {
             self.hosts.resize_with(slot.index() + 1, || None);
             self.generations.resize(slot.index() + 1, 0);
         }
-        if let Some(old) = self.hosts[slot.index()].take() {
+        if let Some(mut old) = self.hosts[slot.index()].take() {
             self.up.remove(&old.me);
+            old.gone(&mut self.env);
         }
         self.generations[slot.index()] += 1;
         let place = Place { slot, generation: self.generations[slot.index()] };
@@ -123,6 +126,7 @@ impl World {
         let (me, slot) = (host.me, host.place.slot);
         self.hosts[slot.index()] = Some(Box::new(host));
         self.up.insert(me, slot);
+        self.env.joins_thread(slot);
     }
 
     /// Ends a node's program: its connections break, and whoever calls it is refused. Nothing
@@ -159,17 +163,21 @@ impl World {
     fn take_down(&mut self, peer: Peer) -> Option<Box<Host>> {
         let slot = self.up.remove(&peer)?;
         self.env.changed = true;
-        self.hosts[slot.index()].take()
+        let mut host = self.hosts[slot.index()].take()?;
+        host.gone(&mut self.env);
+        Some(host)
     }
 
     /// Stops a node for a while, without a word to anybody; for ever if that is `MAX`. What comes
     /// meanwhile waits: messages, timers and time limits, which then are all due at once. One that is
     /// paused already goes on when both times are over.
+    /// With a node its whole thread is stopped, but for a node that is to be silent for ever.
     pub fn pause(&mut self, peer: Peer, time: Duration) {
         let until = self.env.now.saturating_add(time);
         if let Some(host) = self.host_mut(peer) {
             host.paused_until = host.paused_until.max(until);
             self.env.changed = true;
+            self.pause_others(peer, until);
             if until == Duration::MAX {
                 self.env.tally.vanished += 1;
             } else {
@@ -219,7 +227,12 @@ impl World {
         let slot = *self.up.get(&from)?;
         let host = self.hosts[slot.index()].as_mut()?;
         self.env.tally.lookups += 1;
-        let number = host.look_up(key, style, &mut self.env);
+        let number = self.env.number();
+        if self.env.thread(slot).is_some() {
+            self.env.schedule(Duration::ZERO, host.place, Happening::LookUp { number, key, style });
+        } else {
+            host.look_up(number, key, style, &mut self.env);
+        }
         Some(number)
     }
 
@@ -286,8 +299,20 @@ impl World {
 
     /// Lets the next thing happen.
     pub fn step(&mut self) {
-        let Some((now, Event { slot, generation, happening })) = self.env.queue.pop() else { return };
+        let Some((now, event)) = self.env.queue.pop() else { return };
         self.env.now = now;
+        match (&event.happening, self.env.threads.index(event.slot)) {
+            (Happening::Turn(thread), _) => self.take_turn(*thread, event.slot),
+            (Happening::Beat(thread, _), _) => self.env.enqueue(*thread, event),
+            (_, Some(thread)) if self.hosts.get(event.slot.index()).is_some_and(Option::is_some) => {
+                self.env.enqueue(thread, event);
+            }
+            _ => self.deliver(event),
+        }
+    }
+
+    fn deliver(&mut self, Event { slot, generation, happening }: Event) {
+        let now = self.env.now;
         let Some(host) = self.hosts.get_mut(slot.index()).and_then(Option::as_mut) else {
             return self.nobody_there(slot, happening);
         };

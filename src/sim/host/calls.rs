@@ -13,6 +13,7 @@ use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{self, Finding};
 use crate::protocol::peer::Peer;
+use crate::protocol::admission::Class;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{Frame, Question, Reply};
@@ -27,6 +28,8 @@ pub(super) struct Call {
     way: Way,
     /// The run of the callee's program that had been reached before.
     known: Option<u64>,
+    /// Whether it takes a connection to the callee's own address, not to its front.
+    direct: bool,
 }
 
 /// Which connection a call takes.
@@ -53,12 +56,14 @@ impl Host {
         });
         env.tally.forwarded += u64::from(forwarded);
         let known = self.contacts.known(env.slot(target.addr())).map(|known| known.incarnation);
-        self.put(Call { run, target, request, patience, way, known }, env)
+        self.put(Call { run, target, request, patience, way, known, direct: true }, env)
     }
 
-    fn put(&mut self, call: Call, env: &mut Environment) -> u64 {
+    fn put(&mut self, mut call: Call, env: &mut Environment) -> u64 {
         let (number, to) = (env.number(), env.slot(call.target.addr()));
-        let question = self.question(number, to, &call.request, call.patience, call.way);
+        let mut question = self.question(number, to, &call.request, call.patience, call.way);
+        question.to = self.connect(call.target.addr(), call.way, env);
+        call.direct = question.to.is_none();
         self.send(number, to, question, env);
         if let Some(run) = self.runs.get_mut(&call.run) {
             run.calls.push(number);
@@ -73,7 +78,8 @@ impl Host {
         let to = env.slot(peer.addr);
         if !request.is_extension() || self.contacts.known(to).is_some() {
             let number = env.number();
-            let question = self.question(number, to, &request, None, Way::Kept);
+            let mut question = self.question(number, to, &request, None, Way::Kept);
+            question.to = self.connect(peer.addr, Way::Kept, env);
             self.send(number, to, question, env);
         }
     }
@@ -92,8 +98,9 @@ impl Host {
 
     fn send(&mut self, number: u64, to: Slot, question: Question, env: &mut Environment) {
         self.contacts.meet(to);
+        let urgent = question.request.as_ref().map_or(true, |request| Class::of(request) == Class::Maintenance);
         if let Some(bytes) = env.encode(Frame::Call(question)) {
-            env.post(Post { from: self.place, to, generation: None, content: Content::Call(number, bytes) });
+            env.write(Post { from: self.place, to, generation: None, content: Content::Call(number, bytes) }, urgent);
         }
     }
 }
@@ -110,6 +117,7 @@ impl Host {
             Content::Return(bytes) => self.returned(from, bytes, env),
             Content::Refused(number) => self.refused(from, number, env),
             Content::Severed => self.severed(from, env),
+            Content::Opened => {}
         }
     }
 
@@ -123,8 +131,14 @@ impl Host {
             self.contacts.hear_name(env.slot(caller.addr));
         }
         let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
+        let (now, class) = (env.now, question.request.as_ref().map_or(Class::Maintenance, Class::of));
+        let age = env.thread(self.place.slot).map_or(Duration::ZERO, |thread| thread.age_of_arrivals(now));
+        if class != Class::Maintenance && question.deadline.is_some_and(|deadline| deadline <= age) {
+            let late = Reply::refuse(Code::Retry, "it has waited too long");
+            return self.reply(from, number, late, None, false, env);
+        }
         match question.request {
-            Err(error) => self.reply(from, number, Reply::complain(&error), None, env),
+            Err(error) => self.reply(from, number, Reply::complain(&error), None, true, env),
             Ok(Request::FindSuccessor { key, hops, want_path }) => {
                 let sought = Sought::by(Style::Recursive, lookup::Question { key, hops, want_path });
                 let purpose = Purpose::Caller { from, number, want_path, asked: env.now, say: Finding::answer };
@@ -138,7 +152,7 @@ impl Host {
             }
             Ok(request) => {
                 let answer = self.maintenance.serve(&request, false).map_err(|code| (code, code.to_string()));
-                self.answer(from, number, answer, env);
+                self.answer(from, number, answer, true, env);
                 self.advance(env);
             }
         }
@@ -150,6 +164,7 @@ impl Host {
         to: Place,
         number: u64,
         answer: Result<Response, (Code, String)>,
+        urgent: bool,
         env: &mut Environment,
     ) {
         match answer {
@@ -160,15 +175,16 @@ impl Host {
                     Response::SuccessorList { successors, .. } => Some(successors),
                     _ => None,
                 };
-                self.reply(to, number, reply, list, env);
+                self.reply(to, number, reply, list, urgent, env);
             }
-            Err((code, why)) => self.reply(to, number, Reply::refuse(code, why), None, env),
+            Err((code, why)) => self.reply(to, number, Reply::refuse(code, why), None, urgent, env),
         }
     }
 
-    fn reply(&mut self, to: Place, number: u64, mut reply: Reply, list: Option<Vec<Peer>>, env: &mut Environment) {
+    fn reply(&mut self, to: Place, number: u64, mut reply: Reply, list: Option<Vec<Peer>>, urgent: bool, env: &mut Environment) {
         reply.call_id = Some(number);
         reply.responder = Some((self.me.id, self.incarnation));
+        reply.front = env.front(self.place.slot);
         if let Some(mut list) = list {
             list.insert(0, self.me);
             env.said.push((to, number, list));
@@ -176,7 +192,7 @@ impl Host {
         self.contacts.meet(to.slot);
         if let Some(bytes) = env.encode(Frame::Return(reply)) {
             let generation = Some(to.generation);
-            env.post(Post { from: self.place, to: to.slot, generation, content: Content::Return(bytes) });
+            env.write(Post { from: self.place, to: to.slot, generation, content: Content::Return(bytes) }, urgent);
         }
     }
 
@@ -187,8 +203,9 @@ impl Host {
         }
         let Some(Frame::Return(reply)) = env.decode(bytes) else { return };
         let call = reply.call_id.and_then(|number| self.calls.remove(&number));
-        if let Some((_, incarnation)) = reply.responder {
+        if let Some((responder, incarnation)) = reply.responder {
             self.contacts.know(from.slot, Known { incarnation, generation: from.generation });
+            self.thread_hears(from, (responder, incarnation), reply.front, call.as_ref(), env);
         }
         if call.as_ref().is_none_or(|call| call.way != Way::Fresh) {
             self.contacts.link(from.slot);
@@ -206,8 +223,22 @@ impl Host {
         }
     }
 
+    /// A node has answered in its own name: its thread hears that it lives, and what its front is.
+    fn thread_hears(&self, from: Place, who: (Id, u64), front: Option<u16>, call: Option<&Call>, env: &mut Environment) {
+        let (addr, now) = (env.address(from.slot), env.now);
+        let Some(thread) = env.thread(self.place.slot) else { return };
+        thread.detector.heard(Peer { id: who.0, addr }, now);
+        if call.is_some_and(|call| call.direct) {
+            thread.fronts.learn(addr, front, who.1, now);
+        }
+    }
+
     fn refused(&mut self, from: Place, number: u64, env: &mut Environment) {
         self.contacts.unlink(from.slot);
+        let addr = env.address(from.slot);
+        if let Some(thread) = env.thread(self.place.slot) {
+            thread.unlink(addr);
+        }
         if let Some(call) = self.calls.remove(&number) {
             env.note(|env| format!("{} is refused #{number}", env.name(self.me.id)));
             if let (true, Target::Peer(peer)) = (env.frozen, call.target) {
@@ -224,6 +255,10 @@ impl Host {
             return;
         }
         self.contacts.unlink(from.slot);
+        if let Some(thread) = env.thread(self.place.slot) {
+            thread.unlink(addr);
+            self.give_up_for(from, env);
+        }
         env.note(|env| {
             let (me, to) = (env.name(self.me.id), number_of(addr));
             format!("{me} loses its connection to {to}")
@@ -243,6 +278,9 @@ impl Host {
 
     /// An answer to a call of a run: to its open question, or to its probe.
     fn resolved_call(&mut self, run: u64, number: u64, answer: Answer, env: &mut Environment) {
+        if self.pinged(run, &answer, env) {
+            return;
+        }
         let Some(talk) = self.runs.get_mut(&run) else { return };
         if let (true, Some(Target::Peer(target))) = (answer.is_dead(), talk.target) {
             // It may have become a member while that news was on its way.
@@ -250,6 +288,7 @@ impl Host {
         }
         if talk.open == Some(number) {
             talk.open = None;
+            self.settle_hop(run, matches!(answer, Answer::Reply(_)), env);
             self.resume(run, answer, env);
         } else if talk.probe == Some(number) {
             self.resume(run, runs::alive(answer), env);

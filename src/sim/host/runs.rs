@@ -1,5 +1,6 @@
 //! Conversations and lookups under way: what `drive` and `node` do.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -7,6 +8,8 @@ use rand::RngExt;
 use super::super::environment::{Environment, Happening, Place};
 use super::Host;
 use super::calls::Way;
+use super::thread::Wait;
+use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
@@ -15,6 +18,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Hop, Request, Response};
+use crate::sim::storm::thread::Client;
 
 /// A conversation or lookup under way.
 pub(in super::super) struct Run {
@@ -33,6 +37,12 @@ pub(in super::super) struct Run {
     /// The patience with the open question, and the number of the alarm that is set.
     wait: Duration,
     alarm: u64,
+    /// What the alarm is for.
+    waiting: Wait,
+    /// The hop at which a lookup waits, and whether it has waited there for longer than it should.
+    hop: Option<(SocketAddrV4, bool)>,
+    /// On whose behalf its thread has taken it on.
+    client: Option<Client>,
     /// All calls that it has made.
     pub(super) calls: Vec<u64>,
     /// The successor lists that were said to it, each behind the node whose it is: one of them may
@@ -133,6 +143,15 @@ impl Host {
         let number = env.number();
         let mut talk = Patient::new(talk);
         let step = talk.start();
+        env.charge(self.place.slot, |prices| prices.step);
+        let mut client = None;
+        if let (Some((sought, _)), Step::Ask(..)) = (&lookup, &step) {
+            let (class, whose) = self.client(&purpose, sought, env);
+            if !env.admit(self.place.slot, class, whose) {
+                return self.resolved(purpose, Err(Lost::Busy), env);
+            }
+            client = Some(whose).filter(|_| class != Class::Maintenance);
+        }
         let run = Run {
             talk,
             purpose,
@@ -144,6 +163,9 @@ impl Host {
             resting: false,
             wait: self.config.rpc_timeout,
             alarm: 0,
+            waiting: Wait::default(),
+            hop: None,
+            client,
             calls: Vec::new(),
             lists: Vec::new(),
         };
@@ -160,6 +182,7 @@ impl Host {
             self.calls.remove(&probe);
         }
         let step = run.talk.resume(answer);
+        env.charge(self.place.slot, |prices| prices.step);
         let dead = run.talk.take_dead();
         self.bury(&dead, env);
         self.follow(number, step, env);
@@ -167,33 +190,83 @@ impl Host {
 
     fn follow(&mut self, number: u64, step: Step<End>, env: &mut Environment) {
         let Some(run) = self.runs.get_mut(&number) else { return };
+        let (open, wait) = (run.open.is_some(), run.wait);
         let wait = match step {
             Step::Done(end) => return self.finish(number, end, env),
             Step::Ask(target, request) => {
                 let wait = patience(&request, self.config.rpc_timeout);
-                if let Some(given_up) = run.open.take() {
+                if let Some(given_up) = self.runs.get_mut(&number).and_then(|run| run.open.take()) {
                     self.calls.remove(&given_up);
+                }
+                self.settle_hop(number, false, env);
+                if request.depends_on_others() && !self.may_pass(number, target, env) {
+                    return self.resume(number, Answer::Unasked, env);
                 }
                 let call = self.ask(number, target, request, Way::Kept, env);
                 self.update(number, |run| (run.open, run.wait, run.target) = (Some(call), wait, Some(target)));
                 wait
             }
+            Step::Suspect(target) if self.suspect(number, target, env) => return,
             Step::Probe(target) | Step::Suspect(target) => {
                 let call = self.ask(number, target, Request::CheckPredecessor, Way::Fresh, env);
                 self.update(number, |run| (run.probe, run.target) = (Some(call), Some(target)));
                 self.config.rpc_timeout
             }
+            Step::Rest { .. } if env.thread(self.place.slot).is_some_and(|thread| !thread.budget.spend()) => {
+                return self.resume(number, Answer::Unasked, env);
+            }
             Step::Rest { rests } => {
                 self.update(number, |run| run.resting = true);
                 rest(rests).mul_f64(env.rng.random_range(0.5..1.5))
             }
-            Step::Wait if run.open.is_some() => run.wait,
+            Step::Wait if open => wait,
             // It lives, but the question is not open any more.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
+        let waiting = Wait { began: env.now, agreed: wait };
+        self.update(number, |run| run.waiting = waiting);
+        self.wait(number, self.patience(wait, env), env);
+    }
+
+    fn wait(&mut self, number: u64, time: Duration, env: &mut Environment) {
         let alarm = env.number();
+        self.set_alarm(number, alarm);
+        env.schedule(time, self.place, Happening::Alarm { run: number, alarm });
+    }
+
+    pub(super) fn set_alarm(&mut self, number: u64, alarm: u64) {
         self.update(number, |run| run.alarm = alarm);
-        env.schedule(wait, self.place, Happening::Alarm { run: number, alarm });
+    }
+
+    pub(super) fn waits_for(&self, number: u64, alarm: u64) -> bool {
+        self.runs.get(&number).is_some_and(|run| run.alarm == alarm)
+    }
+
+    /// Whether a lookup may go on to that hop now, by what its thread knows of it.
+    fn may_pass(&mut self, number: u64, target: Target, env: &mut Environment) -> bool {
+        let (hop, now) = (target.addr(), env.now);
+        let Some(thread) = env.thread(self.place.slot) else { return true };
+        thread.budget.earn();
+        let admits = thread.bulkhead.admits(hop, now);
+        if admits {
+            self.update(number, |run| run.hop = Some((hop, false)));
+        }
+        admits
+    }
+
+    /// A lookup has waited at its hop for longer than it should.
+    fn overdue(&mut self, number: u64, env: &mut Environment) {
+        let now = env.now;
+        let Some(Some((hop, overdue))) = self.runs.get_mut(&number).map(|run| run.hop.as_mut()) else { return };
+        if let (false, Some(thread)) = (std::mem::replace(overdue, true), env.thread(self.place.slot)) {
+            thread.bulkhead.overdue(*hop, now);
+        }
+    }
+
+    /// A lookup waits at its hop no longer.
+    pub(super) fn settle_hop(&mut self, number: u64, answered: bool, env: &mut Environment) {
+        let hop = self.runs.get_mut(&number).and_then(|run| run.hop.take());
+        settle(hop, answered, self.place, env);
     }
 
     fn update(&mut self, number: u64, change: impl FnOnce(&mut Run)) {
@@ -204,10 +277,20 @@ impl Host {
 
     /// Nobody has answered in time.
     pub(super) fn waited(&mut self, number: u64, alarm: u64, env: &mut Environment) {
+        if self.pinged_in_vain(number, alarm, env) {
+            return;
+        }
         let Some(run) = self.runs.get_mut(&number).filter(|run| run.alarm == alarm) else { return };
         if std::mem::take(&mut run.resting) {
             return self.resume(number, Answer::Rested, env);
         }
+        let waiting = run.waiting;
+        if let Some((more, waiting)) = self.goes_on(waiting, env) {
+            self.update(number, |run| run.waiting = waiting);
+            return self.wait(number, more, env);
+        }
+        self.overdue(number, env);
+        let Some(run) = self.runs.get(&number) else { return };
         env.tally.timeouts += 1;
         if let (Some(_), Some(Target::Peer(target))) = (run.probe, run.target) {
             env.tally.given_up += 1;
@@ -218,21 +301,41 @@ impl Host {
 
     /// The time of a lookup is over.
     pub(super) fn out_of_time(&mut self, number: u64, env: &mut Environment) {
-        if let Some(run) = self.end(number) {
+        if let Some(run) = self.end(number, env) {
             self.resolved(run.purpose, Err(Lost::Timeout), env);
         }
     }
 
-    fn end(&mut self, number: u64) -> Option<Box<Run>> {
+    fn end(&mut self, number: u64, env: &mut Environment) -> Option<Box<Run>> {
         let run = self.runs.remove(&number)?;
         for call in &run.calls {
             self.calls.remove(call);
         }
+        settle(run.hop, false, self.place, env);
+        if let (Some(client), Some(thread)) = (run.client, env.thread(self.place.slot)) {
+            thread.done(client);
+        }
         Some(run)
     }
 
+    /// The program has ended.
+    pub(super) fn end_all(&mut self, env: &mut Environment) {
+        for number in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.end(number, env);
+        }
+    }
+
+    /// That program has ended: nobody waits for answers to its questions.
+    pub(super) fn give_up_for(&mut self, asker: Place, env: &mut Environment) {
+        let for_it = |run: &Run| matches!(run.purpose, Purpose::Caller { from, .. } if from == asker);
+        let given_up = self.runs.iter().filter(|(_, run)| for_it(run)).map(|(number, _)| *number);
+        for number in given_up.collect::<Vec<_>>() {
+            self.end(number, env);
+        }
+    }
+
     fn finish(&mut self, number: u64, end: End, env: &mut Environment) {
-        let Some(run) = self.end(number) else { return };
+        let Some(run) = self.end(number, env) else { return };
         match end {
             End::Outcome(outcome) => {
                 self.maintenance.digest(outcome);
@@ -264,10 +367,10 @@ impl Host {
     }
 
     /// Gives up the conversation that is held: nothing will come of it.
-    pub(super) fn stop_talking(&mut self) {
+    pub(super) fn stop_talking(&mut self, env: &mut Environment) {
         let talks = self.runs.iter().filter(|(_, run)| matches!(run.purpose, Purpose::Maintenance));
         for number in talks.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.end(number);
+            self.end(number, env);
         }
     }
 
@@ -299,6 +402,19 @@ impl Host {
     /// The lists that were said to conversations under way.
     pub(in super::super) fn lists_said(&self) -> impl Iterator<Item = &Vec<Peer>> + '_ {
         self.runs.values().flat_map(|run| &run.lists)
+    }
+}
+
+/// A lookup waits at that hop no longer.
+fn settle(hop: Option<(SocketAddrV4, bool)>, answered: bool, place: Place, env: &mut Environment) {
+    let now = env.now;
+    if let (Some((hop, overdue)), Some(thread)) = (hop, env.thread(place.slot)) {
+        if answered {
+            thread.bulkhead.answered(hop, now);
+        }
+        if overdue {
+            thread.bulkhead.settled(hop);
+        }
     }
 }
 
@@ -334,7 +450,7 @@ impl Host {
             Purpose::Caller { from, number, want_path, asked, say } => {
                 let hop = want_path.then(|| Hop { node: self.me, took: env.now - asked });
                 let answer = found.and_then(|finding| say(finding, hop));
-                self.answer(from, number, answer.map_err(|lost| (lost.into(), lost.to_string())), env);
+                self.answer(from, number, answer.map_err(|lost| (lost.into(), lost.to_string())), false, env);
             }
             Purpose::Outside(number) => {
                 let found = found.and_then(|finding| finding.result);

@@ -1,0 +1,153 @@
+//! The flags of `chord sim storm`.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chord::sim::storm::{Fault, Options};
+use clap::ValueEnum;
+
+use crate::cli::{NotAccepted, number};
+
+/// Runs a loaded ring whose threads stumble, and measures what it still answers
+///
+/// Nodes share threads, and work takes time: reading a frame, a step of a lookup, a connection. What the ring can
+/// serve is measured first. Then, at each load, lookups come whether or not others are answered, and a fault strikes.
+/// One seed is one history, on every machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Nodes of the ring, 8 to 4096
+    #[arg(long, value_name = "N", value_parser = nodes, default_value = "64", allow_hyphen_values = true)]
+    nodes: u32,
+
+    /// Threads that the nodes share, 2 to half as many as nodes
+    #[arg(long, value_name = "T", value_parser = threads, default_value = "2", allow_hyphen_values = true)]
+    threads: u32,
+
+    /// Shares of what the ring can serve, each 0.01 to 10: one storm for each
+    #[arg(
+        long,
+        value_name = "SHARE,…",
+        value_parser = load,
+        value_delimiter = ',',
+        default_value = "0.25,0.5,0.8,1.5",
+        allow_hyphen_values = true
+    )]
+    load: Vec<f64>,
+
+    /// What happens to a thread: it does nothing for a while; it ends; it ends and others start on other ports; or
+    /// one of its nodes leaves
+    #[arg(long, value_name = "FAULT", value_enum, default_value = "pause")]
+    fault: What,
+
+    /// How long a pause is, 1ms to 1h
+    #[arg(long, value_name = "TIME", value_parser = pause, default_value = "600ms", allow_hyphen_values = true)]
+    pause: Duration,
+
+    /// How many threads it happens to at once, 1 to as many as there are; not all of them may end
+    #[arg(long, value_name = "K", value_parser = threads_struck, default_value = "1", allow_hyphen_values = true)]
+    struck: u32,
+
+    /// The seed, 0 to 2^63
+    #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
+    seed: u64,
+
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Draw goodput over time into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+What came of it goes to standard output, progress (on a terminal) and violations to standard error. Nobody who is up
+and reachable throughout may be found dead, no answer may be wrong; up to a load of 0.8, goodput from 2 s after the
+fault is 0.95 of before at least; beyond 1 it is 0.8 of the best.
+Exit status: 0 all was well, 1 something was violated, 2 bad arguments, 130 interrupted.";
+
+/// What each flag accepts, as the error for any other value says.
+pub const ACCEPTED: &[(&str, &str)] = &[
+    ("--nodes", "a number from 8 to 4096"),
+    ("--threads", "a number from 2 to 1024"),
+    ("--load", "shares like 0.25,0.8,1.5, each from 0.01 to 10"),
+    ("--fault", "pause, kill, restart or leave"),
+    ("--pause", "a time like 600ms, from 1ms to 1h"),
+    ("--struck", "a number from 1 to 1024"),
+    ("--seed", "a number from 0 to 9223372036854775808"),
+];
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    Pause,
+    Kill,
+    Restart,
+    Leave,
+}
+
+/// Storms to have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storm {
+    pub options: Options,
+    pub json: bool,
+    pub plot: Option<PathBuf>,
+}
+
+fn nodes(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 8..=4096)
+}
+
+fn threads(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 2..=1024)
+}
+
+fn threads_struck(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 1..=1024)
+}
+
+fn seed(text: &str) -> Result<u64, NotAccepted> {
+    number(text, 0..=1 << 63)
+}
+
+fn load(text: &str) -> Result<f64, NotAccepted> {
+    text.parse().ok().filter(|share| LOADS.contains(share)).ok_or(NotAccepted)
+}
+
+const LOADS: RangeInclusive<f64> = 0.01..=10.0;
+
+fn pause(text: &str) -> Result<Duration, NotAccepted> {
+    let range = Duration::from_millis(1)..=Duration::from_secs(3600);
+    humantime::parse_duration(text).ok().filter(|time| range.contains(time)).ok_or(NotAccepted)
+}
+
+impl Args {
+    /// What is to be run, or why it can't.
+    pub fn read(self) -> Result<Storm, String> {
+        let fault = match self.fault {
+            What::Pause => Fault::Pause,
+            What::Kill => Fault::Kill,
+            What::Restart => Fault::Restart,
+            What::Leave => Fault::Leave,
+        };
+        if self.threads > self.nodes / 2 {
+            return Err(format!("--threads is {}: {} nodes are for {} at most", self.threads, self.nodes, self.nodes / 2));
+        }
+        let most = if fault == Fault::Pause { self.threads } else { self.threads - 1 };
+        if self.struck > most {
+            return Err(format!("--struck is {}: of {} threads it may be {most} at most", self.struck, self.threads));
+        }
+        let options = Options {
+            nodes: self.nodes,
+            threads: self.threads,
+            loads: self.load,
+            fault,
+            pause: self.pause,
+            struck: self.struck,
+            seed: self.seed,
+            ..Options::default()
+        };
+        Ok(Storm { options, json: self.json, plot: self.plot })
+    }
+}

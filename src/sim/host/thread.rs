@@ -1,0 +1,208 @@
+//! What a node leaves to its thread, where it has one: how long to wait, who is dead, what to take on.
+//!
+//! It stands for `src/actors/thread.rs` and for what `drive` asks of it.
+
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use super::super::environment::{Content, Environment, Post};
+use super::Host;
+use super::calls::Way;
+use super::runs::{Purpose, Sought, alive};
+use crate::protocol::admission::Class;
+use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion};
+use crate::protocol::local_health::Ripe;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Target};
+use crate::protocol::rpc::Request;
+use crate::sim::environment::Happening;
+use crate::sim::storm::thread::{Client, Waiting};
+
+/// A node that is probed for all nodes of the thread that suspect it.
+pub(super) struct Probing {
+    peer: Peer,
+    /// Whether it was pinged on a fresh connection, too.
+    fresh: bool,
+    /// The wait that is under way.
+    wait: Wait,
+    alarm: u64,
+}
+
+/// A wait for somebody else.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wait {
+    pub began: Duration,
+    pub agreed: Duration,
+}
+
+/// What the verdict on a node means to whoever suspects it.
+fn said_by(verdict: Option<bool>) -> Answer {
+    match verdict {
+        Some(true) => Answer::Alive,
+        Some(false) => Answer::Gone,
+        None => Answer::Unasked,
+    }
+}
+
+/// Waits.
+impl Host {
+    /// How long to wait for others where so much was agreed.
+    pub(super) fn patience(&self, agreed: Duration, env: &mut Environment) -> Duration {
+        env.thread(self.place.slot).map_or(agreed, |thread| thread.patience(agreed))
+    }
+
+    /// How much longer a wait is to go on, though its time has passed; and the wait from then on.
+    pub(super) fn goes_on(&self, wait: Wait, env: &mut Environment) -> Option<(Duration, Wait)> {
+        let now = env.now;
+        match env.thread(self.place.slot)?.is_ripe(wait.began, wait.agreed, now) {
+            Ripe::Yes => None,
+            Ripe::NotYet { more, again } => Some((more, Wait { began: if again { now } else { wait.began }, ..wait })),
+        }
+    }
+}
+
+/// Suspicions.
+impl Host {
+    /// A node stays silent to a run. Says whether the thread finds out; without one, each run probes it by itself.
+    pub(super) fn suspect(&mut self, run: u64, target: Target, env: &mut Environment) -> bool {
+        let (Target::Peer(peer), now) = (target, env.now) else { return false };
+        let (place, alarm) = (self.place, env.number());
+        let Some(thread) = env.thread(place.slot) else { return false };
+        let Some(suspicion) = thread.suspect(peer, now) else { return false };
+        match suspicion {
+            Suspicion::Wait | Suspicion::Probe => {
+                thread.wait_for_verdict(peer, Waiting { place, run, alarm });
+                self.set_alarm(run, alarm);
+            }
+            Suspicion::Alive => self.resume(run, Answer::Alive, env),
+            Suspicion::Dead => self.resume(run, Answer::Gone, env),
+            Suspicion::Unknown => self.resume(run, Answer::Unasked, env),
+        }
+        if suspicion == Suspicion::Probe {
+            self.probe(peer, env);
+        }
+        true
+    }
+
+    /// The verdict on the node that a run suspects.
+    pub(super) fn judged(&mut self, run: u64, alarm: u64, verdict: Option<bool>, env: &mut Environment) {
+        if self.waits_for(run, alarm) {
+            self.resume(run, said_by(verdict), env);
+        }
+    }
+
+    /// Pings a node on the kept connection.
+    fn probe(&mut self, peer: Peer, env: &mut Environment) {
+        let number = env.number();
+        let wait = Wait { began: env.now, agreed: self.config.rpc_timeout / KEPT_SHARE };
+        self.probes.insert(number, Probing { peer, fresh: false, wait, alarm: 0 });
+        self.ask(number, peer.into(), Request::CheckPredecessor, Way::Kept, env);
+        self.set_probe_alarm(number, self.patience(wait.agreed, env), env);
+    }
+
+    fn set_probe_alarm(&mut self, number: u64, after: Duration, env: &mut Environment) {
+        let alarm = env.number();
+        if let Some(probe) = self.probes.get_mut(&number) {
+            probe.alarm = alarm;
+            env.schedule(after, self.place, Happening::Alarm { run: number, alarm });
+        }
+    }
+
+    /// Nothing was heard of a node that is probed: it is pinged on a fresh connection, or it is dead. Says whether that is
+    /// what the alarm was for.
+    pub(super) fn pinged_in_vain(&mut self, number: u64, alarm: u64, env: &mut Environment) -> bool {
+        let Some(probe) = self.probes.get(&number) else { return false };
+        let (peer, fresh, wait) = (probe.peer, probe.fresh, probe.wait);
+        if probe.alarm != alarm {
+            return true;
+        }
+        if let Some((more, wait)) = self.goes_on(wait, env) {
+            self.probes.entry(number).and_modify(|probe| probe.wait = wait);
+            self.set_probe_alarm(number, more, env);
+        } else if fresh {
+            self.conclude(number, Some(false), env);
+        } else {
+            let left = self.config.rpc_timeout - self.config.rpc_timeout / KEPT_SHARE;
+            let wait = Wait { began: env.now, agreed: left };
+            self.probes.entry(number).and_modify(|probe| (probe.fresh, probe.wait) = (true, wait));
+            self.ask(number, peer.into(), Request::CheckPredecessor, Way::Fresh, env);
+            self.set_probe_alarm(number, self.patience(left, env), env);
+        }
+        true
+    }
+
+    /// A node that is probed has said something. Says whether it is one.
+    pub(super) fn pinged(&mut self, number: u64, answer: &Answer, env: &mut Environment) -> bool {
+        if !self.probes.contains_key(&number) {
+            return false;
+        }
+        self.conclude(number, Some(!alive(answer.clone()).is_dead()), env);
+        true
+    }
+
+    fn conclude(&mut self, number: u64, verdict: Option<bool>, env: &mut Environment) {
+        if let Some(probe) = self.probes.remove(&number) {
+            self.calls.retain(|_, call| call.run != number);
+            env.note(|env| format!("{} finds {} alive: {verdict:?}", env.name(self.me.id), env.name(probe.peer.id)));
+            env.conclude((self.me, self.place.slot), probe.peer, verdict);
+        }
+    }
+}
+
+/// What is taken on.
+impl Host {
+    /// On whose behalf a lookup is made, and what it is to the limits.
+    pub(super) fn client(&self, purpose: &Purpose, sought: &Sought, env: &Environment) -> (Class, Client) {
+        match purpose {
+            Purpose::Maintenance | Purpose::Fingers => (Class::Maintenance, None),
+            Purpose::Outside(_) => (Class::Begun, None),
+            Purpose::Caller { from, .. } => {
+                let class = if sought.question.hops == 0 { Class::Begun } else { Class::Forwarded };
+                (class, env.threads.index(from.slot))
+            }
+        }
+    }
+
+    /// The program has ended: its thread need not keep anything for it.
+    pub(in crate::sim) fn gone(&mut self, env: &mut Environment) {
+        if env.thread(self.place.slot).is_none() {
+            return;
+        }
+        self.end_all(env);
+        for number in self.probes.keys().copied().collect::<Vec<_>>() {
+            self.conclude(number, None, env);
+        }
+        env.leaves_thread(self.place.slot);
+    }
+
+    /// The thread has slept: others may have gone on without this node.
+    pub(in crate::sim) fn slept(&mut self, env: &mut Environment) {
+        env.note(|env| format!("{} slept", env.name(self.me.id)));
+        env.changed = true;
+        self.maintenance.slept();
+        self.advance(env);
+    }
+}
+
+/// Connections.
+impl Host {
+    /// Makes a connection for a call if it needs one. The port that the call is for, if its connection leads to another.
+    pub(super) fn connect(&mut self, target: SocketAddrV4, way: Way, env: &mut Environment) -> Option<u16> {
+        let thread = env.thread(self.place.slot)?;
+        let route = if way == Way::Kept { thread.route(target) } else { target };
+        let opens = match way {
+            Way::Kept => thread.link(route),
+            Way::Again => {
+                thread.link(route);
+                true
+            }
+            Way::Fresh => true,
+        };
+        if opens {
+            env.charge(self.place.slot, |prices| prices.connection);
+            let to = env.slot(target);
+            env.post(Post { from: self.place, to, generation: None, content: Content::Opened });
+        }
+        (route != target).then_some(target.port())
+    }
+}

@@ -1,0 +1,175 @@
+//! Lookups that come whether or not the last ones were answered, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::protocol::id::Id;
+use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::peer::Peer;
+use crate::sim::chaos::reason;
+use crate::sim::nodes::owner;
+use crate::sim::world::World;
+
+/// Answers are counted in intervals of this length.
+pub const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Asks, and judges the answers.
+pub struct Load {
+    rng: ChaCha8Rng,
+    open: BTreeMap<u64, Asked>,
+    members: Members,
+    pub counts: Counts,
+}
+
+struct Asked {
+    key: Id,
+    at: Duration,
+}
+
+/// Who is a member when.
+pub struct Members {
+    /// From the beginning to the end, in the order of the circle.
+    pub sure: Vec<Peer>,
+    /// Those that may be none, or not known to be one, and when they may still be named.
+    pub unsure: Vec<(Peer, Duration, Duration)>,
+}
+
+/// What came of the lookups.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    pub asked: u64,
+    /// Right answers in each interval since the world began.
+    pub right: Vec<u32>,
+    pub wrong: u64,
+    /// No owner was named, for this reason.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Verdicts of death on nodes that were up and could be reached throughout.
+    pub buried_alive: u64,
+    /// Other verdicts of death.
+    pub buried: u64,
+}
+
+impl Members {
+    /// Whether this node may be named as the owner of a key between these times: no sure member lies between the
+    /// two.
+    fn may_own(&self, key: Id, named: Peer, asked: Duration, answered: Duration) -> bool {
+        let first = owner(&self.sure, key);
+        let unsure = self.unsure.iter().any(|(peer, from, until)| {
+            *peer == named && *from <= answered && asked <= *until && named.id.in_half_open(key, first.id)
+        });
+        named == first || unsure || named.id == key
+    }
+}
+
+impl Load {
+    pub fn new(seed: u64, members: Vec<Peer>) -> Load {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // The world draws from the first stream.
+        rng.set_stream(3);
+        let members = Members { sure: members, unsure: Vec::new() };
+        Load { rng, open: BTreeMap::new(), members, counts: Counts::default() }
+    }
+
+    /// From now on these are no sure members any more; they may be named until then.
+    pub fn doubt(&mut self, peers: &[Peer], until: Duration) {
+        self.members.sure.retain(|peer| !peers.contains(peer));
+        self.members.unsure.extend(peers.iter().map(|peer| (*peer, Duration::ZERO, until)));
+    }
+
+    /// These may become members from then on.
+    pub fn expect(&mut self, peers: &[Peer], from: Duration) {
+        self.members.unsure.extend(peers.iter().map(|peer| (*peer, from, Duration::MAX)));
+    }
+
+    /// Has lookups begin at this rate, evenly but for the moment in each slot, until then.
+    pub fn offer(&mut self, world: &mut World, rate: f64, until: Duration) {
+        let slot = Duration::from_secs_f64(1.0 / rate);
+        while world.now() + slot <= until {
+            let begin = world.now();
+            let wait = slot.mul_f64(self.rng.random_range(0.0..1.0));
+            world.run(wait);
+            self.ask(world);
+            world.run(slot - wait);
+            self.hear(world);
+            debug_assert!(world.now() > begin);
+        }
+        self.wait(world, until.saturating_sub(world.now()));
+    }
+
+    /// Keeps so many lookups under way until then.
+    pub fn keep_busy(&mut self, world: &mut World, lookups: usize, until: Duration) {
+        while world.now() < until {
+            while self.open.len() < lookups {
+                self.ask(world);
+            }
+            self.wait(world, INTERVAL / 100);
+        }
+    }
+
+    /// Asks nothing for a while.
+    pub fn wait(&mut self, world: &mut World, time: Duration) {
+        world.run(time);
+        self.hear(world);
+    }
+
+    fn ask(&mut self, world: &mut World) {
+        let up: Vec<Peer> = world.hosts().map(|host| host.me).collect();
+        let Some(from) = up.choose(&mut self.rng).copied() else { return };
+        let (key, at) = (Id::from_bytes(self.rng.random()), world.now());
+        if let Some(number) = world.lookup(from, key) {
+            self.counts.asked += 1;
+            self.open.insert(number, Asked { key, at });
+        }
+    }
+
+    fn hear(&mut self, world: &mut World) {
+        for (number, found) in std::mem::take(&mut world.env.found) {
+            if let Some(asked) = self.open.remove(&number) {
+                self.judge(&asked, found, world.now());
+            }
+        }
+        for (target, _) in std::mem::take(&mut world.env.suspected) {
+            let sure = self.members.sure.contains(&target);
+            if sure { self.counts.buried_alive += 1 } else { self.counts.buried += 1 }
+        }
+    }
+
+    fn judge(&mut self, asked: &Asked, found: Result<Found, Lost>, now: Duration) {
+        let counts = &mut self.counts;
+        match found {
+            Ok(found) if self.members.may_own(asked.key, found.owner, asked.at, now) => {
+                let interval = (now.as_nanos() / INTERVAL.as_nanos()) as usize;
+                if counts.right.len() <= interval {
+                    counts.right.resize(interval + 1, 0);
+                }
+                counts.right[interval] += 1;
+            }
+            Ok(_) => counts.wrong += 1,
+            Err(lost) => *counts.lost.entry(reason(lost)).or_default() += 1,
+        }
+    }
+
+    /// Lookups that have not ended: their nodes are gone.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+}
+
+impl Counts {
+    /// Right answers a second between these times.
+    pub fn goodput(&self, from: Duration, until: Duration) -> f64 {
+        let at = |time: Duration| (time.as_nanos() / INTERVAL.as_nanos()) as usize;
+        let intervals = self.right.iter().take(at(until)).skip(at(from));
+        let right: u32 = intervals.sum();
+        f64::from(right) / until.saturating_sub(from).as_secs_f64()
+    }
+
+    /// Lookups without a right answer.
+    pub fn failed(&self) -> u64 {
+        self.lost.values().sum()
+    }
+}

@@ -1,0 +1,200 @@
+//! One thread of nodes: what it has to do, what that takes, and what its nodes decide together.
+//!
+//! Messages that have arrived and timers that are due wait in one queue until the thread is free, first come first
+//! served; what is sent waits until the thread has handled a batch, and maintenance leaves first. A thread that is
+//! paused does nothing, and then everything at once. The decisions are those values of [`crate::protocol`] that
+//! `src/actors/thread.rs` holds for a thread of the program.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::protocol::admission::{Admission, Class};
+use crate::protocol::bulkhead::Bulkhead;
+use crate::protocol::failure_detector::{FailureDetector, Suspicion};
+use crate::protocol::fronts::Fronts;
+use crate::protocol::local_health::{LocalHealth, Ripe};
+use crate::protocol::peer::Peer;
+use crate::protocol::retry_budget::RetryBudget;
+use crate::sim::environment::{Event, Place, Post, Slot};
+
+use super::prices::Prices;
+
+/// Which of the defences against storms a thread has: all of them, unless a test shows what happens without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defences {
+    /// One probe of a suspected node for the whole thread, on the kept connection first. Without, each lookup that
+    /// wonders makes a connection of its own.
+    pub merging: bool,
+    /// The thread notices that it slept, or is late. Without, it judges others by its clock alone.
+    pub health: bool,
+}
+
+impl Default for Defences {
+    fn default() -> Defences {
+        Defences { merging: true, health: true }
+    }
+}
+
+/// On whose behalf a lookup is under way: another thread, or the thread's own program.
+pub(in crate::sim) type Client = Option<usize>;
+
+/// A conversation that waits for the verdict on a node.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sim) struct Waiting {
+    pub place: Place,
+    pub run: u64,
+    pub alarm: u64,
+}
+
+/// What is written leaves when so many events were handled, or when there is nothing else to do.
+const BATCH: u32 = 16;
+
+/// A thread of nodes.
+pub struct Thread {
+    pub(super) prices: Prices,
+    pub(super) defences: Defences,
+    pub(in crate::sim) health: LocalHealth,
+    pub(in crate::sim) detector: FailureDetector,
+    pub(in crate::sim) budget: RetryBudget,
+    pub(in crate::sim) bulkhead: Bulkhead,
+    pub(in crate::sim) fronts: Fronts,
+    admission: Admission,
+    /// Lookups that are under way, by clients.
+    held: BTreeMap<Client, usize>,
+    /// Who waits for verdicts.
+    pub(super) waiting: BTreeMap<Peer, Vec<Waiting>>,
+    /// Where connections are kept to.
+    links: BTreeSet<SocketAddrV4>,
+    /// Its nodes that are up; the first of them is the front.
+    pub(super) nodes: BTreeSet<Slot>,
+    /// What has arrived or is due.
+    pub(super) queue: VecDeque<Event>,
+    /// Whether its next turn is scheduled.
+    pub(super) busy: bool,
+    /// What the event that is being handled takes.
+    owed: Duration,
+    pub(super) paused_until: Duration,
+    urgent: VecDeque<Post>,
+    others: VecDeque<Post>,
+    handled: u32,
+}
+
+impl Thread {
+    pub(super) fn new(prices: Prices, defences: Defences, now: Duration) -> Thread {
+        Thread {
+            prices,
+            defences,
+            health: LocalHealth::new(now),
+            detector: FailureDetector::default(),
+            budget: RetryBudget::default(),
+            bulkhead: Bulkhead::default(),
+            fronts: Fronts::default(),
+            admission: Admission::new(prices.most_lookups()),
+            held: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            links: BTreeSet::new(),
+            nodes: BTreeSet::new(),
+            queue: VecDeque::new(),
+            busy: false,
+            owed: Duration::ZERO,
+            paused_until: Duration::ZERO,
+            urgent: VecDeque::new(),
+            others: VecDeque::new(),
+            handled: 0,
+        }
+    }
+
+    /// Its program starts anew: nothing of the last run is left but what is on its way.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        let old = std::mem::replace(self, Thread::new(self.prices, self.defences, now));
+        (self.queue, self.busy, self.paused_until) = (old.queue, old.busy, old.paused_until);
+    }
+
+    /// Something takes so much of the thread's time.
+    pub(super) fn charge(&mut self, price: Duration) {
+        self.owed += price;
+    }
+
+    /// What the last event has taken.
+    pub(super) fn take_owed(&mut self) -> Duration {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// Keeps what is sent until the thread writes.
+    pub(super) fn write(&mut self, post: Post, urgent: bool) {
+        if urgent { &mut self.urgent } else { &mut self.others }.push_back(post);
+    }
+
+    /// One more event was handled.
+    pub(super) fn count(&mut self) {
+        self.handled += 1;
+    }
+
+    /// What leaves now, if the thread writes now.
+    pub(super) fn written(&mut self) -> Vec<Post> {
+        if self.handled < BATCH && !self.queue.is_empty() {
+            return Vec::new();
+        }
+        self.handled = 0;
+        self.urgent.drain(..).chain(self.others.drain(..)).collect()
+    }
+
+    /// How long to wait for others where so much was agreed.
+    pub(in crate::sim) fn patience(&self, agreed: Duration) -> Duration {
+        if self.defences.health { self.health.patience(agreed) } else { agreed }
+    }
+
+    /// Whether a wait that began then is over now.
+    pub(in crate::sim) fn is_ripe(&self, began: Duration, agreed: Duration, now: Duration) -> Ripe {
+        if self.defences.health { self.health.is_ripe(began, agreed, now) } else { Ripe::Yes }
+    }
+
+    /// How long what is read now may have waited to be read.
+    pub(in crate::sim) fn age_of_arrivals(&self, now: Duration) -> Duration {
+        if self.defences.health { self.health.age_of_arrivals(now) } else { Duration::ZERO }
+    }
+
+    /// A node stays silent; none if each asks for itself.
+    pub(in crate::sim) fn suspect(&mut self, peer: Peer, now: Duration) -> Option<Suspicion> {
+        self.defences.merging.then(|| self.detector.suspect(peer, now))
+    }
+
+    /// Has a conversation wait for the verdict on a node.
+    pub(in crate::sim) fn wait_for_verdict(&mut self, peer: Peer, waiting: Waiting) {
+        self.waiting.entry(peer).or_default().push(waiting);
+    }
+
+    /// Takes a lookup on for a client; whether there is room.
+    pub(in crate::sim) fn admit(&mut self, class: Class, client: Client) -> bool {
+        let held = self.held.entry(client).or_default();
+        let admitted = self.admission.admit(class, *held);
+        *held += usize::from(admitted);
+        admitted
+    }
+
+    /// A lookup of a client has ended.
+    pub(in crate::sim) fn done(&mut self, client: Client) {
+        if let Some(held) = self.held.get_mut(&client).filter(|held| **held > 0) {
+            *held -= 1;
+            self.admission.done();
+        }
+    }
+
+    /// The connection that calls to that node take, by the address that it leads to.
+    pub(in crate::sim) fn route(&self, node: SocketAddrV4) -> SocketAddrV4 {
+        self.fronts.get(node).map_or(node, |behind| behind.front)
+    }
+
+    /// Keeps a connection; whether there was none.
+    pub(in crate::sim) fn link(&mut self, route: SocketAddrV4) -> bool {
+        self.links.insert(route)
+    }
+
+    /// The program that lived there is gone, and with it the connection.
+    pub(in crate::sim) fn unlink(&mut self, route: SocketAddrV4) {
+        self.links.remove(&route);
+        self.fronts.lost(route);
+        self.fronts.forget(route);
+    }
+}
