@@ -61,6 +61,9 @@ pub struct Config {
     /// Connections that this node shares with others of its process: `dialed` is then its share, which it
     /// exceeds while there are enough, or while all that it has are in use. At least 1. Default none.
     pub pool: Option<Pool>,
+    /// Connections from others that this node shares with others of its process: beyond, the most silent of all is closed.
+    /// Default none: `connections` is the limit.
+    pub accepting: Option<Pool>,
     /// Connections that others may have open to this node, at least 1. Default 512, half of the files
     /// that a program may have open unless told otherwise; the node takes no more than half of what
     /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
@@ -119,6 +122,7 @@ impl Config {
             join_timeout: Duration::from_secs(10),
             dialed: Limits::default().dialed,
             pool: None,
+            accepting: None,
             connections: Limits::default().in_all,
             connections_per_address: Limits::default().per_address,
         }
@@ -151,6 +155,7 @@ impl Config {
         let connections = [
             ("dialed", self.dialed),
             ("pool", self.pool.as_ref().map_or(1, Pool::limit)),
+            ("accepting", self.accepting.as_ref().map_or(1, Pool::limit)),
             ("connections", self.connections),
             ("connections_per_address", self.connections_per_address),
         ];

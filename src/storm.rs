@@ -24,9 +24,9 @@ pub fn run(storm: &Storm) -> ExitCode {
     // An error means that nobody reads it.
     let _ = stdout().write_all(text.as_bytes());
     if let Some(file) = &storm.plot
-        && let Err(why) = plot::svg(&report).map_err(|error| error.to_string()).and_then(|svg| {
-            fs::write(file, svg).map_err(|error| error.to_string())
-        })
+        && let Err(why) = plot::svg(&report)
+            .map_err(|error| error.to_string())
+            .and_then(|svg| fs::write(file, svg).map_err(|error| error.to_string()))
     {
         eprintln!("chord: can't write {}: {why}", file.display());
         return ExitCode::FAILURE;

@@ -302,7 +302,7 @@ impl SwarmConfig {
             return Ok(joining);
         }
         let most = usize::try_from(process::connections(self.nodes.into(), self.threads.into())?).unwrap_or(usize::MAX);
-        Ok(Config { pool: Some(Pool::new(most)), ..joining })
+        Ok(Config { pool: Some(Pool::new(most)), accepting: Some(Pool::new(most)), ..joining })
     }
 
     /// Checks that a swarm can be started with this.

@@ -126,6 +126,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         incarnation: 1,
         rpc_timeout: SECOND,
         limits: Limits::default(),
+        accepted: Cell::default(),
         transport: Transport::Tcp,
         ids: Ids::Any,
         serves: Box::new(Front(host.clone().recipient(), said.clone())),

@@ -1,5 +1,6 @@
 //! Many real nodes in one process: they form, answer right, and what is said of them is true.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -190,7 +191,9 @@ async fn swarm_that_can_not_be_is_refused() {
 
 #[actix_rt::test]
 async fn virtual_nodes_are_one_ring() {
-    let nodes = together::start(node(), 20).await.unwrap();
+    let nodes = RefCell::new(Vec::new());
+    together::start(node(), 20, |node| nodes.borrow_mut().push(node.clone())).await.unwrap();
+    let nodes = nodes.into_inner();
     let members: BTreeSet<Peer> = nodes.iter().map(Node::me).collect();
     assert_eq!(members.len(), 20);
     // Who has just joined owns nothing before the node that comes before it knows of it.

@@ -189,6 +189,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
         incarnation: 1,
         rpc_timeout: SECOND,
         limits: Limits::default(),
+        accepted: Cell::default(),
         transport: Transport::Tcp,
         ids: Ids::Any,
         serves: Box::new(host.clone().recipient::<Serve>()),

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -35,6 +36,9 @@ impl Default for Limits {
         Limits { dialed: 384, in_all: 512, per_address: 64 }
     }
 }
+
+/// Whoever connects has something to say, and has said it by then.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// When the other end of a connection last sent a whole valid frame; none if it never did.
 pub type Pulse = Rc<Cell<Option<Instant>>>;
@@ -77,6 +81,15 @@ impl Crowd {
         }
         self.members.insert(link, Member { from, since, pulse });
         leaving
+    }
+
+    /// Who has to leave since the process has too many: nobody who has just come, and may not have spoken yet, if there
+    /// are others.
+    pub fn thin_out(&mut self, now: Instant) -> Option<LinkId> {
+        let settled = |member: &Member| now.saturating_duration_since(member.since) >= SETTLED;
+        let leaving = self.least(settled).or_else(|| self.least(|_| true))?;
+        self.leave(leaving);
+        Some(leaving)
     }
 
     /// A connection is closed.

@@ -23,7 +23,7 @@ use actix::Addr;
 use tokio::time::Instant;
 
 use super::asking::Asking;
-use super::link::{Link, LinkId, Retire};
+use super::link::{Link, LinkId, News, Retire};
 use super::shared::Shared;
 use super::thread::Thread;
 use super::turns::Turns;
@@ -179,6 +179,14 @@ impl Exchange {
         for node in self.living().into_iter().filter(|node| length >= node.rpc_timeout) {
             node.serves.slept();
             node.slept.do_send(Slept);
+        }
+    }
+
+    /// The process has too many connections that others have made: whichever of its nodes has most closes one.
+    pub(super) fn thin_out(&self) {
+        let most = self.living().into_iter().max_by_key(|node| node.accepted.get());
+        if let Some(node) = most.filter(|node| node.accepted.get() > 0) {
+            node.news.do_send(News::TooMany);
         }
     }
 

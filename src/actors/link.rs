@@ -44,6 +44,8 @@ pub enum News {
     Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
     /// The connection takes no more calls.
     Closing { link: LinkId, addr: Option<SocketAddrV4> },
+    /// The process has too many connections that others have made, and this node most of them.
+    TooMany,
     /// The connection is closed.
     Closed { link: LinkId, addr: Option<SocketAddrV4> },
 }

@@ -1,5 +1,6 @@
 //! Wires a node together; and its facade.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
@@ -239,6 +240,7 @@ fn wire(
             in_all: connections(config.connections),
             per_address: config.connections_per_address,
         },
+        accepted: Cell::default(),
         transport: config.transport.clone(),
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
         serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
@@ -249,7 +251,7 @@ fn wire(
         tally: Tally::default(),
         counters,
     });
-    let peers = peers.run(Peers::new(shared, config.pool.clone()));
+    let peers = peers.run(Peers::new(shared, config.pool.clone(), config.accepting.clone()));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();

@@ -27,15 +27,16 @@ use crate::protocol::rpc::{Code, Request};
 /// The connections of a node, and what is known of the nodes that it has talked to.
 pub struct Peers {
     shared: Rc<Shared>,
-    /// Every open connection that others made.
-    accepted: BTreeMap<LinkId, Open>,
+    /// Every open connection that others made, and what it holds of the pool.
+    accepted: BTreeMap<LinkId, (Open, Ticket)>,
     /// How many of them there may be, and who goes first.
     crowd: Crowd,
     /// Every open connection that this node made; at most as many as the limits say.
     dialed: BTreeMap<LinkId, Dialed>,
     strangers: Strangers,
-    /// What this node shares with others of its process.
+    /// What this node shares with others of its process: of the connections that they make, and of those that others do.
     pool: Option<Pool>,
+    accepting: Option<Pool>,
 }
 
 /// A connection, and who asks on it.
@@ -66,8 +67,9 @@ struct Taken {
 
 impl Peers {
     /// No connections yet; those that are kept will be in the exchange, and this node hears when one of those
-    /// there breaks. With a pool the limit on those that are made is this node's share of it.
-    pub fn new(shared: Rc<Shared>, pool: Option<Pool>) -> Peers {
+    /// there breaks. With a pool the limit on those that are made is this node's share of it; `accepting` is that of those
+    /// that others make.
+    pub fn new(shared: Rc<Shared>, pool: Option<Pool>, accepting: Option<Pool>) -> Peers {
         shared.routes.exchange.enter(&shared);
         Peers {
             accepted: BTreeMap::new(),
@@ -76,6 +78,7 @@ impl Peers {
             strangers: Strangers::new(Instant::now()),
             shared,
             pool,
+            accepting,
         }
     }
 
@@ -128,13 +131,24 @@ impl Peers {
             if self.shared.tally.count(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
-            if let Some(leaving) = self.accepted.get(&leaving) {
-                leaving.link.do_send(Stop);
-            }
+            self.dismiss(leaving);
         }
         let asking = link.asking();
-        self.accepted.insert(id, Open { link: link.start(), asking });
+        let ticket = self.accepting.as_ref().map_or_else(Ticket::free, |pool| {
+            pool.take().unwrap_or_else(|| {
+                self.shared.routes.exchange.thin_out();
+                pool.take_one_too_many()
+            })
+        });
+        self.accepted.insert(id, (Open { link: link.start(), asking }, ticket));
         self.count();
+    }
+
+    /// Closes a connection that somebody else has made.
+    fn dismiss(&self, leaving: LinkId) {
+        if let Some((leaving, _)) = self.accepted.get(&leaving) {
+            leaving.link.do_send(Stop);
+        }
     }
 
     /// Room for one more connection, and what it holds of the pool; none if there is no room. Connections
@@ -167,6 +181,7 @@ impl Peers {
     }
 
     fn count(&self) {
+        self.shared.accepted.set(self.accepted.len());
         self.shared.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
     }
 
@@ -256,13 +271,22 @@ impl Handler<News> for Peers {
             // address itself has said when it was dialled.
             News::Introduced { link, addr, incarnation } => {
                 let Routes { exchange, known } = &self.shared.routes;
-                if let Some(Open { link: accepted, asking }) = self.accepted.get(&link).cloned()
+                if let Some((Open { link: accepted, asking }, _)) = self.accepted.get(&link)
                     && known.incarnation(addr) == Some(incarnation)
                     && exchange.get(addr).is_none()
                 {
                     let incarnation = Some(incarnation);
+                    let (accepted, asking) = (accepted.clone(), asking.clone());
                     let route = Route { id: link, link: accepted, asking, incarnation, held: None, to: None };
                     exchange.keep(addr, route);
+                }
+            }
+            News::TooMany => {
+                if let Some(leaving) = self.crowd.thin_out(Instant::now()) {
+                    if self.shared.tally.count(Shed::Crowded) {
+                        tracing::warn!("one connection too many for this process");
+                    }
+                    self.dismiss(leaving);
                 }
             }
             News::Closing { link, addr } => self.unroute(addr, link),
@@ -285,7 +309,8 @@ impl Handler<Stop> for Peers {
         let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
         self.shared.routes.exchange.forget_all(owned);
         let dialed = mem::take(&mut self.dialed).into_values().map(|dialed| dialed.open);
-        let open = mem::take(&mut self.accepted).into_values().chain(dialed);
+        let accepted = mem::take(&mut self.accepted).into_values().map(|(open, _)| open);
+        let open = accepted.chain(dialed);
         let stopped = join_all(open.map(|open| open.link.send(Stop)));
         // Errors mean that they have closed already.
         Box::pin(async move { drop(stopped.await) })

@@ -1,6 +1,7 @@
-//! Connections that several nodes of one process may have made together.
+//! Connections that several nodes of one process may have together: a pool of those that they make, and one of those
+//! that others make.
 //!
-//! Each has a share of them. As long as there are enough it may have more, so that none waits for a connection
+//! Of those that it makes each has a share of them. As long as there are enough it may have more, so that none waits for a connection
 //! while there are any; when they become scarce it closes, before it makes the next one, those that it has too
 //! many and does not use. Nothing is held back for those who have less: when all are in use they have to wait, too.
 
@@ -46,6 +47,12 @@ impl Pool {
         Some(Ticket(Some(self.clone())))
     }
 
+    /// One, even if none is left: somebody closes another for it.
+    pub fn take_one_too_many(&self) -> Ticket {
+        self.0.taken.fetch_add(1, Ordering::Relaxed);
+        Ticket(Some(self.clone()))
+    }
+
     /// Whether few are left: one in eight, or less.
     pub fn is_scarce(&self) -> bool {
         self.0.taken.load(Ordering::Relaxed) >= self.0.limit - self.0.limit / 8
@@ -81,6 +88,11 @@ mod tests {
         drop(first);
         let third = pool.take();
         assert!(third.is_some() && pool.take().is_none());
+        let fourth = pool.take_one_too_many();
+        drop(third);
+        assert!(pool.take().is_none(), "it counts");
+        drop(fourth);
+        assert!(pool.take().is_some());
     }
 
     #[test]

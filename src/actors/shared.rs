@@ -1,5 +1,6 @@
 //! What all connections of a node share.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Shared {
     pub rpc_timeout: Duration,
     /// Connections that others may have open.
     pub limits: Limits,
+    /// How many those are now.
+    pub accepted: Cell<usize>,
     /// What connections are made of.
     pub transport: Transport,
     /// Which nodes are believed to exist.

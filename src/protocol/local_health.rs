@@ -49,6 +49,11 @@ pub enum Ripe {
 }
 
 impl LocalHealth {
+    /// A thread that looks at the clock from now on.
+    pub fn new(now: Duration) -> LocalHealth {
+        LocalHealth { seen: Some(now), ..LocalHealth::default() }
+    }
+
     /// The thread looks at the clock. Says how long it has slept, if it has: whoever it ran for is then to doubt
     /// what it knew.
     pub fn look(&mut self, now: Duration) -> Option<Duration> {

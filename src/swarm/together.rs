@@ -4,8 +4,10 @@ use std::net::SocketAddrV4;
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
+use super::process;
 use crate::actors::exchange::Exchange;
 use crate::actors::node::{Node, StartError};
+use crate::actors::pool::Pool;
 use crate::config::Config;
 
 /// What all but the first of `n` nodes are configured with, if the first is at `first`: they join it, and
@@ -28,6 +30,9 @@ pub async fn start_all(
     started.inspect_ok(told).try_collect().await
 }
 
+/// Connections that nodes may make, and others to them, where there are too few files for more.
+const FEWEST: usize = 64;
+
 /// So many virtual nodes join at a time: a thousand that start at once have no patience with each other.
 const AT_ONCE: usize = 16;
 
@@ -35,9 +40,17 @@ const AT_ONCE: usize = 16;
 /// each when it is a member, the first of them first: whoever waits no longer, or is told that one can't start, has the
 /// others leave.
 pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), StartError> {
+    let config = if n > 1 { sharing_files(config, n) } else { config };
     let exchange = Exchange::default();
     let first = Node::start_sharing(config.clone(), exchange.clone()).await?;
     told(&first);
     start_all(followers(&config, first.me().addr, n).collect(), exchange, AT_ONCE, told).await?;
     Ok(())
+}
+
+/// The same for nodes that share the open files that the process may have.
+fn sharing_files(config: Config, n: u16) -> Config {
+    // Where they hardly suffice each node goes on with few: what can't be opened is said by whoever tries.
+    let most = process::connections(n.into(), 1).map_or(FEWEST, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    Config { pool: Some(Pool::new(most)), accepting: Some(Pool::new(most)), ..config }
 }

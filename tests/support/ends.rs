@@ -108,6 +108,7 @@ impl Us {
                 incarnation,
                 rpc_timeout: Duration::from_millis(200),
                 limits,
+                accepted: Default::default(),
                 transport: Transport::Tcp,
                 ids: Ids::Any,
                 serves: Box::new(local.clone().recipient::<Serve>()),
@@ -118,7 +119,7 @@ impl Us {
                 tally: Tally::default(),
                 counters: counters.clone(),
             };
-            Peers::new(Rc::new(shared), pool)
+            Peers::new(Rc::new(shared), pool, None)
         });
         Listener::new(socket, peers.clone().recipient()).start();
         Us { me, peers, severed, routes, counters }

@@ -132,7 +132,12 @@ impl Args {
             What::Leave => Fault::Leave,
         };
         if self.threads > self.nodes / 2 {
-            return Err(format!("--threads is {}: {} nodes are for {} at most", self.threads, self.nodes, self.nodes / 2));
+            return Err(format!(
+                "--threads is {}: {} nodes are for {} at most",
+                self.threads,
+                self.nodes,
+                self.nodes / 2
+            ));
         }
         let most = if fault == Fault::Pause { self.threads } else { self.threads - 1 };
         if self.struck > most {

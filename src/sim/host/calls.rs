@@ -9,11 +9,11 @@ use super::super::nodes::number_of;
 use super::contacts::Known;
 use super::runs::{Purpose, Sought};
 use super::{Host, runs};
+use crate::protocol::admission::Class;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{self, Finding};
 use crate::protocol::peer::Peer;
-use crate::protocol::admission::Class;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{Frame, Question, Reply};
@@ -181,7 +181,15 @@ impl Host {
         }
     }
 
-    fn reply(&mut self, to: Place, number: u64, mut reply: Reply, list: Option<Vec<Peer>>, urgent: bool, env: &mut Environment) {
+    fn reply(
+        &mut self,
+        to: Place,
+        number: u64,
+        mut reply: Reply,
+        list: Option<Vec<Peer>>,
+        urgent: bool,
+        env: &mut Environment,
+    ) {
         reply.call_id = Some(number);
         reply.responder = Some((self.me.id, self.incarnation));
         reply.front = env.front(self.place.slot);
@@ -224,7 +232,14 @@ impl Host {
     }
 
     /// A node has answered in its own name: its thread hears that it lives, and what its front is.
-    fn thread_hears(&self, from: Place, who: (Id, u64), front: Option<u16>, call: Option<&Call>, env: &mut Environment) {
+    fn thread_hears(
+        &self,
+        from: Place,
+        who: (Id, u64),
+        front: Option<u16>,
+        call: Option<&Call>,
+        env: &mut Environment,
+    ) {
         let (addr, now) = (env.address(from.slot), env.now);
         let Some(thread) = env.thread(self.place.slot) else { return };
         thread.detector.heard(Peer { id: who.0, addr }, now);

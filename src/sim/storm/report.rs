@@ -42,7 +42,8 @@ impl Report {
             violations.push(format!("load {load}: {} wrong answers", counts.wrong));
         }
         if *load <= BEARABLE * left && *after < BACK * before {
-            violations.push(format!("load {load}: goodput is {after:.0}/s after the fault, and was {before:.0}/s before"));
+            violations
+                .push(format!("load {load}: goodput is {after:.0}/s after the fault, and was {before:.0}/s before"));
         }
         let best = self.best();
         if *load > 1.0 && *before < OVERLOADED * best {
