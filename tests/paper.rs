@@ -466,6 +466,11 @@ impl Tables {
                 Step::Ask(_, Request::CheckPredecessor) => {
                     Answer::Reply(Response::Alive { plain: false, alone: false })
                 }
+                Step::Ask(Target::Peer(peer), Request::GetPredecessor) => {
+                    let own = &self.neighbors[&peer];
+                    let (predecessor, successors) = (own.predecessor(), Some(own.successors().to_vec()));
+                    Answer::Reply(Response::Predecessor { predecessor, successors })
+                }
                 Step::Ask(Target::Peer(peer), Request::FindSuccessor { hops, .. }) => {
                     match self.part(peer, Question { hops, ..question }) {
                         Ok(walk) => {
@@ -505,6 +510,11 @@ impl Tables {
                 Step::Ask(Target::Peer(peer), _) if self.dead.contains(&peer) => Answer::Gone,
                 Step::Ask(_, Request::CheckPredecessor) => {
                     Answer::Reply(Response::Alive { plain: false, alone: false })
+                }
+                Step::Ask(Target::Peer(peer), Request::GetPredecessor) => {
+                    let own = &self.neighbors[&peer];
+                    let (predecessor, successors) = (own.predecessor(), Some(own.successors().to_vec()));
+                    Answer::Reply(Response::Predecessor { predecessor, successors })
                 }
                 Step::Ask(Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) => {
                     asked.push(peer);

@@ -26,6 +26,9 @@
 //!                    +-----------+ one per TCP connection, frames the calls -+
 //! ```
 //!
+//! What all nodes of a thread decide together (whom they take for dead, what they take on, how often they ask again) is in
+//! [`thread`].
+//!
 //! Calls find kept connections in the [`exchange`], which all nodes of a thread may share, and ask on them; the
 //! peers actor hears only of those for which there is none. A link hands a question to the node of the thread that it is
 //! for.

@@ -21,6 +21,12 @@ const ANSWERING_FOR: Duration = Duration::from_secs(1);
 /// One lookup is sent to a stuck hop each time that this has passed.
 const TRIAL_EVERY: Duration = Duration::from_millis(100);
 
+/// A hop at which nothing is overdue any more is remembered for this long: whoever was stuck is so again, most likely.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// Hops that are written down; beyond, others are not watched.
+const MAX_HOPS: usize = 1024;
+
 /// The hops of a thread at which lookups are overdue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bulkhead {
@@ -32,7 +38,8 @@ struct Hop {
     overdue: u32,
     /// When it last answered a lookup, or when lookups began to be overdue there.
     answered: Duration,
-    trial: Duration,
+    /// When the last lookup was sent there on trial; none if it is not stuck.
+    trial: Option<Duration>,
 }
 
 impl Bulkhead {
@@ -42,28 +49,37 @@ impl Bulkhead {
             return true;
         }
         let Some(hop) = self.hops.get_mut(&hop) else { return true };
-        let answers = now.saturating_sub(hop.answered) < ANSWERING_FOR;
-        let most = if answers { MAX_OVERDUE_ANSWERING } else { MAX_OVERDUE };
-        if hop.overdue >= most {
-            if now.saturating_sub(hop.trial) < TRIAL_EVERY {
-                return false;
-            }
-            hop.trial = now;
+        if hop.overdue >= MAX_OVERDUE_ANSWERING {
+            return false;
         }
-        true
+        let answers = now.saturating_sub(hop.answered) < ANSWERING_FOR;
+        if answers || (hop.trial.is_none() && hop.overdue < MAX_OVERDUE) {
+            return true;
+        }
+        let due = hop.trial.is_none_or(|last| now.saturating_sub(last) >= TRIAL_EVERY);
+        if due {
+            hop.trial = Some(now);
+        }
+        due
     }
 
     /// A lookup has waited there longer than it should.
     pub fn overdue(&mut self, hop: SocketAddrV4, now: Duration) {
-        let hop = self.hops.entry(hop).or_insert(Hop { overdue: 0, answered: now, trial: now });
-        hop.overdue += 1;
+        if self.hops.len() >= MAX_HOPS {
+            let old = |hop: &Hop| now.saturating_sub(hop.answered) >= REMEMBERED_FOR;
+            self.hops.retain(|_, hop| hop.overdue > 0 || !old(hop));
+        }
+        if self.hops.len() < MAX_HOPS || self.hops.contains_key(&hop) {
+            let hop = self.hops.entry(hop).or_insert(Hop { overdue: 0, answered: now, trial: None });
+            hop.overdue += 1;
+        }
     }
 
     /// An overdue lookup waits there no longer.
     pub fn settled(&mut self, hop: SocketAddrV4) {
         if let Some(entry) = self.hops.get_mut(&hop) {
-            entry.overdue -= 1;
-            if entry.overdue == 0 {
+            entry.overdue = entry.overdue.saturating_sub(1);
+            if entry.overdue == 0 && entry.trial.is_none() {
                 self.hops.remove(&hop);
             }
         }
@@ -72,9 +88,12 @@ impl Bulkhead {
     /// The hop has answered a lookup.
     pub fn answered(&mut self, hop: SocketAddrV4, now: Duration) {
         if !self.hops.is_empty()
-            && let Some(hop) = self.hops.get_mut(&hop)
+            && let Some(entry) = self.hops.get_mut(&hop)
         {
-            hop.answered = now;
+            (entry.answered, entry.trial) = (now, None);
+            if entry.overdue == 0 {
+                self.hops.remove(&hop);
+            }
         }
     }
 }
@@ -103,6 +122,18 @@ mod tests {
         assert!(bulkhead.admits(peer(2).addr, at(2000)), "another hop");
     }
 
+    /// Lookups that had waited out their time made room for as many as could come before they were overdue.
+    #[test]
+    fn hop_stays_stuck_when_its_lookups_have_been_given_up() {
+        let mut bulkhead = stuck(MAX_OVERDUE);
+        bulkhead.admits(peer(1).addr, at(1000));
+        (0..MAX_OVERDUE).for_each(|_| bulkhead.settled(peer(1).addr));
+        let sent = (5000..6000).filter(|ms| bulkhead.admits(peer(1).addr, at(*ms))).count();
+        assert_eq!(sent, 10);
+        bulkhead.answered(peer(1).addr, at(6000));
+        assert_eq!(bulkhead, Bulkhead::default());
+    }
+
     #[test]
     fn one_answer_opens_the_way_again() {
         let mut bulkhead = stuck(MAX_OVERDUE);
@@ -116,16 +147,33 @@ mod tests {
     fn hop_that_answers_some_and_sits_on_many_is_bounded_too() {
         let mut bulkhead = stuck(MAX_OVERDUE_ANSWERING);
         bulkhead.answered(peer(1).addr, at(500));
+        assert!((501..1500).all(|ms| !bulkhead.admits(peer(1).addr, at(ms))));
+        bulkhead.settled(peer(1).addr);
         assert!(bulkhead.admits(peer(1).addr, at(501)));
-        assert!(!bulkhead.admits(peer(1).addr, at(502)));
     }
 
     #[test]
     fn hop_is_forgotten_when_nothing_is_overdue_there() {
         let mut bulkhead = stuck(2);
-        bulkhead.settled(peer(1).addr);
-        bulkhead.settled(peer(1).addr);
-        bulkhead.settled(peer(1).addr);
+        (0..3).for_each(|_| bulkhead.settled(peer(1).addr));
         assert_eq!(bulkhead, Bulkhead::default());
+    }
+
+    #[test]
+    fn hops_are_bounded_and_those_of_long_ago_make_room() {
+        let hop = |n: usize| SocketAddrV4::new([10, 0, 0, 1].into(), n as u16);
+        let mut bulkhead = Bulkhead::default();
+        for n in 0..2 * MAX_HOPS {
+            bulkhead.overdue(hop(n), at(0));
+        }
+        assert_eq!(bulkhead.hops.len(), MAX_HOPS);
+        for n in 0..2 * MAX_HOPS {
+            (0..MAX_OVERDUE).for_each(|_| bulkhead.overdue(hop(n), at(0)));
+            bulkhead.admits(hop(n), at(5000));
+            (0..=MAX_OVERDUE).for_each(|_| bulkhead.settled(hop(n)));
+        }
+        assert_eq!(bulkhead.hops.len(), MAX_HOPS, "they are stuck");
+        bulkhead.overdue(hop(3 * MAX_HOPS), at(60_000));
+        assert_eq!(bulkhead.hops.len(), 1);
     }
 }

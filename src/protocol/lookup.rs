@@ -277,13 +277,13 @@ impl Lookup {
     fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>) -> Step<Finding> {
         match predecessor {
             Some(before) if self.question.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
-            Some(before) if self.left_out.contains(&before) => self.found_pinged(successor),
-            Some(before) => {
+            Some(before) if !self.left_out.contains(&before) => {
                 let step = self.ask(before, Request::CheckPredecessor);
                 self.contesting = true;
                 step
             }
-            None => self.lost(Lost::Unsure),
+            // Neither of both knows anybody in between who lives: nobody joins there, either, before they have settled.
+            _ => self.found_pinged(successor),
         }
     }
 

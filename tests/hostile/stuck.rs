@@ -159,8 +159,9 @@ fn member_that_answers_all_but_lookups_holds_up_nobody_else() {
     let (accepted, found_dead) = (member.accepted() - accepted, ring.found_dead());
     println!("{} lookups were stuck, {accepted} connections made to who sits on them", member.stuck());
     println!("before: {}\nunder:  {}", before.describe(), under.describe());
-    println!("the client got {:?}; found dead: {found_dead:?}", fates.into_inner().unwrap());
-    assert!(member.stuck() > 1000, "they have to get there");
+    let fates = fates.into_inner().unwrap();
+    println!("the client got {fates:?}; found dead: {found_dead:?}");
+    assert!(member.stuck() > 64 && fates.values().sum::<usize>() > 1000, "they have to get there");
     assert_eq!((before.wrong, before.failed, under.wrong), (0, 0, 0));
     assert!(under.p50() <= SLOWER * before.p50() && under.p50() <= SLOW, "{:?}, not {:?}", under.p50(), before.p50());
     assert!(accepted <= MAX_ACCEPTED, "{accepted} connections");
