@@ -125,10 +125,13 @@ impl History {
         if options.trace {
             world.env.log.keep_trace();
         }
+        // Work takes time in one history of five.
+        let threaded = (seed / 4) % 5 == 4;
+        let director = Director::new(seed, temper, r, cast, nodes);
         let header = || vec![format!("seed {seed}"), format!("bits {m}"), format!("r {r}")];
         History {
             world,
-            director: Director::new(seed, temper, r, cast, nodes),
+            director: if threaded { director.share_threads() } else { director },
             judge: Judge::new(),
             temper,
             nodes,
@@ -285,12 +288,17 @@ impl History {
     }
 
     fn ask(&mut self, from: Peer, key: u32) {
-        let (n, id) = (number_of(from.addr), numbered(key, self.world.bits()).id);
+        let n = number_of(from.addr);
         // One style after the other.
         let (style, command) = match self.world.env.tally.lookups % 2 {
             0 => (Style::Recursive, Command::Lookup(n, key)),
             _ => (Style::Iterative, Command::Iterate(n, key)),
         };
+        self.ask_in(from, key, style, command);
+    }
+
+    fn ask_in(&mut self, from: Peer, key: u32, style: Style, command: Command) {
+        let id = numbered(key, self.world.bits()).id;
         self.note(&command);
         if let Some(number) = self.world.lookup_in_style(from, id, style) {
             self.judge.asked(&self.world, number, from, id);
@@ -326,6 +334,13 @@ impl History {
             match &command {
                 Command::Run(time) => {
                     self.pass(self.world.now() + *time)?;
+                    continue;
+                }
+                Command::Lookup(n, key) => {
+                    if up(n).is_some() {
+                        let (from, key) = (numbered(*n, bits), *key);
+                        self.ask_in(from, key, Style::Recursive, command);
+                    }
                     continue;
                 }
                 // Somebody else was faster.

@@ -219,13 +219,23 @@ impl Host {
                 self.update(number, |run| run.resting = true);
                 rest(rests).mul_f64(env.rng.random_range(0.5..1.5))
             }
-            Step::Wait if open => wait,
+            Step::Wait if open => self.longer(number, wait, env),
             // It lives, but the question is not open any more.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let waiting = Wait { began: env.now, agreed: wait };
         self.update(number, |run| run.waiting = waiting);
         self.wait(number, self.patience(wait, env), env);
+    }
+
+    /// Whoever has shown that it lives is asked about less and less often; where there are no threads, as often as ever.
+    fn longer(&mut self, number: u64, wait: Duration, env: &mut Environment) -> Duration {
+        if env.thread(self.place.slot).is_none() {
+            return wait;
+        }
+        let wait = (wait * 2).min(self.config.rpc_timeout);
+        self.update(number, |run| run.wait = wait);
+        wait
     }
 
     fn wait(&mut self, number: u64, time: Duration, env: &mut Environment) {

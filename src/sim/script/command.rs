@@ -7,11 +7,15 @@ use super::Circle;
 use crate::sim::delay::Delay;
 use crate::sim::environment::Slot;
 use crate::sim::nodes::numbered;
+use crate::sim::storm::{Defences, Prices};
 use crate::sim::world::World;
 
 /// One thing that is done to a world. Nodes and keys are numbers on its circle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// `thread P A B …`: these nodes share a thread from now on, whose work takes P times what it usually does. Nodes
+    /// without one serve in zero time.
+    Thread(u32, Vec<u32>),
     /// `start N [through M …]`: the program of N starts, with these seeds; without any it creates a
     /// ring. If it runs already, it is lost without a word.
     Start(u32, Vec<u32>),
@@ -69,6 +73,10 @@ impl Command {
             Ok::<_, String>((nodes(&words[..bar])?, nodes(&words[bar + 1..])?))
         };
         Ok(match words {
+            ["thread", factor, rest @ ..] => match factor.parse() {
+                Ok(factor @ 1..=MOST_TIMES) => Command::Thread(factor, nodes(rest)?),
+                _ => return Err(format!("{factor:?} is no number from 1 to {MOST_TIMES}")),
+            },
             ["start", n] => Command::Start(node(n)?, Vec::new()),
             ["start", n, "through", seeds @ ..] if !seeds.is_empty() => Command::Start(node(n)?, nodes(seeds)?),
             ["crash", n] => Command::Crash(node(n)?),
@@ -105,6 +113,10 @@ impl Command {
         let peer = |n: &u32| numbered(*n, bits);
         let thousandths = |p: &u16| f64::from(*p) / 1000.0;
         match self {
+            Command::Thread(factor, nodes) => {
+                let nodes: Vec<_> = nodes.iter().map(|n| peer(n).addr).collect();
+                world.share_thread(&nodes, Prices::USUAL.times(*factor), Defences::default());
+            }
             Command::Start(n, seeds) => world.start(peer(n), &seeds.iter().map(peer).collect::<Vec<_>>()),
             Command::Crash(n) => world.crash(peer(n)),
             Command::Leave(n) => world.leave(peer(n)),
@@ -151,6 +163,9 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
+/// No work takes longer than so many times what it usually does: a connection then takes 0.6 s.
+const MOST_TIMES: u32 = 1000;
+
 /// Nothing takes longer: else the clock could be told to run beyond its end.
 const LONGEST: Duration = Duration::from_secs(1000 * 24 * 3600);
 
@@ -172,6 +187,7 @@ impl fmt::Display for Command {
         let list = |nodes: &[u32]| nodes.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
         let time = |time: &Duration| humantime::format_duration(*time).to_string().replace(' ', "");
         match self {
+            Command::Thread(factor, nodes) => write!(f, "thread {factor} {}", list(nodes)),
             Command::Start(n, seeds) if seeds.is_empty() => write!(f, "start {n}"),
             Command::Start(n, seeds) => write!(f, "start {n} through {}", list(seeds)),
             Command::Crash(n) => write!(f, "crash {n}"),
@@ -206,6 +222,7 @@ mod tests {
     #[test]
     fn every_command_can_be_read_again() {
         for line in [
+            "thread 20 1 8",
             "start 1",
             "start 8 through 1 14",
             "crash 8",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::admission::MAX_LOOKUPS;
+
 /// What a thread spends of its time on each piece of work; everything else is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prices {
@@ -30,10 +32,10 @@ impl Prices {
         Prices { frame: self.frame * factor, step: self.step * factor, connection: self.connection * factor }
     }
 
-    /// The lookups that a thread takes on at once. The program's limit is about what a thread of it does in 0.8 s; a dearer one
-    /// has less to take on.
+    /// The lookups that a thread takes on at once. The program's limit is what a thread of it does in 0.4 s; a dearer one has
+    /// less to take on.
     pub(super) fn most_lookups(self) -> usize {
         let one = self.frame * FRAMES + self.step * STEPS;
-        (Duration::from_millis(800).as_nanos() / one.as_nanos().max(1)).clamp(64, 16 * 1024) as usize
+        (Duration::from_millis(400).as_nanos() / one.as_nanos().max(1)).clamp(64, MAX_LOOKUPS as u128) as usize
     }
 }

@@ -81,11 +81,11 @@ pub struct Thread {
 }
 
 impl Thread {
-    pub(super) fn new(prices: Prices, defences: Defences, now: Duration) -> Thread {
+    pub(super) fn new(prices: Prices, defences: Defences) -> Thread {
         Thread {
             prices,
             defences,
-            health: LocalHealth::new(now),
+            health: LocalHealth::default(),
             detector: FailureDetector::default(),
             budget: RetryBudget::default(),
             bulkhead: Bulkhead::default(),
@@ -106,8 +106,8 @@ impl Thread {
     }
 
     /// Its program starts anew: nothing of the last run is left but what is on its way.
-    pub(super) fn begin_anew(&mut self, now: Duration) {
-        let old = std::mem::replace(self, Thread::new(self.prices, self.defences, now));
+    pub(super) fn begin_anew(&mut self) {
+        let old = std::mem::replace(self, Thread::new(self.prices, self.defences));
         (self.queue, self.busy, self.paused_until) = (old.queue, old.busy, old.paused_until);
     }
 
@@ -165,8 +165,12 @@ impl Thread {
         self.waiting.entry(peer).or_default().push(waiting);
     }
 
-    /// Takes a lookup on for a client; whether there is room.
+    /// Takes a lookup on for a client; whether there is room. Of maintenance a node of its own has no more than one
+    /// under way.
     pub(in crate::sim) fn admit(&mut self, class: Class, client: Client) -> bool {
+        if class == Class::Maintenance {
+            return true;
+        }
         let held = self.held.entry(client).or_default();
         let admitted = self.admission.admit(class, *held);
         *held += usize::from(admitted);

@@ -43,7 +43,7 @@ impl Environment {
     /// Puts nodes on a thread of their own, from now on.
     pub(in crate::sim) fn add_thread(&mut self, slots: &[Slot], prices: Prices, defences: Defences) -> usize {
         let index = self.threads.all.len();
-        self.threads.all.push(Thread::new(prices, defences, self.now));
+        self.threads.all.push(Thread::new(prices, defences));
         for slot in slots {
             if self.threads.of.len() <= slot.index() {
                 self.threads.of.resize(slot.index() + 1, None);
@@ -64,10 +64,9 @@ impl Environment {
 
     /// A node of a thread starts.
     pub(in crate::sim) fn joins_thread(&mut self, slot: Slot) {
-        let now = self.now;
         if let Some(thread) = self.thread(slot) {
             if thread.nodes.is_empty() {
-                thread.begin_anew(now);
+                thread.begin_anew();
             }
             thread.nodes.insert(slot);
         }

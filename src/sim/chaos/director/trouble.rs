@@ -25,6 +25,10 @@ pub(super) enum Trouble {
     /// So many neighbours less or more than r die or leave at once.
     Neighbours(i8),
     FullRestart,
+    /// All nodes of a thread die at once; some threads come back.
+    Thread,
+    /// Many lookups at once; sometimes a thread stumbles under them.
+    Load,
 }
 
 pub(super) const ALL: [Trouble; 23] = [
@@ -52,6 +56,9 @@ pub(super) const ALL: [Trouble; 23] = [
     Trouble::Neighbours(1),
     Trouble::FullRestart,
 ];
+
+/// What there is besides where nodes share threads.
+pub(super) const OF_THREADS: [Trouble; 2] = [Trouble::Thread, Trouble::Load];
 
 impl Trouble {
     /// Whether it might open a cut of somebody else's, or undo it otherwise.
@@ -87,11 +94,13 @@ impl Trouble {
             Trouble::Neighbours(0) => "r neighbours die",
             Trouble::Neighbours(1..) => "r+1 neighbours die",
             Trouble::FullRestart => "full restart",
+            Trouble::Thread => "thread dies",
+            Trouble::Load => "load",
         }
     }
 }
 
 /// The names of all troubles, in the order in which tables show them.
 pub(in crate::sim::chaos) fn all_names() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().map(Trouble::name)
+    ALL.into_iter().chain(OF_THREADS).map(Trouble::name)
 }
