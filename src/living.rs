@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
-use chord::Node;
 use chord::console::{self, Command, input};
 use chord::swarm::together;
-use futures::future::join_all;
+use chord::{Node, StartError};
+use futures::future::{join_all, select_all};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -37,11 +37,12 @@ pub async fn run(host: Host) -> Result<()> {
 /// Answers the console of the first until it is told to end.
 async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<()> {
     let commands = input::start().context("can't start the console")?;
+    let ousted = select_all(nodes.iter().map(|node| Box::pin(node.ousted())));
     tokio::select! {
-        () = answer(&nodes[0], commands) => {}
-        () = told_to_end => {}
+        () = answer(&nodes[0], commands) => Ok(()),
+        () = told_to_end => Ok(()),
+        (taken, ..) = ousted => Err(StartError::IdTaken(taken).into()),
     }
-    Ok(())
 }
 
 /// Waits for SIGINT or SIGTERM, which do nothing else from now on.

@@ -23,7 +23,7 @@ use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,7 +110,8 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     };
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
-    let joining = Joining::new(report, 10 * SECOND);
+    let (ousted, _) = watch::channel(None);
+    let joining = Joining::new(report, 10 * SECOND, ousted);
     let view = View::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,

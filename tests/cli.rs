@@ -138,6 +138,47 @@ fn identifier_that_is_taken_is_status_1() {
 }
 
 #[test]
+fn sleeper_whose_place_another_has_taken_ends_in_words() {
+    let addrs = free_addrs(3);
+    let id = "0f".repeat(20);
+    let mut seed = Process::start(addrs[0], None, 4);
+    let with_id = |addr: SocketAddrV4| {
+        let join = ["--ja", "127.0.0.1", "--jp", &addrs[0].port().to_string(), "-i", &id].map(String::from);
+        let flags = [flags(addr), join.to_vec()].concat();
+        Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut sleeper = with_id(addrs[1]);
+    sleeper.state(4);
+    sleeper.signal(Signal::STOP);
+    eventually(20 * SECOND, || match seed.lookup("Hello") {
+        Ok(owner) if owner == seed.peer && seed.state(4).successors == [seed.peer; 4] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let mut other = with_id(addrs[2]);
+    let other = other.state(4).me;
+    eventually(10 * SECOND, || if seed.state(4).successors[0] == other { Ok(()) } else { Err("not taken yet".into()) });
+    sleeper.signal(Signal::CONT);
+    assert_eq!(sleeper.wait(), Some(1));
+    let said = sleeper.errors();
+    assert!(["taken", &id, &addrs[2].to_string()].iter().all(|word| said.contains(word)), "{said}");
+}
+
+#[test]
+fn other_of_two_answers_when_one_has_left() {
+    let mut stays = one();
+    let mut leaves = Process::start(free_addrs(1)[0], Some(stays.peer.addr), 4);
+    eventually(10 * SECOND, || match (stays.state(4).successors[0], leaves.lookup("Hello")) {
+        (successor, Ok(_)) if successor == leaves.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    leaves.write(b"Quit\n");
+    assert_eq!(leaves.wait(), Some(0));
+    for key in (0..10).map(|k| format!("key {k}")) {
+        assert_eq!(stays.lookup(&key), Ok(stays.peer), "{key}");
+    }
+}
+
+#[test]
 fn lookup_answers_with_two_lines() {
     let mut node = one();
     node.write(b"Lookup Hello\n");
@@ -476,7 +517,7 @@ fn virtual_node_whose_port_is_taken_is_status_1() {
 
 #[test]
 fn too_few_files_are_an_error_in_words() {
-    let addr = free_addrs(1)[0];
+    let addr = free_range(8);
     let line = format!("{} {} --virtual-nodes 8", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
     // With fewer the program can't be loaded.
     for files in 4..=16 {

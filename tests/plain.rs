@@ -682,6 +682,30 @@ async fn plain_ring_of_one_that_puts_itself_first_can_be_joined_by_two_at_once()
 }
 
 #[actix_rt::test]
+async fn peer_that_never_tells_its_list_holds_up_no_joiner_for_long() {
+    for manner in [Manner::Stalls, Manner::refuses()] {
+        let node = start(config()).await;
+        let me = node.me();
+        let peer = Plain::start(Setup { id: Some(on(me.id, 8)), ..Setup::default() });
+        peer.behaves_in("get_successor_list", manner.clone());
+        let (it, addr) = (peer.me(), me.addr);
+        let notifying = actix_rt::spawn(async move {
+            loop {
+                ask(addr, "notify", &notifier(it)).await;
+                sleep(Duration::from_millis(50)).await;
+            }
+        });
+        eventually("it has come before the node", async || predecessor(&node).await == Some(it)).await;
+        let patient = Config { join_timeout: 2 * LIMIT, ..config() };
+        let joiner = |sixteenths| Config { id: Some(on(me.id, sixteenths)), ..through(me, patient.clone()) };
+        for joiner in join_all([start(joiner(4)), start(joiner(12))]).await {
+            assert_ne!(successors(&joiner).await, [], "{manner:?}");
+        }
+        notifying.abort();
+    }
+}
+
+#[actix_rt::test]
 async fn every_form_of_no_predecessor_is_understood() {
     let log = Log::open();
     for nobody in Nobody::ALL {

@@ -8,7 +8,7 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use futures::future::join_all;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::drive::Driver;
@@ -55,18 +55,27 @@ pub struct Joining {
     answered: Instant,
     /// For how long it may fail to.
     limit: Duration,
+    /// Hears who has the identifier, when that is another node.
+    ousted: watch::Sender<Option<Peer>>,
 }
 
 impl Joining {
     /// Reports when the node has become a member, or can't.
-    pub fn new(report: oneshot::Sender<Result<(), JoinFailure>>, limit: Duration) -> Joining {
-        Joining { report: Some(report), answered: Instant::now(), limit }
+    pub fn new(
+        report: oneshot::Sender<Result<(), JoinFailure>>,
+        limit: Duration,
+        ousted: watch::Sender<Option<Peer>>,
+    ) -> Joining {
+        Joining { report: Some(report), answered: Instant::now(), limit, ousted }
     }
 
     fn tried(&mut self, joined: &Joined) {
         match joined {
             Joined::Member(_) => self.report(Ok(())),
-            Joined::IdTaken(taken) => self.report(Err(JoinFailure::IdTaken(*taken))),
+            Joined::IdTaken(taken) => {
+                self.ousted.send_replace(Some(*taken));
+                self.report(Err(JoinFailure::IdTaken(*taken)));
+            }
             Joined::NotNow => self.answered = Instant::now(),
             Joined::NotJoined | Joined::NoAnswer if self.answered.elapsed() < self.limit => {}
             Joined::NotJoined => self.report(Err(JoinFailure::NotJoined)),

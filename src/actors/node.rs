@@ -11,7 +11,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, MailboxEr
 use futures::FutureExt;
 use futures::future::join4;
 use rustix::process::{Resource, getrlimit};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::crowd::Limits;
 use super::drive::Driver;
@@ -56,6 +56,7 @@ struct Handle {
     lookup_timeout: Duration,
     node: Addr<NodeActor>,
     counters: Arc<Counters>,
+    ousted: watch::Receiver<Option<Peer>>,
 }
 
 impl Drop for Handle {
@@ -132,9 +133,11 @@ impl Node {
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
         let counters = Arc::new(Counters::default());
-        let node = wire(&config, exchange, me, socket, report, counters.clone());
+        let (oust, ousted) = watch::channel(None);
+        let joining = Joining::new(report, config.join_timeout, oust);
+        let node = wire(&config, exchange, me, socket, joining, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
-        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters }) };
+        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters, ousted }) };
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
@@ -175,6 +178,17 @@ impl Node {
         self.handle.node.send(Show).await.ok().flatten()
     }
 
+    /// Waits until another node has this one's identifier, which the ring has taken while this one was away; that one. This
+    /// one is no member any more then.
+    pub async fn ousted(&self) -> Peer {
+        let mut ousted = self.handle.ousted.clone();
+        match ousted.wait_for(Option::is_some).await.ok().and_then(|taken| *taken) {
+            Some(taken) => taken,
+            // It was stopped.
+            None => std::future::pending().await,
+        }
+    }
+
     /// What the node has done on the network since it started; also after it was stopped.
     pub fn traffic(&self) -> Traffic {
         self.handle.counters.read()
@@ -202,7 +216,7 @@ fn wire(
     exchange: Exchange,
     me: Peer,
     socket: Socket,
-    report: oneshot::Sender<Result<(), JoinFailure>>,
+    joining: Joining,
     counters: Arc<Counters>,
 ) -> Addr<NodeActor> {
     let setup = Setup {
@@ -263,7 +277,6 @@ fn wire(
         config.fix_fingers,
         config.lookup_timeout,
     ));
-    let joining = Joining::new(report, config.join_timeout);
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
     let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, joins, disturbed, forget, joining));
     node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups })))

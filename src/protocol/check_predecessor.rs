@@ -12,6 +12,8 @@ pub struct CheckPredecessor {
     predecessor: Peer,
     /// The first successor of the node that checks.
     successor: Option<Peer>,
+    /// Whether a plain predecessor lives and was asked for its list.
+    listing: bool,
 }
 
 /// What a check found out about the predecessor.
@@ -20,6 +22,8 @@ pub enum Checked {
     /// It lives, and speaks like this.
     Alive(Peer, Dialect),
     Dead(Peer),
+    /// It lives, but does not tell its list, as each plain member does.
+    Mute(Peer),
     /// It lives, it seems, but would not say more.
     Unclear,
 }
@@ -28,7 +32,7 @@ impl CheckPredecessor {
     /// A check of the predecessor of these neighbours, if there is one.
     pub fn new(neighbors: &Neighbors) -> Option<CheckPredecessor> {
         let predecessor = neighbors.predecessor()?;
-        Some(CheckPredecessor { predecessor, successor: neighbors.successor() })
+        Some(CheckPredecessor { predecessor, successor: neighbors.successor(), listing: false })
     }
 
     /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
@@ -53,12 +57,15 @@ impl Procedure for CheckPredecessor {
             // Started again as a ring of one, or fell out.
             Answer::Reply(Response::Alive { alone: true, .. }) => Step::Done(Checked::Dead(self.predecessor)),
             Answer::Reply(Response::Alive { plain: true, .. }) => {
+                self.listing = true;
                 Step::Ask(self.predecessor.into(), Request::GetSuccessorList { joiner: None })
             }
             Answer::Reply(Response::Alive { .. }) => Step::Done(Checked::Alive(self.predecessor, Dialect::Ours)),
             Answer::Reply(Response::SuccessorList { dialect, successors, .. }) => {
                 Step::Done(Checked::Alive(self.predecessor, self.dialect(dialect, &successors)))
             }
+            Answer::Unasked => Step::Done(Checked::Unclear),
+            _ if self.listing => Step::Done(Checked::Mute(self.predecessor)),
             _ => Step::Done(Checked::Unclear),
         }
     }

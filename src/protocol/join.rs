@@ -143,7 +143,11 @@ impl Procedure for Join {
             (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {
                 Step::Done(Joined::NotNow)
             }
-            (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NoAnswer),
+            (Stage::Listing(seed) | Stage::Placing(seed, _), _) if seed.addr == self.seed => {
+                Step::Done(Joined::NoAnswer)
+            }
+            // The ring has answered: it will find out who does not, and name another.
+            (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NotNow),
             // Whoever is before the place is dead, or knows somebody in between: the ring will settle.
             (Stage::Confirming(..), _) => Step::Done(Joined::NotNow),
         }
@@ -314,8 +318,13 @@ mod tests {
         for code in [Code::Retry, Code::Busy, Code::Timeout, Code::NoRoute] {
             assert_eq!(join().resume(Answer::Refused(code)), Step::Done(Joined::NotNow), "{code}");
         }
+        for answer in [Answer::Refused(Code::Retry), Answer::Gone, Answer::Silent, Answer::Refused(Code::Unspecified)] {
+            let mut join = join();
+            join.resume(named(32));
+            assert_eq!(join.resume(answer), Step::Done(Joined::NotNow), "the seed has answered");
+        }
         let mut join = join();
-        join.resume(named(32));
-        assert_eq!(join.resume(Answer::Refused(Code::Retry)), Step::Done(Joined::NotNow));
+        join.resume(named(8));
+        assert_eq!(join.resume(Answer::Silent), Step::Done(Joined::NoAnswer), "it has not said all");
     }
 }

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use backoff::{Backoff, REUNITE_ALONE, reunite};
+use backoff::{Backoff, ISOLATED_ROUND, ISOLATED_ROUNDS, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
@@ -68,6 +68,13 @@ pub struct Maintenance {
     predecessor_dialect: Dialect,
     /// Whether the first successor is a plain peer that believes itself to be alone.
     lonely_successor: bool,
+    /// Whether this is a ring of two, and the other has said that it leaves.
+    parting: bool,
+    /// Checks, in a row, in which a plain predecessor told no list; also over the pause in which it is not heard, so that one
+    /// more is enough after it.
+    untold: u32,
+    /// A plain peer that tells nobody its list, so that none could join before or after it: it is no predecessor.
+    mute: Option<Peer>,
     /// Attempts to join, in a row, that came to nothing.
     attempts: u32,
     /// Conversations of each kind that no timer of this node called for, since the last pause.
@@ -160,7 +167,8 @@ pub enum Effect {
     Changed,
     /// A node is dead: the finger table is to hear of it.
     Dead(Peer),
-    /// An attempt to join has ended.
+    /// An attempt to join has ended; or the ring has taken another node with this one's identifier while this one was
+    /// away, and it is no member any more.
     Tried(Joined),
 }
 
@@ -188,6 +196,9 @@ impl Maintenance {
             lapsed: false,
             predecessor_dialect: Dialect::Ours,
             lonely_successor: false,
+            parting: false,
+            untold: 0,
+            mute: None,
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
@@ -260,6 +271,9 @@ impl Maintenance {
             lapsed: false,
             predecessor_dialect: self.predecessor_dialect,
             lonely_successor: self.lonely_successor,
+            parting: false,
+            untold: 0,
+            mute: None,
             attempts: 0,
             errands: [0; TURNS.len()],
             pausing: false,
@@ -331,7 +345,10 @@ impl Maintenance {
             },
             Timer::Stabilize => self.wishes.stabilize = true,
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
-            Timer::Reunite => self.wishes.reunite = true,
+            Timer::Reunite => {
+                self.mute = None;
+                self.wishes.reunite = true;
+            }
             Timer::Unheard => self.neighbors.doubt_successor(),
             Timer::Admission => self.lapsed = self.admitted.take().is_some(),
             Timer::Pause => {
@@ -407,6 +424,7 @@ impl Maintenance {
     /// Becomes a member, with neighbours as they are.
     fn enter(&mut self) {
         self.standing = Standing::Member;
+        self.parting = false;
         self.attempts = 0;
         self.admitted = None;
         self.wishes.stabilize = true;
@@ -418,7 +436,9 @@ impl Maintenance {
 
     fn isolate(&mut self) {
         self.standing = Standing::Isolated;
-        self.attempts = 0;
+        // Where the other of two has said that it leaves, nobody is missing: whoever is remembered is asked once.
+        let asked = if std::mem::take(&mut self.parting) { ISOLATED_ROUNDS - 1 } else { 0 };
+        self.attempts = asked * self.acquaintances.count().min(ISOLATED_ROUND) as u32;
         self.wake(Timer::Join, Duration::ZERO);
     }
 

@@ -30,6 +30,8 @@ enum Stage {
     HeadList(Option<Peer>),
     /// A candidate was asked for its list.
     Candidate(Peer),
+    /// Another node that has the identifier of this one and comes before the head was asked whether it lives.
+    Twin(Peer),
 }
 
 /// What a round found out.
@@ -43,6 +45,8 @@ pub struct Learned {
     pub plain: bool,
     /// Whether that head says that it is a ring of one.
     pub alone: bool,
+    /// Another node that has the identifier of this one, lives, and comes before the head: the ring has taken that one.
+    pub twin: Option<Peer>,
 }
 
 impl Stabilize {
@@ -73,6 +77,11 @@ impl Stabilize {
             return self.done();
         }
         self.learn(head, list, plain);
+        // This node was away for so long that another has taken its place.
+        if let Some(twin) = predecessor.filter(|peer| peer.id == self.me.id && peer.addr != self.me.addr) {
+            self.stage = Stage::Twin(twin);
+            return Step::Ask(twin.into(), Request::CheckPredecessor);
+        }
         let between = |peer: &Peer| peer.id.in_open(self.me.id, head.id);
         match predecessor.filter(between).or(self.candidate.filter(between)) {
             Some(candidate) => self.ask_list(candidate),
@@ -106,6 +115,10 @@ impl Procedure for Stabilize {
     fn resume(&mut self, answer: Answer) -> Step<Learned> {
         let stage = std::mem::replace(&mut self.stage, Stage::Head);
         match (stage, self.head, answer) {
+            (Stage::Twin(twin), _, Answer::Reply(Response::Alive { .. })) => {
+                self.learned.twin = Some(twin);
+                self.done()
+            }
             (Stage::Candidate(candidate), _, answer) if answer.is_dead() => {
                 self.learned.dead.push(candidate);
                 self.done()
@@ -252,5 +265,22 @@ mod tests {
         assert_eq!(near.resume(head(21, &[38, 42])), asks_list(26));
         let mut far = Stabilize::new(&neighbors, Some(peer(40)));
         assert_eq!(far.resume(head(21, &[38, 42])), Step::Done(learned(&[32, 38, 42])));
+    }
+
+    #[test]
+    fn whoever_the_ring_has_taken_in_one_s_place_is_told_by_the_head_and_must_live() {
+        let twin = Peer { addr: peer(1).addr, ..peer(21) };
+        let named =
+            Answer::Reply(Response::Predecessor { predecessor: Some(twin), successors: Some(peers(&[38, 42])) });
+        let alive = Answer::Reply(Response::Alive { plain: false, alone: false });
+        for (answer, taken) in [(alive, Some(twin)), (Answer::Gone, None), (Answer::Silent, None)] {
+            let mut round = round(&[32, 38, 42]);
+            round.start();
+            assert_eq!(round.resume(named.clone()), Step::Ask(twin.into(), Request::CheckPredecessor));
+            assert_eq!(round.resume(answer), Step::Done(Learned { twin: taken, ..learned(&[32, 38, 42]) }));
+        }
+        let mut round = round(&[32, 38, 42]);
+        round.start();
+        assert_eq!(round.resume(head(21, &[38, 42])), Step::Done(learned(&[32, 38, 42])), "oneself is no other");
     }
 }

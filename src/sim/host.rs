@@ -244,7 +244,11 @@ impl Host {
             failed => format!("{} could not join: {failed:?}", env.name(self.me.id)),
         });
         env.tally.joins += u64::from(matches!(joined, Joined::Member(_)));
-        let Some(answered) = self.joining else { return };
+        let Some(answered) = self.joining else {
+            // Another has taken its place.
+            self.ended |= matches!(joined, Joined::IdTaken(_));
+            return;
+        };
         match joined {
             Joined::Member(_) => self.joining = None,
             Joined::NotNow => self.joining = Some(env.now),

@@ -70,7 +70,8 @@ impl Maintenance {
     }
 
     pub(super) fn notified(&mut self, notifier: Peer) {
-        if notifier.id == self.setup.me.id || self.wishes.rectify.contains(&notifier) {
+        let known = self.mute == Some(notifier) || self.wishes.rectify.contains(&notifier);
+        if notifier.id == self.setup.me.id || known {
             return;
         }
         self.wishes.rectify.push_back(notifier);

@@ -21,7 +21,7 @@ impl Maintenance {
     /// it.
     pub fn leave(&mut self) -> Vec<(Peer, Request)> {
         let member = matches!(self.standing, Standing::Member | Standing::Isolated);
-        (self.standing, self.wishes) = (Standing::Left, Wishes::default());
+        self.end();
         if !member {
             return Vec::new();
         }
@@ -31,10 +31,18 @@ impl Maintenance {
         told.map(|neighbor| (neighbor, leave.clone())).collect()
     }
 
+    /// Is no member any more, and never again.
+    pub(super) fn end(&mut self) {
+        (self.standing, self.wishes) = (Standing::Left, Wishes::default());
+    }
+
     /// Somebody says that this node has left. Anybody can: so it is doubted and asked, as if the
     /// connection to it had broken. A node that has left answers that it is no member.
     pub(super) fn parted(&mut self, leaver: Peer, before: Option<Peer>) {
         self.severed(|addr| addr == leaver.addr);
+        // There was nobody else: see `isolate`.
+        let pair = self.neighbors.successors() == [leaver] && self.neighbors.predecessor() == Some(leaver);
+        self.parting = pair && before == Some(self.setup.me);
         if let Some(before) = before
             && self.neighbors.predecessor() == Some(leaver)
         {
@@ -45,13 +53,16 @@ impl Maintenance {
 
 #[cfg(test)]
 mod tests {
+    use super::super::backoff::ISOLATED_ROUNDS;
     use super::super::tests::{member, member_after, settle};
     use super::*;
+    use crate::protocol::check_predecessor::Checked;
     use crate::protocol::conversation::{Conversation, Outcome};
     use crate::protocol::join::Joined;
     use crate::protocol::lookup::Lost;
     use crate::protocol::maintenance::Timer;
     use crate::protocol::rpc::{Code, Response};
+    use crate::protocol::stabilize::Learned;
     use crate::protocol::testing::{peer, peers};
 
     fn leave(n: u8, before: Option<u8>) -> Request {
@@ -137,6 +148,37 @@ mod tests {
             assert_eq!(node.next_conversation(), None);
         }
         settle(&mut node, &[32, 38, 42]);
+    }
+
+    #[test]
+    fn other_node_of_a_ring_of_two_asks_everyone_once_and_is_alone() {
+        for (announced, rounds) in [(true, 1), (false, ISOLATED_ROUNDS)] {
+            let mut node = member_after(32, &[32]);
+            if announced {
+                node.serve(&leave(32, Some(21)), false).unwrap();
+            }
+            node.fired(Timer::Stabilize);
+            let mut asked = 0;
+            while node.standing() != Standing::Member || node.neighbors().successor().is_some() {
+                node.effects();
+                match node.next_conversation() {
+                    Some(Conversation::Stabilize(_)) => {
+                        node.digest(Outcome::Stabilize(Learned { dead: peers(&[32]), ..Learned::default() }));
+                    }
+                    Some(Conversation::CheckPredecessor(_)) => {
+                        node.digest(Outcome::CheckPredecessor(Checked::Dead(peer(32))));
+                    }
+                    Some(Conversation::Join(_)) => {
+                        asked += 1;
+                        node.digest(Outcome::Join(Joined::NoAnswer));
+                    }
+                    Some(other) => panic!("{other:?}"),
+                    None => node.fired(Timer::Join),
+                }
+            }
+            // The seed, and the one that was lost.
+            assert_eq!(asked, 2 * rounds, "announced: {announced}");
+        }
     }
 
     #[test]

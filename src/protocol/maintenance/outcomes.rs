@@ -13,6 +13,10 @@ use crate::protocol::reunite::Reunion;
 use crate::protocol::rpc::{Dialect, Request};
 use crate::protocol::stabilize::Learned;
 
+/// So often in a row a plain predecessor may keep its list to itself while it answers pings: it may be busy. Nobody can join
+/// next to one that never tells it.
+const MAX_UNTOLD: u32 = 3;
+
 impl Maintenance {
     /// Applies the outcome of the conversation that was held, to the state as it is now.
     pub fn digest(&mut self, outcome: Outcome) {
@@ -30,7 +34,16 @@ impl Maintenance {
     }
 
     fn tried(&mut self, joined: Joined) {
+        let was_member = matches!(self.standing, Standing::Member | Standing::Isolated);
+        let joined = match joined {
+            // Nobody ends a member by saying so: whoever has its identifier has to answer to it.
+            Joined::IdTaken(other) if was_member && other.id != self.setup.me.id => Joined::NotNow,
+            joined => joined,
+        };
         self.effects.push(Effect::Tried(joined.clone()));
+        if was_member && matches!(joined, Joined::IdTaken(_)) {
+            return self.end();
+        }
         if let Joined::Member(list) = joined {
             self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
             self.neighbors.adopt(list);
@@ -52,6 +65,10 @@ impl Maintenance {
     }
 
     fn stabilized(&mut self, learned: Learned) {
+        if let Some(twin) = learned.twin {
+            self.effects.push(Effect::Tried(Joined::IdTaken(twin)));
+            return self.end();
+        }
         let before = self.neighbors.successors().to_vec();
         for dead in learned.dead {
             self.bury(dead);
@@ -61,6 +78,7 @@ impl Maintenance {
         }
         if let Some(list) = learned.list {
             self.neighbors.adopt(list);
+            self.parting = false;
             self.meet_neighbors();
             self.lonely_successor = learned.plain && learned.alone;
             if learned.plain {
@@ -119,9 +137,17 @@ impl Maintenance {
         match checked {
             Checked::Alive(peer, dialect) if self.neighbors.predecessor() == Some(peer) => {
                 self.predecessor_dialect = dialect;
+                self.untold = 0;
             }
             Checked::Dead(peer) => self.bury(peer),
-            Checked::Alive(..) | Checked::Unclear => {}
+            Checked::Mute(peer) if self.neighbors.predecessor() == Some(peer) => {
+                self.untold = self.untold.saturating_add(1);
+                if self.untold >= MAX_UNTOLD && self.neighbors.drop_predecessor(peer) {
+                    self.mute = Some(peer);
+                    self.changed();
+                }
+            }
+            Checked::Alive(..) | Checked::Mute(_) | Checked::Unclear => {}
         }
     }
 

@@ -589,7 +589,7 @@ fn plain_head_is_heard_for_one_period() {
 fn plain_successor_that_is_alone_finds_us_in_our_list_whatever_its_dialect() {
     let mut node = member(&[32]);
     let mut dialect_after = |alone| {
-        let told = Learned { list: Some(peers(&[32])), plain: true, alone, dead: vec![] };
+        let told = Learned { list: Some(peers(&[32])), plain: true, alone, ..Learned::default() };
         stabilize(&mut node, Outcome::Stabilize(told));
         match node.serve(&Request::GetSuccessorList { joiner: None }, true) {
             Ok(Response::SuccessorList { dialect, .. }) => dialect,
@@ -616,4 +616,43 @@ fn plain_caller_is_served_in_the_dialect_of_our_plain_predecessor() {
         other => panic!("{other:?}"),
     };
     assert_eq!((dialect(false), dialect(true)), (Dialect::Ours, Dialect::PlainItselfFirst));
+}
+
+#[test]
+fn node_whose_place_another_has_taken_is_no_member_any_more() {
+    let twin = Peer { addr: peer(1).addr, ..peer(21) };
+    let mut node = member_after(14, &[32, 38, 42]);
+    stabilize(&mut node, Outcome::Stabilize(Learned { twin: Some(twin), ..Learned::default() }));
+    assert_eq!((node.standing(), node.next_conversation()), (Standing::Left, None));
+    assert_eq!(node.effects(), [Effect::Tried(Joined::IdTaken(twin))]);
+
+    let mut node = member_after(32, &[32]);
+    stabilize(&mut node, dead(32));
+    assert_eq!(node.standing(), Standing::Isolated);
+    node.fired(Timer::Join);
+    while !matches!(node.next_conversation(), Some(Conversation::Join(_))) {
+        node.digest(Outcome::CheckPredecessor(Checked::Unclear));
+    }
+    node.digest(Outcome::Join(Joined::IdTaken(twin)));
+    assert_eq!((node.standing(), node.next_conversation()), (Standing::Left, None), "nor one that was cut off");
+}
+
+#[test]
+fn plain_predecessor_that_never_tells_its_list_holds_up_joiners_no_longer() {
+    let mut node = member_after(8, &[32, 38]);
+    let mut check = |checked| {
+        node.fired(Timer::CheckPredecessor);
+        assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
+        node.digest(Outcome::CheckPredecessor(checked));
+        node.neighbors().predecessor()
+    };
+    for checked in [Checked::Mute(peer(8)), Checked::Mute(peer(8)), Checked::Alive(peer(8), Dialect::Plain)] {
+        assert_eq!(check(checked), Some(peer(8)), "it may be busy");
+    }
+    assert_eq!([(); 3].map(|()| check(Checked::Mute(peer(8)))), [Some(peer(8)), Some(peer(8)), None]);
+    node.serve(&Request::Notify { me: peer(8) }, true).unwrap();
+    assert!(!node.is_notified());
+    node.fired(Timer::Reunite);
+    node.serve(&Request::Notify { me: peer(8) }, true).unwrap();
+    assert!(node.is_notified(), "it is judged again after a while");
 }
