@@ -152,8 +152,8 @@ impl From<Lost> for Code {
 /// nodes that come back together are often all that lies before a key. They are asked once more if need be.
 const MAX_REFUSALS: usize = 3;
 
-/// A lookup waits this often because somebody is busy before it says so itself, some 300 ms in all: longer than the
-/// queues of a thread are. One that another node has passed on waits once: its asker waits, too.
+/// A lookup waits this often because somebody is busy, or it was too early for all who are left, before it says so itself:
+/// some 300 ms in all, longer than the queues of a thread are. One that another node has passed on waits once: its asker waits, too.
 const MAX_RESTS: u32 = 5;
 const MAX_RESTS_PASSED_ON: u32 = 1;
 
@@ -218,10 +218,8 @@ impl Lookup {
                     self.decide()
                 }
                 None if self.too_early.is_empty() => self.lost(Lost::NoRoute),
-                None => {
-                    let again = self.too_early.remove(0);
-                    self.go_to(again)
-                }
+                None if self.rests < MAX_RESTS && !self.is_passed_on() => self.rest(),
+                None => self.ask_again(),
             },
         }
     }
@@ -262,22 +260,52 @@ impl Lookup {
     }
 
     /// Waits a moment, and then goes round a node that is busy, if more retries may be made.
-    fn rest(&mut self, busy: Peer) -> Step<Finding> {
+    fn go_round(&mut self, busy: Peer) -> Step<Finding> {
         let most = if self.is_passed_on() { MAX_RESTS_PASSED_ON } else { MAX_RESTS };
         if self.rests >= most {
             return self.lost(Lost::Busy);
         }
         self.busy.push(busy);
+        self.rest()
+    }
+
+    fn rest(&mut self) -> Step<Finding> {
         self.rests += 1;
         self.resting = true;
         Step::Rest { rests: self.rests - 1 }
+    }
+
+    /// The moment has passed, if it might: what was too early is not any more.
+    fn rested(&mut self, answer: Answer) -> Step<Finding> {
+        match answer {
+            Answer::Rested => {
+                for node in std::mem::take(&mut self.too_early) {
+                    self.refused.retain(|other| *other != node);
+                }
+                self.decide()
+            }
+            _ if self.busy.is_empty() => self.ask_again(),
+            _ => self.lost(Lost::Busy),
+        }
+    }
+
+    /// Asks somebody at once for whom it was too early: nobody else is left.
+    fn ask_again(&mut self) -> Step<Finding> {
+        self.rests = MAX_RESTS;
+        match self.too_early.is_empty() {
+            true => self.lost(Lost::NoRoute),
+            false => {
+                let again = self.too_early.remove(0);
+                self.go_to(again)
+            }
+        }
     }
 
     /// The first successor, of which this node is unsure, has said who comes before it.
     fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>) -> Step<Finding> {
         match predecessor {
             Some(before) if self.question.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
-            Some(before) if !self.left_out.contains(&before) => {
+            Some(before) if !self.left_out.contains(&before) && !self.neighbors.has_dropped(before) => {
                 let step = self.ask(before, Request::CheckPredecessor);
                 self.contesting = true;
                 step
@@ -334,7 +362,7 @@ impl Procedure for Lookup {
 
     fn resume(&mut self, answer: Answer) -> Step<Finding> {
         if std::mem::take(&mut self.resting) {
-            return if answer == Answer::Rested { self.decide() } else { self.lost(Lost::Busy) };
+            return self.rested(answer);
         }
         let Some(asked) = self.asked.take() else {
             return self.lost(Lost::NoRoute);
@@ -374,7 +402,7 @@ impl Procedure for Lookup {
             // Others have tried: see MAX_REFUSALS.
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
             Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
-            Answer::Refused(Code::Busy) | Answer::Unasked => self.rest(asked),
+            Answer::Refused(Code::Busy) | Answer::Unasked => self.go_round(asked),
             answer => {
                 let is_first = self.can_not_help(asked);
                 self.too_early.extend((is_first && answer == Answer::Refused(Code::Retry)).then_some(asked));

@@ -256,7 +256,7 @@ impl Maintenance {
     pub fn without_pace(&self) -> Maintenance {
         Maintenance {
             setup: self.setup.clone(),
-            neighbors: self.neighbors.clone(),
+            neighbors: self.neighbors.without_dropped(),
             standing: self.standing,
             acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
             wishes: Wishes {

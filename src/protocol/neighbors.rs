@@ -23,10 +23,12 @@ pub struct Neighbors {
     short: bool,
     /// Whether the first successor has answered, and nothing speaks against it since.
     heard: bool,
-    /// Whether this node doubts all that it knows, since the last stabilize that completed: it has dropped several
-    /// entries, or it was asleep while the others may have gone on without it. Somebody may live between it and its
-    /// first successor.
+    /// Whether this node doubts what it knows, since the last stabilize that completed: it has dropped its first
+    /// successor, or it was asleep while the others may have gone on without it. Somebody may live between it and the
+    /// first successor that it has now.
     unsure: bool,
+    /// Entries that were dropped since then: they were found dead. At most `r`.
+    dropped: Vec<Peer>,
 }
 
 /// Who owns a key, as far as one node can tell.
@@ -44,7 +46,16 @@ impl Neighbors {
     /// A ring of one: no successor, no predecessor, owner of all keys.
     pub fn alone(me: Peer, r: usize) -> Neighbors {
         debug_assert!(r >= 1, "a successor list holds at least one node");
-        Neighbors { me, r, successors: Vec::new(), predecessor: None, short: false, heard: false, unsure: false }
+        Neighbors {
+            me,
+            r,
+            successors: Vec::new(),
+            predecessor: None,
+            short: false,
+            heard: false,
+            unsure: false,
+            dropped: Vec::new(),
+        }
     }
 
     /// The node whose neighbours these are.
@@ -82,9 +93,19 @@ impl Neighbors {
         self.heard
     }
 
-    /// Whether this node doubts all that it knows: its first successor is to confirm what it owns before it is named.
+    /// Whether this node doubts what it knows: its first successor is to confirm what it owns before it is named.
     pub fn is_unsure(&self) -> bool {
         self.unsure
+    }
+
+    /// Whether that node was dropped since the last stabilize that completed.
+    pub fn has_dropped(&self, peer: Peer) -> bool {
+        self.dropped.contains(&peer)
+    }
+
+    /// Forgets who was dropped: for explorers of the state space, whose lookups do not ask.
+    pub fn without_dropped(&self) -> Neighbors {
+        Neighbors { dropped: Vec::new(), ..self.clone() }
     }
 
     /// Who owns `key`: a node speaks for its own keys and for those of its first successor; the
@@ -113,6 +134,7 @@ impl Neighbors {
         self.short = false;
         self.heard = true;
         self.unsure = false;
+        self.dropped.clear();
         changed
     }
 
@@ -125,8 +147,11 @@ impl Neighbors {
         self.successors.remove(at);
         if at == 0 {
             self.heard = false;
+            self.unsure = true;
         }
-        self.unsure |= self.short && !self.heard;
+        if self.dropped.len() < self.r {
+            self.dropped.push(dead);
+        }
         self.short = true;
         true
     }
@@ -237,18 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn node_that_has_dropped_several_is_unsure_until_a_list_is_adopted() {
+    fn node_that_has_dropped_its_head_is_unsure_until_a_list_is_adopted() {
         let mut node = node_21();
-        node.drop_successor(peer(32));
-        assert!(!node.is_unsure(), "one may die at any time");
         node.drop_successor(peer(38));
-        assert!(node.is_unsure());
-        node.adopt(peers(&[42, 48]));
-        assert!(!node.is_unsure());
-        node.drop_successor(peer(48));
-        node.adopt(peers(&[42, 48]));
-        node.drop_successor(peer(48));
         assert!(!node.is_unsure(), "the head is still heard");
+        node.drop_successor(peer(32));
+        assert!(node.is_unsure() && node.has_dropped(peer(32)) && node.has_dropped(peer(38)));
+        node.adopt(peers(&[42, 48]));
+        assert!(!node.is_unsure() && !node.has_dropped(peer(32)));
     }
 
     #[test]

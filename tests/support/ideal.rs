@@ -51,7 +51,7 @@ impl Ideal {
     /// The neighbours of `peer` clockwise, nearest first, `n` of them: itself where there is none.
     fn successors(&self, peer: Peer, n: usize) -> Vec<Peer> {
         let others = self.by_id.range(peer.id..).chain(self.by_id.range(..peer.id)).skip(1).map(|(_, other)| *other);
-        others.chain(std::iter::repeat(peer)).take(n).collect()
+        others.chain([peer]).cycle().take(n).collect()
     }
 
     /// The last node before `peer`: itself if there is no other.

@@ -240,8 +240,7 @@ mod tests {
     fn keys_of_a_dead_successor_fall_to_the_next() {
         let mut lookup = iterative(20);
         assert!(asks(14, &[], &lookup.start()));
-        let ping = Step::Ask(peer(21).into(), Request::CheckPredecessor);
-        assert_eq!(lookup.resume(Answer::Gone), ping);
+        assert_eq!(lookup.resume(Answer::Gone), Step::Ask(peer(21).into(), Request::GetPredecessor));
     }
 
     #[test]
@@ -326,10 +325,10 @@ mod tests {
     fn callee_pings_its_successor_before_it_names_it_to_somebody_who_could_not_reach_it() {
         let mut lookup = here(13, &[14]);
         assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::CheckPredecessor));
-        let ping = Step::Ask(peer(21).into(), Request::CheckPredecessor);
-        assert_eq!(lookup.resume(Answer::Gone), ping);
+        assert_eq!(lookup.resume(Answer::Gone), Step::Ask(peer(21).into(), Request::GetPredecessor));
+        let comes_after = Response::Predecessor { predecessor: Some(peer(14)), successors: Some(peers(&[32])) };
         let owner = Ok(Response::Successor { owner: peer(21), path: vec![] });
-        assert_eq!(pointer(lookup.resume(pong(false))), owner);
+        assert_eq!(pointer(lookup.resume(Answer::Reply(comes_after))), owner);
     }
 
     #[test]

@@ -88,7 +88,11 @@ fn members_that_have_come_back_together_do_not_end_a_lookup() {
     assert!(asks(32, &lookup.resume(again())));
     assert!(asks(21, &lookup.resume(again())));
     assert!(asks(14, &lookup.resume(again())), "they don't count");
-    assert!(asks(42, &lookup.resume(again())), "nobody else is left: the closest is asked once more");
+    assert_eq!(lookup.resume(again()), Step::Rest { rests: 0 }, "nobody else is left");
+    let mut rested = lookup.clone();
+    assert!(asks(42, &rested.resume(Answer::Rested)));
+    assert!(asks(32, &rested.resume(again())), "and so on, as often as it may rest");
+    assert!(asks(42, &lookup.resume(Answer::Unasked)), "the closest is asked once more, at once");
     let answer = Answer::Reply(Response::Successor { owner: peer(56), path: vec![] });
     assert!(names(56, &{ lookup.clone() }.resume(answer)));
     assert!(asks(32, &lookup.resume(again())));
@@ -157,10 +161,8 @@ fn hop_that_names_itself_is_believed_only_by_who_knows_nobody_else() {
 
     let mut before = self::lookup(20, &[14, 21], &[14]);
     before.start();
-    assert!(pings(21, &before.resume(itself(14))), "its keys fall to the next");
-    let Step::Done(finding) = before.resume(Answer::Reply(Response::Alive { plain: false, alone: false })) else {
-        panic!("a ping ends it");
-    };
+    assert_eq!(before.resume(itself(14)), whose_before(21), "its keys fall to the next");
+    let Step::Done(finding) = before.resume(comes_after(Some(14))) else { panic!("that ends it") };
     assert_eq!(finding.dead, [], "it lives");
     assert!(!finding.is_outdated(peer(20).id, &self::lookup(20, &[14, 21], &[]).neighbors), "and is still there");
 
@@ -181,17 +183,20 @@ fn successor_in_doubt_is_pinged_before_it_is_named() {
 fn key_that_equals_a_nodes_identifier_is_pinged() {
     let mut lookup = lookup(14, &[14, 21], &[]);
     assert!(pings(14, &lookup.start()));
-    assert!(pings(21, &lookup.resume(Answer::Refused(Code::NotJoined))), "the next live one");
-    assert!(names(21, &lookup.resume(Answer::Silent)), "slow is alive");
+    assert_eq!(lookup.resume(Answer::Refused(Code::NotJoined)), whose_before(21), "the next live one");
+    assert!(names(21, &lookup.resume(comes_after(Some(14)))), "which has yet to notice");
+
+    let mut slow = self::lookup(14, &[14, 21], &[]);
+    slow.start();
+    assert!(names(14, &slow.resume(Answer::Silent)), "slow is alive");
 }
 
 #[test]
 fn keys_of_a_dead_successor_fall_to_the_next() {
     let mut lookup = lookup(20, &[14, 21, 32], &[14]);
     assert!(asks(14, &lookup.start()));
-    assert!(pings(21, &lookup.resume(Answer::Gone)));
-    let step = lookup.resume(Answer::Gone);
-    assert_eq!(step, Step::Ask(peer(32).into(), Request::GetPredecessor), "two dead ones make unsure");
+    assert_eq!(lookup.resume(Answer::Gone), whose_before(21));
+    assert_eq!(lookup.resume(Answer::Gone), whose_before(32));
     assert!(names(32, &lookup.resume(comes_after(Some(21)))), "which has yet to notice that 21 is dead");
 }
 
@@ -202,9 +207,7 @@ fn owner_that_was_pinged_is_outdated_when_somebody_has_come_before_it() {
     let mut lookup = lookup(20, &[14, 21, 32], &[14]);
     lookup.start();
     lookup.resume(Answer::Gone);
-    let Step::Done(finding) = lookup.resume(Answer::Reply(Response::Alive { plain: false, alone: false })) else {
-        panic!("a ping ends it");
-    };
+    let Step::Done(finding) = lookup.resume(comes_after(Some(8))) else { panic!("that ends it") };
     let now = |successors| self::lookup(20, successors, &[]).neighbors;
     assert!(!finding.is_outdated(peer(20).id, &now(&[21, 32])));
     assert!(finding.is_outdated(peer(20).id, &now(&[20, 21])));
@@ -274,11 +277,33 @@ fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
     assert!(fails(Lost::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
 }
 
+/// A node that is unsure asks its successor who comes before it.
+fn whose_before(n: u8) -> Step<Finding> {
+    Step::Ask(peer(n).into(), Request::GetPredecessor)
+}
+
+/// Processes slept one after the other: nodes of the first were back, but whoever came before the second had not heard of
+/// them, and named the node behind them.
+#[test]
+fn next_successor_is_named_only_if_it_knows_nobody_in_between_who_lives() {
+    let alive = Answer::Reply(Response::Alive { plain: false, alone: false });
+    let dropped = || {
+        let mut lookup = lookup(13, &[14, 21], &[]);
+        lookup.neighbors.drop_successor(peer(14));
+        assert_eq!(lookup.start(), whose_before(21));
+        lookup
+    };
+    let mut lookup = dropped();
+    assert!(pings(18, &lookup.resume(comes_after(Some(18)))));
+    assert!(fails(Lost::Unsure, &lookup.resume(alive)));
+    assert!(names(21, &dropped().resume(comes_after(Some(14)))), "it has yet to notice that 14 is dead");
+}
+
 /// Node 8 is unsure of its neighbours; it looks for a key between itself and its successor.
 fn unsure(key: u8) -> Lookup {
     let mut lookup = lookup(key, &[14, 21], &[]);
     lookup.neighbors.doubt_all();
-    assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::GetPredecessor));
+    assert_eq!(lookup.start(), whose_before(14));
     lookup
 }
 
@@ -311,7 +336,7 @@ fn node_that_is_unsure_asks_whether_somebody_has_come_in_between() {
         assert!(fails(Lost::Unsure, &asked().resume(answer)), "it may own the key");
     }
     let mut dead = asked();
-    assert_eq!(dead.resume(Answer::Gone), Step::Ask(peer(14).into(), Request::GetPredecessor));
+    assert_eq!(dead.resume(Answer::Gone), whose_before(14));
     assert!(names(14, &dead.resume(comes_after(Some(12)))), "its successor has yet to notice");
 }
 
