@@ -1,9 +1,10 @@
 //! `chord sim storm`: storms, progress, what came of them.
 
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 
+use chord::console::streams::{complain, output};
 use chord::sim::storm::{self, plot};
 
 use crate::cli::Storm;
@@ -22,21 +23,21 @@ pub fn run(storm: &Storm) -> ExitCode {
     progress.end();
     let text = if storm.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
     // An error means that nobody reads it.
-    let _ = stdout().write_all(text.as_bytes());
+    let _ = output().write_all(text.as_bytes());
     if let Some(file) = &storm.plot
         && let Err(why) = plot::svg(&report)
             .map_err(|error| error.to_string())
             .and_then(|svg| fs::write(file, svg).map_err(|error| error.to_string()))
     {
-        eprintln!("chord: can't write {}: {why}", file.display());
+        complain(format_args!("chord: can't write {}: {why}", file.display()));
         return ExitCode::FAILURE;
     }
     let violations = report.violations();
     for violation in &violations {
-        eprintln!("{violation}");
+        complain(violation);
     }
     if !violations.is_empty() {
-        eprintln!("see it with: {}", report.command());
+        complain(format_args!("see it with: {}", report.command()));
         return ExitCode::FAILURE;
     }
     interrupt::missing(report.outcomes.len() as u64, storms).unwrap_or(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ fn assert_bears(options: &Options) -> Report {
 
 #[test]
 fn ring_that_is_paused_answers_as_before_when_the_pause_is_over() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         for struck in [1, 2] {
             let options = Options { seed, struck, loads: vec![0.5, 0.8, 1.5], ..small() };
             assert_bears(&options);
@@ -54,9 +54,10 @@ fn one_seed_is_one_storm() {
 /// The model can fail: without what the threads decide together the storm goes on when its cause is gone.
 #[test]
 fn storm_does_not_end_without_the_defences() {
-    let collapses = |Outcome { before, after, counts, .. }: &Outcome| *after < 0.8 * before && counts.buried_alive > 0;
     let defences = Defences { merging: false, health: false };
-    let options = Options { struck: 2, loads: vec![0.8], pause: Duration::from_millis(1500), defences, ..small() };
-    let report = run(&options);
-    assert!(report.outcomes.iter().all(collapses), "{report}");
+    let options = Options { struck: 2, loads: vec![0.8], pause: Duration::from_millis(1500), ..small() };
+    assert_bears(&options);
+    let report = run(&Options { defences, ..options });
+    let Outcome { before, after, .. } = report.outcomes[0];
+    assert!(after < before / 2.0 && !report.violations().is_empty(), "{report}");
 }

@@ -2,7 +2,7 @@
 //!
 //! Retries are what keeps an overloaded ring overloaded after its trouble is gone (Bronson et al., "Metastable
 //! Failures in Distributed Systems", HotOS 2021). So they are a share of the work that is done anyway: at most one
-//! in [`CALLS_PER_RETRY`] calls, and some saved up for a moment.
+//! in ten calls, and some saved up for a moment.
 
 use std::time::Duration;
 

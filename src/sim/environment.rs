@@ -101,6 +101,7 @@ pub(super) enum Happening {
     /// Somebody outside asks a node of a thread, under this number.
     LookUp {
         number: u64,
+        asked: Duration,
         key: Id,
         style: Option<Style>,
     },

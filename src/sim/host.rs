@@ -21,8 +21,8 @@ use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
-use crate::protocol::lookup::Question;
 use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Lost, Question};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -176,7 +176,11 @@ impl Host {
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
             Happening::End => self.ended = true,
-            Happening::LookUp { number, key, style } => self.look_up(number, key, style, env),
+            // Whoever has asked waits no longer.
+            Happening::LookUp { number, asked, .. } if env.now >= asked + self.config.lookup_timeout => {
+                env.found.insert(number, Err(Lost::Timeout));
+            }
+            Happening::LookUp { number, key, style, .. } => self.look_up(number, key, style, env),
             Happening::Verdict { run, alarm, verdict } => self.judged(run, alarm, verdict, env),
             // These are for its thread.
             Happening::Turn(_) | Happening::Beat(..) => {}

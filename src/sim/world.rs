@@ -229,7 +229,11 @@ impl World {
         self.env.tally.lookups += 1;
         let number = self.env.number();
         if self.env.thread(slot).is_some() {
-            self.env.schedule(Duration::ZERO, host.place, Happening::LookUp { number, key, style });
+            self.env.schedule(
+                Duration::ZERO,
+                host.place,
+                Happening::LookUp { number, asked: self.env.now, key, style },
+            );
         } else {
             host.look_up(number, key, style, &mut self.env);
         }

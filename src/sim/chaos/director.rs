@@ -1,5 +1,6 @@
 //! What goes wrong, and when.
 
+mod threads;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use crate::sim::oracle::Survey;
 use crate::sim::script::command::Command;
 use crate::sim::world::World;
 pub(super) use trouble::all_names;
-use trouble::{ALL, OF_THREADS, Trouble};
+use trouble::{ALL, Trouble};
 
 /// What kind of history it is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +58,6 @@ pub(super) struct Director {
 /// Before two rings are to meet again they are left in peace for so long: each is to become ideal.
 const CALM: Duration = Duration::from_secs(14);
 
-/// So many nodes share a thread at most.
-const MOST_OF_A_THREAD: usize = 8;
-
 /// Nodes have so many seeds at most: the first of the cast.
 pub(super) const SEEDS: usize = 3;
 
@@ -89,19 +87,6 @@ impl Director {
             dearness: 1,
             faults: Faults::default(),
         }
-    }
-
-    /// Has nodes share threads, whose work takes time.
-    pub(super) fn share_threads(mut self) -> Director {
-        let mut nodes = &self.cast[..];
-        while !nodes.is_empty() {
-            let (thread, rest) = nodes.split_at(self.rng.random_range(1..=MOST_OF_A_THREAD).min(nodes.len()));
-            self.threads.push(thread.to_vec());
-            nodes = rest;
-        }
-        self.dearness = self.rng.random_range(1..=if self.lawful() { 8 } else { 30 });
-        self.troubles.extend(OF_THREADS);
-        self
     }
 
     /// So much more or less time.
@@ -353,38 +338,6 @@ impl Director {
             Trouble::Thread => self.lose_thread(world, survey, members),
             Trouble::Load => self.load(members, world.bits().count()),
         }
-    }
-
-    /// All nodes of a thread end; half of the threads begin again, at once or soon.
-    fn lose_thread(&mut self, world: &World, survey: &Survey, members: &[Peer]) -> Vec<Command> {
-        let Some(thread) = self.threads.choose(&mut self.rng).cloned() else { return Vec::new() };
-        let up = members.iter().copied().filter(|peer| thread.contains(&number_of(peer.addr)));
-        let victims: Vec<Peer> = up.collect();
-        if victims.is_empty() || !self.can_lose(world, survey, members, &victims) {
-            return Vec::new();
-        }
-        let numbers = victims.iter().map(|peer| number_of(peer.addr));
-        if self.rng.random_bool(0.5) {
-            let after = self.between(0, 2000);
-            for n in numbers.clone() {
-                let start = self.start(n);
-                self.ends(world.now(), after, start);
-            }
-        }
-        numbers.map(Command::Crash).collect()
-    }
-
-    /// Many lookups, and perhaps a pause of somebody who is to answer some of them.
-    fn load(&mut self, members: &[Peer], bits: u8) -> Vec<Command> {
-        let mut commands = Vec::new();
-        for _ in 0..self.rng.random_range(20..=200) {
-            let Some(from) = self.choose(members) else { break };
-            commands.push(Command::Lookup(number_of(from.addr), self.key(bits)));
-        }
-        if let Some(stumbles) = self.choose(members).filter(|_| self.rng.random_bool(0.5)) {
-            commands.push(Command::Pause(number_of(stumbles.addr), self.between(50, 600)));
-        }
-        commands
     }
 
     /// A node that may be taken away.

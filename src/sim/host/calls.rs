@@ -132,8 +132,8 @@ impl Host {
         }
         let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
         let (now, class) = (env.now, question.request.as_ref().map_or(Class::Maintenance, Class::of));
-        let age = env.thread(self.place.slot).map_or(Duration::ZERO, |thread| thread.age_of_arrivals(now));
-        if class != Class::Maintenance && question.deadline.is_some_and(|deadline| deadline <= age) {
+        let age = env.thread(self.place.slot).map(|thread| thread.age_of_arrivals(now));
+        if class != Class::Maintenance && question.deadline.is_some_and(|deadline| Some(deadline) <= age) {
             let late = Reply::refuse(Code::Retry, "it has waited too long");
             return self.reply(from, number, late, None, false, env);
         }

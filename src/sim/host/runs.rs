@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::super::environment::{Environment, Happening, Place};
-use super::Host;
 use super::calls::Way;
 use super::thread::Wait;
+use super::{Host, thread};
 use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
@@ -23,7 +23,7 @@ use crate::sim::storm::thread::Client;
 /// A conversation or lookup under way.
 pub(in super::super) struct Run {
     talk: Patient<Talk>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     /// What a lookup is after, and how often it has begun.
     lookup: Option<(Sought, u32)>,
     pub(super) deadline: Option<Duration>,
@@ -35,12 +35,12 @@ pub(in super::super) struct Run {
     /// Whether it rests before it asks again.
     resting: bool,
     /// The patience with the open question, and the number of the alarm that is set.
-    wait: Duration,
+    pub(super) wait: Duration,
     alarm: u64,
     /// What the alarm is for.
     waiting: Wait,
     /// The hop at which a lookup waits, and whether it has waited there for longer than it should.
-    hop: Option<(SocketAddrV4, bool)>,
+    pub(super) hop: Option<(SocketAddrV4, bool)>,
     /// On whose behalf its thread has taken it on.
     client: Option<Client>,
     /// All calls that it has made.
@@ -70,7 +70,7 @@ impl Sought {
 
 pub(super) enum Talk {
     Conversation(Conversation),
-    Lookup(Lookup),
+    Lookup(Box<Lookup>),
 }
 
 pub(super) enum End {
@@ -228,16 +228,6 @@ impl Host {
         self.wait(number, self.patience(wait, env), env);
     }
 
-    /// Whoever has shown that it lives is asked about less and less often; where there are no threads, as often as ever.
-    fn longer(&mut self, number: u64, wait: Duration, env: &mut Environment) -> Duration {
-        if env.thread(self.place.slot).is_none() {
-            return wait;
-        }
-        let wait = (wait * 2).min(self.config.rpc_timeout);
-        self.update(number, |run| run.wait = wait);
-        wait
-    }
-
     fn wait(&mut self, number: u64, time: Duration, env: &mut Environment) {
         let alarm = env.number();
         self.set_alarm(number, alarm);
@@ -252,34 +242,7 @@ impl Host {
         self.runs.get(&number).is_some_and(|run| run.alarm == alarm)
     }
 
-    /// Whether a lookup may go on to that hop now, by what its thread knows of it.
-    fn may_pass(&mut self, number: u64, target: Target, env: &mut Environment) -> bool {
-        let (hop, now) = (target.addr(), env.now);
-        let Some(thread) = env.thread(self.place.slot) else { return true };
-        thread.budget.earn();
-        let admits = thread.bulkhead.admits(hop, now);
-        if admits {
-            self.update(number, |run| run.hop = Some((hop, false)));
-        }
-        admits
-    }
-
-    /// A lookup has waited at its hop for longer than it should.
-    fn overdue(&mut self, number: u64, env: &mut Environment) {
-        let now = env.now;
-        let Some(Some((hop, overdue))) = self.runs.get_mut(&number).map(|run| run.hop.as_mut()) else { return };
-        if let (false, Some(thread)) = (std::mem::replace(overdue, true), env.thread(self.place.slot)) {
-            thread.bulkhead.overdue(*hop, now);
-        }
-    }
-
-    /// A lookup waits at its hop no longer.
-    pub(super) fn settle_hop(&mut self, number: u64, answered: bool, env: &mut Environment) {
-        let hop = self.runs.get_mut(&number).and_then(|run| run.hop.take());
-        settle(hop, answered, self.place, env);
-    }
-
-    fn update(&mut self, number: u64, change: impl FnOnce(&mut Run)) {
+    pub(super) fn update(&mut self, number: u64, change: impl FnOnce(&mut Run)) {
         if let Some(run) = self.runs.get_mut(&number) {
             change(run);
         }
@@ -316,32 +279,16 @@ impl Host {
         }
     }
 
-    fn end(&mut self, number: u64, env: &mut Environment) -> Option<Box<Run>> {
+    pub(super) fn end(&mut self, number: u64, env: &mut Environment) -> Option<Box<Run>> {
         let run = self.runs.remove(&number)?;
         for call in &run.calls {
             self.calls.remove(call);
         }
-        settle(run.hop, false, self.place, env);
+        thread::settle(run.hop, false, self.place, env);
         if let (Some(client), Some(thread)) = (run.client, env.thread(self.place.slot)) {
             thread.done(client);
         }
         Some(run)
-    }
-
-    /// The program has ended.
-    pub(super) fn end_all(&mut self, env: &mut Environment) {
-        for number in self.runs.keys().copied().collect::<Vec<_>>() {
-            self.end(number, env);
-        }
-    }
-
-    /// That program has ended: nobody waits for answers to its questions.
-    pub(super) fn give_up_for(&mut self, asker: Place, env: &mut Environment) {
-        let for_it = |run: &Run| matches!(run.purpose, Purpose::Caller { from, .. } if from == asker);
-        let given_up = self.runs.iter().filter(|(_, run)| for_it(run)).map(|(number, _)| *number);
-        for number in given_up.collect::<Vec<_>>() {
-            self.end(number, env);
-        }
     }
 
     fn finish(&mut self, number: u64, end: End, env: &mut Environment) {
@@ -415,19 +362,6 @@ impl Host {
     }
 }
 
-/// A lookup waits at that hop no longer.
-fn settle(hop: Option<(SocketAddrV4, bool)>, answered: bool, place: Place, env: &mut Environment) {
-    let now = env.now;
-    if let (Some((hop, overdue)), Some(thread)) = (hop, env.thread(place.slot)) {
-        if answered {
-            thread.bulkhead.answered(hop, now);
-        }
-        if overdue {
-            thread.bulkhead.settled(hop);
-        }
-    }
-}
-
 /// Lookups.
 impl Host {
     pub(super) fn resolve(&mut self, sought: Sought, patience: Duration, purpose: Purpose, env: &mut Environment) {
@@ -442,7 +376,7 @@ impl Host {
                 let preceding = self.fingers.table().preceding(question.key);
                 let talk =
                     Lookup::new(question, neighbors, preceding).in_style(style).doubting(doubted).guessing(guess);
-                self.begin(Talk::Lookup(talk), purpose, Some((lookup, patience)), env);
+                self.begin(Talk::Lookup(Box::new(talk)), purpose, Some((lookup, patience)), env);
             }
             Err(lost) => self.resolved(purpose, Err(lost), env),
         }

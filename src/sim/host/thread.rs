@@ -5,10 +5,10 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use super::super::environment::{Content, Environment, Post};
+use super::super::environment::{Content, Environment, Place, Post};
 use super::Host;
 use super::calls::Way;
-use super::runs::{Purpose, Sought, alive};
+use super::runs::{Purpose, Run, Sought, alive};
 use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion};
 use crate::protocol::local_health::Ripe;
@@ -46,6 +46,16 @@ fn said_by(verdict: Option<bool>) -> Answer {
 
 /// Waits.
 impl Host {
+    /// Whoever has shown that it lives is asked about less and less often; where there are no threads, as often as ever.
+    pub(super) fn longer(&mut self, number: u64, wait: Duration, env: &mut Environment) -> Duration {
+        if env.thread(self.place.slot).is_none() {
+            return wait;
+        }
+        let wait = (wait * 2).min(self.config.rpc_timeout);
+        self.update(number, |run| run.wait = wait);
+        wait
+    }
+
     /// How long to wait for others where so much was agreed.
     pub(super) fn patience(&self, agreed: Duration, env: &mut Environment) -> Duration {
         env.thread(self.place.slot).map_or(agreed, |thread| thread.patience(agreed))
@@ -61,18 +71,62 @@ impl Host {
     }
 }
 
+/// Hops.
+impl Host {
+    /// Whether a lookup may go on to that hop now, by what its thread knows of it.
+    pub(super) fn may_pass(&mut self, number: u64, target: Target, env: &mut Environment) -> bool {
+        let (hop, now) = (target.addr(), env.now);
+        let Some(thread) = env.thread(self.place.slot) else { return true };
+        thread.budget.earn();
+        let admits = thread.bulkhead.admits(hop, now);
+        if admits {
+            self.update(number, |run| run.hop = Some((hop, false)));
+        }
+        admits
+    }
+
+    /// A lookup has waited at its hop for longer than it should.
+    pub(super) fn overdue(&mut self, number: u64, env: &mut Environment) {
+        let now = env.now;
+        let Some(Some((hop, overdue))) = self.runs.get_mut(&number).map(|run| run.hop.as_mut()) else { return };
+        if let (false, Some(thread)) = (std::mem::replace(overdue, true), env.thread(self.place.slot)) {
+            thread.bulkhead.overdue(*hop, now);
+        }
+    }
+
+    /// A lookup waits at its hop no longer.
+    pub(super) fn settle_hop(&mut self, number: u64, answered: bool, env: &mut Environment) {
+        let hop = self.runs.get_mut(&number).and_then(|run| run.hop.take());
+        settle(hop, answered, self.place, env);
+    }
+}
+
+/// A lookup waits at that hop no longer.
+pub(super) fn settle(hop: Option<(SocketAddrV4, bool)>, answered: bool, place: Place, env: &mut Environment) {
+    let now = env.now;
+    if let (Some((hop, overdue)), Some(thread)) = (hop, env.thread(place.slot)) {
+        if answered {
+            thread.bulkhead.answered(hop, now);
+        }
+        if overdue {
+            thread.bulkhead.settled(hop);
+        }
+    }
+}
+
 /// Suspicions.
 impl Host {
     /// A node stays silent to a run. Says whether the thread finds out; without one, each run probes it by itself.
     pub(super) fn suspect(&mut self, run: u64, target: Target, env: &mut Environment) -> bool {
         let (Target::Peer(peer), now) = (target, env.now) else { return false };
-        let (place, alarm) = (self.place, env.number());
+        let place = self.place;
         let Some(thread) = env.thread(place.slot) else { return false };
         let Some(suspicion) = thread.suspect(peer, now) else { return false };
         match suspicion {
             Suspicion::Wait | Suspicion::Probe => {
-                thread.wait_for_verdict(peer, Waiting { place, run, alarm });
+                let alarm = env.number();
                 self.set_alarm(run, alarm);
+                env.wait_for_verdict(peer, Waiting { place, run, alarm });
             }
             Suspicion::Alive => self.resume(run, Answer::Alive, env),
             Suspicion::Dead => self.resume(run, Answer::Gone, env),
@@ -160,6 +214,22 @@ impl Host {
                 let class = if sought.question.hops == 0 { Class::Begun } else { Class::Forwarded };
                 (class, env.threads.index(from.slot))
             }
+        }
+    }
+
+    /// The program has ended.
+    pub(super) fn end_all(&mut self, env: &mut Environment) {
+        for number in self.runs.keys().copied().collect::<Vec<_>>() {
+            self.end(number, env);
+        }
+    }
+
+    /// That program has ended: nobody waits for answers to its questions.
+    pub(super) fn give_up_for(&mut self, asker: Place, env: &mut Environment) {
+        let for_it = |run: &Run| matches!(run.purpose, Purpose::Caller { from, .. } if from == asker);
+        let given_up = self.runs.iter().filter(|(_, run)| for_it(run)).map(|(number, _)| *number);
+        for number in given_up.collect::<Vec<_>>() {
+            self.end(number, env);
         }
     }
 

@@ -117,7 +117,7 @@ impl Load {
     }
 
     fn ask(&mut self, world: &mut World) {
-        let up: Vec<Peer> = world.hosts().map(|host| host.me).collect();
+        let up: Vec<Peer> = world.hosts().filter(|host| host.is_member()).map(|host| host.me).collect();
         let Some(from) = up.choose(&mut self.rng).copied() else { return };
         let (key, at) = (Id::from_bytes(self.rng.random()), world.now());
         if let Some(number) = world.lookup(from, key) {

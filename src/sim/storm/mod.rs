@@ -1,7 +1,7 @@
 //! Storms: loaded rings that stumble.
 //!
 //! Elsewhere in the simulator nodes serve in zero time, and no queue can form. Here nodes live on *threads*
-//! ([`thread`], [`threads`]) that do one thing after the other, each at its price ([`prices`]). A ring is given an open
+//! ([`thread`], `threads`) that do one thing after the other, each at its price ([`prices`]). A ring is given an open
 //! load ([`load`]), a share of what it can serve; then a thread stumbles ([`course`]). The ring has to come back, and
 //! to take nobody for dead who lives ([`report`], which holds what came of it against that; [`plot`]).
 

@@ -160,11 +160,6 @@ impl Thread {
         self.defences.merging.then(|| self.detector.suspect(peer, now))
     }
 
-    /// Has a conversation wait for the verdict on a node.
-    pub(in crate::sim) fn wait_for_verdict(&mut self, peer: Peer, waiting: Waiting) {
-        self.waiting.entry(peer).or_default().push(waiting);
-    }
-
     /// Takes a lookup on for a client; whether there is room. Of maintenance a node of its own has no more than one
     /// under way.
     pub(in crate::sim) fn admit(&mut self, class: Class, client: Client) -> bool {

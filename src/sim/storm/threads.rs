@@ -8,7 +8,7 @@ use crate::protocol::peer::Peer;
 use crate::sim::environment::{Content, Environment, Event, Happening, Post, Slot};
 
 use super::prices::Prices;
-use super::thread::{Client, Defences, Thread};
+use super::thread::{Client, Defences, Thread, Waiting};
 
 /// The threads of a world. A node that belongs to none is alone, and serves in zero time.
 #[derive(Default)]
@@ -137,7 +137,8 @@ impl Environment {
                 thread.count();
                 let price = match &event.happening {
                     Happening::Heard(_, Content::Opened) => thread.prices.connection,
-                    Happening::Heard(..) | Happening::LookUp { .. } => thread.prices.frame,
+                    // What its own program asks comes in no frame.
+                    Happening::Heard(..) => thread.prices.frame,
                     _ => Duration::ZERO,
                 };
                 thread.charge(price);
@@ -187,6 +188,13 @@ impl Environment {
     pub(in crate::sim) fn pause_thread(&mut self, index: usize, until: Duration) {
         let thread = self.threads.get_mut(index);
         thread.paused_until = thread.paused_until.max(until);
+    }
+
+    /// Has a conversation wait for the verdict on a node.
+    pub(in crate::sim) fn wait_for_verdict(&mut self, peer: Peer, waiting: Waiting) {
+        if let Some(thread) = self.thread(waiting.place.slot) {
+            thread.waiting.entry(peer).or_default().push(waiting);
+        }
     }
 
     /// A probe has ended: tells all who wait for the verdict, and the oracle.

@@ -47,6 +47,10 @@ impl World {
     pub(super) fn pause_others(&mut self, peer: Peer, until: Duration) {
         let Some(index) = self.up.get(&peer).and_then(|slot| self.env.threads.index(*slot)) else { return };
         if until == Duration::MAX {
+            // Its thread goes on, and waits for nothing that it has begun.
+            if let Some(host) = self.up.get(&peer).and_then(|slot| self.hosts[slot.index()].as_mut()) {
+                host.gone(&mut self.env);
+            }
             return;
         }
         self.env.pause_thread(index, until);
