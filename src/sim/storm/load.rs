@@ -112,8 +112,11 @@ impl Load {
 
     /// Asks nothing for a while.
     pub fn wait(&mut self, world: &mut World, time: Duration) {
-        world.run(time);
-        self.hear(world);
+        let end = world.now() + time;
+        while world.now() < end {
+            world.run((end - world.now()).min(INTERVAL / 10));
+            self.hear(world);
+        }
     }
 
     fn ask(&mut self, world: &mut World) {
