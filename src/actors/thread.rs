@@ -135,8 +135,9 @@ impl Thread {
     /// A node has answered something in its own name.
     pub fn heard(&self, peer: Peer) {
         let mut detector = self.0.detector.borrow_mut();
-        if !detector.is_quiet() {
-            detector.heard(peer, self.now());
+        if !detector.is_quiet() && detector.heard(peer, self.now()) {
+            drop(detector);
+            self.tell(peer, Some(true));
         }
     }
 
@@ -157,6 +158,10 @@ impl Thread {
     /// A probe has ended: tells all who wait.
     pub fn concluded(&self, peer: Peer, verdict: Verdict) {
         self.0.detector.borrow_mut().concluded(peer, verdict, self.now());
+        self.tell(peer, verdict);
+    }
+
+    fn tell(&self, peer: Peer, verdict: Verdict) {
         for waiting in self.0.verdicts.borrow_mut().remove(&peer).unwrap_or_default() {
             // An error means that it waits no longer.
             let _ = waiting.send(verdict);

@@ -100,16 +100,15 @@ impl FailureDetector {
         self.suspects.is_empty()
     }
 
-    /// A node has answered something in its own name.
-    pub fn heard(&mut self, peer: Peer, now: Duration) {
-        if let Some(suspect) = self.suspects.get_mut(&peer)
-            && *suspect != Suspect::Probed
-        {
-            *suspect = Suspect::Alive(now);
-        }
+    /// A node has answered something in its own name. Says whether that is the verdict of a probe that was under way.
+    pub fn heard(&mut self, peer: Peer, now: Duration) -> bool {
+        let Some(suspect) = self.suspects.get_mut(&peer) else { return false };
+        let probed = std::mem::replace(suspect, Suspect::Alive(now)) == Suspect::Probed;
+        self.probes -= usize::from(probed);
+        probed
     }
 
-    /// A probe has ended; without a verdict if it could not be made.
+    /// A probe has ended, and nothing was [`heard`](Self::heard) before; without a verdict if it could not be made.
     pub fn concluded(&mut self, peer: Peer, alive: Option<bool>, now: Duration) {
         if self.suspects.get(&peer) != Some(&Suspect::Probed) {
             return;
@@ -156,6 +155,17 @@ mod tests {
         detector.heard(peer(1), ms(259));
         assert_eq!(detector.suspect(peer(1), ms(500)), Suspicion::Alive);
         assert_eq!(detector.suspect(peer(1), ms(509)), Suspicion::Probe);
+    }
+
+    /// A ping was lost though the node answered lookups all the time.
+    #[test]
+    fn answer_to_something_else_is_the_verdict_of_a_probe_under_way() {
+        let mut detector = FailureDetector::default();
+        detector.suspect(peer(1), ms(0));
+        assert!(detector.heard(peer(1), ms(10)));
+        assert!(!detector.heard(peer(1), ms(20)), "it is over");
+        detector.concluded(peer(1), Some(false), ms(30));
+        assert_eq!(detector.suspect(peer(1), ms(40)), Suspicion::Alive);
     }
 
     #[test]

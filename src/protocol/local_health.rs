@@ -78,8 +78,9 @@ impl LocalHealth {
 
     /// The thread was to beat at `due` and does so now.
     pub fn beat(&mut self, due: Duration, now: Duration) {
-        // A sleep is no lateness: it is over.
-        let late = Some(now.saturating_sub(due)).filter(|late| *late < ASLEEP).unwrap_or_default();
+        // A sleep is no lateness: it is over, and has ended the waits that it fell into.
+        let slept = self.unseen(now) >= ASLEEP || self.slept.is_some_and(|(end, _)| end > due);
+        let late = if slept { Duration::ZERO } else { now.saturating_sub(due) };
         self.late = late.max(self.late * 3 / 4);
     }
 
@@ -174,6 +175,20 @@ mod tests {
             health.beat(ms(1200) + n * BEAT, ms(1200) + n * BEAT);
         }
         assert!(health.patience(SECOND) < ms(1002));
+    }
+
+    /// Queues of more than a quarter of a second were taken for a sleep, and the thread waited no longer for others.
+    #[test]
+    fn thread_that_is_very_late_but_awake_is_patient() {
+        let mut health = healthy(SECOND);
+        assert_eq!(health.look(ms(1200)), None);
+        assert_eq!(health.look(ms(1400)), None, "it reads");
+        health.beat(ms(1100), ms(1400));
+        assert_eq!(health.patience(SECOND), ms(2200));
+
+        let mut slept = healthy(SECOND);
+        slept.beat(ms(1100), ms(1400));
+        assert_eq!(slept.patience(SECOND), SECOND, "it saw nothing");
     }
 
     #[test]

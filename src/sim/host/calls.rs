@@ -242,9 +242,13 @@ impl Host {
     ) {
         let (addr, now) = (env.address(from.slot), env.now);
         let Some(thread) = env.thread(self.place.slot) else { return };
-        thread.detector.heard(Peer { id: who.0, addr }, now);
+        let peer = Peer { id: who.0, addr };
+        let probed = thread.detector.heard(peer, now);
         if call.is_some_and(|call| call.direct) {
             thread.fronts.learn(addr, front, who.1, now);
+        }
+        if probed {
+            env.conclude((self.me, self.place.slot), peer, Some(true));
         }
     }
 
