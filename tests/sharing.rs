@@ -139,3 +139,23 @@ async fn plain_peer_gets_a_connection_for_each_call_of_anyone() {
     let (answers, ()) = join(calls, serve).await;
     assert!(answers.iter().all(|answer| matches!(answer, Answer::Reply(Response::Alive { .. }))), "{answers:?}");
 }
+
+/// A plain peer had died: the call that was refused was taken for one that a plain peer would answer on another connection,
+/// and made again and again, some thousand times a second.
+#[actix_rt::test]
+async fn plain_peer_that_is_gone_is_called_once() {
+    let (one, _, them) = three().await;
+    let serve = async {
+        let mut wire = them.accept().await;
+        question(&mut wire).await;
+        let reply = Reply::to(&Response::Alive { plain: false, alone: false }, them.me, 4);
+        wire.send(Frame::Return(reply)).await.unwrap();
+        assert!(wire_is_closed(&mut wire).await);
+    };
+    let (answer, ()) = join(one.call(them.me, Way::Kept), serve).await;
+    assert!(matches!(answer, Answer::Reply(Response::Alive { .. })));
+    let gone = them.me;
+    drop(them);
+    assert_eq!(one.call(gone, Way::Kept).await, Answer::Gone);
+    assert_eq!(one.counters.read().dialed, 2);
+}
