@@ -267,6 +267,32 @@ async fn somebody_else_at_the_address_means_that_the_target_is_gone() {
     tokio::join!(serve, calls);
 }
 
+/// While a member was away another program had its address, and kept the connection that led there: the member was back,
+/// and was none for those who still asked the other.
+#[actix_rt::test]
+async fn whoever_held_the_address_of_a_member_for_a_while_does_not_stand_for_it() {
+    let (us, them) = (Us::start(1).await, Them::start().await);
+    let another = Id::of_key(b"another", Bits::FULL);
+    let meanwhile = async {
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        them.answer_as(&mut wire, &asked, another, 7).await;
+        wire
+    };
+    let (answer, mut wire) = tokio::join!(us.call(them.me, Way::Kept), meanwhile);
+    assert_eq!(answer, Answer::Gone, "it is away");
+    let back = async {
+        let asked = question(&mut wire).await;
+        them.answer_as(&mut wire, &asked, another, 7).await;
+        let mut wire = them.accept().await;
+        let asked = question(&mut wire).await;
+        them.answer(&mut wire, &asked).await;
+        wire
+    };
+    let (answer, _wire) = tokio::join!(us.call(them.me, Way::Kept), back);
+    assert_eq!(answer, alive());
+}
+
 /// Found by random histories: a node that had long been a member again was taken for dead by everyone
 /// who had known it before. Only what it says shows whether it is in a ring.
 #[actix_rt::test]

@@ -230,6 +230,16 @@ impl Exchange {
         }
     }
 
+    /// That connection does not lead to whoever lives there.
+    pub(super) fn mistaken(&self, addr: SocketAddrV4, link: LinkId) {
+        let mut routes = self.0.routes.borrow_mut();
+        if routes.get(&addr).is_some_and(|route| route.id == link)
+            && let Some(mistaken) = routes.remove(&addr)
+        {
+            mistaken.link.do_send(Retire);
+        }
+    }
+
     /// Keeps none of those connections any more.
     pub(super) fn forget_all(&self, links: impl Fn(LinkId) -> bool) {
         self.0.routes.borrow_mut().retain(|_, route| !links(route.id));

@@ -11,7 +11,7 @@ use super::Stop;
 use super::asking::{Heard, Pending};
 use super::exchange::{Exchange, Route};
 use super::known::Known;
-use super::link::Link;
+use super::link::{Link, LinkId};
 use super::shared::Shared;
 use super::tally::{Shed, Tally};
 use super::{Call, Way};
@@ -47,7 +47,7 @@ impl Routes {
     }
 
     /// Makes a call on this connection.
-    pub(super) fn calling(&self, call: Call, Route { asking, incarnation, held, to, .. }: &Route) -> Calling {
+    pub(super) fn calling(&self, call: Call, Route { id, asking, incarnation, held, to, .. }: &Route) -> Calling {
         let addr = call.target.addr();
         let heard = asking.ask(call.request.clone(), *to, call.patience);
         let (shared, before) = (asking.shared(), self.known.incarnation(addr));
@@ -62,6 +62,7 @@ impl Routes {
             proved: *incarnation,
             lives_there,
             behind,
+            link: *id,
             _held: held.clone(),
             _once: None,
         }
@@ -87,6 +88,7 @@ pub struct Calling {
     lives_there: bool,
     /// Whether it was made to the front of the target.
     behind: bool,
+    link: LinkId,
     /// Keeps the connection while the call waits.
     _held: Option<Rc<()>>,
     /// Closes it when nobody waits any more, if it was made for this call.
@@ -117,11 +119,17 @@ impl Calling {
     }
 
     fn understand(self, heard: Heard) -> Result<Answer, Call> {
-        let Calling { call, shared, known, before, proved, lives_there, behind, .. } = self;
+        let Calling { call, shared, known, before, proved, lives_there, behind, link, .. } = self;
         Ok(match heard {
             // What the front says proves nothing: the target may live elsewhere by now.
             Heard::Reply(reply) if behind && is_from_another(&call, &reply) => {
                 shared.routes.exchange.refused_by_front(call.target.addr());
+                return Err(Call { way: Way::Again, ..call });
+            }
+            // What a connection has proved ends when it says otherwise: somebody else may have held the address when it was
+            // made. Who lives there now is asked anew.
+            Heard::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
+                shared.routes.exchange.mistaken(call.target.addr(), link);
                 return Err(Call { way: Way::Again, ..call });
             }
             Heard::Reply(reply) => {
