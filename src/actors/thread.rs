@@ -9,7 +9,6 @@ use std::net::SocketAddrV4;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -233,10 +232,19 @@ async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
 }
 
 /// How long the machine was suspended since it started: one clock counts that, the other does not.
+#[cfg(target_os = "linux")]
 fn suspended() -> Duration {
-    let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
-    let awake = read(ClockId::Monotonic);
-    read(ClockId::Boottime).saturating_sub(awake)
+    use nix::time::{ClockId, clock_gettime};
+    // An error would mean that there is no such clock; then no suspension is ever seen.
+    let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+    let awake = read(ClockId::CLOCK_MONOTONIC);
+    read(ClockId::CLOCK_BOOTTIME).saturating_sub(awake)
+}
+
+/// Elsewhere it can't be told.
+#[cfg(not(target_os = "linux"))]
+fn suspended() -> Duration {
+    Duration::ZERO
 }
 
 impl Client {
