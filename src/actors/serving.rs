@@ -5,7 +5,7 @@
 //! Plain questions are answered in their order, so that the next one waits for the answer to the last.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddrV4;
 use std::rc::Rc;
@@ -93,7 +93,7 @@ pub struct Served(Rc<Answering>);
 struct Answering {
     /// The other end.
     client: Client,
-    tasks: RefCell<HashMap<u64, AbortHandle>>,
+    tasks: RefCell<BTreeMap<u64, AbortHandle>>,
     last: Cell<u64>,
 }
 
