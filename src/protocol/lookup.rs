@@ -2,6 +2,7 @@
 
 mod guess;
 pub mod iterative;
+mod retry;
 
 use super::id::Id;
 use super::neighbors::{Neighbors, Owner};
@@ -10,6 +11,7 @@ use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Code, Hop, MAX_HOPS, Request, Response};
 use guess::Guess;
 use iterative::Style;
+use retry::MAX_RESTS;
 
 /// One node's part in a lookup: name the owner if it can, else pass the question on to the
 /// closest node before the key among fingers and successor list, or go there itself. A node that is dead is left out
@@ -152,11 +154,6 @@ impl From<Lost> for Code {
 /// nodes that come back together are often all that lies before a key. They are asked once more if need be.
 const MAX_REFUSALS: usize = 3;
 
-/// A lookup waits this often because somebody is busy, or it was too early for all who are left, before it says so itself:
-/// some 300 ms in all, longer than the queues of a thread are. One that another node has passed on waits once: its asker waits, too.
-const MAX_RESTS: u32 = 5;
-const MAX_RESTS_PASSED_ON: u32 = 1;
-
 /// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
 /// successors are in the order of the circle; fingers may point anywhere.
 pub fn closest_preceding_node(
@@ -257,48 +254,6 @@ impl Lookup {
         let is_new = !self.refused.contains(&node);
         self.refused.extend(is_new.then_some(node));
         is_new
-    }
-
-    /// Waits a moment, and then goes round a node that is busy, if more retries may be made.
-    fn go_round(&mut self, busy: Peer) -> Step<Finding> {
-        let most = if self.is_passed_on() { MAX_RESTS_PASSED_ON } else { MAX_RESTS };
-        if self.rests >= most {
-            return self.lost(Lost::Busy);
-        }
-        self.busy.push(busy);
-        self.rest()
-    }
-
-    fn rest(&mut self) -> Step<Finding> {
-        self.rests += 1;
-        self.resting = true;
-        Step::Rest { rests: self.rests - 1 }
-    }
-
-    /// The moment has passed, if it might: what was too early is not any more.
-    fn rested(&mut self, answer: Answer) -> Step<Finding> {
-        match answer {
-            Answer::Rested => {
-                for node in std::mem::take(&mut self.too_early) {
-                    self.refused.retain(|other| *other != node);
-                }
-                self.decide()
-            }
-            _ if self.busy.is_empty() => self.ask_again(),
-            _ => self.lost(Lost::Busy),
-        }
-    }
-
-    /// Asks somebody at once for whom it was too early: nobody else is left.
-    fn ask_again(&mut self) -> Step<Finding> {
-        self.rests = MAX_RESTS;
-        match self.too_early.is_empty() {
-            true => self.lost(Lost::NoRoute),
-            false => {
-                let again = self.too_early.remove(0);
-                self.go_to(again)
-            }
-        }
     }
 
     /// The first successor, of which this node is unsure, has said who comes before it.
