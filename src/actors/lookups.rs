@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use actix::Recipient;
 use futures::future::{LocalBoxFuture, join_all};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::drive::{Driver, Started};
+use super::neighbors::jittered;
 use super::serving::Answered;
 use super::view::View;
 use super::{Forget, Resolve, Serve, Severed};
 use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::retry::MAX_RESTS;
 use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
 use crate::protocol::peer::Peer;
+use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Hop, Request, Response};
 
 /// Runs lookups. Clones are the same.
@@ -125,14 +128,31 @@ impl Inner {
         patience: Duration,
     ) -> Result<Finding, Lost> {
         let deadline = Instant::now() + patience;
-        for _ in 0..MAX_BEGINNINGS {
+        let mut rests = 0;
+        let mut beginnings = 0;
+        while beginnings < MAX_BEGINNINGS {
             let tell = |dead: Vec<Peer>| self.forget(&dead);
             let finding = timeout_at(deadline, self.driver.go_on(&mut started, Some(deadline), Some(&tell)));
             let finding = finding.await.map_err(|_| Lost::Timeout)?;
+            let too_early = matches!(finding.result, Err(Lost::Unsure | Lost::NoRoute));
+            if too_early && question.hops == 0 && self.may_rest(rests) {
+                // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a
+                // question on rests itself.
+                self.forget(&finding.dead);
+                let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
+                Box::pin(rested).await.map_err(|_| Lost::Timeout)?;
+                rests += 1;
+                started = match self.begin(question, begin)? {
+                    Begun::Found(finding) => return Ok(finding),
+                    Begun::UnderWay(started) => started,
+                };
+                continue;
+            }
             if !finding.is_pinged() {
                 self.forget(&finding.dead);
                 return Ok(finding);
             }
+            beginnings += 1;
             // Both tables are to have heard of all the dead before they are seen again.
             self.doubt(&finding.dead);
             join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
@@ -145,6 +165,11 @@ impl Inner {
             };
         }
         Err(Lost::NoRoute)
+    }
+
+    /// Whether a lookup that began here may wait until this node, and those that it has asked, know more.
+    fn may_rest(&self, rests: u32) -> bool {
+        rests < MAX_RESTS && self.driver.routes.exchange.thread().may_retry()
     }
 
     fn doubt(&self, dead: &[Peer]) {

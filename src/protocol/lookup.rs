@@ -2,7 +2,7 @@
 
 mod guess;
 pub mod iterative;
-mod retry;
+pub mod retry;
 
 use super::id::Id;
 use super::neighbors::{Neighbors, Owner};

@@ -9,7 +9,7 @@ use crate::protocol::procedure::{Answer, Step};
 
 /// A lookup waits this often because somebody is busy, or it was too early for all who are left, before it says so itself:
 /// some 300 ms in all, longer than the queues of a thread are. One that another node has passed on waits once: its asker waits, too.
-pub(super) const MAX_RESTS: u32 = 5;
+pub const MAX_RESTS: u32 = 5;
 const MAX_RESTS_PASSED_ON: u32 = 1;
 
 impl Lookup {
