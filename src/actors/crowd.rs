@@ -87,7 +87,8 @@ impl Crowd {
     /// are others.
     pub fn thin_out(&mut self, now: Instant) -> Option<LinkId> {
         let settled = |member: &Member| now.saturating_duration_since(member.since) >= SETTLED;
-        let leaving = self.least(settled).or_else(|| self.least(|_| true))?;
+        let spoken = |member: &Member| member.pulse.get().is_some();
+        let leaving = self.least(settled).or_else(|| self.least(spoken)).or_else(|| self.least(|_| true))?;
         self.leave(leaving);
         Some(leaving)
     }
@@ -213,5 +214,19 @@ mod tests {
         assert_eq!(door.enter(7, LOOPBACK), None);
         assert_eq!(door.enter(8, LOOPBACK), Some((1, Shed::Crowded)));
         assert_eq!(door.crowd.members.len(), 6);
+    }
+
+    /// A fresh ping was closed before it was read, since the connections of a flood had all just come, too.
+    #[test]
+    fn whoever_has_just_come_and_not_spoken_yet_is_not_thinned_out() {
+        let mut door = Door::open();
+        door.enter(1, stranger(1));
+        door.enter(2, stranger(2));
+        door.talks(1, 1);
+        assert_eq!(door.crowd.thin_out(door.at(1)), Some(1), "it has spoken at least");
+        door.enter(3, stranger(3));
+        assert_eq!(door.crowd.thin_out(door.at(4)), Some(2), "it has had its time");
+        assert_eq!(door.crowd.thin_out(door.at(4)), Some(3));
+        assert_eq!(door.crowd.thin_out(door.at(4)), None);
     }
 }
