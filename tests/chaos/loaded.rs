@@ -90,7 +90,9 @@ impl Naps {
 
     /// Whether a process slept, or was on its way back, at some time between these instants.
     fn may_miss(&self, process: usize, from: Instant, to: Instant) -> bool {
-        self.any(|nap| nap.process == process && nap.from <= to && nap.to.is_none_or(|end| from <= end + BACK_WITHIN))
+        let naps = self.all.lock().unwrap();
+        naps.iter()
+            .any(|nap| nap.process == process && nap.from <= to && nap.to.is_none_or(|end| from <= back_by(end, &naps)))
     }
 
     /// Whether this verdict may fall on a node of a process: it slept for more than a moment then.
@@ -107,6 +109,16 @@ impl Naps {
     fn noted(&self, at: Instant) -> bool {
         !self.any(|nap| nap.from <= at && at < nap.from + NOTED_AFTER)
     }
+}
+
+/// When a process that woke at that instant is in its place again. Its predecessors hear of it through its successors: where
+/// another process fell asleep meanwhile, they have to find that dead first.
+fn back_by(woke: Instant, naps: &[Nap]) -> Instant {
+    let back = woke + BACK_WITHIN;
+    let disturbed = naps.iter().filter(|nap| woke <= nap.from && nap.from < back);
+    disturbed
+        .map(|nap| (nap.from + NOTED_AFTER).min(nap.to.map_or(back + NOTED_AFTER, |end| end + BACK_WITHIN)))
+        .fold(back, Instant::max)
 }
 
 /// What became of the lookups.
