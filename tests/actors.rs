@@ -562,7 +562,7 @@ fn lookup_54() -> Lookup {
 }
 
 async fn run_telling(driver: &Rc<Driver>, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {
-    driver.go_on(&mut Started::new(lookup_54()), Some(deadline), Some(&tell)).await
+    driver.go_on(&mut Started::new(lookup_54()), Some(deadline), Some(&tell)).await.expect("it ends in time")
 }
 
 async fn run_lookup(

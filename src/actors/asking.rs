@@ -119,6 +119,13 @@ const MAX_LOOKUPS_ASKED: usize = MAX_LOOKUPS;
 /// The same of all questions: maintenance finds room where lookups have found none.
 pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 
+impl Pending {
+    /// What all connections of the node share that owns this one.
+    pub fn shared(&self) -> Rc<Shared> {
+        self.asking.shared()
+    }
+}
+
 impl Asking {
     /// A connection that has yet to be made.
     pub fn new(origin: Origin, shared: Rc<Shared>) -> Asking {

@@ -1,19 +1,19 @@
 //! The only bridge from conversations as values to actors.
 
-use std::future::Future;
 use std::mem;
 use std::net::SocketAddrV4;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix::Recipient;
-use futures::future::{Either, select};
-use tokio::time::{Instant, sleep, timeout};
+use futures::future::{Either, LocalBoxFuture, select};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::neighbors::jittered;
-use super::routes::Routes;
+use super::routes::{Calling, Routes};
 use super::thread::{Overdue, Suspected, Thread, Verdict};
 use super::traffic::Counters;
 use super::{Call, Way};
@@ -64,47 +64,92 @@ impl<P: Procedure> Started<P> {
 
 /// The question that waits for its answer.
 struct Open {
-    answer: Pin<Box<dyn Future<Output = Answer>>>,
+    answer: Asked,
+    /// When nobody waits for it any longer.
+    until: Instant,
     /// The hop, if it is a lookup that waits there.
     hop: Option<SocketAddrV4>,
     /// Kept once the lookup has waited there for longer than it should.
     overdue: Option<Overdue>,
 }
 
+/// A call that was made, or that whoever makes connections is to make: comes to its answer.
+#[expect(clippy::large_enum_variant, reason = "nearly all calls are made on kept connections")]
+enum Asked {
+    Kept(Calling, Rc<Recipient<Call>>),
+    Elsewhere(LocalBoxFuture<'static, Answer>),
+}
+
+impl Future for Asked {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        if let Asked::Kept(calling, calls) = &mut *self {
+            match ready!(Pin::new(calling).poll(context)) {
+                Ok(answer) => return Poll::Ready(answer),
+                Err(again) => {
+                    let again = make(calls, again);
+                    *self = Asked::Elsewhere(again);
+                }
+            }
+        }
+        match &mut *self {
+            Asked::Elsewhere(answer) => answer.as_mut().poll(context),
+            Asked::Kept(..) => Poll::Pending,
+        }
+    }
+}
+
 impl Driver {
-    /// Runs a procedure to its end. A question that it forwards tells the next node to be done
-    /// before `deadline`; whoever has one gives up on this future by itself.
-    pub async fn run<P: Procedure>(self: &Rc<Self>, procedure: P, deadline: Option<Instant>) -> P::Output {
-        self.go_on(&mut Started::new(procedure), deadline, None).await
+    /// Runs a procedure to its end.
+    pub async fn run<P: Procedure>(self: &Rc<Self>, procedure: P) -> P::Output {
+        let mut started = Started::new(procedure);
+        loop {
+            // There is no deadline that could pass.
+            if let Some(output) = self.go_on(&mut started, None, None).await {
+                return output;
+            }
+        }
     }
 
-    /// The same for a procedure that was started already; tells on the way, if wanted, who turned out dead. Each hop of
-    /// each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap.
+    /// The same for a procedure that was started already, until `deadline`: none then. A question that it forwards tells the next
+    /// node to be done before. Tells on the way, if wanted, who turned out dead.
+    ///
+    /// Each hop of each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap, and
+    /// there is one timer for all that may come first.
     pub async fn go_on<P: Procedure>(
         self: &Rc<Self>,
         started: &mut Started<P>,
         deadline: Option<Instant>,
         tell: Option<&dyn Fn(Vec<Peer>)>,
-    ) -> P::Output {
+    ) -> Option<P::Output> {
         let mut open: Option<Open> = None;
         let mut wait = self.rpc_timeout;
         loop {
-            let answer = match started.take_step() {
-                Step::Done(output) => return output,
+            let answered = match started.take_step() {
+                Step::Done(output) => return Some(output),
                 Step::Ask(target, request) => {
                     wait = patience(&request, self.rpc_timeout);
                     open = self.ask(target, request, deadline);
-                    if open.is_some() { self.await_reply(&mut open, wait).await } else { Answer::Unasked }
+                    open.is_none().then_some(Answer::Unasked)
                 }
                 // Whoever has shown that it lives is asked about less and less often.
                 Step::Wait => {
                     wait = (wait * 2).min(self.rpc_timeout);
-                    self.await_reply(&mut open, wait).await
+                    // It lives, but closed the connection on the question, twice.
+                    open.is_none().then_some(Answer::Refused(Code::Unspecified))
                 }
-                Step::Suspect(target) => Box::pin(self.suspect(target, &mut open)).await,
-                Step::Probe(target) => Box::pin(self.probe(target, &mut open)).await,
-                Step::Rest { rests } => Box::pin(self.rest(rests)).await,
+                Step::Suspect(target) => Some(Box::pin(before(deadline, self.suspect(target, &mut open))).await?),
+                Step::Probe(target) => Some(Box::pin(before(deadline, self.probe(target, &mut open))).await?),
+                Step::Rest { rests } => Some(Box::pin(before(deadline, self.rest(rests))).await?),
             };
+            let answer = match answered {
+                Some(answer) => answer,
+                None => self.await_reply(&mut open, wait).await,
+            };
+            if matches!(answer, Answer::Silent) && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return None;
+            }
             started.step = started.procedure.resume(answer);
             if let Some(tell) = tell {
                 let dead = started.procedure.take_dead();
@@ -121,50 +166,44 @@ impl Driver {
 
     /// Puts a question; none if lookups are stuck at the target.
     fn ask(&self, target: Target, request: Request, deadline: Option<Instant>) -> Option<Open> {
+        let now = Instant::now();
         if !request.depends_on_others() {
             let answer = self.call(Call { target, request, way: Way::Kept, patience: None });
-            return Some(Open { answer, hop: None, overdue: None });
+            // It is probed after one time-out, and given up after the second.
+            return Some(Open { answer, until: now + self.rpc_timeout * 3, hop: None, overdue: None });
         }
         let hop = target.addr();
         if !self.thread().admits(hop) {
             return None;
         }
-        let left = deadline.map_or(self.lookup_timeout, |deadline| deadline - Instant::now());
+        let until = deadline.unwrap_or(now + self.lookup_timeout);
         // The callee gives up before its caller does, so that the caller learns why.
-        let answer = self.call(Call { target, request, way: Way::Kept, patience: Some(left * 3 / 4) });
-        Some(Open { answer, hop: Some(hop), overdue: None })
+        let patience = Some((until - now) * 3 / 4);
+        let answer = self.call(Call { target, request, way: Way::Kept, patience });
+        Some(Open { answer, until, hop: Some(hop), overdue: None })
     }
 
-    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Answer>>> {
+    fn call(&self, call: Call) -> Asked {
         match self.routes.call(call) {
-            Ok(calling) => {
-                let (answer, calls) = (calling.answer(), self.calls.clone());
-                Box::pin(async move {
-                    match answer.await {
-                        Ok(answer) => answer,
-                        Err(again) => make(&calls, again).await,
-                    }
-                })
-            }
-            Err(call) => make(&self.calls, call),
+            Ok(calling) => Asked::Kept(calling, self.calls.clone()),
+            Err(call) => Asked::Elsewhere(make(&self.calls, call)),
         }
     }
 
     /// What is heard of the open question in the time that the other end has for it.
     async fn await_reply(&self, open: &mut Option<Open>, wait: Duration) -> Answer {
-        let Some(Open { answer, hop, overdue }) = open else {
-            // It lives, but closed the connection on the question, twice.
-            return Answer::Refused(Code::Unspecified);
-        };
+        let Some(Open { answer, until, hop, overdue }) = open else { return Answer::Unasked };
         let mut began = Instant::now();
         let mut patience = self.thread().patience(wait);
         loop {
-            if let Ok(answer) = timeout(patience, &mut *answer).await {
-                if let (Some(hop), Answer::Reply(_)) = (*hop, &answer) {
-                    self.thread().answered(hop);
-                }
+            let over = (began + patience).min(*until);
+            let answered = timeout_at(over, &mut *answer).await;
+            if let (Some(hop), Ok(Answer::Reply(_))) = (*hop, &answered) {
+                self.thread().answered(hop);
+            }
+            if answered.is_ok() || over == *until {
                 *open = None;
-                return answer;
+                return answered.unwrap_or(Answer::Silent);
             }
             match self.thread().is_ripe(began, wait) {
                 Ripe::Yes => break,
@@ -215,7 +254,7 @@ impl Driver {
         let ping = |way, patience| Call { target: peer.into(), request: Request::CheckPredecessor, way, patience };
         let patience = self.rpc_timeout;
         let began = Instant::now();
-        let mut kept = self.routes.call(ping(Way::Kept, None)).ok().map(|calling| Box::pin(calling.answer()));
+        let mut kept = self.routes.call(ping(Way::Kept, None)).ok();
         if let Some(answer) = &mut kept {
             let stuck = pin!(self.thread().wait(patience / KEPT_SHARE));
             match select(&mut *answer, stuck).await {
@@ -271,6 +310,14 @@ impl Driver {
     }
 }
 
+/// What comes of this before a deadline; none if that passes.
+async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
 /// What comes first: the answer to the open question, or what is found out about its target. The question stays open in that case, and
 /// also where the only answer is that none will come.
 async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Output = Answer>>) -> Answer {
@@ -288,7 +335,7 @@ async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Outpu
 }
 
 /// Makes a call that needs a new connection.
-fn make(calls: &Recipient<Call>, call: Call) -> Pin<Box<dyn Future<Output = Answer>>> {
+fn make(calls: &Recipient<Call>, call: Call) -> LocalBoxFuture<'static, Answer> {
     let answer = calls.send(call);
     // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
     Box::pin(async move { answer.await.unwrap_or(Answer::Refused(Code::Unspecified)) })

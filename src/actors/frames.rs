@@ -77,13 +77,15 @@ impl Reader {
     }
 
     async fn read(&mut self) -> Result<Option<Frame>, WireError> {
-        let mut deadline = (!self.buffer.is_empty()).then(|| Instant::now() + FRAME_TIMEOUT);
+        let mut deadline = None;
         loop {
             if let Some(frame) = self.codec.decode(&mut self.buffer)? {
                 return Ok(Some(frame));
             }
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
+            } else if deadline.is_none() {
+                deadline = Some(Instant::now() + FRAME_TIMEOUT);
             }
             let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
@@ -94,8 +96,7 @@ impl Reader {
             match (count, deadline) {
                 (0, None) => return Ok(None),
                 (0, Some(_)) => return Err(cut_off().into()),
-                (_, None) => deadline = Some(Instant::now() + FRAME_TIMEOUT),
-                (_, Some(_)) => {}
+                _ => {}
             }
         }
     }

@@ -168,7 +168,7 @@ impl Link {
         let codec = FrameCodec::new(self.shared.ids);
         let (outbox, outgoing) = outbox(codec.clone(), self.shared.counters.clone());
         let (reader, writer) = stream.split(codec);
-        let reading = Reading::new(reader, outbox.backlog());
+        let reading = Box::new(Reading::new(reader, outbox.backlog()));
         ctx.add_stream(stream::unfold(Some(reading), async |reading| reading?.next().await));
         let link = ctx.address();
         let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(outgoing).await)) });

@@ -48,9 +48,13 @@ impl Lookups {
         &self,
         Resolve { question, guess, style, patience, class }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, Lost>> {
+        // Whoever is refused comes again: that is to cost little.
+        let Some(place) = self.0.driver.routes.exchange.thread().admit_own(class) else {
+            return Box::pin(async { Err(Lost::Busy) });
+        };
         let lookups = self.0.clone();
         Box::pin(async move {
-            let _place = lookups.driver.routes.exchange.thread().admit_own(class).ok_or(Lost::Busy)?;
+            let _place = place;
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),
@@ -132,8 +136,8 @@ impl Inner {
         let mut beginnings = 0;
         while beginnings < MAX_BEGINNINGS {
             let tell = |dead: Vec<Peer>| self.forget(&dead);
-            let finding = timeout_at(deadline, self.driver.go_on(&mut started, Some(deadline), Some(&tell)));
-            let finding = finding.await.map_err(|_| Lost::Timeout)?;
+            let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
+            let finding = finding.await.ok_or(Lost::Timeout)?;
             let too_early = matches!(finding.result, Err(Lost::Unsure | Lost::NoRoute));
             if too_early && question.hops == 0 && self.may_rest(rests) {
                 // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a

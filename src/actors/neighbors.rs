@@ -135,8 +135,8 @@ impl NeighborsActor {
             let (driver, turns) = (self.driver.clone(), self.turns.clone());
             let outcome = async move {
                 match conversation {
-                    Conversation::Join(_) => turns.take(|| driver.run(conversation, None)).await,
-                    _ => driver.run(conversation, None).await,
+                    Conversation::Join(_) => turns.take(|| driver.run(conversation)).await,
+                    _ => driver.run(conversation).await,
                 }
             };
             ctx.spawn(outcome.into_actor(self).map(|outcome, actor, ctx| {

@@ -1,8 +1,9 @@
 //! What a node makes its calls on: the kept connections of its thread, and what it knows of the nodes at their
 //! other ends; and one call on one connection.
 
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use actix::Addr;
 use tokio::time::timeout;
@@ -12,7 +13,6 @@ use super::asking::{Heard, Pending};
 use super::exchange::{Exchange, Route};
 use super::known::Known;
 use super::link::{Link, LinkId};
-use super::shared::Shared;
 use super::tally::{Shed, Tally};
 use super::{Call, Way};
 use crate::protocol::procedure::{Answer, Target};
@@ -50,13 +50,12 @@ impl Routes {
     pub(super) fn calling(&self, call: Call, Route { id, asking, incarnation, held, to, .. }: &Route) -> Calling {
         let addr = call.target.addr();
         let heard = asking.ask(call.request.clone(), *to, call.patience);
-        let (shared, before) = (asking.shared(), self.known.incarnation(addr));
+        let before = self.known.incarnation(addr);
         let lives_there = to.is_some() || asking.addr() == Some(addr);
         let (known, behind) = (self.known.clone(), to.is_some());
         Calling {
-            call,
+            call: Some(call),
             heard,
-            shared,
             known,
             before,
             proved: *incarnation,
@@ -74,11 +73,15 @@ impl Routes {
     }
 }
 
-/// A call that was made on a connection.
+/// A call that was made on a connection: comes to what comes of it; or to the call that is to be made on another
+/// connection, since this one closed under it: the target may not have seen it.
+///
+/// Each hop of each lookup waits in one, so that it is a future by itself: one that an async function makes would hold
+/// it twice.
 pub struct Calling {
-    call: Call,
+    /// None once it has come to its end.
+    call: Option<Call>,
     heard: Pending,
-    shared: Rc<Shared>,
     known: Known,
     /// The run of the program of the target that was known when it was asked.
     before: Option<u64>,
@@ -104,42 +107,51 @@ impl Drop for Once {
     }
 }
 
-impl Calling {
-    /// What comes of it; or the call that is to be made on another connection, since this one closed under
-    /// it: the target may not have seen it.
-    pub fn answer(mut self) -> impl Future<Output = Result<Answer, Call>> {
-        let limit = limit(&self.call, &self.shared);
-        // The future of an async function would hold all of this twice.
-        async move {
-            match timeout(limit, &mut self.heard).await {
-                Ok(heard) => self.understand(heard),
-                Err(_) => Ok(Answer::Silent),
-            }
+impl Future for Calling {
+    type Output = Result<Answer, Call>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Answer, Call>> {
+        let Calling { call, heard, .. } = &mut *self;
+        let heard = ready!(Pin::new(heard).poll(context));
+        match call.take() {
+            Some(call) => Poll::Ready(self.understand(call, heard)),
+            None => Poll::Pending,
         }
     }
+}
 
-    fn understand(self, heard: Heard) -> Result<Answer, Call> {
-        let Calling { call, shared, known, before, proved, lives_there, behind, link, .. } = self;
+impl Calling {
+    /// What comes of it in the time that anybody waits for it: whoever forwards has what it passed on and a third of it, and
+    /// who asks otherwise probes after one time-out and gives up after the second.
+    pub async fn answer(self) -> Result<Answer, Call> {
+        let patience = self.call.as_ref().and_then(|call| call.patience);
+        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
+        timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
+    }
+
+    fn understand(&self, call: Call, heard: Heard) -> Result<Answer, Call> {
+        let Calling { known, before, proved, lives_there, behind, link, .. } = self;
+        let shared = self.heard.shared();
         Ok(match heard {
             // What the front says proves nothing: the target may live elsewhere by now.
-            Heard::Reply(reply) if behind && is_from_another(&call, &reply) => {
+            Heard::Reply(reply) if *behind && is_from_another(&call, &reply) => {
                 shared.routes.exchange.refused_by_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
             // What a connection has proved ends when it says otherwise: somebody else may have held the address when it was
             // made. Who lives there now is asked anew.
             Heard::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
-                shared.routes.exchange.mistaken(call.target.addr(), link);
+                shared.routes.exchange.mistaken(call.target.addr(), *link);
                 return Err(Call { way: Way::Again, ..call });
             }
             Heard::Reply(reply) => {
                 if let Some((_, incarnation)) = reply.responder
-                    && (lives_there || proved == Some(incarnation))
-                    && before != Some(incarnation)
+                    && (*lives_there || *proved == Some(incarnation))
+                    && *before != Some(incarnation)
                 {
                     known.learn_ours(call.target.addr(), incarnation);
                 }
-                if reply.call_id.is_none() && lives_there && !known.contains(call.target.addr()) {
+                if reply.call_id.is_none() && *lives_there && !known.contains(call.target.addr()) {
                     known.learn_plain(call.target.addr());
                 }
                 if let Target::Peer(peer) = call.target
@@ -147,7 +159,7 @@ impl Calling {
                 {
                     shared.routes.exchange.thread().heard(peer);
                 }
-                understand(&call, before, &reply, &shared.tally)
+                understand(&call, *before, &reply, &shared.tally)
             }
             Heard::Refused => Answer::Gone,
             Heard::Busy => Answer::Unasked,
@@ -166,12 +178,6 @@ fn is_from_another(call: &Call, reply: &Reply) -> bool {
     let answered = reply.responder.map(|(responder, _)| responder);
     let another = matches!((call.target, answered), (Target::Peer(peer), Some(responder)) if responder != peer.id);
     another || reply.refusal() == Some(Code::NotHere)
-}
-
-/// Nobody waits longer than this: whoever forwards has what it passed on and a third of it, and
-/// who asks otherwise probes after one time-out and gives up after the second.
-fn limit(call: &Call, shared: &Shared) -> Duration {
-    call.patience.map_or(shared.rpc_timeout * 3, |passed_on| passed_on * 4 / 3)
 }
 
 /// What a reply to `call` means, from a node of which this run was known before.

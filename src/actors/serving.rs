@@ -54,8 +54,8 @@ impl Reading {
     }
 
     /// Reads the next frame; a question only when earlier answers are read by the other end, and when it is its turn.
-    /// There is nothing after an error.
-    pub async fn next(mut self) -> Option<(Incoming, Option<Reading>)> {
+    /// There is nothing after an error. It is on the heap because it is handed on with each frame.
+    pub async fn next(mut self: Box<Self>) -> Option<(Incoming, Option<Box<Reading>>)> {
         let frame = match self.reader.next().await? {
             Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(self))),
             Ok(Frame::Call(question)) => Ok(question),

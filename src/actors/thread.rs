@@ -100,9 +100,15 @@ impl Thread {
         self.0.health.borrow_mut().look(self.since_begin(now))
     }
 
+    /// When the thread last looked at the clock: with the last frame that it read, a beat ago at most. Each hop of each lookup
+    /// asks several times, and the clock is not for nothing.
+    fn seen(&self) -> Duration {
+        self.0.health.borrow().seen()
+    }
+
     /// How long what is read now may have waited to be read.
     pub fn age_of_arrivals(&self) -> Duration {
-        self.0.health.borrow().age_of_arrivals(self.now())
+        self.0.health.borrow().age_of_arrivals(self.seen())
     }
 
     /// How long to wait for others where so much was agreed.
@@ -170,7 +176,7 @@ impl Thread {
     /// Whether a lookup may be sent to that hop now.
     pub fn admits(&self, hop: SocketAddrV4) -> bool {
         self.0.budget.borrow_mut().earn();
-        self.0.bulkhead.borrow_mut().admits(hop, self.now())
+        self.0.bulkhead.borrow_mut().admits(hop, self.seen())
     }
 
     /// A lookup waits at that hop for longer than it should.
@@ -181,7 +187,7 @@ impl Thread {
 
     /// That hop has answered a lookup.
     pub fn answered(&self, hop: SocketAddrV4) {
-        self.0.bulkhead.borrow_mut().answered(hop, self.now());
+        self.0.bulkhead.borrow_mut().answered(hop, self.seen());
     }
 
     /// Whether somebody may be asked again who was busy.

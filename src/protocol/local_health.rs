@@ -62,6 +62,11 @@ impl LocalHealth {
         (unseen >= ASLEEP).then(|| self.wake(now, unseen))
     }
 
+    /// When the thread last looked at the clock.
+    pub fn seen(&self) -> Duration {
+        self.seen.unwrap_or_default()
+    }
+
     fn unseen(&self, now: Duration) -> Duration {
         self.seen.map_or(Duration::ZERO, |seen| now.saturating_sub(seen))
     }

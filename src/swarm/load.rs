@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::site::{Seat, Site};
 use super::timeline::{Fate, Timeline};
@@ -61,12 +61,13 @@ const MAX_UNDER_WAY: usize = 1024;
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
 /// How long a client waits that was refused because a node has too much to do, from a half more to a half less; twice as
-/// long after each refusal in a row, up to [`MOST_REFUSED`].
+/// long after each refusal, up to [`MOST_REFUSED`], and a tenth less after each answer: so about one in eight is refused,
+/// where a client that came back as fast as it gave way would be refused every second time.
 ///
 /// One that asked again at once would not wait for an answer any more, as a closed loop does: a refusal is quick, and a
 /// few thousand clients would only make refusals. Without jitter those refused together would come back together.
-const REFUSED: Duration = Duration::from_millis(100);
-const MOST_REFUSED: Duration = Duration::from_millis(1600);
+const REFUSED: Duration = Duration::from_millis(250);
+const MOST_REFUSED: Duration = Duration::from_secs(4);
 
 /// How late a timer may be by itself.
 const TIMER: Duration = Duration::from_millis(2);
@@ -195,10 +196,11 @@ async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers:
             // Nodes that have stopped answer at once, again and again.
             Err(LookupError::Stopped) => return,
             Err(LookupError::Lost(Lost::Busy)) => {
-                sleep(pause.mul_f64(rng.random_range(0.5..1.5))).await;
+                let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
+                sleep_until(again.min(time.end)).await;
                 pause = (pause * 2).min(MOST_REFUSED);
             }
-            _ => pause = REFUSED,
+            _ => pause = (pause * 9 / 10).max(REFUSED),
         }
     }
 }
