@@ -17,8 +17,8 @@ ring: chord
 test:
 	cargo test --locked
 
-# Real processes under random faults for five minutes, those of many nodes under load for two more, and hosts of their
-# own for as long where iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
+# Real processes under random faults for five minutes, those of many nodes under load for two more and killed 20 times,
+# and hosts of their own for four where iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
 check-chaos:
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test chaos -- --nocapture
 

@@ -61,7 +61,8 @@ struct Args {
     id: Option<Id>,
 
     /// So many members of the ring in one process, at this port and the next ones, 1 to 1024; the console is
-    /// that of the first
+    /// that of the first. They die together: for V of them all nodes of the ring should have -r 10 + log2 V, or
+    /// V + 1 if that is less (-r 16 for 64), and no process more than half of the nodes
     #[arg(long, value_name = "V", value_parser = virtual_nodes, default_value = "1", allow_hyphen_values = true)]
     virtual_nodes: u16,
 

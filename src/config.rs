@@ -29,7 +29,7 @@ pub struct Config {
     /// nodes all do. Default false, since `id` exists; not together with it.
     pub strict_ids: bool,
     /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members
-    /// survives the loss of any r - 1 of them at once.
+    /// survives the loss of any r - 1 of them at once. Nodes of one process are lost at once: see [`r_for`].
     pub r: usize,
     /// Between two rounds of stabilize that change nothing, 1 ms to 60 s; rounds that change
     /// something follow each other at once. Default 1 s. How long a silent death goes unnoticed.
@@ -79,6 +79,20 @@ pub const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration
 
 /// The accepted lengths of a successor list.
 pub const R: RangeInclusive<usize> = 1..=32;
+
+/// The r that a ring should have whose processes are so many virtual nodes each, at most: with it a process that dies takes
+/// somebody's whole successor list along once in a thousand times at most, provided that it is no more than half of the ring.
+///
+/// Nodes lie on the circle at random. Where a process holds a share q of N nodes, the r nodes that follow a node of another one
+/// all belong to it in N (1 - q) q^r places on average. That grows with q, and at q = 1/2 it is `virtual_nodes` / 2^r: one in a
+/// thousand with r = 10 + log2 `virtual_nodes`. No row is longer than a process has nodes, so that fewer need no more than one
+/// entry more than those.
+pub fn r_for(virtual_nodes: u16) -> usize {
+    let nodes = usize::from(virtual_nodes.max(1));
+    let by_chance = 10 + nodes.next_power_of_two().ilog2() as usize;
+    // A single node is no row: any list will do.
+    if nodes == 1 { 1 } else { by_chance.min(nodes + 1) }
+}
 
 /// A configuration that no node can run with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -212,6 +226,16 @@ mod tests {
             ] {
                 assert_eq!(config.validate().is_ok(), good, "{config:?}");
             }
+        }
+    }
+
+    #[test]
+    fn lists_are_to_reach_beyond_the_nodes_of_one_process() {
+        let expected = [(1, 1), (2, 3), (3, 4), (12, 13), (16, 14), (17, 15), (64, 16), (1024, 20)];
+        expected.iter().for_each(|(nodes, r)| assert_eq!(r_for(*nodes), *r, "{nodes} nodes"));
+        for nodes in 2..=1024 {
+            assert!(R.contains(&r_for(nodes)) && r_for(nodes) <= r_for(nodes + 1));
+            assert!(r_for(nodes) > nodes.into() || f64::from(nodes) / f64::powi(2.0, r_for(nodes) as i32) <= 1e-3);
         }
     }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
+use chord::config::r_for;
 use chord::console::{self, Command, input};
 use chord::swarm::together;
 use chord::{Node, StartError};
@@ -16,6 +17,7 @@ use crate::cli::Host;
 /// Runs the nodes until they are told to end.
 pub async fn run(host: Host) -> Result<()> {
     let mut told_to_end = pin!(told_to_end()?);
+    let (r, virtual_nodes) = (host.config.r, host.virtual_nodes);
     let members = RefCell::new(Vec::new());
     let joined = |node: &Node| {
         tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
@@ -27,11 +29,25 @@ pub async fn run(host: Host) -> Result<()> {
     };
     let nodes = members.take();
     let ended = match ended {
-        Ok(false) => live(&nodes, told_to_end).await,
+        Ok(false) => {
+            warn_of_short_lists(r, virtual_nodes);
+            live(&nodes, told_to_end).await
+        }
         ended => ended.map(|_| ()).map_err(Into::into),
     };
     join_all(nodes.iter().map(Node::leave)).await;
     ended
+}
+
+/// Virtual nodes die together, and with too short lists they take the whole list of a node of another process along.
+fn warn_of_short_lists(r: usize, virtual_nodes: u16) {
+    let enough = r_for(virtual_nodes);
+    if r < enough {
+        tracing::warn!(
+            "-r {r} is little for --virtual-nodes {virtual_nodes}: if this process dies, other nodes may lose their whole \
+             successor list, and some answers be wrong until the ring has healed; all nodes of the ring should have -r {enough}"
+        );
+    }
 }
 
 /// Answers the console of the first until it is told to end.

@@ -16,6 +16,8 @@ mod figures;
 mod hosts;
 #[path = "support/ideal.rs"]
 mod ideal;
+#[path = "chaos/killed.rs"]
+mod killed;
 #[path = "support/load.rs"]
 mod load;
 #[path = "chaos/loaded.rs"]

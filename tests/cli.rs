@@ -497,11 +497,27 @@ fn terminal_that_does_not_block_has_its_console() {
 fn signal_while_virtual_nodes_start_ends_them_with_status_0() {
     for millis in [0, 5, 10, 20, 40, 80, 160] {
         let first = free_range(64);
-        let mut host = at(first, "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 4 --virtual-nodes 64");
+        let mut host = at(first, "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 16 --virtual-nodes 64");
         eventually(5 * SECOND, || TcpStream::connect(first).map(drop).map_err(|error| error.to_string()));
         std::thread::sleep(Duration::from_millis(millis));
         host.signal(Signal::TERM);
         assert_eq!((host.wait(), host.errors()), (Some(0), String::new()), "after {millis} ms");
+    }
+}
+
+/// A process of 64 nodes died, and others whose four successors were all among them named wrong owners.
+#[test]
+fn lists_that_are_too_short_for_so_many_virtual_nodes_are_warned_of_in_words() {
+    for (r, warns) in [(12, true), (13, false)] {
+        let flags = format!("-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r {r} --virtual-nodes 12");
+        let mut host = at(free_range(12), &flags);
+        host.state(r);
+        if warns {
+            let warning = || ["-r 12", "--virtual-nodes 12", "-r 13"].iter().all(|words| host.errors().contains(words));
+            eventually(5 * SECOND, || if warning() { Ok(()) } else { Err(host.errors()) });
+        }
+        host.write(b"Quit\n");
+        assert_eq!((host.wait(), host.errors().lines().count()), (Some(0), usize::from(warns)), "{}", host.errors());
     }
 }
 
@@ -701,9 +717,9 @@ fn virtual_nodes_are_members_at_the_next_ports_and_leave_together() {
     let mut other = one();
     let first = free_range(4);
     let seed = other.peer.addr.port();
-    let line = "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 4 --virtual-nodes 4 --ja 127.0.0.1 --jp";
+    let line = "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 5 --virtual-nodes 4 --ja 127.0.0.1 --jp";
     let mut host = at(first, &format!("{line} {seed}"));
-    assert_eq!(host.state(4).me, Peer::at(first, Bits::FULL), "the console is that of the first");
+    assert_eq!(host.state(5).me, Peer::at(first, Bits::FULL), "the console is that of the first");
     let mut ring = nodes_at(first, 4);
     ring.push(other.peer);
     ring.sort();

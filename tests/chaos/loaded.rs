@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -210,15 +210,6 @@ fn is_mixed(firsts: &[SocketAddrV4]) -> bool {
     })
 }
 
-/// Ends the load when it is dropped, also by a panic.
-struct Ends<'a>(&'a AtomicBool);
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
-}
-
 #[test]
 fn processes_of_virtual_nodes_under_load_bury_nobody_who_lives() {
     let _alone = alone();
@@ -243,7 +234,7 @@ fn processes_of_virtual_nodes_under_load_bury_nobody_who_lives() {
     let naps = Naps { began: (Instant::now(), SystemTime::now()), all: Mutex::default() };
     let (tally, done) = (Mutex::new(Tally::default()), AtomicBool::new(false));
     let healed = thread::scope(|scope| {
-        let _ends = Ends(&done);
+        let _ends = load::Ends(&done);
         scope.spawn(|| {
             let tell = |ended| tally.lock().unwrap().add(ended, &ideal, &naps, process);
             load::run(&asked, rate, &done, |key| key, tell);

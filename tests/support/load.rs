@@ -76,6 +76,15 @@ pub fn run(of: &[Peer], rate: f64, done: &AtomicBool, key: impl Fn(Id) -> Id, te
     runtime.block_on(join_all(lines));
 }
 
+/// Ends a load when it is dropped, also by a panic.
+pub struct Ends<'a>(pub &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// A connection to a node, and what was asked there.
 struct Line {
     of: Peer,
