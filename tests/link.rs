@@ -2,16 +2,20 @@
 //! is allowed to want.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use chord::actors::asking::{Asking, Heard, Pending};
 use chord::actors::crowd::Limits;
 use chord::actors::frames::Stream;
-use chord::actors::link::{Link, News, Origin};
+use chord::actors::link::{Doubt, Link, News, Origin};
 use chord::actors::routes::Routes;
 use chord::actors::serving::{Answered, Serves};
 use chord::actors::shared::Shared;
@@ -23,7 +27,7 @@ use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
 use chord::{Id, Peer};
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::Framed;
@@ -101,7 +105,9 @@ impl Handler<News> for Host {
 /// A connection of node 9, and the other end of it.
 struct Line {
     /// Keeps it alive.
-    _link: Addr<Link>,
+    link: Addr<Link>,
+    /// Whether nothing can be written any more.
+    broken: Arc<AtomicBool>,
     asking: Asking,
     wire: Framed<DuplexStream, FrameCodec>,
     _shared: Rc<Shared>,
@@ -109,6 +115,35 @@ struct Line {
     asked: Rc<Cell<usize>>,
     closed: Rc<RefCell<Option<Instant>>>,
     said: Said,
+}
+
+/// The node's end, on which writing may fail while nothing is there to be read yet, as where the other end was reset.
+struct Half {
+    stream: DuplexStream,
+    broken: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Half {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, read)
+    }
+}
+
+impl AsyncWrite for Half {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.broken.load(SeqCst) {
+            true => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            false => Pin::new(&mut self.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 const ACCEPTED: Origin = Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -139,11 +174,14 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
     });
     shared.routes.exchange.enter(&shared);
     let (ours, theirs) = duplex(room);
+    let broken = Arc::new(AtomicBool::new(false));
+    let ours = Half { stream: ours, broken: broken.clone() };
     let link = Link::over(1, Stream::new(ours), origin, shared.clone());
     let asking = link.asking();
     Line {
         asking,
-        _link: link.start(),
+        link: link.start(),
+        broken,
         wire: Framed::new(theirs, FrameCodec::default()),
         _shared: shared,
         answering,
@@ -260,6 +298,30 @@ async fn whoever_breaks_a_kept_connection_is_doubted_before_a_message_says_so() 
     drop(line.wire);
     sleep(SECOND).await;
     assert_eq!(*said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
+}
+
+/// The nodes of a process that was killed were named as owners until the next rounds: a question could not be written any more
+/// before the end of the connection was read, and nobody was told.
+#[actix_rt::test]
+async fn kept_connection_that_breaks_under_a_question_is_told_like_any_other() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
+    line.is_asked().await;
+    line.broken.store(true, SeqCst);
+    assert!(matches!(line.ask().await, Heard::Lost));
+    line.closes_after(SECOND).await;
+    assert_eq!(*line.said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
+}
+
+#[actix_rt::test]
+async fn kept_connection_that_leads_nowhere_is_told_like_any_other() {
+    tokio::time::pause();
+    let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
+    line.is_asked().await;
+    line.link.do_send(Doubt);
+    line.closes_after(2 * SECOND).await;
+    sleep(SECOND).await;
+    assert_eq!(*line.said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
 }
 
 #[actix_rt::test]

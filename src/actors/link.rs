@@ -182,6 +182,19 @@ impl Link {
         self.asking.close(|| Heard::Lost);
     }
 
+    /// It was not this end that wanted it to end: whoever lived at the other one may have died.
+    fn broke(&mut self) {
+        if self.asking.is_closed() {
+            return;
+        }
+        if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
+            self.shared.routes.exchange.severed(addr);
+            // A node closes both halves at once; others may still want their answers.
+            self.served.give_up();
+        }
+        self.close();
+    }
+
     /// A whole valid frame has come.
     fn see(&self) {
         let now = Instant::now();
@@ -332,6 +345,7 @@ impl Handler<Doubt> for Link {
             link.doubting = false;
             if link.pulse.get() == before {
                 tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
+                link.broke();
                 ctx.stop();
             }
         }));
@@ -353,6 +367,8 @@ impl Handler<Written> for Link {
     fn handle(&mut self, Written(written): Written, ctx: &mut Self::Context) {
         if let Err(error) = written {
             self.shed(&error);
+            // Its end may not have been read yet.
+            self.broke();
         }
         ctx.stop();
     }
@@ -378,14 +394,6 @@ impl StreamHandler<Incoming> for Link {
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
-        if self.asking.is_closed() {
-            return;
-        }
-        if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
-            self.shared.routes.exchange.severed(addr);
-            // A node closes both halves at once; others may still want their answers.
-            self.served.give_up();
-        }
-        self.close();
+        self.broke();
     }
 }
