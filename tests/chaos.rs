@@ -28,6 +28,8 @@ mod lookups;
 mod network;
 #[path = "support/process.rs"]
 mod process;
+#[path = "chaos/silent.rs"]
+mod silent;
 #[path = "support/torture.rs"]
 mod torture;
 #[path = "support/verdicts.rs"]
