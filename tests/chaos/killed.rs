@@ -33,8 +33,8 @@ const RATE: u64 = 1000;
 /// Nodes of each survivor that are asked.
 const ASKED: usize = 4;
 
-/// How long a ring may take until all neighbours are right.
-const RIGHT_WITHIN: Duration = Duration::from_secs(20);
+/// How long a ring may take until all neighbours are right, on a machine that is busy otherwise: what is judged here are answers.
+const RIGHT_WITHIN: Duration = Duration::from_secs(60);
 
 /// For how long lookups go on once the survivors are a ring.
 const LISTEN: Duration = Duration::from_secs(1);
