@@ -73,8 +73,14 @@ struct Open {
     overdue: Option<Overdue>,
 }
 
+/// What is rarely to be done between a question and its answer.
+enum Aside {
+    Suspect(Target),
+    Probe(Target),
+    Rest(u32),
+}
+
 /// A call that was made, or that whoever makes connections is to make: comes to its answer.
-#[expect(clippy::large_enum_variant, reason = "nearly all calls are made on kept connections")]
 enum Asked {
     Kept(Calling, Rc<Recipient<Call>>),
     Elsewhere(LocalBoxFuture<'static, Answer>),
@@ -117,46 +123,65 @@ impl Driver {
     ///
     /// Each hop of each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap, and
     /// there is one timer for all that may come first.
-    pub async fn go_on<P: Procedure>(
-        self: &Rc<Self>,
-        started: &mut Started<P>,
+    #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
+    pub fn go_on<'a, P: Procedure>(
+        self: &'a Rc<Self>,
+        started: &'a mut Started<P>,
         deadline: Option<Instant>,
-        tell: Option<&dyn Fn(Vec<Peer>)>,
-    ) -> Option<P::Output> {
-        let mut open: Option<Open> = None;
-        let mut wait = self.rpc_timeout;
-        loop {
-            let answered = match started.take_step() {
-                Step::Done(output) => return Some(output),
-                Step::Ask(target, request) => {
-                    wait = patience(&request, self.rpc_timeout);
-                    open = self.ask(target, request, deadline);
-                    open.is_none().then_some(Answer::Unasked)
-                }
-                // Whoever has shown that it lives is asked about less and less often.
-                Step::Wait => {
-                    wait = (wait * 2).min(self.rpc_timeout);
+        tell: Option<&'a dyn Fn(Vec<Peer>)>,
+    ) -> impl Future<Output = Option<P::Output>> + 'a {
+        async move {
+            let mut open: Option<Open> = None;
+            let mut wait = self.rpc_timeout;
+            loop {
+                let (aside, again) = match started.take_step() {
+                    Step::Done(output) => return Some(output),
+                    Step::Ask(target, request) => {
+                        wait = patience(&request, self.rpc_timeout);
+                        open = self.ask(target, request, deadline);
+                        (None, false)
+                    }
+                    // Whoever has shown that it lives is asked about less and less often.
+                    Step::Wait => {
+                        wait = (wait * 2).min(self.rpc_timeout);
+                        (None, true)
+                    }
+                    Step::Suspect(target) => (Some(Aside::Suspect(target)), false),
+                    Step::Probe(target) => (Some(Aside::Probe(target)), false),
+                    Step::Rest { rests } => (Some(Aside::Rest(rests)), false),
+                };
+                let answer = match aside {
+                    Some(aside) => self.step_aside(aside, &mut open, deadline).await?,
+                    None if open.is_some() => self.await_reply(&mut open, wait).await,
                     // It lives, but closed the connection on the question, twice.
-                    open.is_none().then_some(Answer::Refused(Code::Unspecified))
+                    None if again => Answer::Refused(Code::Unspecified),
+                    None => Answer::Unasked,
+                };
+                if matches!(answer, Answer::Silent) && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return None;
                 }
-                Step::Suspect(target) => Some(Box::pin(before(deadline, self.suspect(target, &mut open))).await?),
-                Step::Probe(target) => Some(Box::pin(before(deadline, self.probe(target, &mut open))).await?),
-                Step::Rest { rests } => Some(Box::pin(before(deadline, self.rest(rests))).await?),
-            };
-            let answer = match answered {
-                Some(answer) => answer,
-                None => self.await_reply(&mut open, wait).await,
-            };
-            if matches!(answer, Answer::Silent) && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return None;
-            }
-            started.step = started.procedure.resume(answer);
-            if let Some(tell) = tell {
-                let dead = started.procedure.take_dead();
-                if !dead.is_empty() {
-                    tell(dead);
+                started.step = started.procedure.resume(answer);
+                if let Some(tell) = tell {
+                    let dead = started.procedure.take_dead();
+                    if !dead.is_empty() {
+                        tell(dead);
+                    }
                 }
             }
+        }
+    }
+
+    /// Does what is rare, on the heap; none if the deadline passes meanwhile.
+    fn step_aside<'a>(
+        self: &'a Rc<Self>,
+        aside: Aside,
+        open: &'a mut Option<Open>,
+        deadline: Option<Instant>,
+    ) -> LocalBoxFuture<'a, Option<Answer>> {
+        match aside {
+            Aside::Suspect(target) => Box::pin(before(deadline, self.suspect(target, open))),
+            Aside::Probe(target) => Box::pin(before(deadline, self.probe(target, open))),
+            Aside::Rest(rests) => Box::pin(before(deadline, self.rest(rests))),
         }
     }
 
@@ -191,32 +216,37 @@ impl Driver {
     }
 
     /// What is heard of the open question in the time that the other end has for it.
-    async fn await_reply(&self, open: &mut Option<Open>, wait: Duration) -> Answer {
-        let Some(Open { answer, until, hop, overdue }) = open else { return Answer::Unasked };
-        let mut began = Instant::now();
-        let mut patience = self.thread().patience(wait);
-        loop {
-            let over = (began + patience).min(*until);
-            let answered = timeout_at(over, &mut *answer).await;
-            if let (Some(hop), Ok(Answer::Reply(_))) = (*hop, &answered) {
-                self.thread().answered(hop);
-            }
-            if answered.is_ok() || over == *until {
-                *open = None;
-                return answered.unwrap_or(Answer::Silent);
-            }
-            match self.thread().is_ripe(began, wait) {
-                Ripe::Yes => break,
-                Ripe::NotYet { more, again } => {
-                    patience = more;
-                    began = if again { Instant::now() } else { began };
+    #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
+    fn await_reply<'a>(&'a self, open: &'a mut Option<Open>, wait: Duration) -> impl Future<Output = Answer> + 'a {
+        async move {
+            let mut began = Instant::now();
+            let mut patience = self.thread().patience(wait);
+            loop {
+                let Some(Open { answer, until, hop, overdue }) = open else { return Answer::Silent };
+                let until = *until;
+                let over = (began + patience).min(until);
+                let answered = timeout_at(over, answer).await;
+                if let (Some(hop), Ok(Answer::Reply(_))) = (*hop, &answered) {
+                    self.thread().answered(hop);
+                }
+                if answered.is_ok() || over == until {
+                    *open = None;
+                    return answered.unwrap_or(Answer::Silent);
+                }
+                match self.thread().is_ripe(began, wait) {
+                    Ripe::Yes => {
+                        if let (Some(hop), None) = (*hop, &overdue) {
+                            *overdue = Some(self.thread().overdue(hop));
+                        }
+                        return Answer::Silent;
+                    }
+                    Ripe::NotYet { more, again } => {
+                        patience = more;
+                        began = if again { Instant::now() } else { began };
+                    }
                 }
             }
         }
-        if let (Some(hop), None) = (*hop, &overdue) {
-            *overdue = Some(self.thread().overdue(hop));
-        }
-        Answer::Silent
     }
 
     /// Waits a moment, if somebody may be asked again.

@@ -124,51 +124,55 @@ impl Inner {
         })
     }
 
-    async fn go_on(
-        &self,
+    /// Goes on with a lookup to its end.
+    #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
+    fn go_on<'a>(
+        &'a self,
         question: Question,
-        begin: &impl Fn(Lookup) -> Lookup,
+        begin: &'a impl Fn(Lookup) -> Lookup,
         mut started: Box<Started<Lookup>>,
         patience: Duration,
-    ) -> Result<Finding, Lost> {
-        let deadline = Instant::now() + patience;
-        let mut rests = 0;
-        let mut beginnings = 0;
-        while beginnings < MAX_BEGINNINGS {
-            let tell = |dead: Vec<Peer>| self.forget(&dead);
-            let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
-            let finding = finding.await.ok_or(Lost::Timeout)?;
-            let too_early = matches!(finding.result, Err(Lost::Unsure | Lost::NoRoute));
-            if too_early && question.hops == 0 && self.may_rest(rests) {
-                // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a
-                // question on rests itself.
-                self.forget(&finding.dead);
-                let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
-                Box::pin(rested).await.map_err(|_| Lost::Timeout)?;
-                rests += 1;
+    ) -> impl Future<Output = Result<Finding, Lost>> + 'a {
+        async move {
+            let deadline = Instant::now() + patience;
+            let mut rests = 0;
+            let mut beginnings = 0;
+            while beginnings < MAX_BEGINNINGS {
+                let tell = |dead: Vec<Peer>| self.forget(&dead);
+                let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
+                let finding = finding.await.ok_or(Lost::Timeout)?;
+                let too_early = matches!(finding.result, Err(Lost::Unsure | Lost::NoRoute));
+                if too_early && question.hops == 0 && self.may_rest(rests) {
+                    // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a
+                    // question on rests itself.
+                    self.forget(&finding.dead);
+                    let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
+                    Box::pin(rested).await.map_err(|_| Lost::Timeout)?;
+                    rests += 1;
+                    started = match self.begin(question, begin)? {
+                        Begun::Found(finding) => return Ok(finding),
+                        Begun::UnderWay(started) => started,
+                    };
+                    continue;
+                }
+                if !finding.is_pinged() {
+                    self.forget(&finding.dead);
+                    return Ok(finding);
+                }
+                beginnings += 1;
+                // Both tables are to have heard of all the dead before they are seen again.
+                self.doubt(&finding.dead);
+                join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
+                if !finding.is_outdated(question.key, &self.view.vantage()?) {
+                    return Ok(finding);
+                }
                 started = match self.begin(question, begin)? {
                     Begun::Found(finding) => return Ok(finding),
                     Begun::UnderWay(started) => started,
                 };
-                continue;
             }
-            if !finding.is_pinged() {
-                self.forget(&finding.dead);
-                return Ok(finding);
-            }
-            beginnings += 1;
-            // Both tables are to have heard of all the dead before they are seen again.
-            self.doubt(&finding.dead);
-            join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
-            if !finding.is_outdated(question.key, &self.view.vantage()?) {
-                return Ok(finding);
-            }
-            started = match self.begin(question, begin)? {
-                Begun::Found(finding) => return Ok(finding),
-                Begun::UnderWay(started) => started,
-            };
+            Err(Lost::NoRoute)
         }
-        Err(Lost::NoRoute)
     }
 
     /// Whether a lookup that began here may wait until this node, and those that it has asked, know more.

@@ -69,7 +69,7 @@ impl Routes {
 
     /// Makes a call on a connection that was made for it, and that closes with it.
     pub(super) fn calling_once(&self, call: Call, route: &Route) -> Calling {
-        Calling { _once: Some(Once(route.link.clone())), ..self.calling(call, route) }
+        Calling { _once: Some(Box::new(Once(route.link.clone()))), ..self.calling(call, route) }
     }
 }
 
@@ -95,7 +95,7 @@ pub struct Calling {
     /// Keeps the connection while the call waits.
     _held: Option<Rc<()>>,
     /// Closes it when nobody waits any more, if it was made for this call.
-    _once: Option<Once>,
+    _once: Option<Box<Once>>,
 }
 
 /// A connection that was made for one call.

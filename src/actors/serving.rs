@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::Recipient;
+use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
@@ -110,12 +111,11 @@ impl Served {
         let answering = Rc::downgrade(&self.0);
         // Not a future of the connection's actor: it is to be answered also after the other end has closed its
         // half, and would be polled with every message.
-        let task = tokio::task::spawn_local(async move {
-            work.await;
+        let task = tokio::task::spawn_local(work.map(move |()| {
             if let Some(answering) = answering.upgrade() {
                 answering.tasks.borrow_mut().remove(&number);
             }
-        });
+        }));
         self.0.tasks.borrow_mut().insert(number, task.abort_handle());
     }
 
