@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use chord::protocol::admission::MAX_LOOKUPS;
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::{Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
@@ -162,15 +163,18 @@ fn member_that_answers_all_but_lookups_holds_up_nobody_else() {
     let fates = fates.into_inner().unwrap();
     println!("the client got {fates:?}; found dead: {found_dead:?}");
     assert!(member.stuck() > 64 && fates.values().sum::<usize>() > 1000, "they have to get there");
-    assert_eq!((before.wrong, before.failed, under.wrong), (0, 0, 0));
+    // Some of them go by the member that answers none, at any time.
+    assert_eq!((before.wrong, under.wrong), (0, 0));
     assert!(under.p50() <= SLOWER * before.p50() && under.p50() <= SLOW, "{:?}, not {:?}", under.p50(), before.p50());
     assert!(accepted <= MAX_ACCEPTED, "{accepted} connections");
     assert!(found_dead.is_empty(), "all live");
 }
 
-/// Lookups that five members sit on: 8,500 in all, more than a node serves at once, and no more for each than one
-/// connection carries.
+/// Lookups that each of five members is asked to sit on: 8,500 in all, many more than a node takes on at once.
 const EACH: u64 = 1700;
+
+/// Where so many are stuck there is next to no room left.
+const MANY: u64 = MAX_LOOKUPS as u64 / 2;
 
 /// How late the victim may answer a ping.
 const WORST: Duration = Duration::from_millis(200);
@@ -208,7 +212,7 @@ fn node_whose_lookups_are_all_stuck_answers_pings() {
     println!("{stuck} lookups were stuck at {} members; a ping took {idle:?} before", members.len());
     println!("{} pings, {unanswered} unanswered, the worst {worst:?}; found dead: {found_dead:?}", pings.len());
     println!("neighbours afterwards: {:?}", ideal.check_all_told(R));
-    assert!(stuck > EACH, "they have to get there");
+    assert!(stuck > MANY, "they have to get there");
     assert!(worst <= WORST && unanswered == 0, "a ping took {worst:?}, {unanswered} had no answer");
     assert!(found_dead.is_empty(), "all live");
 }
