@@ -132,6 +132,7 @@ fn driver(world: World) -> Driver {
         calls: Rc::new(world.start().recipient()),
         rpc_timeout: SECOND,
         lookup_timeout: 5 * SECOND,
+        plain_patience: Duration::from_secs(2),
         counters: Default::default(),
     }
 }

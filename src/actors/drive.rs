@@ -32,6 +32,8 @@ pub struct Driver {
     pub calls: Rc<Recipient<Call>>,
     pub rpc_timeout: Duration,
     pub lookup_timeout: Duration,
+    /// How long the silence of a plain peer is excused.
+    pub plain_patience: Duration,
     pub counters: Arc<Counters>,
 }
 
@@ -138,6 +140,10 @@ impl Driver {
                     Step::Done(output) => return Some(output),
                     Step::Ask(target, request) => {
                         wait = patience(&request, self.rpc_timeout);
+                        if self.may_be_asking(target) {
+                            // What it asks may wait for this answer.
+                            wait = wait.min(self.rpc_timeout / 4);
+                        }
                         open = self.ask(target, request, deadline);
                         (None, false)
                     }
@@ -183,6 +189,17 @@ impl Driver {
             Aside::Probe(target) => Box::pin(before(deadline, self.probe(target, open))),
             Aside::Rest(rests) => Box::pin(before(deadline, self.rest(rests))),
         }
+    }
+
+    /// Whether the target is a plain peer that may be waiting for an answer from here.
+    fn may_be_asking(&self, target: Target) -> bool {
+        let Target::Peer(peer) = target else { return false };
+        self.thread().may_be_asking(peer) && self.routes.known.was_plain(peer.addr)
+    }
+
+    /// Whether the silence of a node, which began `ago`, is that of a plain peer and excused.
+    fn excuses(&self, peer: Peer, ago: Duration) -> bool {
+        self.routes.known.was_plain(peer.addr) && self.thread().excuses(peer, ago, self.plain_patience)
     }
 
     fn thread(&self) -> &Thread {
@@ -262,17 +279,27 @@ impl Driver {
     async fn suspect(self: &Rc<Self>, target: Target, open: &mut Option<Open>) -> Answer {
         // A seed is nobody's neighbour: a joiner that suspects it asks it by itself.
         let Target::Peer(peer) = target else { return self.probe(target, open).await };
+        if self.may_be_asking(target) && self.excuses(peer, self.rpc_timeout / 4) {
+            return Answer::Excused;
+        }
         match self.thread().suspect(peer) {
             Suspected::Known(verdict) => said_by(verdict),
             Suspected::Wait { verdict, probe } => {
                 if probe {
                     let driver = self.clone();
                     drop(tokio::task::spawn_local(async move {
-                        let verdict = driver.find_out(peer).await;
+                        let began = Instant::now();
+                        let verdict = match driver.find_out(peer).await {
+                            Found::Alive => Verdict::Alive,
+                            Found::Dead => Verdict::Dead,
+                            Found::Unasked => Verdict::Unknown,
+                            Found::Silent if driver.excuses(peer, began.elapsed()) => Verdict::Excused,
+                            Found::Silent => Verdict::Dead,
+                        };
                         driver.thread().concluded(peer, verdict);
                     }));
                 }
-                let verdict = async move { said_by(verdict.await.unwrap_or(None)) };
+                let verdict = async move { said_by(verdict.await.unwrap_or(Verdict::Unknown)) };
                 first_of(open, pin!(verdict)).await
             }
         }
@@ -280,7 +307,7 @@ impl Driver {
 
     /// Whether a node lives that somebody suspects: it is pinged on the kept connection, and if that is stuck on a fresh
     /// one.
-    async fn find_out(&self, peer: Peer) -> Verdict {
+    async fn find_out(&self, peer: Peer) -> Found {
         let ping = |way, patience| Call { target: peer.into(), request: Request::CheckPredecessor, way, patience };
         let patience = self.rpc_timeout;
         let began = Instant::now();
@@ -288,7 +315,7 @@ impl Driver {
         if let Some(answer) = &mut kept {
             let stuck = pin!(self.thread().wait(patience / KEPT_SHARE));
             match select(&mut *answer, stuck).await {
-                Either::Left((Ok(answer), _)) if answer != Answer::Silent => return verdict(&answer),
+                Either::Left((Ok(answer), _)) if answer != Answer::Silent => return found(answer),
                 // The connection has closed.
                 Either::Left(_) => kept = None,
                 Either::Right(_) => {}
@@ -312,16 +339,16 @@ impl Driver {
             };
             let (answer, by_kept) = match select(pin!(answered), over.as_mut()).await {
                 Either::Left((answered, _)) => answered,
-                Either::Right(_) => return Some(false),
+                Either::Right(_) => return Found::Silent,
             };
             match answer {
                 // This way leads nowhere; the other still may.
                 Answer::Silent if by_kept => kept = None,
                 Answer::Silent => fresh = None,
-                answer => return verdict(&answer),
+                answer => return found(answer),
             }
             if kept.is_none() && fresh.is_none() {
-                return Some(false);
+                return Found::Silent;
             }
         }
     }
@@ -380,19 +407,29 @@ fn alive(answer: Answer) -> Answer {
     }
 }
 
-/// The same as a verdict for all.
-fn verdict(answer: &Answer) -> Verdict {
+/// What a ping finds out.
+enum Found {
+    Alive,
+    Dead,
+    Silent,
+    /// It could not be made.
+    Unasked,
+}
+
+fn found(answer: Answer) -> Found {
     match answer {
-        Answer::Unasked => None,
-        answer => Some(!answer.is_dead()),
+        Answer::Unasked => Found::Unasked,
+        answer if answer.is_dead() => Found::Dead,
+        _ => Found::Alive,
     }
 }
 
 /// A verdict as the answer to whoever suspects.
 fn said_by(verdict: Verdict) -> Answer {
     match verdict {
-        Some(true) => Answer::Alive,
-        Some(false) => Answer::Gone,
-        None => Answer::Unasked,
+        Verdict::Alive => Answer::Alive,
+        Verdict::Dead => Answer::Gone,
+        Verdict::Excused => Answer::Excused,
+        Verdict::Unknown => Answer::Unasked,
     }
 }

@@ -43,6 +43,11 @@ impl Known {
         self.0.borrow().plain.get(&addr).is_some_and(|since| since.elapsed() < PLAIN_FOR)
     }
 
+    /// Whether it is one, or was when it was last reached: such a belief is renewed with an answer.
+    pub fn was_plain(&self, addr: SocketAddrV4) -> bool {
+        self.0.borrow().plain.contains_key(&addr)
+    }
+
     /// It is of our own kind, in this run of its program.
     pub fn learn_ours(&self, addr: SocketAddrV4, incarnation: u64) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
@@ -66,4 +71,22 @@ fn remember<T>(nodes: &mut HashMap<SocketAddrV4, T>, addr: SocketAddrV4, what: T
         nodes.remove(&forgotten);
     }
     nodes.insert(addr, what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its silence is that of a plain peer also when it is about to be asked whether it still is one.
+    #[actix_rt::test]
+    async fn peer_that_was_plain_is_remembered_until_it_answers_as_another() {
+        tokio::time::pause();
+        let (known, addr) = (Known::default(), SocketAddrV4::new([127, 0, 0, 2].into(), 7));
+        known.learn_plain(addr);
+        assert!(known.is_plain(addr) && known.was_plain(addr));
+        tokio::time::advance(PLAIN_FOR).await;
+        assert!(!known.is_plain(addr) && known.was_plain(addr));
+        known.learn_ours(addr, 7);
+        assert!(!known.was_plain(addr));
+    }
 }

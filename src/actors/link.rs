@@ -146,7 +146,8 @@ impl Link {
 
     /// A connection that somebody else has made.
     pub fn accept(id: LinkId, stream: Stream, from: SocketAddr, shared: Rc<Shared>) -> Link {
-        Link::over(id, stream, Origin::Accepted(from.ip()), shared)
+        let served = Served::from(from.ip());
+        Link { served, ..Link::over(id, stream, Origin::Accepted(from.ip()), shared) }
     }
 
     /// A connection over a stream that is there already.

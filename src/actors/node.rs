@@ -31,6 +31,7 @@ use super::view::View;
 use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
 use crate::protocol::admission::Class;
+use crate::protocol::excuses::excuse;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
@@ -238,6 +239,7 @@ fn wire(
         calls,
         rpc_timeout: config.rpc_timeout,
         lookup_timeout: config.lookup_timeout,
+        plain_patience: excuse(config.stabilize, config.rpc_timeout),
         counters: counters.clone(),
     });
     let table = FingerTable::alone(me, Bits::FULL);

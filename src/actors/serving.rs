@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -94,11 +94,18 @@ pub struct Served(Rc<Answering>);
 struct Answering {
     /// The other end.
     client: Client,
+    /// Where it called from, if it made the connection.
+    from: Option<IpAddr>,
     tasks: RefCell<BTreeMap<u64, AbortHandle>>,
     last: Cell<u64>,
 }
 
 impl Served {
+    /// What a caller from there asks.
+    pub fn from(addr: IpAddr) -> Served {
+        Served(Rc::new(Answering { from: Some(addr), ..Answering::default() }))
+    }
+
     /// Whether something is being answered.
     pub fn is_busy(&self) -> bool {
         !self.0.tasks.borrow().is_empty()
@@ -221,10 +228,16 @@ impl Shared {
         let serve = Serve { request, plain: call_id.is_none(), patience: question.deadline };
         match asked.serves.serve(serve) {
             Answered::Now(answer) => asked.answer(back, answer),
-            Answered::Later(answer) => served.go_on(async move {
-                asked.answer(back, answer.await);
-                drop(place);
-            }),
+            Answered::Later(answer) => {
+                let plain = match served.0.from {
+                    Some(IpAddr::V4(from)) if back.call_id.is_none() => Some(thread.answers(from)),
+                    _ => None,
+                };
+                served.go_on(async move {
+                    asked.answer(back, answer.await);
+                    drop((place, plain));
+                });
+            }
         }
     }
 

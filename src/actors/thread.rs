@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::protocol::admission::{Admission, Class};
 use crate::protocol::bulkhead::Bulkhead;
+use crate::protocol::excuses::Excuses;
 use crate::protocol::failure_detector::{FailureDetector, Suspicion};
 use crate::protocol::local_health::{BEAT, LocalHealth, Ripe};
 use crate::protocol::peer::Peer;
@@ -27,6 +28,7 @@ struct Inner {
     began: Instant,
     health: RefCell<LocalHealth>,
     detector: RefCell<FailureDetector>,
+    excuses: RefCell<Excuses>,
     /// Who waits for the verdict of a probe that is under way.
     verdicts: RefCell<HashMap<Peer, Vec<oneshot::Sender<Verdict>>>>,
     bulkhead: RefCell<Bulkhead>,
@@ -36,8 +38,27 @@ struct Inner {
     own: Client,
 }
 
-/// Whether a node lives; none if that could not be found out.
-pub type Verdict = Option<bool>;
+/// Whether a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Alive,
+    Dead,
+    /// It is silent, but a plain peer that may be busy asking.
+    Excused,
+    /// That could not be found out.
+    Unknown,
+}
+
+impl Verdict {
+    /// What is known for certain.
+    fn certain(self) -> Option<bool> {
+        match self {
+            Verdict::Alive => Some(true),
+            Verdict::Dead => Some(false),
+            Verdict::Excused | Verdict::Unknown => None,
+        }
+    }
+}
 
 /// What is under way for somebody: a connection, or the program itself. Clones are the same.
 #[derive(Clone, Default)]
@@ -54,6 +75,13 @@ pub struct Place {
     thread: Thread,
     client: Client,
     class: Class,
+}
+
+/// A question of a plain caller that is being answered, until it is dropped.
+pub struct Answering {
+    thread: Thread,
+    from: Ipv4Addr,
+    number: u64,
 }
 
 /// A lookup that is overdue at a hop, until it is dropped.
@@ -76,6 +104,7 @@ impl Default for Thread {
             began: Instant::now(),
             health: RefCell::default(),
             detector: RefCell::default(),
+            excuses: RefCell::default(),
             verdicts: RefCell::default(),
             bulkhead: RefCell::default(),
             budget: RefCell::default(),
@@ -139,19 +168,20 @@ impl Thread {
 
     /// A node has answered something in its own name.
     pub fn heard(&self, peer: Peer) {
+        self.0.excuses.borrow_mut().heard(peer);
         let mut detector = self.0.detector.borrow_mut();
         if !detector.is_quiet() && detector.heard(peer, self.now()) {
             drop(detector);
-            self.tell(peer, Some(true));
+            self.tell(peer, Verdict::Alive);
         }
     }
 
     /// A node stays silent.
     pub fn suspect(&self, peer: Peer) -> Suspected {
         let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
-            Suspicion::Alive => return Suspected::Known(Some(true)),
-            Suspicion::Dead => return Suspected::Known(Some(false)),
-            Suspicion::Unknown => return Suspected::Known(None),
+            Suspicion::Alive => return Suspected::Known(Verdict::Alive),
+            Suspicion::Dead => return Suspected::Known(Verdict::Dead),
+            Suspicion::Unknown => return Suspected::Known(Verdict::Unknown),
             Suspicion::Wait => false,
             Suspicion::Probe => true,
         };
@@ -162,7 +192,7 @@ impl Thread {
 
     /// A probe has ended: tells all who wait.
     pub fn concluded(&self, peer: Peer, verdict: Verdict) {
-        self.0.detector.borrow_mut().concluded(peer, verdict, self.now());
+        self.0.detector.borrow_mut().concluded(peer, verdict.certain(), self.now());
         self.tell(peer, verdict);
     }
 
@@ -171,6 +201,23 @@ impl Thread {
             // An error means that it waits no longer.
             let _ = waiting.send(verdict);
         }
+    }
+
+    /// A question of a plain caller was read, and will be answered.
+    pub fn answers(&self, from: Ipv4Addr) -> Answering {
+        let number = self.0.excuses.borrow_mut().begins(from, self.now());
+        Answering { thread: self.clone(), from, number }
+    }
+
+    /// Whether a plain peer may be waiting for an answer from here: see [`Excuses`].
+    pub fn may_be_asking(&self, peer: Peer) -> bool {
+        self.0.excuses.borrow().may_be_asking(peer)
+    }
+
+    /// Whether the silence of a plain peer, which began `ago`, is excused: see [`Excuses`].
+    pub fn excuses(&self, peer: Peer, ago: Duration, patience: Duration) -> bool {
+        let now = self.now();
+        self.0.excuses.borrow_mut().excuse(peer, now.saturating_sub(ago), patience, now)
     }
 
     /// Whether a lookup may be sent to that hop now.
@@ -231,6 +278,7 @@ async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
         let length = health.look(now_since).into_iter().chain(health.suspended(now_since, lost)).max();
         drop(health);
         thread.0.detector.borrow_mut().fade(now_since);
+        thread.0.excuses.borrow_mut().fade(now_since);
         if let Some(length) = length {
             slept(length);
         }
@@ -266,6 +314,13 @@ impl Drop for Place {
         if self.class != Class::Maintenance {
             self.thread.0.admission.borrow_mut().done();
         }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let now = self.thread.now();
+        self.thread.0.excuses.borrow_mut().ends(self.from, self.number, now);
     }
 }
 

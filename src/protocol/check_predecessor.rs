@@ -6,7 +6,7 @@ use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Dialect, Request, Response};
 
 /// Pings the predecessor. Of a plain one the list is fetched too, to hear its dialect: what it
-/// expects of our list depends on that.
+/// expects of our list depends on that. A list that names nobody but its owner shows none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckPredecessor {
     predecessor: Peer,
@@ -19,8 +19,8 @@ pub struct CheckPredecessor {
 /// What a check found out about the predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Checked {
-    /// It lives, and speaks like this.
-    Alive(Peer, Dialect),
+    /// It lives, and speaks like this, if it has shown it.
+    Alive(Peer, Option<Dialect>),
     Dead(Peer),
     /// It lives, but does not tell its list, as each plain member does.
     Mute(Peer),
@@ -38,9 +38,13 @@ impl CheckPredecessor {
     /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
     /// its list with us, or with itself in the other dialect; one that begins with our own successor
     /// has copied our list as it was, and so takes ours for one that begins with ourselves.
-    fn dialect(&self, told: Dialect, list: &[Peer]) -> Dialect {
+    fn dialect(&self, told: Dialect, list: &[Peer]) -> Option<Dialect> {
         let copied = self.successor.is_some() && list.first() == self.successor.as_ref();
-        if told == Dialect::Plain && copied { Dialect::PlainItselfFirst } else { told }
+        match told {
+            Dialect::Plain if list.is_empty() => None,
+            Dialect::Plain if copied => Some(Dialect::PlainItselfFirst),
+            told => Some(told),
+        }
     }
 }
 
@@ -60,11 +64,11 @@ impl Procedure for CheckPredecessor {
                 self.listing = true;
                 Step::Ask(self.predecessor.into(), Request::GetSuccessorList { joiner: None })
             }
-            Answer::Reply(Response::Alive { .. }) => Step::Done(Checked::Alive(self.predecessor, Dialect::Ours)),
+            Answer::Reply(Response::Alive { .. }) => Step::Done(Checked::Alive(self.predecessor, Some(Dialect::Ours))),
             Answer::Reply(Response::SuccessorList { dialect, successors, .. }) => {
                 Step::Done(Checked::Alive(self.predecessor, self.dialect(dialect, &successors)))
             }
-            Answer::Unasked => Step::Done(Checked::Unclear),
+            Answer::Unasked | Answer::Excused => Step::Done(Checked::Unclear),
             _ if self.listing => Step::Done(Checked::Mute(self.predecessor)),
             _ => Step::Done(Checked::Unclear),
         }
@@ -88,7 +92,7 @@ mod tests {
     fn living_predecessor_answers_one_ping() {
         assert_eq!(check().start(), Step::Ask(peer(8).into(), Request::CheckPredecessor));
         let alive = check().resume(Answer::Reply(Response::Alive { plain: false, alone: false }));
-        assert_eq!(alive, Step::Done(Checked::Alive(peer(8), Dialect::Ours)));
+        assert_eq!(alive, Step::Done(Checked::Alive(peer(8), Some(Dialect::Ours))));
     }
 
     #[test]
@@ -103,7 +107,7 @@ mod tests {
         assert_eq!(check.resume(Answer::Reply(Response::Alive { plain: true, alone: false })), list);
         let reply =
             Response::SuccessorList { successors: vec![], predecessor: None, dialect: Dialect::PlainItselfFirst };
-        let found = Checked::Alive(peer(8), Dialect::PlainItselfFirst);
+        let found = Checked::Alive(peer(8), Some(Dialect::PlainItselfFirst));
         assert_eq!(check.resume(Answer::Reply(reply)), Step::Done(found));
     }
 
@@ -118,8 +122,9 @@ mod tests {
                 dialect: Dialect::Plain,
             }))
         };
-        assert_eq!(told(&[14, 21, 32]), Step::Done(Checked::Alive(peer(8), Dialect::Plain)));
-        assert_eq!(told(&[21, 32, 38]), Step::Done(Checked::Alive(peer(8), Dialect::PlainItselfFirst)));
+        assert_eq!(told(&[14, 21, 32]), Step::Done(Checked::Alive(peer(8), Some(Dialect::Plain))));
+        assert_eq!(told(&[21, 32, 38]), Step::Done(Checked::Alive(peer(8), Some(Dialect::PlainItselfFirst))));
+        assert_eq!(told(&[]), Step::Done(Checked::Alive(peer(8), None)), "it knows nobody else");
     }
 
     #[test]

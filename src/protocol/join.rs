@@ -137,7 +137,7 @@ impl Procedure for Join {
                 self.enter(successor, list)
             }
             (Stage::Contesting(successor, _, list), answer) if answer.is_dead() => self.enter(successor, list),
-            (Stage::Contesting(..), Answer::Unasked) => Step::Done(Joined::NotNow),
+            (Stage::Contesting(..), Answer::Unasked | Answer::Excused) => Step::Done(Joined::NotNow),
             (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
 
             (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {

@@ -51,6 +51,8 @@ pub struct Lookup {
     path: Vec<Hop>,
     /// Whether the copy lacks a node that lives.
     bent: bool,
+    /// Whether a hop may be waiting for this very lookup to end.
+    excused: bool,
     /// Whoever is taken for the owner, until that turns out right or wrong.
     guess: Option<Guess>,
 }
@@ -189,6 +191,7 @@ impl Lookup {
             timeouts: 0,
             path: Vec::new(),
             bent: false,
+            excused: false,
             guess: None,
         }
     }
@@ -291,7 +294,8 @@ impl Lookup {
     }
 
     fn lost(&mut self, why: Lost) -> Step<Finding> {
-        self.finish(Err(why))
+        // It does not begin again, so that whoever waits for it is free to answer.
+        self.finish(Err(if self.excused && why == Lost::NoRoute { Lost::Timeout } else { why }))
     }
 
     fn finish(&mut self, result: Result<Found, Lost>) -> Step<Finding> {
@@ -334,9 +338,22 @@ impl Procedure for Lookup {
                 self.confirmed(asked, predecessor)
             }
             _ if pinged && self.neighbors.is_unsure() => self.lost(Lost::Unsure),
+            // It may be that very node, on its way back into the ring, that waits for this answer and serves nobody
+            // meanwhile.
+            Answer::Excused if pinged && asked.id == self.question.key => {
+                self.leave_out(asked);
+                self.bent = true;
+                self.decide()
+            }
             // Whatever it says to a ping, it lives.
             _ if pinged => self.found_pinged(asked),
             _ if self.doubted.contains(&asked) => self.found_alive(asked, &answer),
+            // One other way is tried, by the node that began.
+            Answer::Excused if self.is_passed_on() => self.lost(Lost::Timeout),
+            Answer::Excused if !std::mem::replace(&mut self.excused, true) => {
+                self.can_not_help(asked);
+                self.decide()
+            }
             // Before the key and yet its owner: whoever says so of itself is a ring of one. To somebody
             // who knows more than that one node it was started again, and is in the way.
             Answer::Reply(Response::Successor { owner, .. }) if owner == asked && self.knows_others(asked) => {
@@ -358,6 +375,7 @@ impl Procedure for Lookup {
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
             Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
             Answer::Refused(Code::Busy) | Answer::Unasked => self.go_round(asked),
+            _ if self.excused => self.lost(Lost::Timeout),
             answer => {
                 let is_first = self.can_not_help(asked);
                 self.too_early.extend((is_first && answer == Answer::Refused(Code::Retry)).then_some(asked));

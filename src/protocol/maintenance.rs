@@ -65,7 +65,8 @@ pub struct Maintenance {
     admitted: Option<Peer>,
     /// Whether the last joiner that held up others never came: then the next holds up nobody.
     lapsed: bool,
-    predecessor_dialect: Dialect,
+    /// How the predecessor speaks, once it has shown it; none also for one of our own kind.
+    predecessor_dialect: Option<Dialect>,
     /// Whether the first successor is a plain peer that believes itself to be alone.
     lonely_successor: bool,
     /// Whether this is a ring of two, and the other has said that it leaves.
@@ -194,7 +195,7 @@ impl Maintenance {
             holding: false,
             admitted: None,
             lapsed: false,
-            predecessor_dialect: Dialect::Ours,
+            predecessor_dialect: None,
             lonely_successor: false,
             parting: false,
             untold: 0,

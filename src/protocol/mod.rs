@@ -8,13 +8,14 @@
 //! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`rectify`],
 //! [`check_predecessor`] and [`reunite`], together [`conversation`]; and who holds them when:
 //! [`maintenance`] and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`],
-//! [`failure_detector`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
+//! [`failure_detector`], [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 
 pub mod acquaintances;
 pub mod admission;
 pub mod bulkhead;
 pub mod check_predecessor;
 pub mod conversation;
+pub mod excuses;
 pub mod failure_detector;
 pub mod fingers;
 pub mod fix_fingers;

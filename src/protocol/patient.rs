@@ -11,7 +11,7 @@ use super::rpc::Request;
 ///
 /// A target that stays silent is suspected; only if it gives no sign of life then, it is dead. One that
 /// lives may go on thinking about a `find_successor`, which depends on others: that it takes long
-/// is no evidence. To any other question the inner procedure hears [`Answer::Silent`]: alive, but
+/// is no evidence. One whose silence is excused is not waited for. To any other question the inner procedure hears [`Answer::Silent`]: alive, but
 /// no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Patient<P> {
@@ -89,9 +89,12 @@ impl<P: Procedure> Procedure for Patient<P> {
                 Step::Wait
             }
             Answer::Alive => self.tell(Answer::Silent),
-            Answer::Reply(_) | Answer::Refused(_) | Answer::Gone | Answer::Unasked | Answer::Rested => {
-                self.tell(answer)
-            }
+            Answer::Excused
+            | Answer::Reply(_)
+            | Answer::Refused(_)
+            | Answer::Gone
+            | Answer::Unasked
+            | Answer::Rested => self.tell(answer),
         }
     }
 
@@ -172,6 +175,14 @@ mod tests {
         }
         one.resume(Answer::Silent);
         assert_eq!(one.resume(Answer::Alive), Step::Done(Answer::Silent), "but not for ever");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_hop_that_may_be_waiting_for_this_node() {
+        let mut one = Patient::new(One(lookup()));
+        one.start();
+        one.resume(Answer::Silent);
+        assert_eq!(one.resume(Answer::Excused), Step::Done(Answer::Excused));
     }
 
     #[test]

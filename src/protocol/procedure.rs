@@ -107,6 +107,9 @@ pub enum Answer {
     Alive,
     /// Nothing came in time; the open question is still open.
     Silent,
+    /// Nothing came, not to a probe either, but the target is a plain peer that may be serving nobody while it asks
+    /// ([`excuses`](super::excuses)): it is not taken for dead yet, and is not to be waited for.
+    Excused,
     /// Nobody lives there: the connection was refused, or another node answered.
     Gone,
     /// This node could not put the question: it has too much to do. That says nothing of the target.

@@ -317,6 +317,10 @@ impl Reply {
                 if itself_first {
                     successors.remove(0);
                 }
+                if !ours {
+                    // A plain peer that puts a node before a list that begins with it names it twice.
+                    successors.dedup();
+                }
                 let real = successors.iter().take_while(|peer| !is_responder(peer)).count();
                 let known = ret.known.map_or(real, |known| real.min(known as usize));
                 successors.truncate(known);

@@ -425,11 +425,33 @@ pub struct Setup {
     pub r: usize,
     /// Whether it serves one connection after the other, so that a silent one blocks it for ever.
     pub one_at_a_time: bool,
+    /// Whether it serves while it waits for an answer. One that does not is a program of a single thread: it does one
+    /// thing after the other, and calls that come meanwhile wait.
+    pub serves_while_asking: bool,
+    /// Whether it notifies the head of the list that it has just copied, not the node that it has asked for it.
+    pub notifies_head: bool,
+    /// Whether a joiner knows its successor alone until its first round, a period later.
+    pub waits_first: bool,
+    /// Whether it compares identifiers as plain numbers: the one with the highest names its own successor for all keys.
+    pub never_wraps: bool,
+    /// The pause between two rounds of maintenance.
+    pub period: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { dialect: Dialect::Others, nobody: Nobody::Itself, id: None, r: 4, one_at_a_time: false }
+        Setup {
+            dialect: Dialect::Others,
+            nobody: Nobody::Itself,
+            id: None,
+            r: 4,
+            one_at_a_time: false,
+            serves_while_asking: true,
+            notifies_head: false,
+            waits_first: false,
+            never_wraps: false,
+            period: 2 * TICK,
+        }
     }
 }
 
@@ -478,6 +500,8 @@ struct Inner {
     manners: Mutex<Vec<(Option<&'static str>, Manner)>>,
     connections: Mutex<Vec<Connection>>,
     complaints: Mutex<Vec<String>>,
+    /// Held by what it does, if it does one thing at a time.
+    thread: Mutex<()>,
 }
 
 struct State {
@@ -516,6 +540,7 @@ impl Plain {
             manners: Mutex::default(),
             connections: Mutex::default(),
             complaints: Mutex::default(),
+            thread: Mutex::default(),
         });
         let listening = inner.clone();
         thread::spawn(move || listening.listen(listener));
@@ -545,6 +570,9 @@ impl Plain {
         thread::spawn(move || {
             while !inner.is_dead() && inner.join(seed).is_none() {
                 thread::sleep(TICK);
+            }
+            if inner.setup.waits_first {
+                inner.pause();
             }
             inner.live();
         });
@@ -585,7 +613,21 @@ impl Plain {
     /// Its own idea of the owner of a key.
     pub async fn lookup(&self, key: Id) -> Option<Peer> {
         let inner = self.inner.clone();
-        tokio::task::spawn_blocking(move || inner.find_successor(key)).await.unwrap()
+        let lookup = move || {
+            let _turn = inner.turn();
+            inner.find_successor(key)
+        };
+        tokio::task::spawn_blocking(lookup).await.unwrap()
+    }
+
+    /// What another node says of the owner of a key, asked as if in the course of a round of its own.
+    pub async fn asks(&self, to: SocketAddrV4, id: Id) -> Option<Peer> {
+        let inner = self.inner.clone();
+        let question = move || {
+            let _turn = inner.turn();
+            Some(inner.ask(to, "find_successor", &key(id))?.node())
+        };
+        tokio::task::spawn_blocking(question).await.unwrap()
     }
 
     pub fn connections(&self) -> Vec<Connection> {
@@ -670,6 +712,11 @@ impl Inner {
         self.dead.load(Ordering::SeqCst)
     }
 
+    /// Waits until nothing else is being done, if it does one thing at a time.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        (!self.setup.serves_while_asking).then(|| lock(&self.thread))
+    }
+
     fn manner(&self, name: Option<&str>) -> Manner {
         let manners = lock(&self.manners);
         let fitting = manners.iter().find(|(only, _)| only.is_none() || *only == name);
@@ -690,7 +737,7 @@ impl Inner {
                 spoke: None,
                 answered: None,
                 ended: None,
-                read: true,
+                read: self.setup.serves_while_asking,
                 civil: true,
             };
             let number = {
@@ -723,6 +770,11 @@ impl Inner {
         }
         stream.set_read_timeout(Some(TICK))?;
         stream.set_nodelay(true)?;
+        let turn = self.turn();
+        if turn.is_some() {
+            // Before, nobody was there to read.
+            self.note(number, |connection| (connection.read, connection.since) = (true, Instant::now()));
+        }
         let Some(call) = self.read_call(&mut stream, number)? else { return Ok(()) };
         match self.manner(Some(&call.name)) {
             Manner::Well => stream.write_all(&self.answer(&call))?,
@@ -751,6 +803,7 @@ impl Inner {
             }
         }
         self.note(number, |connection| connection.answered = Some(Instant::now()));
+        drop(turn);
         if self.setup.one_at_a_time {
             return Ok(());
         }
@@ -841,7 +894,8 @@ impl Inner {
 
     fn find_successor(&self, id: Id) -> Option<Peer> {
         let successor = lock(&self.state).successors[0];
-        if successor == self.me || id.in_half_open(self.me.id, successor.id) {
+        let wrapped = self.setup.never_wraps && successor.id < self.me.id;
+        if successor == self.me || wrapped || id.in_half_open(self.me.id, successor.id) {
             return Some(successor);
         }
         let reply = self.ask(successor.addr, "find_successor", &key(id))?;
@@ -889,7 +943,11 @@ impl Inner {
     /// Joins like the family: what the seed names is believed.
     fn join(&self, seed: SocketAddrV4) -> Option<()> {
         let successor = self.ask(seed, "find_successor", &key(self.me.id))?.node();
-        let list = if successor == self.me { vec![self.me; self.setup.r] } else { self.list_from(successor)? };
+        let list = if self.setup.waits_first || successor == self.me {
+            vec![successor; self.setup.r]
+        } else {
+            self.list_from(successor)?
+        };
         lock(&self.state).successors = list;
         Some(())
     }
@@ -907,17 +965,30 @@ impl Inner {
                 thread::sleep(TICK);
                 continue;
             }
+            let turn = self.turn();
             self.stabilize();
-            let predecessor = lock(&self.state).predecessor;
-            if let Some(old) = predecessor
-                && self.ask(old.addr, "check_predecessor", &[]).is_none()
-            {
-                let mut state = lock(&self.state);
-                if state.predecessor == Some(old) {
-                    state.predecessor = None;
-                }
+            self.check_predecessor();
+            drop(turn);
+            self.pause();
+        }
+    }
+
+    fn check_predecessor(&self) {
+        let predecessor = lock(&self.state).predecessor;
+        if let Some(old) = predecessor
+            && self.ask(old.addr, "check_predecessor", &[]).is_none()
+        {
+            let mut state = lock(&self.state);
+            if state.predecessor == Some(old) {
+                state.predecessor = None;
             }
-            thread::sleep(2 * TICK);
+        }
+    }
+
+    fn pause(&self) {
+        let begin = Instant::now();
+        while begin.elapsed() < self.setup.period && !self.is_dead() {
+            thread::sleep(TICK.min(self.setup.period));
         }
     }
 
@@ -931,8 +1002,11 @@ impl Inner {
         let closer = theirs.filter(|peer| peer.id.in_open(self.me.id, head.id));
         for candidate in closer.into_iter().chain([head]).filter(|peer| *peer != self.me) {
             if let Some(list) = self.list_from(candidate) {
+                let notified = if self.setup.notifies_head { list[0] } else { candidate };
                 lock(&self.state).successors = list;
-                self.ask(candidate.addr, "notify", &notifier(self.me));
+                if notified != self.me {
+                    self.ask(notified.addr, "notify", &notifier(self.me));
+                }
                 return;
             }
         }

@@ -362,3 +362,36 @@ fn nobody_is_led_from_one_impossible_owner_to_the_next_for_ever() {
     }
     assert!(fails(Lost::NoRoute, &step), "{step:?}");
 }
+
+/// Two plain peers that serve nobody while they ask waited for each other, each for a lookup that went to the other.
+#[test]
+fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
+    let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
+    lookup.start();
+    assert!(asks(32, &lookup.resume(Answer::Excused)));
+    let mut found = lookup.clone();
+    let owner = Answer::Reply(Response::Successor { owner: peer(56), path: vec![] });
+    assert!(names(56, &found.resume(owner)));
+    for answer in [Answer::Excused, Answer::Silent, Answer::Refused(Code::NoRoute), Answer::Refused(Code::Timeout)] {
+        assert!(fails(Lost::Timeout, &lookup.clone().resume(answer)));
+    }
+    lookup.question.hops = 1;
+    lookup.excused = false;
+    assert!(fails(Lost::Timeout, &lookup.resume(Answer::Excused)), "whoever began tries another way");
+}
+
+/// A joiner waits for the answer, and would stay alone for ever if it were named.
+#[test]
+fn successor_whose_silence_is_excused_is_named_but_for_its_own_identifier() {
+    for (key, owner) in [(13, 14), (14, 21)] {
+        let mut lookup = lookup(key, &[14, 21], &[]);
+        lookup.neighbors.doubt_successor();
+        assert!(pings(14, &lookup.start()));
+        let next = lookup.resume(Answer::Excused);
+        // Who comes after it knows it still, and is to confirm that it owns the key.
+        let confirms = Response::Predecessor { predecessor: Some(peer(14)), successors: None };
+        let next = if owner == 21 { lookup.resume(Answer::Reply(confirms)) } else { next };
+        assert!(names(owner, &next), "{key}");
+        assert_eq!(lookup.take_dead(), []);
+    }
+}

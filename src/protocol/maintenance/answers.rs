@@ -53,20 +53,19 @@ impl Maintenance {
                 Ok(Response::SuccessorList {
                     successors: self.neighbors.successors().to_vec(),
                     predecessor: joiner.map(|_| self.neighbors.predecessor()),
-                    // The plain peer that asks for our list is most likely our predecessor.
-                    dialect: match self.predecessor_dialect {
-                        _ if !plain => Dialect::Ours,
-                        Dialect::PlainItselfFirst if self.neighbors.predecessor().is_some() => {
-                            Dialect::PlainItselfFirst
-                        }
-                        // A ring of one shows no dialect. In this form either finds us in the list;
-                        // in the other one some would copy themselves, and stay alone.
-                        _ if self.lonely_successor => Dialect::PlainItselfFirst,
-                        _ => Dialect::Plain,
-                    },
+                    dialect: if plain { self.dialect_for_plain_callers() } else { Dialect::Ours },
                 })
             }
         }
+    }
+
+    /// The form of our list for a plain peer, which does not say who it is: most likely it is our predecessor, but it may
+    /// be a joiner. Either kind finds us in a list that begins with us, though one finds us twice. In the other form one
+    /// kind misses us, and copies a list that begins behind us: that form is for a predecessor that has shown that it
+    /// expects it.
+    fn dialect_for_plain_callers(&self) -> Dialect {
+        let shown = self.neighbors.predecessor().and(self.predecessor_dialect);
+        if shown == Some(Dialect::Plain) && !self.lonely_successor { Dialect::Plain } else { Dialect::PlainItselfFirst }
     }
 
     pub(super) fn notified(&mut self, notifier: Peer) {

@@ -17,6 +17,10 @@ use crate::protocol::stabilize::Learned;
 /// next to one that never tells it.
 const MAX_UNTOLD: u32 = 3;
 
+/// A plain first successor, to which no connection is kept, is pinged before it is named once it was not heard for
+/// this many periods. The next round is due after 1.25 of them at most, and this time is jittered like that one.
+const UNHEARD_ROUNDS: u32 = 2;
+
 impl Maintenance {
     /// Applies the outcome of the conversation that was held, to the state as it is now.
     pub fn digest(&mut self, outcome: Outcome) {
@@ -82,7 +86,7 @@ impl Maintenance {
             self.meet_neighbors();
             self.lonely_successor = learned.plain && learned.alone;
             if learned.plain {
-                self.wake(Timer::Unheard, self.setup.stabilize_every);
+                self.wake(Timer::Unheard, UNHEARD_ROUNDS * self.setup.stabilize_every);
             }
         }
         let changed = self.neighbors.successors() != before;
@@ -127,7 +131,7 @@ impl Maintenance {
         // Farther notifiers lose against a predecessor that has just answered.
         let Maintenance { wishes, neighbors, .. } = self;
         wishes.rectify.retain(|peer| neighbors.is_closer_predecessor(*peer));
-        self.predecessor_dialect = Dialect::Ours;
+        self.predecessor_dialect = None;
         self.wishes.check_predecessor = true;
         self.wishes.stabilize |= self.is_alone();
         self.changed();
@@ -136,7 +140,7 @@ impl Maintenance {
     fn checked(&mut self, checked: Checked) {
         match checked {
             Checked::Alive(peer, dialect) if self.neighbors.predecessor() == Some(peer) => {
-                self.predecessor_dialect = dialect;
+                self.predecessor_dialect = dialect.filter(|dialect| *dialect != Dialect::Ours);
                 self.untold = 0;
             }
             Checked::Dead(peer) => self.bury(peer),

@@ -119,6 +119,11 @@ fn plain_list_is_read_in_both_dialects() {
     };
     assert_eq!(read(&[2, 3, 1, 1]), (vec![at(2), at(3)], Dialect::Plain));
     assert_eq!(read(&[1, 2, 3, 1]), (vec![at(2), at(3)], Dialect::PlainItselfFirst));
+    assert_eq!(
+        read(&[2, 2, 3, 1]),
+        (vec![at(2), at(3)], Dialect::Plain),
+        "copied from a list that begins with its owner"
+    );
     assert_eq!(read(&[1, 1, 1]), (vec![], Dialect::Plain), "a ring of one shows no dialect");
     assert_eq!(read(&[]), (vec![], Dialect::Plain));
 }
