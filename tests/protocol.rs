@@ -398,9 +398,11 @@ impl Hostile {
                 predecessor: (!plain).then_some(self.one),
                 dialect: if plain { Dialect::PlainItselfFirst } else { Dialect::Ours },
             },
-            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
-                Response::Done
-            }
+            Request::Notify { .. }
+            | Request::Nudge { .. }
+            | Request::Invite { .. }
+            | Request::Meet { .. }
+            | Request::Leave { .. } => Response::Done,
         }
     }
 }
@@ -577,6 +579,7 @@ fn incident() -> impl Strategy<Value = Incident> {
         2 => option::of(peer()).prop_map(|joiner| Request::GetSuccessorList { joiner }),
         1 => peer().prop_map(|me| Request::Nudge { me }),
         1 => peer().prop_map(|me| Request::Invite { me }),
+        2 => (peer(), option::of(peer())).prop_map(|(node, end)| Request::Meet { node, until: end.map(|end| end.id) }),
         2 => (peer(), option::of(peer())).prop_map(|(me, predecessor)| Request::Leave { me, predecessor }),
         1 => peer().prop_map(|peer| Request::FindSuccessor { key: peer.id, hops: 0, want_path: true }),
     ];

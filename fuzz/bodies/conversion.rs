@@ -54,6 +54,7 @@ fn check_question(question: Question) {
     let Ok(request) = request else { return };
     match &request {
         Request::Notify { me } | Request::Nudge { me } | Request::Invite { me } => check_peer(*me),
+        Request::Meet { node, .. } => check_peer(*node),
         Request::Leave { me, predecessor } => [Some(*me), *predecessor].into_iter().flatten().for_each(check_peer),
         Request::GetSuccessorList { joiner } => joiner.iter().for_each(|joiner| check_peer(*joiner)),
         Request::ClosestPrecedingNode { doubted, .. } => {
@@ -93,7 +94,7 @@ fn me() -> Peer {
     Peer { id: Id::from_bytes([2; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4170) }
 }
 
-fn requests() -> [Request; 9] {
+fn requests() -> [Request; 10] {
     [
         Request::FindSuccessor { key: me().id, hops: 0, want_path: true },
         Request::ClosestPrecedingNode { key: me().id, doubted: vec![me()], want_path: true },
@@ -103,6 +104,7 @@ fn requests() -> [Request; 9] {
         Request::GetSuccessorList { joiner: Some(me()) },
         Request::Nudge { me: me() },
         Request::Invite { me: me() },
+        Request::Meet { node: me(), until: Some(me().id) },
         Request::Leave { me: me(), predecessor: Some(me()) },
     ]
 }

@@ -55,7 +55,7 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
     [&(8 + payload.len() as u64).to_be_bytes()[..], payload].concat()
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "find_successor",
     "findsuccessor",
     "notify",
@@ -67,6 +67,7 @@ const NAMES: [&str; 12] = [
     "getsuccessorlist",
     "nudge",
     "invite",
+    "meet",
     "",
 ];
 

@@ -3,7 +3,7 @@
 //! Stabilization can't join two rings that have forgotten each other, so every node remembers its
 //! seeds and the peers that it met, and asks one of them now and then.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddrV4;
 
 /// Seeds, and the addresses of past and present peers; asked in turn.
@@ -17,6 +17,10 @@ pub struct Acquaintances {
     /// Whose turn it is among the seeds, and whether it is a seed's turn at all.
     next_seed: usize,
     seeds_turn: bool,
+    /// Known to be members of this ring when they were asked last; all others are asked more often.
+    confirmed: BTreeSet<SocketAddrV4>,
+    /// Who is still to be asked before the next rest.
+    round: VecDeque<SocketAddrV4>,
 }
 
 impl Acquaintances {
@@ -24,10 +28,22 @@ impl Acquaintances {
     /// few enough that all are asked within minutes.
     pub const MAX_MET: usize = 16;
 
+    /// The most of each kind, seeds and met peers, that are asked in one round without being known to be
+    /// members of this ring: each of them may keep a node waiting for its silence.
+    const ROUND: usize = 2;
+
     /// Of the node at `me`, with these seeds.
     pub fn new(me: SocketAddrV4, seeds: Vec<SocketAddrV4>) -> Acquaintances {
         let seeds = seeds.into_iter().filter(|seed| *seed != me).collect();
-        Acquaintances { me, seeds, met: VecDeque::new(), next_seed: 0, seeds_turn: true }
+        Acquaintances {
+            me,
+            seeds,
+            met: VecDeque::new(),
+            next_seed: 0,
+            seeds_turn: true,
+            confirmed: BTreeSet::new(),
+            round: VecDeque::new(),
+        }
     }
 
     /// Remembers a peer that is or was alive; the one that waits longest for its turn makes room.
@@ -36,7 +52,11 @@ impl Acquaintances {
             return;
         }
         if self.met.len() == Self::MAX_MET {
-            self.met.pop_back();
+            // Members of this ring are met again, others may not be.
+            let last = self.met.iter().rposition(|known| self.confirmed.contains(known));
+            if let Some(gone) = self.met.remove(last.unwrap_or(self.met.len() - 1)) {
+                self.confirmed.remove(&gone);
+            }
         }
         self.met.push_front(addr);
     }
@@ -49,6 +69,46 @@ impl Acquaintances {
         self.next_seed = seed.unwrap_or(self.next_seed);
         self.met.retain(|known| *known != addr);
         self.meet(addr);
+        self.confirmed.remove(&addr);
+        self.round.clear();
+    }
+
+    /// A peer has shown that it is a member of this ring.
+    pub fn confirm(&mut self, addr: SocketAddrV4) {
+        if self.seeds.contains(&addr) || self.met.contains(&addr) {
+            self.confirmed.insert(addr);
+        }
+    }
+
+    /// A peer may be a member of this ring no more.
+    pub fn doubt(&mut self, addr: SocketAddrV4) {
+        self.confirmed.remove(&addr);
+    }
+
+    /// The same of all: this node has lost its ring.
+    pub fn doubt_all(&mut self) {
+        self.confirmed.clear();
+    }
+
+    /// Whom to ask next about its ring: in each round some that are not known to be members of this one, and
+    /// whoever else's turn it is.
+    pub fn next_of_round(&mut self) -> Option<SocketAddrV4> {
+        if self.round.is_empty() {
+            let turn = self.take_turn();
+            let doubtful = |known: &&SocketAddrV4| !self.confirmed.contains(*known) && Some(**known) != turn;
+            let seeds = self.seeds.iter().filter(doubtful).take(Self::ROUND);
+            let met: Vec<_> = self.met.iter().filter(doubtful).take(Self::ROUND).copied().collect();
+            self.round = turn.into_iter().chain(seeds.copied()).chain(met.iter().copied()).collect();
+            // The next round begins with others.
+            self.met.retain(|known| !met.contains(known));
+            self.met.extend(met);
+        }
+        self.round.pop_front()
+    }
+
+    /// Whether others are to be asked before the next rest.
+    pub fn is_in_round(&self) -> bool {
+        !self.round.is_empty()
     }
 
     /// Whose turn it is to be asked: a seed and a met peer alternate. `None` when nobody is known.

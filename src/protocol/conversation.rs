@@ -5,6 +5,7 @@ use super::join::{Join, Joined};
 use super::procedure::{Answer, Procedure, Step};
 use super::rectify::{Rectify, Verdict};
 use super::reunite::{Reunion, Reunite};
+use super::spread::{News, Spread};
 use super::stabilize::{Learned, Stabilize};
 
 /// A conversation that may change the state.
@@ -15,6 +16,7 @@ pub enum Conversation {
     Stabilize(Stabilize),
     CheckPredecessor(CheckPredecessor),
     Reunite(Reunite),
+    Spread(Spread),
 }
 
 /// What came of a [`Conversation`].
@@ -25,6 +27,8 @@ pub enum Outcome {
     Stabilize(Learned),
     CheckPredecessor(Checked),
     Reunite(Reunion),
+    /// Whom the node has still to tell of another ring.
+    Spread(Option<News>),
 }
 
 impl Procedure for Conversation {
@@ -37,6 +41,7 @@ impl Procedure for Conversation {
             Conversation::Stabilize(stabilize) => stabilize.start().map(Outcome::Stabilize),
             Conversation::CheckPredecessor(check) => check.start().map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.start().map(Outcome::Reunite),
+            Conversation::Spread(spread) => spread.start().map(Outcome::Spread),
         }
     }
 
@@ -47,6 +52,7 @@ impl Procedure for Conversation {
             Conversation::Stabilize(stabilize) => stabilize.resume(answer).map(Outcome::Stabilize),
             Conversation::CheckPredecessor(check) => check.resume(answer).map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.resume(answer).map(Outcome::Reunite),
+            Conversation::Spread(spread) => spread.resume(answer).map(Outcome::Spread),
         }
     }
 }

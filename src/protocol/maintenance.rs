@@ -7,12 +7,14 @@
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 //!
 //! This file says what a node is and whose turn it is; `answers` and `outcomes` what it says to
-//! others and what it learns from them; `backoff` how long it waits; `leaving` how it ends.
+//! others and what it learns from them; `backoff` how long it waits; `reunion` how
+//! rings that know of each other become one; `leaving` how it ends.
 
 mod answers;
 mod backoff;
 mod leaving;
 mod outcomes;
+mod reunion;
 
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -32,6 +34,7 @@ use super::peer::Peer;
 use super::rectify::Rectify;
 use super::reunite::Reunite;
 use super::rpc::{Dialect, Request};
+use super::spread::{News, Spread};
 use super::stabilize::Stabilize;
 
 /// What a node is set up with.
@@ -82,8 +85,11 @@ pub struct Maintenance {
     errands: [u32; TURNS.len()],
     /// Whether the pause goes on that renews the allowance for them.
     pausing: bool,
-    /// The pause before the next acquaintance is asked.
+    /// The pause before acquaintances are asked again.
     reunite_after: Duration,
+    /// Whether this node has begun to tell others of another ring since acquaintances were asked last: once
+    /// in a while is enough, and nobody drives it faster.
+    spread: bool,
     effects: Vec<Effect>,
 }
 
@@ -112,6 +118,9 @@ struct Wishes {
     hint: Option<Peer>,
     check_predecessor: bool,
     reunite: bool,
+    /// What others are to be told, and a node of another ring that is to be asked.
+    news: Option<News>,
+    told: Option<Peer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -204,6 +213,7 @@ impl Maintenance {
             errands: [0; TURNS.len()],
             pausing: false,
             reunite_after: reunite(setup.stabilize_every).first,
+            spread: false,
             effects: Vec::new(),
             setup,
         };
@@ -279,6 +289,7 @@ impl Maintenance {
             errands: [0; TURNS.len()],
             pausing: false,
             reunite_after: self.reunite_pause().first,
+            spread: false,
             effects: Vec::new(),
         }
     }
@@ -348,7 +359,7 @@ impl Maintenance {
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
             Timer::Reunite => {
                 self.mute = None;
-                self.wishes.reunite = true;
+                (self.wishes.reunite, self.spread) = (true, false);
             }
             Timer::Unheard => self.neighbors.doubt_successor(),
             Timer::Admission => self.lapsed = self.admitted.take().is_some(),
@@ -406,20 +417,31 @@ impl Maintenance {
             (_, Standing::Isolated) => None,
             (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
                 .then(|| Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take()))),
-            (Kind::Reunite, _) => {
-                // Whoever was lost is asked first, and may be as silent as before: meanwhile a list with
-                // gaps would stay as it is, and its next entry unnoticed if it is dead as well.
-                let repairing = self.wishes.stabilize && self.neighbors.is_short();
-                if repairing || !std::mem::take(&mut self.wishes.reunite) {
-                    return None;
-                }
-                let Some(acquaintance) = self.acquaintances.take_turn() else {
-                    self.wake(Timer::Reunite, REUNITE_ALONE);
-                    return None;
-                };
-                Some(Conversation::Reunite(Reunite::new(&self.neighbors, acquaintance)))
-            }
+            (Kind::Reunite, _) => self.begin_reunion(),
         }
+    }
+
+    fn begin_reunion(&mut self) -> Option<Conversation> {
+        // Others wait for the news; and one's own place can be found meanwhile by somebody else.
+        if let Some(spread) =
+            self.wishes.news.take().and_then(|news| Spread::new(&self.neighbors, self.setup.bits, news))
+        {
+            return Some(Conversation::Spread(spread));
+        }
+        if let Some(other) = self.wishes.told.take() {
+            return Some(Conversation::Reunite(Reunite::told(&self.neighbors, other.addr)));
+        }
+        // Whoever was lost is asked first, and may be as silent as before: meanwhile a list with
+        // gaps would stay as it is, and its next entry unnoticed if it is dead as well.
+        let repairing = self.wishes.stabilize && self.neighbors.is_short();
+        if repairing || !std::mem::take(&mut self.wishes.reunite) {
+            return None;
+        }
+        let Some(acquaintance) = self.acquaintances.next_of_round() else {
+            self.wake(Timer::Reunite, REUNITE_ALONE);
+            return None;
+        };
+        Some(Conversation::Reunite(Reunite::new(&self.neighbors, acquaintance)))
     }
 
     /// Becomes a member, with neighbours as they are.
@@ -440,6 +462,7 @@ impl Maintenance {
         // Where the other of two has said that it leaves, nobody is missing: whoever is remembered is asked once.
         let asked = if std::mem::take(&mut self.parting) { ISOLATED_ROUNDS - 1 } else { 0 };
         self.attempts = asked * self.acquaintances.count().min(ISOLATED_ROUND) as u32;
+        self.acquaintances.doubt_all();
         self.wake(Timer::Join, Duration::ZERO);
     }
 
@@ -465,6 +488,7 @@ impl Maintenance {
         let successor = !last && self.neighbors.drop_successor(dead);
         let predecessor = self.neighbors.drop_predecessor(dead);
         self.wishes.stabilize |= successor || last;
+        self.acquaintances.doubt(dead.addr);
         self.effects.push(Effect::Dead(dead));
         if successor || predecessor {
             self.miss(dead);

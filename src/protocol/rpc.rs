@@ -47,6 +47,14 @@ pub enum Request {
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
     /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].
     Invite { me: Peer },
+    /// There is another ring, to which this node belongs. Said by a node that has found it. Comes back:
+    /// [`Response::Done`]; the callee asks that node before it believes anything.
+    Meet {
+        node: Peer,
+        /// Tell all members of your ring between yourself and here, and look for your own place in the other
+        /// ring. Nobody else is to hear of it if there is no end: then the node seems to belong right behind you.
+        until: Option<Id>,
+    },
     /// I leave, and this node came before me. Said to the first successor and to the predecessor by a
     /// member that has left just now, and answers nothing any more but [`Code::NotJoined`]. Comes
     /// back: [`Response::Done`]; the callee finds out by itself whether it is true.
@@ -61,7 +69,7 @@ impl Request {
 
     /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
     pub fn is_extension(&self) -> bool {
-        matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. })
+        matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Meet { .. } | Request::Leave { .. })
     }
 }
 

@@ -156,6 +156,9 @@ fn encode_request(request: &Request) -> (&'static str, Bytes, Option<u32>) {
         }
         Request::Nudge { me } => ("nudge", args(&proto::NudgeArgs { node: node(*me) }), None),
         Request::Invite { me } => ("invite", args(&proto::InviteArgs { node: node(*me) }), None),
+        Request::Meet { node: met, until } => {
+            ("meet", args(&proto::MeetArgs { node: node(*met), until: until.map(id_bytes) }), None)
+        }
         Request::Leave { me, predecessor } => {
             ("leave", args(&proto::LeaveArgs { node: node(*me), predecessor: predecessor.map(node) }), None)
         }
@@ -194,6 +197,10 @@ fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
         }
         "nudge" => Request::Nudge { me: ids.peer(&proto::NudgeArgs::decode(args)?.node)? },
         "invite" => Request::Invite { me: ids.peer(&proto::InviteArgs::decode(args)?.node)? },
+        "meet" => {
+            let args = proto::MeetArgs::decode(args)?;
+            Request::Meet { node: ids.peer(&args.node)?, until: args.until.as_deref().map(id).transpose()? }
+        }
         "leave" => {
             let args = proto::LeaveArgs::decode(args)?;
             Request::Leave { me: ids.peer(&args.node)?, predecessor: ids.maybe(args.predecessor.as_ref())? }
@@ -294,9 +301,11 @@ impl Reply {
                     }
                 }
             }
-            Request::Notify { .. } | Request::Nudge { .. } | Request::Invite { .. } | Request::Leave { .. } => {
-                Response::Done
-            }
+            Request::Notify { .. }
+            | Request::Nudge { .. }
+            | Request::Invite { .. }
+            | Request::Meet { .. }
+            | Request::Leave { .. } => Response::Done,
             Request::CheckPredecessor => {
                 let alone = ours && proto::CheckPredecessorRet::decode(value)?.alone();
                 Response::Alive { plain: !ours, alone }

@@ -85,6 +85,9 @@ impl Turn {
             }
             Request::Nudge { me } => Request::Nudge { me: self.peer(*me) },
             Request::Invite { me } => Request::Invite { me: self.peer(*me) },
+            Request::Meet { node, until } => {
+                Request::Meet { node: self.peer(*node), until: until.map(|until| self.id(until)) }
+            }
             Request::Leave { me, predecessor } => {
                 Request::Leave { me: self.peer(*me), predecessor: predecessor.map(|before| self.peer(before)) }
             }

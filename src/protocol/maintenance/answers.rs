@@ -37,6 +37,10 @@ impl Maintenance {
                 }
                 Ok(Response::Done)
             }
+            Request::Meet { node, until } => {
+                self.met(*node, *until);
+                Ok(Response::Done)
+            }
             Request::Leave { me: leaver, predecessor } => {
                 self.parted(*leaver, *predecessor);
                 Ok(Response::Done)

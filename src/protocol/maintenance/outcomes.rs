@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW, REUNITE_ALONE};
+use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW};
 use super::{Effect, Kind, Maintenance, Standing, Timer};
 use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::join::Joined;
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::rectify::Verdict;
-use crate::protocol::reunite::Reunion;
 use crate::protocol::rpc::{Dialect, Request};
 use crate::protocol::stabilize::Learned;
 
@@ -34,6 +33,7 @@ impl Maintenance {
             Outcome::Stabilize(learned) => self.stabilized(learned),
             Outcome::CheckPredecessor(checked) => self.checked(checked),
             Outcome::Reunite(reunion) => self.reunited(reunion),
+            Outcome::Spread(rest) => self.wishes.news = rest.or(self.wishes.news),
         }
     }
 
@@ -153,24 +153,5 @@ impl Maintenance {
             }
             Checked::Alive(..) | Checked::Mute(_) | Checked::Unclear => {}
         }
-    }
-
-    fn reunited(&mut self, reunion: Reunion) {
-        let pause = self.reunite_pause();
-        self.reunite_after = match reunion {
-            _ if self.is_alone() => REUNITE_ALONE,
-            Reunion::Nothing => self.reunite_after.saturating_mul(2).min(pause.most),
-            _ => pause.first,
-        };
-        match reunion {
-            Reunion::Nothing => {}
-            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(acquaintance),
-            Reunion::Candidate(peer) => {
-                self.wishes.hint = Some(peer);
-                self.wishes.stabilize = true;
-            }
-            Reunion::Alone(peer) => self.effects.push(Effect::Tell(peer, Request::Invite { me: self.setup.me })),
-        }
-        self.wake(Timer::Reunite, self.reunite_after);
     }
 }

@@ -6,7 +6,7 @@ use crate::protocol::conversation::Outcome;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
 use crate::protocol::rectify::Verdict;
-use crate::protocol::reunite::Reunion;
+use crate::protocol::reunite::{Reunion, Touch};
 use crate::protocol::rpc::{Code, Response};
 use crate::protocol::stabilize::Learned;
 use crate::protocol::testing::{SIX, peer, peers};
@@ -48,6 +48,7 @@ pub(super) fn settle(node: &mut Maintenance, successors: &[u8]) {
             Conversation::Stabilize(_) => learned(successors),
             Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
             Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
+            Conversation::Spread(_) => Outcome::Spread(None),
             other => panic!("{other:?}"),
         });
     }
@@ -218,6 +219,7 @@ fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> 
                 Conversation::Stabilize(_) => learned(&[32, 38]),
                 Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
                 Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
+                Conversation::Spread(_) => Outcome::Spread(None),
             });
         }
     }
@@ -525,12 +527,64 @@ fn nudge_counts_from_the_first_successor_only() {
     assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
 }
 
+fn touch(candidate: Option<u8>, hints: &[(u8, u8)], other: Option<u8>) -> Outcome {
+    let hints = hints.iter().map(|(before, node)| (peer(*before), peer(*node))).collect();
+    Outcome::Reunite(Reunion::Touch(Touch { candidate: candidate.map(peer), hints, other: other.map(peer) }))
+}
+
+#[test]
+fn member_before_a_strangers_place_is_told_and_the_whole_ring_hears_of_the_other() {
+    let mut node = member(&[32, 38]);
+    node.fired(Timer::Reunite);
+    node.next_conversation();
+    node.digest(touch(None, &[(8, 21)], Some(42)));
+    assert_eq!(tells(&mut node), [(peer(8), Request::Meet { node: peer(21), until: None })]);
+    let Some(Conversation::Spread(mut spread)) = node.next_conversation() else { panic!("it is told to others") };
+    // Half-way round from 21 is 52.
+    let question = Request::FindSuccessor { key: peer(52).id, hops: 0, want_path: false };
+    assert_eq!(spread.start(), Step::Ask(peer(32).into(), question));
+    node.digest(Outcome::Spread(None));
+    node.fired(Timer::Reunite);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
+    node.digest(touch(None, &[], Some(42)));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))), "once for each question");
+}
+
+#[test]
+fn who_hears_of_another_ring_tells_others_and_looks_for_its_own_place_once_in_a_while() {
+    let mut node = member(&[32, 38]);
+    let meet = |n| Request::Meet { node: peer(n), until: Some(peer(8).id) };
+    node.serve(&meet(42), false).unwrap();
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(SECOND));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))));
+    node.digest(Outcome::Spread(None));
+    assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
+    node.digest(Outcome::Reunite(Reunion::Nothing));
+    node.serve(&meet(43), false).unwrap();
+    assert_eq!(node.next_conversation(), None, "nobody drives it faster than its timer");
+    node.fired(Timer::Reunite);
+    node.serve(&meet(43), false).unwrap();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))));
+}
+
+#[test]
+fn node_that_is_said_to_belong_right_behind_is_a_candidate_for_the_next_round() {
+    let mut node = member(&[32, 38]);
+    for elsewhere in [21, 32, 35, 8] {
+        node.serve(&Request::Meet { node: peer(elsewhere), until: None }, false).unwrap();
+        assert_eq!(node.next_conversation(), None);
+    }
+    node.serve(&Request::Meet { node: peer(26), until: None }, false).unwrap();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    assert_eq!(node.neighbors().successor(), Some(peer(32)), "it has not answered yet");
+}
+
 #[test]
 fn node_of_another_ring_is_a_candidate_for_the_next_round() {
     let mut node = member(&[32, 38]);
     node.fired(Timer::Reunite);
     node.next_conversation();
-    node.digest(Outcome::Reunite(Reunion::Candidate(peer(26))));
+    node.digest(touch(Some(26), &[], None));
     let Some(Conversation::Stabilize(mut round)) = node.next_conversation() else { panic!("a round") };
     round.start();
     let reply = Response::Predecessor { predecessor: Some(peer(21)), successors: Some(peers(&[38])) };
@@ -542,13 +596,14 @@ fn node_of_another_ring_is_a_candidate_for_the_next_round() {
 fn questions_to_acquaintances_become_rarer_until_somebody_is_lost() {
     let mut node = member(&[32, 38]);
     let mut pauses = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..12 {
         node.fired(Timer::Reunite);
         node.next_conversation();
         node.digest(Outcome::Reunite(Reunion::Nothing));
         pauses.push(wakes(&mut node, Timer::Reunite).unwrap().as_secs());
     }
-    assert_eq!(pauses, [2, 4, 8, 16, 32, 32, 32]);
+    // Its seed and the peer that it has met, one after the other.
+    assert_eq!(pauses, [1, 2, 1, 4, 1, 8, 1, 16, 1, 32, 1, 32]);
     stabilize(&mut node, dead(32));
     assert_eq!(wakes(&mut node, Timer::Reunite), Some(Duration::from_secs(1)));
 }

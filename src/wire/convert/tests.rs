@@ -38,6 +38,8 @@ fn every_call_comes_back_as_it_was_sent() {
         Request::GetSuccessorList { joiner: Some(me) },
         Request::Nudge { me },
         Request::Invite { me },
+        Request::Meet { node: me, until: None },
+        Request::Meet { node: me, until: Some(at(9).id) },
         Request::Leave { me, predecessor: None },
         Request::Leave { me, predecessor: Some(at(4)) },
     ];
@@ -214,6 +216,7 @@ fn strict_node_refuses_questions_about_nodes_with_other_identifiers() {
             ("notify", proto::NotifyArgs { node: node.clone() }.bytes()),
             ("nudge", proto::NudgeArgs { node: node.clone() }.bytes()),
             ("invite", proto::InviteArgs { node: node.clone() }.bytes()),
+            ("meet", proto::MeetArgs { node: node.clone(), until: None }.bytes()),
             ("leave", proto::LeaveArgs { node, predecessor: None }.bytes()),
             ("get_successor_list", proto::GetSuccessorListArgs { joiner: Some(joiner) }.bytes()),
         ]

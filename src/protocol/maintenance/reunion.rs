@@ -1,0 +1,91 @@
+//! How rings that know of each other become one: what a node does that has found another ring, or heard of it.
+//!
+//! Everything here is a hint. A node of another ring becomes a successor in a round of stabilize, after it has
+//! answered, and a predecessor by notifying: ownership moves as it does when somebody joins.
+
+use super::backoff::REUNITE_ALONE;
+use super::{Effect, Maintenance, Timer};
+use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
+use crate::protocol::reunite::{Reunion, Touch};
+use crate::protocol::rpc::Request;
+use crate::protocol::spread::News;
+
+impl Maintenance {
+    /// An acquaintance was asked how its ring stands to this one.
+    pub(super) fn reunited(&mut self, reunion: Reunion) {
+        let pause = self.reunite_pause();
+        let calm = matches!(reunion, Reunion::Nothing | Reunion::Same(..));
+        match reunion {
+            Reunion::Nothing => {}
+            Reunion::Same(acquaintance, other) => {
+                self.acquaintances.confirm(acquaintance);
+                if let Some(other) = other {
+                    self.acquaintances.meet(other.addr);
+                    self.acquaintances.confirm(other.addr);
+                }
+            }
+            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(acquaintance),
+            Reunion::Alone(peer) => self.effects.push(Effect::Tell(peer, Request::Invite { me: self.setup.me })),
+            Reunion::Touch(touch) => self.touched(touch),
+        }
+        self.reunite_after = match calm {
+            _ if self.is_alone() => REUNITE_ALONE,
+            // One after the other, and then a rest that becomes longer.
+            true if self.acquaintances.is_in_round() => return self.wake(Timer::Reunite, pause.first),
+            true => self.reunite_after.saturating_mul(2).min(pause.most),
+            false => pause.first,
+        };
+        self.wake(Timer::Reunite, self.reunite_after);
+    }
+
+    fn touched(&mut self, Touch { candidate, hints, other }: Touch) {
+        if let Some(candidate) = candidate {
+            self.wishes.hint = Some(candidate);
+            self.wishes.stabilize = true;
+        }
+        for (before, node) in hints {
+            if before.id != self.setup.me.id {
+                self.effects.push(Effect::Tell(before, Request::Meet { node, until: None }));
+            }
+        }
+        if let Some(other) = other {
+            // It is asked again until it belongs to this ring.
+            self.acquaintances.lose(other.addr);
+            self.tell_all(News { other, until: self.setup.me.id });
+        }
+    }
+
+    /// Somebody has found another ring, to which `node` belongs.
+    pub(super) fn met(&mut self, node: Peer, until: Option<Id>) {
+        let Some(successor) = self.neighbors.successor() else {
+            // See `Request::Invite`.
+            if self.is_alone() && self.neighbors.predecessor().is_none() && node.id != self.setup.me.id {
+                self.wishes.join = Some(node.addr);
+            }
+            return;
+        };
+        if node.id.in_open(self.setup.me.id, successor.id) {
+            self.wishes.hint = Some(node);
+            self.wishes.stabilize = true;
+        }
+        if let Some(until) = until
+            && node.id != self.setup.me.id
+            && self.tell_all(News { other: node, until })
+        {
+            self.wishes.told = Some(node);
+        }
+    }
+
+    /// Begins to tell others, unless it has done so just now.
+    fn tell_all(&mut self, news: News) -> bool {
+        if self.spread {
+            return false;
+        }
+        self.spread = true;
+        self.wishes.news = Some(news);
+        self.reunite_after = self.reunite_pause().first;
+        self.wake(Timer::Reunite, self.reunite_after);
+        true
+    }
+}
