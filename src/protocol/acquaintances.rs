@@ -122,6 +122,11 @@ impl Acquaintances {
         }
     }
 
+    /// All who are known.
+    pub fn all(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+        self.seeds.iter().chain(&self.met).copied()
+    }
+
     /// How many nodes are known.
     pub fn count(&self) -> usize {
         self.seeds.len() + self.met.len()

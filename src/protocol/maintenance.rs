@@ -247,6 +247,12 @@ impl Maintenance {
         self.standing
     }
 
+    /// Where those live whom it knows: its neighbours, its seeds and the peers that it remembers.
+    pub fn known(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+        let neighbors = self.neighbors.successors().iter().copied().chain(self.neighbors.predecessor());
+        neighbors.map(|peer| peer.addr).chain(self.acquaintances.all())
+    }
+
     /// The neighbours from which a lookup may begin.
     pub fn vantage(&self) -> Result<&Neighbors, Lost> {
         match self.standing {
@@ -501,6 +507,8 @@ impl Maintenance {
         self.acquaintances.lose(lost.addr);
         let first = self.reunite_pause().first;
         if self.reunite_after > first {
+            // Many may have died with it, and the ring be more than one.
+            self.acquaintances.doubt_all();
             self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }

@@ -9,7 +9,7 @@ use super::id::{Bits, Id};
 use super::neighbors::Neighbors;
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
-use super::rpc::{Request, Response};
+use super::rpc::{Code, Request, Response};
 
 /// What all members between a node and some end are to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,43 +20,55 @@ pub struct News {
     pub until: Id,
 }
 
-/// One halving: tells one member, and leaves the rest.
+/// Tells one member after the other, until somebody does not answer: then the rest waits, as there may be more
+/// to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spread {
     me: Peer,
+    bits: Bits,
     successor: Peer,
     news: News,
-    middle: Id,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    /// The successor was asked who comes half-way.
-    Halving,
-    /// This member was pinged: plain peers are told nothing.
+    /// The successor was asked who comes half-way, at this point.
+    Halving(Id),
+    /// This member was told.
+    Telling(Peer),
+    /// It was never called before, and is pinged: plain peers don't know the call.
     Greeting(Peer),
-    /// It was told.
-    Telling,
 }
 
 impl Spread {
-    /// The next halving; `None` if there is nobody to be told.
+    /// `None` if there is nobody to be told.
     pub fn new(neighbors: &Neighbors, bits: Bits, news: News) -> Option<Spread> {
         let (me, successor) = (neighbors.me(), neighbors.successor()?);
-        let middle = me.id.halfway(news.until, bits);
-        successor.id.in_open(me.id, news.until).then_some(Spread { me, successor, news, middle, stage: Stage::Halving })
+        let spread = Spread { me, bits, successor, news, stage: Stage::Halving(me.id) };
+        spread.is_near().then_some(spread)
     }
 
-    fn greet(&mut self, member: Peer) -> Step<Option<News>> {
-        self.stage = Stage::Greeting(member);
-        Step::Ask(member.into(), Request::CheckPredecessor)
+    /// Whether somebody is left.
+    fn is_near(&self) -> bool {
+        self.successor.id.in_open(self.me.id, self.news.until)
     }
 
-    /// What is left once everybody from `until` on has been seen to.
-    fn rest(&self, until: Id) -> Step<Option<News>> {
-        let near = self.successor.id.in_open(self.me.id, until);
-        Step::Done(near.then_some(News { until, ..self.news }))
+    fn tell(&mut self, member: Peer) -> Step<Option<News>> {
+        self.stage = Stage::Telling(member);
+        let meet = Request::Meet { node: self.news.other, until: Some(self.news.until) };
+        Step::Ask(member.into(), meet)
+    }
+
+    /// Everybody from `until` on has been seen to.
+    fn rest(&mut self, until: Id) -> Step<Option<News>> {
+        self.news.until = until;
+        Step::Done(self.is_near().then_some(self.news))
+    }
+
+    fn go_on(&mut self, until: Id) -> Step<Option<News>> {
+        self.news.until = until;
+        if self.is_near() { self.start() } else { Step::Done(None) }
     }
 }
 
@@ -64,30 +76,33 @@ impl Procedure for Spread {
     type Output = Option<News>;
 
     fn start(&mut self) -> Step<Option<News>> {
-        if !self.middle.in_open(self.successor.id, self.news.until) {
-            return self.greet(self.successor);
+        let middle = self.me.id.halfway(self.news.until, self.bits);
+        if !middle.in_open(self.successor.id, self.news.until) {
+            return self.tell(self.successor);
         }
-        let question = Request::FindSuccessor { key: self.middle, hops: 0, want_path: false };
+        self.stage = Stage::Halving(middle);
+        let question = Request::FindSuccessor { key: middle, hops: 0, want_path: false };
         Step::Ask(self.successor.into(), question)
     }
 
     fn resume(&mut self, answer: Answer) -> Step<Option<News>> {
         match (self.stage, answer) {
-            (Stage::Halving, Answer::Reply(Response::Successor { owner, .. }))
+            (Stage::Halving(_), Answer::Reply(Response::Successor { owner, .. }))
                 if owner.id.in_open(self.me.id, self.news.until) && owner.id != self.me.id =>
             {
-                self.greet(owner)
+                self.tell(owner)
             }
-            (Stage::Greeting(member), Answer::Reply(Response::Alive { plain: false, .. })) => {
-                let meet = Request::Meet { node: self.news.other, until: Some(self.news.until) };
-                self.stage = Stage::Telling;
-                self.news.until = member.id;
-                Step::Ask(member.into(), meet)
+            // Nobody is in the farther half.
+            (Stage::Halving(middle), Answer::Reply(_)) => self.go_on(middle),
+            (Stage::Halving(middle), _) => self.rest(middle),
+            (Stage::Telling(member), Answer::Reply(_)) => self.go_on(member.id),
+            (Stage::Telling(member), Answer::Refused(Code::UnknownCall)) => {
+                self.stage = Stage::Greeting(member);
+                Step::Ask(member.into(), Request::CheckPredecessor)
             }
-            // It is a plain peer, or does not answer: those behind it hear nothing from here.
-            (Stage::Greeting(member), _) => self.rest(member.id),
-            (Stage::Telling, _) => self.rest(self.news.until),
-            (Stage::Halving, _) => self.rest(self.middle),
+            (Stage::Greeting(member), Answer::Reply(Response::Alive { plain: false, .. })) => self.tell(member),
+            // Those behind it hear nothing from here.
+            (Stage::Telling(member) | Stage::Greeting(member), _) => self.rest(member.id),
         }
     }
 }
@@ -112,47 +127,51 @@ mod tests {
         Answer::Reply(Response::Successor { owner: peer(n), path: vec![] })
     }
 
-    fn alive(plain: bool) -> Answer {
-        Answer::Reply(Response::Alive { plain, alone: false })
+    fn tells(n: u8, until: u8) -> Step<Option<News>> {
+        Step::Ask(peer(n).into(), Request::Meet { node: peer(42), until: Some(peer(until).id) })
     }
 
-    fn left(until: u8) -> Step<Option<News>> {
-        Step::Done(Some(News { other: peer(42), until: peer(until).id }))
-    }
+    const DONE: Answer = Answer::Reply(Response::Done);
 
     #[test]
-    fn member_half_way_is_told_of_the_farther_half() {
+    fn member_half_way_is_told_of_the_farther_half_and_the_successor_last() {
         let mut spread = spread(1).unwrap();
         assert_eq!(spread.start(), asks(32));
-        assert_eq!(spread.resume(named(38)), Step::Ask(peer(38).into(), Request::CheckPredecessor));
-        let meet = Request::Meet { node: peer(42), until: Some(peer(1).id) };
-        assert_eq!(spread.resume(alive(false)), Step::Ask(peer(38).into(), meet));
-        assert_eq!(spread.resume(Answer::Reply(Response::Done)), left(38));
+        assert_eq!(spread.resume(named(38)), tells(38, 1));
+        assert_eq!(spread.resume(DONE), asks(19));
+        assert_eq!(spread.resume(named(21)), tells(21, 38));
+        assert_eq!(spread.resume(DONE), asks(11));
+        assert_eq!(spread.resume(named(14)), tells(14, 21));
+        assert_eq!(spread.resume(DONE), tells(8, 14));
+        assert_eq!(spread.resume(DONE), Step::Done(None));
+        assert_eq!(self::spread(8), None);
     }
 
     #[test]
     fn half_without_members_is_left_out() {
         let mut spread = spread(1).unwrap();
         spread.start();
-        assert_eq!(spread.resume(named(1)), left(32));
+        assert_eq!(spread.resume(named(1)), asks(16));
     }
 
     #[test]
-    fn successor_is_the_last_to_be_told() {
-        let mut spread = spread(14).unwrap();
-        assert_eq!(spread.start(), Step::Ask(peer(8).into(), Request::CheckPredecessor));
-        spread.resume(alive(false));
-        assert_eq!(spread.resume(Answer::Reply(Response::Done)), Step::Done(None));
-        assert_eq!(self::spread(8), None);
+    fn plain_peer_is_told_nothing() {
+        let plain = Answer::Reply(Response::Alive { plain: true, alone: false });
+        let mut spread = spread(1).unwrap();
+        spread.start();
+        spread.resume(named(38));
+        let ping = Step::Ask(peer(38).into(), Request::CheckPredecessor);
+        assert_eq!(spread.resume(Answer::Refused(Code::UnknownCall)), ping);
+        let rest = News { other: peer(42), until: peer(38).id };
+        assert_eq!(spread.resume(plain), Step::Done(Some(rest)));
     }
 
     #[test]
-    fn plain_peer_is_told_nothing_and_who_does_not_answer_is_left_out() {
-        for answer in [alive(true), Answer::Gone] {
-            let mut spread = spread(1).unwrap();
-            spread.start();
-            spread.resume(named(38));
-            assert_eq!(spread.resume(answer), left(38));
-        }
+    fn rest_waits_while_somebody_does_not_answer() {
+        let mut spread = spread(1).unwrap();
+        spread.start();
+        spread.resume(named(38));
+        let rest = News { other: peer(42), until: peer(38).id };
+        assert_eq!(spread.resume(Answer::Gone), Step::Done(Some(rest)));
     }
 }

@@ -30,14 +30,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::protocol::id::Bits;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::maintenance::{LEAVING, Standing};
+use crate::protocol::maintenance::LEAVING;
 use crate::protocol::peer::Peer;
 
-use super::host::Host;
 use super::nodes::{number_of, numbered};
+use super::oracle;
 use super::script::command::Command;
 use super::world::World;
-use director::{Director, SEEDS};
+use director::Director;
 use judge::Judge;
 
 pub use director::Temper;
@@ -80,6 +80,7 @@ struct History {
     temper: Temper,
     nodes: usize,
     purged: bool,
+    parted: bool,
     healed: (Duration, Duration),
     trace: Option<Vec<String>>,
 }
@@ -136,6 +137,7 @@ impl History {
             temper,
             nodes,
             purged: false,
+            parted: false,
             healed: (Duration::ZERO, Duration::ZERO),
             trace: options.trace.then(header),
         }
@@ -148,7 +150,9 @@ impl History {
         self.become_ideal("the first ring", bound::repair(&self.world.config, self.nodes))?;
         self.chaos()?;
         self.heal()?;
-        self.look_up_at_last()?;
+        if !self.parted {
+            self.look_up_at_last()?;
+        }
         self.has_happened()
     }
 
@@ -186,25 +190,18 @@ impl History {
     }
 
     fn heal(&mut self) -> Result<(), String> {
-        let creator = self.director.creator();
-        let node = numbered(creator, self.world.bits());
-        let is_leaving = |host: &Host| host.maintenance.standing() == Standing::Left;
-        // One that is on its way out is up, but not for long.
-        if self.world.host(node).is_some_and(is_leaving) {
-            self.act(vec![Command::Run(LEAVING)])?;
-        }
-        let up = self.world.host(node).is_some_and(|host| host.is_alive());
-        if !up {
-            // Someone who runs a ring keeps a node running that all others have for a seed.
-            let members = self.judge.survey().members().to_vec();
-            let start = self.director.start_among(creator, &members);
-            self.act(vec![start])?;
+        // Nodes on their way out are up, but not for long.
+        self.act(vec![Command::Run(LEAVING)])?;
+        // Rings none of which knows a node of the other are no fault of the protocol.
+        self.parted = oracle::knowledge(&self.world).len() > 1;
+        if self.parted {
+            return Ok(());
         }
         let nodes = self.world.hosts().filter(|host| host.is_alive()).count();
         let limit = if self.judge.breaches().is_empty() {
             bound::repair(&self.world.config, nodes)
         } else {
-            bound::reunion(&self.world.config, nodes, SEEDS)
+            bound::reunion(&self.world.config, nodes)
         };
         self.healed.1 = limit;
         self.healed.0 = self.become_ideal("the ring", limit)?;
@@ -389,6 +386,7 @@ impl History {
             breaches: self.judge.breaches().to_vec(),
             merges: self.judge.merges,
             purged: self.purged,
+            parted: self.parted,
             healed: self.healed,
             violation,
             trace,

@@ -12,6 +12,22 @@ use crate::protocol::peer::Peer;
 use super::host::Host;
 use super::world::World;
 
+/// The members that live in groups: any two of one group are connected by members of which one knows the other,
+/// as a neighbour or as somebody whom it remembers. Nobody knows anybody of another group.
+pub fn knowledge(world: &World) -> Vec<Vec<Peer>> {
+    let hosts: Vec<&Host> = world.hosts().filter(|host| host.is_alive() && host.is_member()).collect();
+    let mut group: Vec<usize> = (0..hosts.len()).collect();
+    for (me, host) in hosts.iter().enumerate() {
+        let known: Vec<_> = host.maintenance.known().collect();
+        for other in (0..hosts.len()).filter(|other| known.contains(&hosts[*other].me.addr)) {
+            let (from, to) = (group[me], group[other]);
+            group.iter_mut().filter(|of| **of == from).for_each(|of| *of = to);
+        }
+    }
+    let members = |of: usize| (0..hosts.len()).filter(|at| group[*at] == of).map(|at| hosts[at].me).collect();
+    (0..hosts.len()).map(members).filter(|members: &Vec<Peer>| !members.is_empty()).collect()
+}
+
 /// The members of a world at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {

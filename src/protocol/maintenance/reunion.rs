@@ -74,6 +74,8 @@ impl Maintenance {
             && self.tell_all(News { other: node, until })
         {
             self.wishes.told = Some(node);
+            // While rings change, its first answer may help nobody: it is the next to be asked again.
+            self.acquaintances.lose(node.addr);
         }
     }
 

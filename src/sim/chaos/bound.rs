@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::protocol::acquaintances::Acquaintances;
 use crate::sim::network::LATE;
 
 /// No node is paused for longer.
@@ -46,21 +47,24 @@ pub fn repair(config: &Config, nodes: usize) -> Duration {
         + config.lookup_timeout
 }
 
-/// How long it takes after any trouble, if each node has at most `seeds` seeds, and one of them
-/// runs.
+/// How long it takes after any trouble, if of any two rings one has a member that remembers one of the other.
 ///
 /// 1. A node that has lost everyone makes 12 attempts to find somebody, each at most as long as a
 ///    lookup and half a second, before it is a ring of one.
-/// 2. Each node asks an acquaintance at least every 40 s (or five T), at least every second time a seed, so that
-///    it has asked the seed that runs after `2 * seeds` turns. If that belongs to another ring, then
-///    at least one node learns of a member of the other ring between itself and its successor: the
-///    one before any node of the other ring. Rings of one are invited, or join.
+/// 2. Each node asks acquaintances in rounds of at most five, each of which takes a second and its silence, with
+///    rests of at most 32 s (or four T) between; one of each round is whoever's turn it is, so that after as many
+///    rounds as it remembers nodes it has asked all, and a member of the other ring among them. From there at
+///    least one node learns of a member of the other ring that belongs right behind it. Rings of one are
+///    invited, or join.
 /// 3. From there stabilize zips the rings up: each round of each node inserts one at least, N
 ///    rounds. Several rings become one after the other.
 /// 4. Then the ring is repaired as ever.
-pub fn reunion(config: &Config, nodes: usize, seeds: usize) -> Duration {
+pub fn reunion(config: &Config, nodes: usize) -> Duration {
     let lost = 12 * (config.lookup_timeout + Duration::from_millis(625));
-    let asked = 2 * seeds as u32 * jittered((4 * config.stabilize).max(Duration::from_secs(32)));
+    let question = jittered(config.stabilize.max(Duration::from_secs(1))) + 4 * config.rpc_timeout;
+    let round = jittered((4 * config.stabilize).max(Duration::from_secs(32))) + 5 * question;
+    // One seed, and as many as are remembered.
+    let asked = (1 + Acquaintances::MAX_MET as u32) * round;
     let zipped = nodes as u32 * jittered(config.stabilize);
     lost + asked + zipped + 2 * repair(config, nodes)
 }

@@ -38,6 +38,8 @@ pub(super) struct Director {
     r: usize,
     /// All nodes that there may ever be; the first creates the ring.
     cast: Vec<u32>,
+    /// The seed that each node was given when it was started first.
+    seeds: BTreeMap<u32, u32>,
     /// How many run at the beginning, and so many more at most later.
     nodes: usize,
     /// What this history has of trouble.
@@ -58,9 +60,6 @@ pub(super) struct Director {
 /// Before two rings are to meet again they are left in peace for so long: each is to become ideal.
 const CALM: Duration = Duration::from_secs(14);
 
-/// Nodes have so many seeds at most: the first of the cast.
-pub(super) const SEEDS: usize = 3;
-
 impl Director {
     pub(super) fn new(seed: u64, temper: Temper, r: usize, mut cast: Vec<u32>, nodes: usize) -> Director {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -78,6 +77,7 @@ impl Director {
             temper,
             r,
             cast,
+            seeds: BTreeMap::new(),
             nodes,
             troubles,
             later: BTreeMap::new(),
@@ -119,21 +119,20 @@ impl Director {
         self.cast[0]
     }
 
-    /// A start as its operator would do it: whoever creates a ring is given no seeds, everyone else the
-    /// first few nodes. So a node that is started can find the ring as long as one of them runs; and a
-    /// creator that is started again, and creates a second ring, is found, since all others have it
-    /// for a seed. Where the rules are to hold the creator, too, is given seeds when it comes back.
-    pub(super) fn start(&self, n: u32) -> Command {
-        let seeds = self.cast[..SEEDS].iter().copied().filter(|seed| *seed != n);
-        Command::Start(n, if n == self.creator() && !self.lawful() { Vec::new() } else { seeds.collect() })
-    }
-
-    /// A start by somebody who has looked who is there.
-    pub(super) fn start_among(&mut self, n: u32, members: &[Peer]) -> Command {
-        match self.choose(members) {
-            Some(seed) if self.lawful() => Command::Start(n, vec![number_of(seed.addr)]),
-            _ => self.start(n),
+    /// A start as its operator would do it: whoever creates a ring is given no seeds, everyone else one member
+    /// that is there, at random; every second restart is with the old one, be it there or not. So a creator
+    /// that is started again creates a second ring, and who knows of it is chance. Where the rules are to hold
+    /// the creator, too, is given a seed when it comes back, and everyone one that is there.
+    pub(super) fn start(&mut self, n: u32, members: &[Peer]) -> Command {
+        if n == self.creator() && !self.lawful() {
+            return Command::Start(n, Vec::new());
         }
+        let there: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).filter(|there| *there != n).collect();
+        let again = !self.lawful() && self.rng.random_bool(0.5);
+        let old = self.seeds.get(&n).copied().filter(|_| again || there.is_empty());
+        let seed = old.or_else(|| there.choose(&mut self.rng).copied()).unwrap_or(self.creator());
+        self.seeds.entry(n).or_insert(seed);
+        Command::Start(n, if seed == n { Vec::new() } else { vec![seed] })
     }
 
     /// How the history begins: all at once, or one after the other.
@@ -142,9 +141,10 @@ impl Director {
         let mut commands: Vec<Command> =
             self.threads.iter().map(|nodes| Command::Thread(self.dearness, nodes.clone())).collect();
         let cast = self.cast.clone();
-        for n in cast.into_iter().take(self.nodes) {
-            let creates = n == self.creator();
-            commands.push(if creates { Command::Start(n, Vec::new()) } else { self.start(n) });
+        for (i, n) in cast.iter().copied().enumerate().take(self.nodes) {
+            let seed = cast[..i].choose(&mut self.rng).copied();
+            self.seeds.extend(seed.map(|seed| (n, seed)));
+            commands.push(Command::Start(n, seed.into_iter().collect()));
             if !together {
                 commands.push(Command::Run(self.between(1, 200)));
             }
@@ -211,10 +211,10 @@ impl Director {
             Trouble::Crash => self.victim(world, survey, members).map(Command::Crash).into_iter().collect(),
             Trouble::Leave => self.victim(world, survey, members).map(Command::Leave).into_iter().collect(),
             Trouble::Vanish => self.victim(world, survey, members).map(Command::Vanish).into_iter().collect(),
-            Trouble::Restart => self.absent(world).map(|n| self.start(n)).into_iter().collect(),
+            Trouble::Restart => self.absent(world).map(|n| self.start(n, members)).into_iter().collect(),
             Trouble::QuickRestart => {
                 let Some(n) = self.victim(world, survey, members) else { return Vec::new() };
-                let start = self.start(n);
+                let start = self.start(n, members);
                 if self.rng.random_bool(0.5) {
                     return vec![Command::Crash(n), start];
                 }
@@ -227,8 +227,8 @@ impl Director {
                 let up = members.iter().copied().find(|peer| number_of(peer.addr) == creator);
                 match up {
                     Some(peer) if self.lawful() && !survey.can_spare(world, &[peer]) => Vec::new(),
-                    Some(_) => vec![Command::Crash(creator), self.start(creator)],
-                    None => vec![self.start(creator)],
+                    Some(_) => vec![Command::Crash(creator), self.start(creator, members)],
+                    None => vec![self.start(creator, members)],
                 }
             }
             Trouble::Pause => {
@@ -307,7 +307,7 @@ impl Director {
                 let mut absent: Vec<u32> = self.all_absent(world);
                 absent.shuffle(&mut self.rng);
                 absent.truncate(self.rng.random_range(3..=12));
-                absent.into_iter().map(|n| self.start(n)).collect()
+                absent.into_iter().map(|n| self.start(n, members)).collect()
             }
             Trouble::Neighbours(more) => {
                 let count = self.r.saturating_add_signed(more.into());
@@ -330,10 +330,12 @@ impl Director {
                     return Vec::new();
                 }
                 let all: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).collect();
-                let crashes = all.iter().map(|n| Command::Crash(*n));
-                let starts = all.iter().filter(|n| **n != self.creator()).map(|n| self.start(*n));
-                // Whoever starts a ring again starts the creator.
-                crashes.chain([self.start(self.creator())]).chain(starts).collect()
+                let creator = self.creator();
+                let mut commands: Vec<Command> = all.iter().map(|n| Command::Crash(*n)).collect();
+                // Whoever starts a ring again starts the creator. Nobody is there to be chosen.
+                commands.push(self.start(creator, &[]));
+                commands.extend(all.iter().filter(|n| **n != creator).map(|n| self.start(*n, &[])));
+                commands
             }
             Trouble::Thread => self.lose_thread(world, survey, members),
             Trouble::Load => self.load(members, world.bits().count()),

@@ -30,6 +30,8 @@ pub struct Report {
     pub merges: u64,
     /// Whether a partition made two rings that had forgotten each other.
     pub purged: bool,
+    /// Whether there were rings at the end none of which knew of the other: then it is not looked for one.
+    pub parted: bool,
     /// How long healing took, and how long it might have taken at most.
     pub healed: (Duration, Duration),
     /// What was violated; `None` if all was well.

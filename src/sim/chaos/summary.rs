@@ -26,6 +26,8 @@ pub struct Summary {
     pub breaches: u64,
     pub merges: u64,
     pub purged: u64,
+    /// Histories that ended with rings none of which knew of the other.
+    pub parted: u64,
     /// The longest healing, and what was its bound: where the rules held all the time, and where not.
     pub repaired: (Duration, Duration),
     pub reunited: (Duration, Duration),
@@ -50,6 +52,7 @@ impl Summary {
         self.breaches += report.breaches.len() as u64;
         self.merges += report.merges;
         self.purged += u64::from(report.purged);
+        self.parted += u64::from(report.parted);
         let healed = if report.breaches.is_empty() { &mut self.repaired } else { &mut self.reunited };
         *healed = report.healed.max(*healed);
         if let Some(violation) = &report.violation {
@@ -70,6 +73,7 @@ impl Summary {
         self.breaches += other.breaches;
         self.merges += other.merges;
         self.purged += other.purged;
+        self.parted += other.parted;
         self.repaired = self.repaired.max(other.repaired);
         self.reunited = self.reunited.max(other.reunited);
         self.violations.extend(other.violations);
@@ -113,6 +117,7 @@ impl Summary {
             ("rules broken", self.breaches),
             ("rings merged", self.merges),
             ("rings purged", self.purged),
+            ("rings parted", self.parted),
             ("lookups", tally.lookups),
             ("remote hops", tally.hops),
             ("answers right", verdicts.right),
@@ -149,7 +154,7 @@ impl Summary {
 }
 
 /// These must be zero, or may.
-const MAY_BE_ZERO: [&str; 3] = ["frames garbled", "answers stale", "answers early"];
+const MAY_BE_ZERO: [&str; 4] = ["rings parted", "frames garbled", "answers stale", "answers early"];
 
 impl Temper {
     fn name(self) -> &'static str {

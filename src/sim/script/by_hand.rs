@@ -15,9 +15,11 @@
 //! | `give up N` | nobody lets N in, which has lost its ring: it believes that it is alone |
 //! | `rectify N` | N takes up the next notification that waits |
 //! | `arrive N` | the open question of N, or its probe, reaches its target and is answered there |
+//! | `arrive N at M` | the same of a lookup, which M answers: it has come there on its way |
 //! | `answer N` | that answer reaches N, whose conversation goes on or ends |
 //! | `suspect N` | N takes the target of its open question for dead: it was silent twice, though it may live |
 //! | `notify N M` | the notification that N has sent to M reaches M, or is lost if nobody is there |
+//! | `meet N M K` | M hears from N that K, of another ring, belongs right behind M |
 //! | `bury N D` | a lookup of N has just found D dead |
 //! | `admission N` | the time of the joiner that N has admitted is up |
 //! | `crash N` | N dies |
@@ -25,8 +27,8 @@
 //! | `print` | the ring is drawn, as it is at the end |
 //!
 //! A conversation begins only by command, and no timer fires by itself, not even one that is due at
-//! once. A joiner's question to its seed is looked up at once and whole when it arrives, along
-//! successors, since there are no fingers; it buries nobody. Nudges and invitations are dropped.
+//! once. A lookup is made at once and whole when it arrives, along
+//! successors, since there are no fingers; it buries nobody. Nudges, invitations and news for a whole ring are dropped.
 //! Nodes remember no acquaintances. A node that joins again after its death is not told from its
 //! former self.
 
@@ -54,6 +56,8 @@ pub struct ByHand {
     circle: Circle,
     nodes: BTreeMap<Peer, Node>,
     notifications: BTreeSet<(Peer, Peer)>,
+    /// Who tells whom of which node of another ring.
+    meetings: BTreeSet<(Peer, Peer, Peer)>,
     drawing: String,
 }
 
@@ -92,10 +96,12 @@ impl Player for ByHand {
             ["rectify", node] => self.rectify(circle.peer(node)?),
             ["reunite", node, "through", known] => self.reunite(circle.peer(node)?, circle.peer(known)?),
             ["give", "up", node] => self.give_up(circle.peer(node)?),
-            ["arrive", node] => self.arrive(circle.peer(node)?),
+            ["arrive", node] => self.arrive(circle.peer(node)?, None),
+            ["arrive", node, "at", other] => self.arrive(circle.peer(node)?, Some(circle.peer(other)?)),
             ["answer", node] => self.answer(circle.peer(node)?),
             ["suspect", node] => self.suspect(circle.peer(node)?),
             ["notify", from, to] => self.notify(circle.peer(from)?, circle.peer(to)?),
+            ["meet", from, to, node] => self.meet(circle.peer(from)?, circle.peer(to)?, circle.peer(node)?),
             ["bury", node, dead] => self.bury(circle.peer(node)?, circle.peer(dead)?),
             ["admission", node] => self.admission(circle.peer(node)?),
             ["crash", node] => self.crash(circle.peer(node)?),
@@ -272,8 +278,10 @@ impl ByHand {
     fn tell(&mut self, me: Peer) {
         let Some(node) = self.nodes.get_mut(&me) else { return };
         for effect in node.maintenance.effects() {
-            if let Effect::Tell(to, Request::Notify { .. }) = effect {
-                self.notifications.insert((me, to));
+            match effect {
+                Effect::Tell(to, Request::Notify { .. }) => drop(self.notifications.insert((me, to))),
+                Effect::Tell(to, Request::Meet { node, until: None }) => drop(self.meetings.insert((me, to, node))),
+                _ => {}
             }
         }
     }
@@ -281,10 +289,11 @@ impl ByHand {
 
 /// What moves.
 impl ByHand {
-    fn arrive(&mut self, me: Peer) -> Result<(), String> {
+    fn arrive(&mut self, me: Peer, at: Option<Peer>) -> Result<(), String> {
         let name = self.circle.name(me);
         let talk = self.node(me)?.talk.as_ref().ok_or(format!("{name} asks nothing"))?;
-        let target = talk.target;
+        let passed_on = at.filter(|_| matches!(talk.asked, Asked::Question(Request::FindSuccessor { .. })));
+        let target = passed_on.map_or(talk.target, |at| Target::Address(at.addr));
         let answer = match &talk.asked {
             Asked::Answered(_) => return Err(format!("the question of {name} has arrived already")),
             Asked::Question(request) => {
@@ -334,6 +343,19 @@ impl ByHand {
         }
         // Where nobody is, it is lost.
         self.serve(to.into(), Request::Notify { me: from });
+        Ok(())
+    }
+
+    fn meet(&mut self, from: Peer, to: Peer, node: Peer) -> Result<(), String> {
+        if !self.meetings.remove(&(from, to, node)) {
+            return Err(format!(
+                "{} tells {} nothing of {}",
+                self.circle.name(from),
+                self.circle.name(to),
+                self.circle.name(node)
+            ));
+        }
+        self.serve(to.into(), Request::Meet { node, until: None });
         Ok(())
     }
 

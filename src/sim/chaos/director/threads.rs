@@ -39,8 +39,9 @@ impl Director {
         let numbers = victims.iter().map(|peer| number_of(peer.addr));
         if self.rng.random_bool(0.5) {
             let after = self.between(0, 2000);
+            let left: Vec<Peer> = members.iter().copied().filter(|peer| !victims.contains(peer)).collect();
             for n in numbers.clone() {
-                let start = self.start(n);
+                let start = self.start(n, &left);
                 self.ends(world.now(), after, start);
             }
         }
