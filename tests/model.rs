@@ -60,6 +60,8 @@ enum Beginning {
     Everybody,
     /// A ring of one.
     Alone,
+    /// Two ideal rings of half of the nodes each, in every order.
+    TwoRings,
 }
 
 /// Whatever the environment may do within its rules; everything takes its time.
@@ -102,6 +104,12 @@ const fn suspicions(r: usize, suspicions: u32, steps: Environment) -> Scope {
     Scope { judged: Judged::Progress, beginning: Beginning::Everybody, ..scope(r, environment) }
 }
 
+/// Two rings, whose members remember somebody of the other one.
+const fn two_rings(r: usize, steps: Environment) -> Scope {
+    let environment = Environment { joins: false, failures: false, reunion: true, ..steps };
+    Scope { judged: Judged::Progress, beginning: Beginning::TwoRings, ..scope(r, environment) }
+}
+
 impl Scope {
     const fn with(self, deviation: Deviation) -> Scope {
         Scope { deviation: Some(deviation), ..self }
@@ -116,8 +124,14 @@ impl Scope {
             Beginning::MoreThanR => members.len() > self.r,
             Beginning::Everybody => members.len() == N,
             Beginning::Alone => members.len() == 1,
+            Beginning::TwoRings => members.len() == N / 2,
         };
-        let beginnings = sets.filter(begins).map(|members| system.ideal(&members)).collect();
+        let others = |members: &[Place]| (0..N).filter(|place| !members.contains(place)).collect::<Vec<_>>();
+        let begin = |members: Vec<Place>| match self.beginning {
+            Beginning::TwoRings => system.two_rings(&members, &others(&members)),
+            _ => system.ideal(&members),
+        };
+        let beginnings = sets.filter(begins).map(begin).collect();
         (system, beginnings)
     }
 
@@ -177,6 +191,12 @@ fn living_node_that_is_taken_for_dead_comes_back() {
     suspicions(1, 1, ASYNCHRONOUS).holds_everywhere::<3>("one false suspicion, asynchronous, 3 identifiers, r = 1");
     suspicions(2, 1, ASYNCHRONOUS).holds_everywhere::<4>("one false suspicion, asynchronous, 4 identifiers, r = 2");
     suspicions(2, 2, ATOMIC).holds_everywhere::<4>("two false suspicions, atomic, 4 identifiers, r = 2");
+}
+
+#[test]
+fn two_rings_of_two_become_one_in_every_order() {
+    two_rings(2, ATOMIC).holds_everywhere::<4>("two rings of two, atomic, r = 2");
+    two_rings(1, ATOMIC).holds_everywhere::<4>("two rings of two, atomic, r = 1");
 }
 
 /// The model keeps every node at place 0 and turns what is said; the simulator runs the same history

@@ -95,12 +95,12 @@ fn merge(one: u32, other: u32, apart: bool, seed: u64) -> Merged {
 }
 
 #[test]
-fn two_rings_of_a_hundred_are_one_within_five_seconds_of_the_first_contact() {
+fn two_rings_of_a_hundred_are_one_within_ten_seconds_of_the_first_contact() {
     for apart in [false, true] {
         for seed in 0..4 {
             let Merged { neighbors, ideal, messages } = merge(100, 100, apart, seed);
             println!("apart {apart}, seed {seed}: {neighbors:?}, {messages:.0} messages a node; fingers {ideal:?}");
-            assert!(neighbors <= 5 * SECOND, "{neighbors:?}");
+            assert!(neighbors <= 10 * SECOND, "{neighbors:?}");
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub admission: Option<LocalId>,
     /// Notifications on their way: to whom, the request as it arrives there, and the node without it.
     pub notifying: Vec<(Place, RequestId, LocalId)>,
+    /// The same of what it says about nodes of other rings, and whom that is about.
+    pub hinting: Vec<(Place, Place, RequestId, LocalId)>,
     /// What it says when it leaves, as it arrives, and to whom.
     pub leaving: Vec<(Place, RequestId)>,
     /// The question that waits to arrive, as it arrives.
@@ -177,6 +179,12 @@ impl Catalog {
             let notify = self.requests.number(Request::Notify { me: super::circle::peer(0) });
             let (arriving, without) = (self.arriving(notify, to), self.number(local.notified(to)));
             options.notifying.push((to, arriving, without));
+        }
+        for (to, node) in local.hinting() {
+            let meet = Request::Meet { node: super::circle::peer(node), until: None };
+            let meet = self.requests.number(meet);
+            let (arriving, without) = (self.arriving(meet, to), self.number(local.hinted(to, node)));
+            options.hinting.push((to, node, arriving, without));
         }
         for (to, request) in self.run(|| rules.leave(&local)).unwrap_or_default() {
             let leave = self.requests.number(request);

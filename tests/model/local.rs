@@ -34,6 +34,8 @@ pub struct Up {
     talk: Option<Talk>,
     /// Whom notifications are on their way to.
     notifying: BTreeSet<Peer>,
+    /// Who is to be told of a node that belongs right behind it, and of which.
+    hinting: BTreeSet<(Peer, Peer)>,
     /// Whether deaths account for a successor list of fewer than r entries: one was dropped since
     /// the list was adopted, or the list was adopted from a node for which that is true.
     reduced: bool,
@@ -344,8 +346,10 @@ fn settled(mut up: Up) -> Local {
     for effect in up.node.effects() {
         // A nudge only hurries a stabilize, which may begin at any time here; an invitation only
         // spares a ring of one a question.
-        if let Effect::Tell(peer, Request::Notify { .. }) = effect {
-            up.notifying.insert(peer);
+        match effect {
+            Effect::Tell(peer, Request::Notify { .. }) => drop(up.notifying.insert(peer)),
+            Effect::Tell(peer, Request::Meet { node, until: None }) => drop(up.hinting.insert((peer, node))),
+            _ => {}
         }
     }
     up.node = up.node.without_pace();
@@ -390,7 +394,7 @@ fn offer(kind: Kind, of: Peer, request: &Request, answer: &Answer, before: Optio
 
 impl Up {
     fn new(node: Maintenance) -> Up {
-        Up { node, talk: None, notifying: BTreeSet::new(), reduced: false }
+        Up { node, talk: None, notifying: BTreeSet::new(), hinting: BTreeSet::new(), reduced: false }
     }
 }
 
@@ -427,6 +431,22 @@ impl Local {
             Local::Up(up) => up.notifying.iter().map(|peer| place(*peer)).collect(),
             Local::Down => Vec::new(),
         }
+    }
+
+    /// Whom it is about to tell of a node that belongs right behind, and of which.
+    pub fn hinting(&self) -> Vec<(Place, Place)> {
+        match self {
+            Local::Up(up) => up.hinting.iter().map(|(to, node)| (place(*to), place(*node))).collect(),
+            Local::Down => Vec::new(),
+        }
+    }
+
+    /// The node when it has told `to` of `node`.
+    pub fn hinted(&self, to: Place, node: Place) -> Local {
+        let Local::Up(up) = self else { unreachable!("it has told") };
+        let mut up = (**up).clone();
+        up.hinting.remove(&(peer(to), peer(node)));
+        Local::Up(Box::new(up))
     }
 
     /// The node when its notification to `to` has arrived.

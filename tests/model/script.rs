@@ -33,11 +33,12 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
             Event::Begin(Kind::Check) => writeln!(text, "check {me}"),
             Event::Begin(Kind::Rectify) => writeln!(text, "rectify {me}"),
             Event::Begin(Kind::GiveUp) => writeln!(text, "give up {me}"),
-            Event::Arrive(_) => writeln!(text, "arrive {me}"),
+            Event::Arrive(to) => writeln!(text, "arrive {me} at {}", name(*to)),
             // Who suspects has its answer.
             Event::Answer if i > 0 && matches!(history[i - 1], (by, Event::Suspect(_)) if by == *at) => Ok(()),
             Event::Answer => writeln!(text, "answer {me}"),
             Event::Notify(to) => writeln!(text, "notify {me} {}", name(*to)),
+            Event::Meet(to, node) => writeln!(text, "meet {me} {} {}", name(*to), name(*node)),
             Event::Suspect(_) => writeln!(text, "suspect {me}"),
             Event::Leave => writeln!(text, "leave {me}"),
             Event::Crash => writeln!(text, "crash {me}"),

@@ -59,6 +59,8 @@ pub enum Event {
     Answer,
     /// The notification to this place arrives.
     Notify(Place),
+    /// The node at the first place is told that the one at the second belongs right behind it.
+    Meet(Place, Place),
     /// The target of the open question, at this place, is taken for dead, though it lives.
     Suspect(Place),
     Crash,
@@ -77,6 +79,7 @@ impl Event {
         match self {
             Event::Arrive(at) => Event::Arrive(turned(at)),
             Event::Notify(to) => Event::Notify(turned(to)),
+            Event::Meet(to, node) => Event::Meet(turned(to), turned(node)),
             Event::Suspect(whom) => Event::Suspect(turned(whom)),
             Event::Bury(whom) => Event::Bury(turned(whom)),
             Event::Begin(_) | Event::Answer | Event::Crash | Event::Leave | Event::Admission => self,
@@ -173,6 +176,13 @@ impl<const N: usize> System<N> {
         state
     }
 
+    /// Two rings, neither of which has anything of the other in its tables.
+    pub fn two_rings(&mut self, one: &[Place], other: &[Place]) -> State<N> {
+        let (mut state, others) = (self.ideal(one), self.ideal(other));
+        other.iter().for_each(|at| state.locals[*at] = others.locals[*at]);
+        state
+    }
+
     pub fn members(&self, state: &State<N>) -> Mask {
         state.which(|local| self.catalog.masks(local).member)
     }
@@ -249,6 +259,11 @@ impl<const N: usize> System<N> {
                 let log = Log { cause: Cause::Environment, ..log.with(Event::Suspect((at + way) % N)) };
                 self.digest_at_once(next, whole, log);
             }
+        } else if let Some((way, node, request, without)) = options.hinting.first() {
+            let to = (at + way) % N;
+            let state = state.with(at, *without);
+            let (after, _) = self.catalog.serve(state.locals[to], *request);
+            self.go_on(state.with(to, after), whole, log.with(Event::Meet(to, (at + node) % N)));
         } else if let Some((way, request, without)) = options.notifying.first()
             && !self.environment.notifications_travel
         {
