@@ -33,6 +33,7 @@ use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::LEAVING;
 use crate::protocol::peer::Peer;
 
+use super::host::Host;
 use super::nodes::{number_of, numbered};
 use super::oracle;
 use super::script::command::Command;
@@ -98,6 +99,9 @@ const RESTS: f64 = 0.1;
 
 /// Lookups of the end, all of which have to be right.
 const LAST_LOOKUPS: u32 = 32;
+
+/// Between two of them: what the dearest thread needs for one, a few times over.
+const LAST_PAUSE: Duration = Duration::from_millis(50);
 
 impl History {
     fn new(seed: u64, options: &Options) -> History {
@@ -171,6 +175,8 @@ impl History {
             let due = self.director.due(now);
             self.act(due)?;
             self.judge.try_to_resume(&self.world);
+            // At the very end a node that wakes may lead from one side to the other once more.
+            self.purged |= self.temper == Temper::Torn && self.is_parted();
             if now >= lookup {
                 self.look_up()?;
                 lookup = now + self.director.pause(LOOKUPS);
@@ -183,10 +189,15 @@ impl History {
                 trouble = now + self.director.pause_or_rest(TROUBLE, REST, rests);
             }
         }
-        self.purged = self.temper == Temper::Torn && self.judge.survey().rings().len() > 1;
         let due = self.director.due(end);
         self.act(due)?;
         self.act(vec![Command::Heal])
+    }
+
+    /// Whether there are several rings; one of them may be a node that is alone.
+    fn is_parted(&self) -> bool {
+        let alone = |host: &Host| host.is_member() && host.maintenance.neighbors().successor().is_none();
+        self.judge.survey().rings().len() > 1 || self.world.hosts().any(|host| host.is_alive() && alone(host))
     }
 
     fn heal(&mut self) -> Result<(), String> {
@@ -248,6 +259,8 @@ impl History {
             let key = self.director.key(self.world.bits().count());
             let Some(from) = self.director.choose(&ring) else { break };
             self.ask(from, key);
+            // One after the other: a dear thread that most of the ring shares would be too busy for all at once.
+            self.pass(self.world.now() + LAST_PAUSE)?;
         }
         self.look()?;
         self.pass(self.world.now() + settle)?;

@@ -115,6 +115,8 @@ impl World {
         self.env.tally.starts += 1;
         self.env.tally.restarts += u64::from(place.generation > 1);
         self.env.changed = true;
+        // Before it says anything: a thread that begins anew forgets what was to be written.
+        self.env.joins_thread(slot);
         place
     }
 
@@ -126,7 +128,6 @@ impl World {
         let (me, slot) = (host.me, host.place.slot);
         self.hosts[slot.index()] = Some(Box::new(host));
         self.up.insert(me, slot);
-        self.env.joins_thread(slot);
     }
 
     /// Ends a node's program: its connections break, and whoever calls it is refused. Nothing

@@ -1,5 +1,7 @@
 use super::*;
 use crate::sim::nodes::hashed;
+use crate::sim::storm::prices::Prices;
+use crate::sim::storm::thread::Defences;
 
 fn ring(n: u32) -> World {
     let mut world = World::new(1, Bits::FULL, 4);
@@ -46,4 +48,17 @@ fn successor_of_a_key_is_the_first_living_member_from_it_on() {
     world.start(live[3], &[live[0]]);
     assert_eq!(world.successor(live[3].id), Some(live[5]), "it has yet to join");
     assert_eq!(World::new(1, Bits::FULL, 4).successor(live[0].id), None);
+}
+
+#[test]
+fn first_question_of_a_thread_that_begins_is_put() {
+    let mut world = World::new(1, Bits::FULL, 4);
+    let threads = [[hashed(0)], [hashed(1)]];
+    for thread in threads {
+        world.share_thread(&thread.map(|peer| peer.addr), Prices::USUAL, Defences::default());
+    }
+    world.start(hashed(0), &[]);
+    world.start(hashed(1), &[hashed(0)]);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.live().len(), 2);
 }
