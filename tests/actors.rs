@@ -481,7 +481,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
     let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
-    fingers.send(Disturbed).await.unwrap();
+    fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
     let hurried = lookups.borrow().len();
@@ -492,7 +492,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     sleep(20 * SECOND).await;
     let calm = lookups.borrow().len() - hurried;
     assert!((16..=27).contains(&calm), "{calm} lookups in 20 periods");
-    fingers.send(Disturbed).await.unwrap();
+    fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 10).await;
     assert!(lookups.borrow().len() - hurried - calm >= 4, "a change of neighbours calls for a pass");
 }
@@ -504,12 +504,12 @@ async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happe
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
     let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
-    fingers.send(Disturbed).await.unwrap();
+    fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
     assert_eq!(lookups.borrow().len(), 4, "one pass");
     for _ in 0..20 {
-        fingers.send(Disturbed).await.unwrap();
+        fingers.send(Disturbed { everywhere: false }).await.unwrap();
         fingers.send(Forget(peers(&[32]))).await.unwrap();
         sleep(SECOND).await;
     }
@@ -545,7 +545,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
     let began = Instant::now();
     while began.elapsed() < 10 * SECOND {
         // Fingers die and neighbours change all the time, too.
-        fingers.send(Disturbed).await.unwrap();
+        fingers.send(Disturbed { everywhere: false }).await.unwrap();
         let known = fingers.send(ShowFingers).await.unwrap();
         fingers.send(Forget(known)).await.unwrap();
         sleep(Duration::from_millis(1)).await;

@@ -5,6 +5,7 @@ mod ideal;
 #[path = "support/process.rs"]
 mod process;
 
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU8};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use chord::Peer;
 use ideal::{Ideal, await_ideal};
-use process::{Process, eventually, free_addrs};
+use process::{CHORD, Process, eventually, free_addrs};
 use rustix::process::Signal;
 
 /// Rings run one after the other: what is timed here is healing, not the scheduler.
@@ -226,4 +227,37 @@ fn last_of_three_is_a_working_ring_of_one() {
         let state = last.state(r);
         assert!(state.successors.iter().chain(&state.fingers).all(|peer| *peer == me));
     }
+}
+
+/// S makes a ring and A joins it; S dies and B joins A; S is started again, alone, and D joins S. Only A knows of the other
+/// ring: S is its seed for ever. In these orders nobody of the other ring lies between a node and its successor.
+#[test]
+fn seed_that_was_started_again_and_the_ring_that_it_has_left_become_one() {
+    let _alone = alone();
+    thread::scope(|scope| {
+        for order in ["5137", "1573", "7135"] {
+            scope.spawn(move || {
+                let took = ring_and_the_seed_that_it_has_lost(order);
+                println!("S A B D = {order}: one ring after {took:?}");
+            });
+        }
+    });
+}
+
+fn ring_and_the_seed_that_it_has_lost(order: &str) -> Duration {
+    let r = 4;
+    let addrs = free_addrs(4);
+    let ids = order.chars().map(|digit| digit.to_string().repeat(40).parse().unwrap());
+    let peers: Vec<Peer> = ids.zip(addrs).map(|(id, addr)| Peer { id, addr }).collect();
+    let [s, a, b, d] = peers[..] else { unreachable!("four places") };
+    let start =
+        |peer: Peer, seed: Option<Peer>| Process::start_by(Command::new(CHORD), peer, seed.map(|seed| seed.addr), r);
+    let mut ring = vec![start(s, None), start(a, Some(s))];
+    await_ideal(&mut ring, r, 10 * SECOND);
+    ring.remove(0).kill();
+    await_ideal(&mut ring, r, 20 * SECOND);
+    ring.push(start(b, Some(a)));
+    await_ideal(&mut ring, r, 10 * SECOND);
+    ring.extend([start(s, None), start(d, Some(s))]);
+    await_ideal(&mut ring, r, 45 * SECOND)
 }

@@ -123,8 +123,11 @@ impl Handler<FixFingerNow> for FingersActor {
 impl Handler<Disturbed> for FingersActor {
     type Result = ();
 
-    fn handle(&mut self, _: Disturbed, ctx: &mut Self::Context) {
-        self.fingers.disturb();
+    fn handle(&mut self, Disturbed { everywhere }: Disturbed, ctx: &mut Self::Context) {
+        match everywhere {
+            true => self.fingers.grow_young(),
+            false => self.fingers.disturb(),
+        }
         self.hurry(ctx);
     }
 }

@@ -154,10 +154,12 @@ pub struct Resolve {
 #[rtype(result = "()")]
 pub struct Forget(pub Vec<Peer>);
 
-/// The neighbours changed, so that fingers may have.
+/// The neighbours changed, so that fingers may have; or the whole ring is about to.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Disturbed;
+pub struct Disturbed {
+    pub everywhere: bool,
+}
 
 /// A kept connection broke: whoever lives there may have died.
 #[derive(Clone, Debug, Message)]

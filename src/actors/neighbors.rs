@@ -21,6 +21,7 @@ use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Request, Response};
+use crate::protocol::spread::Spread;
 
 /// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
 pub struct NeighborsActor {
@@ -150,7 +151,14 @@ impl NeighborsActor {
         match effect {
             Effect::Wake(timer, after) => self.arm(timer, after, ctx),
             Effect::Tell(peer, request) => self.driver.calls.do_send(told(peer, request)),
-            Effect::Changed => self.disturbed.do_send(Disturbed),
+            Effect::Spread(news) => {
+                let spread = Spread::new(self.maintenance.neighbors().me().id, self.view.known(), news);
+                let driver = self.driver.clone();
+                let told = async move { driver.run(spread).await };
+                ctx.spawn(told.into_actor(self));
+            }
+            Effect::Merging => self.disturbed.do_send(Disturbed { everywhere: true }),
+            Effect::Changed => self.disturbed.do_send(Disturbed { everywhere: false }),
             Effect::Dead(peer) => {
                 tracing::info!(id = %peer.id, addr = %peer.addr, "found dead");
                 self.driver.counters.dead.add(1);

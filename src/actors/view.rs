@@ -67,6 +67,13 @@ impl View {
         }
     }
 
+    /// All members of the ring that the node knows, fingers and successors.
+    pub fn known(&self) -> Vec<Peer> {
+        let tables = self.0.borrow();
+        let successors = tables.neighbors.iter().flat_map(|neighbors| neighbors.successors());
+        tables.fingers.distinct().chain(successors.copied()).collect()
+    }
+
     /// Whoever lives there may have died: the owner of the neighbours is told so in a message, and until it has
     /// read it the node is not named without a ping.
     pub fn doubt(&self, addr: SocketAddrV4) {

@@ -5,7 +5,6 @@ use super::join::{Join, Joined};
 use super::procedure::{Answer, Procedure, Step};
 use super::rectify::{Rectify, Verdict};
 use super::reunite::{Reunion, Reunite};
-use super::spread::{News, Spread};
 use super::stabilize::{Learned, Stabilize};
 
 /// A conversation that may change the state.
@@ -16,7 +15,6 @@ pub enum Conversation {
     Stabilize(Stabilize),
     CheckPredecessor(CheckPredecessor),
     Reunite(Reunite),
-    Spread(Spread),
 }
 
 /// What came of a [`Conversation`].
@@ -27,8 +25,6 @@ pub enum Outcome {
     Stabilize(Learned),
     CheckPredecessor(Checked),
     Reunite(Reunion),
-    /// Whom the node has still to tell of another ring.
-    Spread(Option<News>),
 }
 
 impl Procedure for Conversation {
@@ -41,7 +37,6 @@ impl Procedure for Conversation {
             Conversation::Stabilize(stabilize) => stabilize.start().map(Outcome::Stabilize),
             Conversation::CheckPredecessor(check) => check.start().map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.start().map(Outcome::Reunite),
-            Conversation::Spread(spread) => spread.start().map(Outcome::Spread),
         }
     }
 
@@ -52,7 +47,40 @@ impl Procedure for Conversation {
             Conversation::Stabilize(stabilize) => stabilize.resume(answer).map(Outcome::Stabilize),
             Conversation::CheckPredecessor(check) => check.resume(answer).map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.resume(answer).map(Outcome::Reunite),
-            Conversation::Spread(spread) => spread.resume(answer).map(Outcome::Spread),
         }
+    }
+
+    /// A member that looks for another ring does nothing else meanwhile: it waits for an answer for no longer than about the
+    /// time that it takes to find a silent node dead.
+    fn waits(&self) -> u8 {
+        match self {
+            Conversation::Join(join) => join.waits(),
+            _ => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::neighbors::Neighbors;
+    use crate::protocol::patient::Patient;
+    use crate::protocol::testing::{peer, peers};
+
+    #[test]
+    fn acquaintance_that_never_answers_a_lookup_holds_up_maintenance_for_no_longer_than_a_dead_one() {
+        let mut neighbors = Neighbors::alone(peer(21), 3);
+        neighbors.adopt(peers(&[32]));
+        let mut talk = Patient::new(Conversation::Reunite(Reunite::new(&neighbors, peer(8).addr)));
+        talk.start();
+        let mut waits = 0;
+        while !matches!(talk.resume(Answer::Silent), Step::Done(_)) {
+            waits += 1;
+            if let Step::Done(outcome) = talk.resume(Answer::Alive) {
+                assert_eq!(outcome, Outcome::Reunite(Reunion::Nothing));
+                break;
+            }
+        }
+        assert_eq!(waits, 3, "a quarter, a half, and the whole of the patience with a call");
     }
 }

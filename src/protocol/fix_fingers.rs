@@ -48,6 +48,9 @@ const FIRST_REST: Duration = Duration::from_millis(10);
 /// A table that would rest so long has grown up.
 const GROWN: Duration = Duration::from_secs(10);
 
+/// The first rest of a table whose ring has heard of another one: they are one ring within some such times.
+const MERGED_REST: Duration = Duration::from_millis(500);
+
 /// The rest after this one.
 fn longer(rest: Duration) -> Duration {
     rest * 5 / 4
@@ -160,6 +163,12 @@ impl FixFingers {
         }
     }
 
+    /// The ring changes everywhere, since it becomes one with another: the table is young again.
+    pub fn grow_young(&mut self) {
+        self.rest = self.rest.min(MERGED_REST);
+        self.disturb();
+    }
+
     /// A node is dead. Says whether it was in the table.
     pub fn forget(&mut self, dead: Peer) -> bool {
         let known = self.table.forget(dead);
@@ -204,6 +213,17 @@ mod tests {
         let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX));
         assert_eq!(pass(&mut fingers).0, 4);
         assert_eq!(fingers.table().nodes().collect::<Vec<_>>(), peers(&[14, 14, 14, 21, 32, 42]));
+    }
+
+    #[test]
+    fn table_of_a_ring_that_becomes_one_with_another_is_young_again() {
+        let mut fingers = grown();
+        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod);
+        fingers.grow_young();
+        let rests = std::iter::repeat_with(|| pass(&mut fingers).1).take_while(|pace| *pace != Pace::NextPeriod);
+        let rests: Vec<Pace> = rests.collect();
+        assert_eq!(rests[..2], [Pace::After(MERGED_REST), Pace::After(longer(MERGED_REST))]);
+        assert_eq!(rests.len(), 14, "as many as there are until it has grown up");
     }
 
     #[test]

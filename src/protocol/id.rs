@@ -94,12 +94,6 @@ impl Id {
         Id::from(Number::from(self).plus(Number::small(1).shift_left(160 - bits.0 + i - 1)))
     }
 
-    /// The point half-way from `self` clockwise to `to`, rounded towards `self`; equal ends are the whole circle.
-    pub fn halfway(self, to: Id, bits: Bits) -> Id {
-        let way = Number::from(to.clockwise_from(self)).minus(Number::small(u128::from(self == to)));
-        Id::from(Number::from(self).plus(way.halved())).truncated(bits)
-    }
-
     /// The next point of the circle.
     pub fn next(self, bits: Bits) -> Id {
         self.finger_start(1, bits)
@@ -174,10 +168,6 @@ impl Number {
         let (low, borrow) = self.low.overflowing_sub(other.low);
         let high = self.high.wrapping_sub(other.high).wrapping_sub(borrow.into());
         Number { high, low }
-    }
-
-    fn halved(self) -> Number {
-        Number { high: self.high >> 1, low: self.low >> 1 | u128::from(self.high & 1) << 127 }
     }
 
     fn shift_left(self, by: u8) -> Number {

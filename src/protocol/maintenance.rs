@@ -34,7 +34,7 @@ use super::peer::Peer;
 use super::rectify::Rectify;
 use super::reunite::Reunite;
 use super::rpc::{Dialect, Request};
-use super::spread::{News, Spread};
+use super::spread::News;
 use super::stabilize::Stabilize;
 
 /// What a node is set up with.
@@ -90,6 +90,8 @@ pub struct Maintenance {
     /// Whether this node has begun to tell others of another ring since acquaintances were asked last: once
     /// in a while is enough, and nobody drives it faster.
     spread: bool,
+    /// Whether fingers were told since then that they will change.
+    merging: bool,
     effects: Vec<Effect>,
 }
 
@@ -118,8 +120,7 @@ struct Wishes {
     hint: Option<Peer>,
     check_predecessor: bool,
     reunite: bool,
-    /// What others are to be told, and a node of another ring that is to be asked.
-    news: Option<News>,
+    /// A node of another ring, of which somebody has told this one, and which is to be asked.
     told: Option<Peer>,
 }
 
@@ -173,8 +174,13 @@ pub enum Effect {
     Wake(Timer, Duration),
     /// Say this; the answer does not matter.
     Tell(Peer, Request),
+    /// Hold a [`Spread`](super::spread::Spread) with all members that this node knows now, fingers and successors, beside its other
+    /// conversations.
+    Spread(News),
     /// The successor list or the predecessor changed.
     Changed,
+    /// The ring is about to become one with another: fingers will change, near and far.
+    Merging,
     /// A node is dead: the finger table is to hear of it.
     Dead(Peer),
     /// An attempt to join has ended; or the ring has taken another node with this one's identifier while this one was
@@ -214,6 +220,7 @@ impl Maintenance {
             pausing: false,
             reunite_after: reunite(setup.stabilize_every).first,
             spread: false,
+            merging: false,
             effects: Vec::new(),
             setup,
         };
@@ -296,6 +303,7 @@ impl Maintenance {
             pausing: false,
             reunite_after: self.reunite_pause().first,
             spread: false,
+            merging: false,
             effects: Vec::new(),
         }
     }
@@ -340,9 +348,10 @@ impl Maintenance {
             let predecessor = self.neighbors.predecessor();
             self.neighbors.doubt_all();
             self.wishes.stabilize = true;
-            // It need not wait for its round: if it still believes in this node it says so.
+            // It need not wait for its round: if it still believes in this node it says so. If it has found this node dead,
+            // only the successor could tell it that it is back, unless that falls silent meanwhile.
             if let Some(predecessor) = predecessor {
-                self.effects.push(Effect::Tell(predecessor, Request::Nudge { me: self.setup.me }));
+                self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
             }
         }
     }
@@ -365,7 +374,7 @@ impl Maintenance {
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
             Timer::Reunite => {
                 self.mute = None;
-                (self.wishes.reunite, self.spread) = (true, false);
+                (self.wishes.reunite, self.spread, self.merging) = (true, false, false);
             }
             Timer::Unheard => self.neighbors.doubt_successor(),
             Timer::Admission => self.lapsed = self.admitted.take().is_some(),
@@ -428,12 +437,6 @@ impl Maintenance {
     }
 
     fn begin_reunion(&mut self) -> Option<Conversation> {
-        // Others wait for the news; and one's own place can be found meanwhile by somebody else.
-        if let Some(spread) =
-            self.wishes.news.take().and_then(|news| Spread::new(&self.neighbors, self.setup.bits, news))
-        {
-            return Some(Conversation::Spread(spread));
-        }
         if let Some(other) = self.wishes.told.take() {
             return Some(Conversation::Reunite(Reunite::told(&self.neighbors, other.addr)));
         }

@@ -27,10 +27,6 @@ struct Asked {
     waits: u8,
 }
 
-/// A forwarded question is waited for this many times after the first. Whoever runs a lookup has
-/// a time limit of its own, usually shorter; this one ends a joiner's question to its seed.
-const WAITS: u8 = 16;
-
 /// How long to wait for an answer before wondering, where a call that depends on nobody else has
 /// `rpc_timeout`. A forwarded question may take long, so the hop is pinged early instead: that
 /// costs little, finds the dead soon, and leaves time to ask the next best.
@@ -50,7 +46,9 @@ impl<P: Procedure> Patient<P> {
     fn follow(&mut self, step: Step<P::Output>) -> Step<P::Output> {
         self.probing = false;
         self.asked = match &step {
-            Step::Ask(target, request) if request.depends_on_others() => Some(Asked { target: *target, waits: WAITS }),
+            Step::Ask(target, request) if request.depends_on_others() => {
+                Some(Asked { target: *target, waits: self.inner.waits() })
+            }
             Step::Ask(target, _) => Some(Asked { target: *target, waits: 0 }),
             _ => None,
         };
@@ -100,6 +98,10 @@ impl<P: Procedure> Procedure for Patient<P> {
 
     fn take_dead(&mut self) -> Vec<Peer> {
         self.inner.take_dead()
+    }
+
+    fn waits(&self) -> u8 {
+        self.inner.waits()
     }
 }
 
@@ -169,7 +171,7 @@ mod tests {
     fn a_slow_lookup_is_no_evidence_against_a_living_hop() {
         let mut one = Patient::new(One(lookup()));
         one.start();
-        for _ in 0..WAITS {
+        for _ in 0..one.waits() {
             assert_eq!(one.resume(Answer::Silent), Step::Suspect(peer().into()));
             assert_eq!(one.resume(Answer::Alive), Step::Wait);
         }

@@ -30,6 +30,13 @@ pub trait Procedure {
     fn take_dead(&mut self) -> Vec<Peer> {
         Vec::new()
     }
+
+    /// How many more times to wait for the answer to a forwarded question, after the first, while whoever was asked
+    /// lives. Whoever runs a lookup has a time limit of its own, usually shorter; this many end a joiner's question to
+    /// its seed.
+    fn waits(&self) -> u8 {
+        16
+    }
 }
 
 /// What a procedure wants next.

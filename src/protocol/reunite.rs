@@ -43,8 +43,9 @@ pub struct Reunite {
 enum Stage {
     /// The acquaintance was asked for the successor of this node's identifier.
     Locating,
-    /// The node that it named was asked for its neighbours: the place of this node is right before it.
-    Naming(Peer),
+    /// The node that it named was asked for its neighbours: the place of this node is right before it, and behind this
+    /// other one, which has named it.
+    Naming(Peer, Option<Peer>),
     /// The member before that place was asked for its list.
     Placing(Peer, Peer),
     /// One's own ring was asked for this node of the other ring.
@@ -120,11 +121,15 @@ impl Reunite {
             });
         };
         let between = path.iter().copied().chain([owner]).filter(|peer| peer.id.in_open(self.me.id, successor.id));
+        // Who was asked last has said that the owner follows it: so it does, whoever that believes to come before it.
+        let last = path.last().copied().filter(|last| last.id != owner.id && self.me.id.in_open(last.id, owner.id));
         match between.min_by_key(|peer| peer.id.clockwise_from(self.me.id)) {
-            Some(nearest) => self.ask(Stage::Naming(nearest), nearest, Request::GetPredecessor),
+            Some(nearest) => self.ask(Stage::Naming(nearest, last), nearest, Request::GetPredecessor),
             // It is what rectify is for that the successor does not know this node.
-            None if owner == successor => Step::Done(Reunion::Nothing),
-            None if owner.id != self.me.id => self.ask(Stage::Naming(owner), owner, Request::GetPredecessor),
+            None if owner == successor && last.is_none_or(|last| Some(last) == self.predecessor) => {
+                Step::Done(Reunion::Nothing)
+            }
+            None if owner.id != self.me.id => self.ask(Stage::Naming(owner, last), owner, Request::GetPredecessor),
             None => {
                 let same = Reunion::Same(self.acquaintance, path.get(1).copied());
                 match path.first() {
@@ -198,14 +203,15 @@ impl Procedure for Reunite {
             (Stage::Locating, Response::Successor { owner, path }) => {
                 self.located(owner, path.into_iter().map(|hop| hop.node).collect())
             }
-            (Stage::Naming(named), Response::Predecessor { predecessor, successors }) => {
+            (Stage::Naming(named, last), Response::Predecessor { predecessor, successors }) => {
                 if predecessor.is_none() && successors.is_some_and(|list| list.is_empty()) {
                     return Step::Done(Reunion::Alone(named));
                 }
                 if self.is_candidate(named) {
                     self.found.candidate = Some(named);
                 }
-                match predecessor.filter(|before| self.me.id.in_open(before.id, named.id)) {
+                let before = predecessor.filter(|before| self.me.id.in_open(before.id, named.id));
+                match last.or(before) {
                     Some(before) if before.id != self.me.id => {
                         self.ask(Stage::Placing(named, before), before, Request::GetSuccessorList { joiner: None })
                     }
@@ -317,6 +323,17 @@ mod tests {
             reunite.resume(named(21)),
             Step::Done(Reunion::Touch(Touch { candidate: None, hints: vec![hint(8, 21)], other: Some(peer(42)) }))
         );
+    }
+
+    /// {42, 8} has heard of node 14 already: 42 believes that 14 comes before it, and 8 does not know it yet.
+    #[test]
+    fn member_that_names_a_node_is_told_whoever_that_node_believes_to_come_before_it() {
+        let mut reunite = reunite(&[32]);
+        assert_eq!(reunite.resume(by_way_of(42, &[42, 8])), Step::Ask(peer(42).into(), Request::GetPredecessor));
+        assert_eq!(reunite.resume(neighbors(Some(14), &[8])), asks_list(8));
+        assert_eq!(reunite.resume(list(&[42])), asks_ring(42));
+        let touch = Touch { candidate: None, hints: vec![hint(8, 21)], other: None };
+        assert_eq!(reunite.resume(named(42)), Step::Done(Reunion::Touch(touch)));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! Telling one's whole ring that there is another one.
 //!
 //! Two rings touch at many places, and each node can find its own: but only if it hears of the other ring. So
-//! whoever has found it tells the members of its own, each once: it is responsible for all of them up to
-//! some end. It looks up who comes half-way there, makes it responsible for the farther half, and goes on with
-//! the nearer one until that holds nobody but its own successor. N members need N words, and log N halvings.
+//! whoever has found it tells the members of its own, each once. It is responsible for all of them up to some
+//! end: it tells those that it knows, fingers and successors, the farthest first, and makes each responsible for the
+//! members between that one and the next (broadcast over a finger table; El-Ansary, Alima, Brand, Haridi, "Efficient
+//! broadcast in structured P2P networks", 2003). N members need N words, and each hears it after log N others.
+//!
+//! Whom it knows is written down when it hears the news: soon after, some of its neighbours will be of the other ring.
+//! The conversation changes nothing at the node that holds it, which goes on with its maintenance.
 
-use super::id::{Bits, Id};
-use super::neighbors::Neighbors;
+use super::id::Id;
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
-use super::rpc::{Code, Request, Response};
+use super::rpc::{Request, Response};
 
 /// What all members between a node and some end are to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,89 +23,71 @@ pub struct News {
     pub until: Id,
 }
 
-/// Tells one member after the other, until somebody does not answer: then the rest waits, as there may be more
-/// to be done.
+/// Tells the members that a node knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spread {
-    me: Peer,
-    bits: Bits,
-    successor: Peer,
     news: News,
+    /// Who has yet to be told, the nearest first.
+    members: Vec<Peer>,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    /// The successor was asked who comes half-way, at this point.
-    Halving(Id),
-    /// This member was told.
-    Telling(Peer),
-    /// It was never called before, and is pinged: plain peers don't know the call.
+    /// The member of the other ring was pinged: nobody is sent to an address where nobody answers.
+    Asking,
+    /// This member was pinged: plain peers are told nothing.
     Greeting(Peer),
+    /// It was told.
+    Telling(Peer),
 }
 
 impl Spread {
-    /// `None` if there is nobody to be told.
-    pub fn new(neighbors: &Neighbors, bits: Bits, news: News) -> Option<Spread> {
-        let (me, successor) = (neighbors.me(), neighbors.successor()?);
-        let spread = Spread { me, bits, successor, news, stage: Stage::Halving(me.id) };
-        spread.is_near().then_some(spread)
+    /// News for the ring of the node `me`, which knows these members of it; in any order, also repeated.
+    pub fn new(me: Id, members: impl IntoIterator<Item = Peer>, news: News) -> Spread {
+        let between = |member: &Peer| member.id != me && member.id.in_open(me, news.until);
+        let mut members: Vec<Peer> = members.into_iter().filter(between).collect();
+        members.sort_by_key(|member| member.id.clockwise_from(me));
+        members.dedup_by_key(|member| member.id);
+        Spread { news, members, stage: Stage::Asking }
     }
 
-    /// Whether somebody is left.
-    fn is_near(&self) -> bool {
-        self.successor.id.in_open(self.me.id, self.news.until)
-    }
-
-    fn tell(&mut self, member: Peer) -> Step<Option<News>> {
-        self.stage = Stage::Telling(member);
-        let meet = Request::Meet { node: self.news.other, until: Some(self.news.until) };
-        Step::Ask(member.into(), meet)
-    }
-
-    /// Everybody from `until` on has been seen to.
-    fn rest(&mut self, until: Id) -> Step<Option<News>> {
-        self.news.until = until;
-        Step::Done(self.is_near().then_some(self.news))
-    }
-
-    fn go_on(&mut self, until: Id) -> Step<Option<News>> {
-        self.news.until = until;
-        if self.is_near() { self.start() } else { Step::Done(None) }
+    fn next(&mut self) -> Step<()> {
+        match self.members.pop() {
+            None => Step::Done(()),
+            Some(member) => {
+                self.stage = Stage::Greeting(member);
+                Step::Ask(member.into(), Request::CheckPredecessor)
+            }
+        }
     }
 }
 
 impl Procedure for Spread {
-    type Output = Option<News>;
+    type Output = ();
 
-    fn start(&mut self) -> Step<Option<News>> {
-        let middle = self.me.id.halfway(self.news.until, self.bits);
-        if !middle.in_open(self.successor.id, self.news.until) {
-            return self.tell(self.successor);
+    fn start(&mut self) -> Step<()> {
+        match self.members.is_empty() {
+            true => Step::Done(()),
+            false => Step::Ask(self.news.other.into(), Request::CheckPredecessor),
         }
-        self.stage = Stage::Halving(middle);
-        let question = Request::FindSuccessor { key: middle, hops: 0, want_path: false };
-        Step::Ask(self.successor.into(), question)
     }
 
-    fn resume(&mut self, answer: Answer) -> Step<Option<News>> {
+    fn resume(&mut self, answer: Answer) -> Step<()> {
         match (self.stage, answer) {
-            (Stage::Halving(_), Answer::Reply(Response::Successor { owner, .. }))
-                if owner.id.in_open(self.me.id, self.news.until) && owner.id != self.me.id =>
-            {
-                self.tell(owner)
+            (Stage::Asking, Answer::Reply(_)) => self.next(),
+            (Stage::Asking, _) => Step::Done(()),
+            (Stage::Greeting(member), Answer::Reply(Response::Alive { plain: false, .. })) => {
+                self.stage = Stage::Telling(member);
+                let meet = Request::Meet { node: self.news.other, until: Some(self.news.until) };
+                Step::Ask(member.into(), meet)
             }
-            // Nobody is in the farther half.
-            (Stage::Halving(middle), Answer::Reply(_)) => self.go_on(middle),
-            (Stage::Halving(middle), _) => self.rest(middle),
-            (Stage::Telling(member), Answer::Reply(_)) => self.go_on(member.id),
-            (Stage::Telling(member), Answer::Refused(Code::UnknownCall)) => {
-                self.stage = Stage::Greeting(member);
-                Step::Ask(member.into(), Request::CheckPredecessor)
+            (Stage::Telling(member), Answer::Reply(_)) => {
+                self.news.until = member.id;
+                self.next()
             }
-            (Stage::Greeting(member), Answer::Reply(Response::Alive { plain: false, .. })) => self.tell(member),
-            // Those behind it hear nothing from here.
-            (Stage::Telling(member) | Stage::Greeting(member), _) => self.rest(member.id),
+            // It is a plain peer, or does not answer: who comes before it is responsible for those behind it, too.
+            (Stage::Greeting(_) | Stage::Telling(_), _) => self.next(),
         }
     }
 }
@@ -110,68 +95,61 @@ impl Procedure for Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::testing::{SIX, peer, peers};
+    use crate::protocol::testing::{peer, peers};
 
-    /// Node 1 of a ring with 8 as its successor, which knows 42 of another one.
-    fn spread(until: u8) -> Option<Spread> {
-        let mut neighbors = Neighbors::alone(peer(1), 3);
-        neighbors.adopt(peers(&[8, 14, 21]));
-        Spread::new(&neighbors, SIX, News { other: peer(42), until: peer(until).id })
+    /// Node 1 of a ring knows these members, and 42 of another one.
+    fn spread(members: &[u8], until: u8) -> Spread {
+        Spread::new(peer(1).id, peers(members), News { other: peer(42), until: peer(until).id })
     }
 
-    fn asks(n: u8) -> Step<Option<News>> {
-        Step::Ask(peer(8).into(), Request::FindSuccessor { key: peer(n).id, hops: 0, want_path: false })
+    fn pings(n: u8) -> Step<()> {
+        Step::Ask(peer(n).into(), Request::CheckPredecessor)
     }
 
-    fn named(n: u8) -> Answer {
-        Answer::Reply(Response::Successor { owner: peer(n), path: vec![] })
-    }
-
-    fn tells(n: u8, until: u8) -> Step<Option<News>> {
+    fn tells(n: u8, until: u8) -> Step<()> {
         Step::Ask(peer(n).into(), Request::Meet { node: peer(42), until: Some(peer(until).id) })
     }
 
-    const DONE: Answer = Answer::Reply(Response::Done);
-
-    #[test]
-    fn member_half_way_is_told_of_the_farther_half_and_the_successor_last() {
-        let mut spread = spread(1).unwrap();
-        assert_eq!(spread.start(), asks(32));
-        assert_eq!(spread.resume(named(38)), tells(38, 1));
-        assert_eq!(spread.resume(DONE), asks(19));
-        assert_eq!(spread.resume(named(21)), tells(21, 38));
-        assert_eq!(spread.resume(DONE), asks(11));
-        assert_eq!(spread.resume(named(14)), tells(14, 21));
-        assert_eq!(spread.resume(DONE), tells(8, 14));
-        assert_eq!(spread.resume(DONE), Step::Done(None));
-        assert_eq!(self::spread(8), None);
+    fn alive(plain: bool) -> Answer {
+        Answer::Reply(Response::Alive { plain, alone: false })
     }
 
     #[test]
-    fn half_without_members_is_left_out() {
-        let mut spread = spread(1).unwrap();
-        spread.start();
-        assert_eq!(spread.resume(named(1)), asks(16));
+    fn each_member_is_told_of_those_between_itself_and_the_next() {
+        let mut spread = spread(&[32, 1, 8, 14, 8], 1);
+        assert_eq!(spread.start(), pings(42));
+        for (member, until, next) in [(32, 1, pings(14)), (14, 32, pings(8)), (8, 14, Step::Done(()))] {
+            if member == 32 {
+                assert_eq!(spread.resume(alive(false)), pings(32));
+            }
+            assert_eq!(spread.resume(alive(false)), tells(member, until));
+            assert_eq!(spread.resume(Answer::Reply(Response::Done)), next);
+        }
     }
 
     #[test]
-    fn plain_peer_is_told_nothing() {
-        let plain = Answer::Reply(Response::Alive { plain: true, alone: false });
-        let mut spread = spread(1).unwrap();
+    fn members_beyond_the_end_are_somebody_else_s() {
+        let mut spread = spread(&[8, 32, 48], 32);
         spread.start();
-        spread.resume(named(38));
-        let ping = Step::Ask(peer(38).into(), Request::CheckPredecessor);
-        assert_eq!(spread.resume(Answer::Refused(Code::UnknownCall)), ping);
-        let rest = News { other: peer(42), until: peer(38).id };
-        assert_eq!(spread.resume(plain), Step::Done(Some(rest)));
+        assert_eq!(spread.resume(alive(false)), pings(8));
+        assert_eq!(self::spread(&[32, 48], 32).start(), Step::Done(()), "nobody is to be told");
     }
 
     #[test]
-    fn rest_waits_while_somebody_does_not_answer() {
-        let mut spread = spread(1).unwrap();
+    fn nobody_is_sent_to_an_address_where_nobody_answers() {
+        let mut spread = spread(&[8, 32], 1);
         spread.start();
-        spread.resume(named(38));
-        let rest = News { other: peer(42), until: peer(38).id };
-        assert_eq!(spread.resume(Answer::Gone), Step::Done(Some(rest)));
+        assert_eq!(spread.resume(Answer::Gone), Step::Done(()));
+    }
+
+    #[test]
+    fn plain_peer_is_told_nothing_and_who_comes_before_it_tells_those_behind_it() {
+        for answer in [alive(true), Answer::Gone] {
+            let mut spread = spread(&[8, 32], 1);
+            spread.start();
+            spread.resume(alive(false));
+            assert_eq!(spread.resume(answer), pings(8));
+            assert_eq!(spread.resume(alive(false)), tells(8, 1));
+        }
     }
 }

@@ -83,7 +83,9 @@ impl Stabilize {
             return Step::Ask(twin.into(), Request::CheckPredecessor);
         }
         let between = |peer: &Peer| peer.id.in_open(self.me.id, head.id);
-        match predecessor.filter(between).or(self.candidate.filter(between)) {
+        // The nearest: where rings become one the head's predecessor may be one of many on the way to where it belongs.
+        let nearest = predecessor.into_iter().chain(self.candidate).filter(between);
+        match nearest.min_by_key(|peer| peer.id.clockwise_from(self.me.id)) {
             Some(candidate) => self.ask_list(candidate),
             None => self.done(),
         }
@@ -255,6 +257,19 @@ mod tests {
         assert_eq!(round.resume(Answer::Reply(reply)), asks_list(32));
         let plain = Learned { plain: true, ..learned(&[32, 38, 42]) };
         assert_eq!(round.resume(list(&[38, 42, 48], Dialect::Plain)), Step::Done(plain));
+    }
+
+    /// Where rings become one each round would go back by one node only.
+    #[test]
+    fn nearer_one_of_hint_and_predecessor_of_the_head_is_tried() {
+        for (hint, nearest) in [(24, 24), (30, 28)] {
+            let mut neighbors = Neighbors::alone(peer(21), 3);
+            neighbors.adopt(peers(&[32, 38]));
+            let mut round = Stabilize::new(&neighbors, Some(peer(hint)));
+            round.start();
+            let step = round.resume(head(28, &[38]));
+            assert_eq!(step, Step::Ask(peer(nearest).into(), Request::GetSuccessorList { joiner: None }));
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::protocol::lookup::{Lost, Question};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
+use crate::protocol::spread::Spread;
 
 use calls::Call;
 use contacts::{Contacts, Known};
@@ -228,6 +229,15 @@ impl Host {
                 env.schedule_jittered(after, self.place, Happening::Fire(timer, number));
             }
             Effect::Tell(peer, request) => self.tell(peer, request, env),
+            Effect::Spread(news) => {
+                let known = self.fingers.table().distinct().chain(self.maintenance.neighbors().successors().to_vec());
+                let spread = Spread::new(self.me.id, known, news);
+                self.begin(Talk::Spread(spread), Purpose::News, None, env);
+            }
+            Effect::Merging => {
+                self.fingers.grow_young();
+                self.hurry_fingers(env);
+            }
             Effect::Changed => {
                 env.changed = true;
                 self.fingers.disturb();

@@ -348,7 +348,7 @@ fn settled(mut up: Up) -> Local {
         // spares a ring of one a question.
         match effect {
             Effect::Tell(peer, Request::Notify { .. }) => drop(up.notifying.insert(peer)),
-            Effect::Tell(peer, Request::Meet { node, until: None }) => drop(up.hinting.insert((peer, node))),
+            Effect::Tell(peer, Request::Meet { node, .. }) => drop(up.hinting.insert((peer, node))),
             _ => {}
         }
     }

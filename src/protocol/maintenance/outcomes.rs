@@ -33,7 +33,6 @@ impl Maintenance {
             Outcome::Stabilize(learned) => self.stabilized(learned),
             Outcome::CheckPredecessor(checked) => self.checked(checked),
             Outcome::Reunite(reunion) => self.reunited(reunion),
-            Outcome::Spread(rest) => self.wishes.news = rest.or(self.wishes.news),
         }
     }
 

@@ -41,12 +41,13 @@ impl Maintenance {
 
     fn touched(&mut self, Touch { candidate, hints, other }: Touch) {
         if let Some(candidate) = candidate {
-            self.wishes.hint = Some(candidate);
-            self.wishes.stabilize = true;
+            self.hinted(candidate);
         }
         for (before, node) in hints {
             if before.id != self.setup.me.id {
-                self.effects.push(Effect::Tell(before, Request::Meet { node, until: None }));
+                // Where the other ring is news here, this one is news there: whoever is before this node there tells all.
+                let until = other.filter(|_| node == self.setup.me).map(|_| before.id);
+                self.effects.push(Effect::Tell(before, Request::Meet { node, until }));
             }
         }
         if let Some(other) = other {
@@ -65,9 +66,10 @@ impl Maintenance {
             }
             return;
         };
+        // It may be the successor that this node has, and wait to hear from it.
+        self.wishes.stabilize |= node == successor && until.is_none();
         if node.id.in_open(self.setup.me.id, successor.id) {
-            self.wishes.hint = Some(node);
-            self.wishes.stabilize = true;
+            self.hinted(node);
         }
         if let Some(until) = until
             && node.id != self.setup.me.id
@@ -79,13 +81,31 @@ impl Maintenance {
         }
     }
 
+    /// A node that lies between this one and its successor: the nearest such node is tried in the next round.
+    fn hinted(&mut self, node: Peer) {
+        let me = self.setup.me.id;
+        if self.wishes.hint.is_none_or(|other| node.id.clockwise_from(me) < other.id.clockwise_from(me)) {
+            self.wishes.hint = Some(node);
+        }
+        self.wishes.stabilize = true;
+        self.merge();
+    }
+
+    /// Has fingers be looked at, once in a while.
+    fn merge(&mut self) {
+        if !std::mem::replace(&mut self.merging, true) {
+            self.effects.push(Effect::Merging);
+        }
+    }
+
     /// Begins to tell others, unless it has done so just now.
     fn tell_all(&mut self, news: News) -> bool {
         if self.spread {
             return false;
         }
         self.spread = true;
-        self.wishes.news = Some(news);
+        self.effects.push(Effect::Spread(news));
+        self.merge();
         self.reunite_after = self.reunite_pause().first;
         self.wake(Timer::Reunite, self.reunite_after);
         true

@@ -48,7 +48,6 @@ pub(super) fn settle(node: &mut Maintenance, successors: &[u8]) {
             Conversation::Stabilize(_) => learned(successors),
             Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
             Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
-            Conversation::Spread(_) => Outcome::Spread(None),
             other => panic!("{other:?}"),
         });
     }
@@ -219,7 +218,6 @@ fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> 
                 Conversation::Stabilize(_) => learned(&[32, 38]),
                 Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
                 Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
-                Conversation::Spread(_) => Outcome::Spread(None),
             });
         }
     }
@@ -527,6 +525,12 @@ fn nudge_counts_from_the_first_successor_only() {
     assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
 }
 
+/// What it has others hear of another ring.
+fn spreads(node: &mut Maintenance) -> Vec<News> {
+    let news = |effect| if let Effect::Spread(news) = effect { Some(news) } else { None };
+    node.effects().into_iter().filter_map(news).collect()
+}
+
 fn touch(candidate: Option<u8>, hints: &[(u8, u8)], other: Option<u8>) -> Outcome {
     let hints = hints.iter().map(|(before, node)| (peer(*before), peer(*node))).collect();
     Outcome::Reunite(Reunion::Touch(Touch { candidate: candidate.map(peer), hints, other: other.map(peer) }))
@@ -538,16 +542,14 @@ fn member_before_a_strangers_place_is_told_and_the_whole_ring_hears_of_the_other
     node.fired(Timer::Reunite);
     node.next_conversation();
     node.digest(touch(None, &[(8, 21)], Some(42)));
-    assert_eq!(tells(&mut node), [(peer(8), Request::Meet { node: peer(21), until: None })]);
-    let Some(Conversation::Spread(mut spread)) = node.next_conversation() else { panic!("it is told to others") };
-    // Half-way round from 21 is 52.
-    let question = Request::FindSuccessor { key: peer(52).id, hops: 0, want_path: false };
-    assert_eq!(spread.start(), Step::Ask(peer(32).into(), question));
-    node.digest(Outcome::Spread(None));
+    let meet = Effect::Tell(peer(8), Request::Meet { node: peer(21), until: Some(peer(8).id) });
+    let spread = Effect::Spread(News { other: peer(42), until: peer(21).id });
+    let effects = node.effects();
+    assert!(effects.contains(&meet) && effects.contains(&spread), "{effects:?}");
     node.fired(Timer::Reunite);
     assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
     node.digest(touch(None, &[], Some(42)));
-    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))), "once for each question");
+    assert_eq!(spreads(&mut node).len(), 1, "once for each question");
 }
 
 #[test]
@@ -555,22 +557,53 @@ fn who_hears_of_another_ring_tells_others_and_looks_for_its_own_place_once_in_a_
     let mut node = member(&[32, 38]);
     let meet = |n| Request::Meet { node: peer(n), until: Some(peer(8).id) };
     node.serve(&meet(42), false).unwrap();
-    assert_eq!(wakes(&mut node, Timer::Reunite), Some(SECOND));
-    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))));
-    node.digest(Outcome::Spread(None));
+    assert_eq!(spreads(&mut node), [News { other: peer(42), until: peer(8).id }]);
     assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
     node.digest(Outcome::Reunite(Reunion::Nothing));
     node.serve(&meet(43), false).unwrap();
     assert_eq!(node.next_conversation(), None, "nobody drives it faster than its timer");
     node.fired(Timer::Reunite);
     node.serve(&meet(43), false).unwrap();
-    assert!(matches!(node.next_conversation(), Some(Conversation::Spread(_))));
+    assert_eq!(spreads(&mut node).len(), 1);
+}
+
+/// Its predecessor has found it dead meanwhile, and hears from its successor alone that it is back: until then it names that one as the
+/// owner of the keys in between, and longer if that one falls silent.
+#[test]
+fn node_that_was_passed_over_while_it_slept_tells_its_predecessor_that_it_is_back() {
+    let mut node = member_after(8, &[32, 38]);
+    node.slept();
+    let meet = Request::Meet { node: peer(21), until: None };
+    assert!(tells(&mut node).contains(&(peer(8), meet.clone())));
+
+    let mut predecessor = Maintenance::new(setup(8, 3, &[1]));
+    predecessor.next_conversation();
+    predecessor.digest(Outcome::Join(Joined::Member(peers(&[32, 38]))));
+    settle(&mut predecessor, &[32, 38]);
+    predecessor.serve(&meet, false).unwrap();
+    let Some(Conversation::Stabilize(mut round)) = predecessor.next_conversation() else { panic!("it asks at once") };
+    round.start();
+    let knows_nothing = Response::Predecessor { predecessor: Some(peer(8)), successors: Some(peers(&[38, 1])) };
+    let step = round.resume(Answer::Reply(knows_nothing));
+    assert_eq!(step, Step::Ask(peer(21).into(), Request::GetSuccessorList { joiner: None }));
+}
+
+#[test]
+fn of_two_nodes_that_belong_right_behind_the_nearest_is_tried_first() {
+    for order in [[24, 28], [28, 24]] {
+        let mut node = member(&[32, 38]);
+        for n in order {
+            node.serve(&Request::Meet { node: peer(n), until: None }, false).unwrap();
+        }
+        let round = node.next_conversation();
+        assert_eq!(round, Some(Conversation::Stabilize(Stabilize::new(node.neighbors(), Some(peer(24))))));
+    }
 }
 
 #[test]
 fn node_that_is_said_to_belong_right_behind_is_a_candidate_for_the_next_round() {
     let mut node = member(&[32, 38]);
-    for elsewhere in [21, 32, 35, 8] {
+    for elsewhere in [21, 35, 8] {
         node.serve(&Request::Meet { node: peer(elsewhere), until: None }, false).unwrap();
         assert_eq!(node.next_conversation(), None);
     }

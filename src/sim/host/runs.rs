@@ -18,6 +18,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Hop, Request, Response};
+use crate::protocol::spread::Spread;
 use crate::sim::storm::thread::Client;
 
 /// A conversation or lookup under way.
@@ -70,17 +71,21 @@ impl Sought {
 
 pub(super) enum Talk {
     Conversation(Conversation),
+    Spread(Spread),
     Lookup(Box<Lookup>),
 }
 
 pub(super) enum End {
     Outcome(Outcome),
     Finding(Finding),
+    Told,
 }
 
 /// What a conversation or lookup is for.
 pub(super) enum Purpose {
     Maintenance,
+    /// To tell others of another ring.
+    News,
     Fingers,
     /// To answer the call of this number, which came at this time, in this way.
     Caller {
@@ -100,6 +105,7 @@ impl Procedure for Talk {
     fn start(&mut self) -> Step<End> {
         match self {
             Talk::Conversation(conversation) => conversation.start().map(End::Outcome),
+            Talk::Spread(spread) => spread.start().map(|()| End::Told),
             Talk::Lookup(lookup) => lookup.start().map(End::Finding),
         }
     }
@@ -107,6 +113,7 @@ impl Procedure for Talk {
     fn resume(&mut self, answer: Answer) -> Step<End> {
         match self {
             Talk::Conversation(conversation) => conversation.resume(answer).map(End::Outcome),
+            Talk::Spread(spread) => spread.resume(answer).map(|()| End::Told),
             Talk::Lookup(lookup) => lookup.resume(answer).map(End::Finding),
         }
     }
@@ -114,7 +121,16 @@ impl Procedure for Talk {
     fn take_dead(&mut self) -> Vec<Peer> {
         match self {
             Talk::Conversation(conversation) => conversation.take_dead(),
+            Talk::Spread(spread) => spread.take_dead(),
             Talk::Lookup(lookup) => lookup.take_dead(),
+        }
+    }
+
+    fn waits(&self) -> u8 {
+        match self {
+            Talk::Conversation(conversation) => conversation.waits(),
+            Talk::Spread(spread) => spread.waits(),
+            Talk::Lookup(lookup) => lookup.waits(),
         }
     }
 }
@@ -298,6 +314,7 @@ impl Host {
                 self.maintenance.digest(outcome);
                 self.advance(env);
             }
+            End::Told => {}
             End::Finding(finding) => {
                 self.bury(&finding.dead, env);
                 self.found(run, finding, env);
@@ -325,7 +342,7 @@ impl Host {
 
     /// Gives up the conversation that is held: nothing will come of it.
     pub(super) fn stop_talking(&mut self, env: &mut Environment) {
-        let talks = self.runs.iter().filter(|(_, run)| matches!(run.purpose, Purpose::Maintenance));
+        let talks = self.runs.iter().filter(|(_, run)| matches!(run.purpose, Purpose::Maintenance | Purpose::News));
         for number in talks.map(|(number, _)| *number).collect::<Vec<_>>() {
             self.end(number, env);
         }
@@ -385,7 +402,7 @@ impl Host {
     fn resolved(&mut self, purpose: Purpose, found: Result<Finding, Lost>, env: &mut Environment) {
         match purpose {
             // Maintenance holds conversations, which no time limit ends.
-            Purpose::Maintenance => {}
+            Purpose::Maintenance | Purpose::News => {}
             Purpose::Fingers => {
                 let found = found.and_then(|finding| finding.result);
                 let pace = self.fingers.digest(found.ok().map(|found| found.owner));

@@ -208,7 +208,7 @@ impl Host {
     /// On whose behalf a lookup is made, and what it is to the limits.
     pub(super) fn client(&self, purpose: &Purpose, sought: &Sought, env: &Environment) -> (Class, Client) {
         match purpose {
-            Purpose::Maintenance | Purpose::Fingers => (Class::Maintenance, None),
+            Purpose::Maintenance | Purpose::News | Purpose::Fingers => (Class::Maintenance, None),
             Purpose::Outside(_) => (Class::Begun, None),
             Purpose::Caller { from, .. } => {
                 let class = if sought.question.hops == 0 { Class::Begun } else { Class::Forwarded };

@@ -280,7 +280,7 @@ impl ByHand {
         for effect in node.maintenance.effects() {
             match effect {
                 Effect::Tell(to, Request::Notify { .. }) => drop(self.notifications.insert((me, to))),
-                Effect::Tell(to, Request::Meet { node, until: None }) => drop(self.meetings.insert((me, to, node))),
+                Effect::Tell(to, Request::Meet { node, .. }) => drop(self.meetings.insert((me, to, node))),
                 _ => {}
             }
         }
