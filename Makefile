@@ -79,6 +79,7 @@ instructions:
 # The pictures in docs/.
 pictures: chord
 	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
+	./chord sim merge --plot docs/merge.svg > /dev/null
 
 clean:
 	cargo clean

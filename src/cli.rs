@@ -17,7 +17,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
-pub use sim::{Chaos, Churn, MAX_SCRIPT, Paper, Ring, Run as Sim, Script, Storm};
+pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Storm};
 pub use swarm::Swarm;
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
@@ -279,7 +279,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {unknown:?}: see chord --help")
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos, churn, paper, ring or storm".into()
+            "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm".into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();

@@ -8,6 +8,7 @@ mod churn;
 mod cli;
 mod interrupt;
 mod living;
+mod merge;
 mod paper;
 mod progress;
 mod ring;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Ok(cli::Run::Swarm(swarm)) => run(swarming::run(swarm), "error"),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
+        Ok(cli::Run::Sim(cli::Sim::Merge(merge))) => merge::run(&merge),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => paper::run(&paper),
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => ring::run(&ring),
         Ok(cli::Run::Sim(cli::Sim::Storm(storm))) => storm::run(&storm),

@@ -1,18 +1,20 @@
 //! Rings that know of each other become one: small rings in every order, large ones in little time.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use chord::protocol::id::Bits;
 use chord::protocol::peer::Peer;
-use chord::sim::oracle::{self, Survey};
-use chord::sim::tables::Tables;
+use chord::sim::merge::{self, Pair};
+use chord::sim::numbered;
+use chord::sim::oracle;
 use chord::sim::world::World;
-use chord::sim::{hashed, numbered};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const SECOND: Duration = Duration::from_secs(1);
+const ON: ControlFlow<()> = ControlFlow::Continue(());
 const BITS: Bits = Bits::new(16).unwrap();
 
 /// All orders of four places.
@@ -50,58 +52,23 @@ fn ring_of_a_seed_that_was_started_again_is_found_in_every_order_of_four_nodes()
     }
 }
 
-/// Two ideal rings, of which one member knows one member of the other.
-fn two_rings(one: u32, other: u32, apart: bool, seed: u64) -> World {
-    let mut world = World::new(seed, Bits::FULL, 4);
-    let mut peers: Vec<Peer> = (0..one + other).map(hashed).collect();
-    if apart {
-        // Each has a part of the circle to itself.
-        peers.sort();
+#[test]
+fn two_rings_of_a_hundred_are_one_within_five_seconds_of_the_first_contact() {
+    let kinds = [false, true].into_iter().flat_map(|apart| (0..4).map(move |seed| (apart, seed)));
+    let pairs: Vec<Pair> = kinds.map(|(apart, seed)| Pair { nodes: (100, 100), apart, seed }).collect();
+    let report = merge::run(&pairs, || ON).unwrap();
+    println!("{report}");
+    for merged in report.merged {
+        assert!(merged.ideal <= 5 * SECOND, "{merged:?}");
+        assert!(merged.messages <= 3.0 * merged.log() * merged.log(), "{merged:?}");
     }
-    let (ring, other_ring) = peers.split_at(one as usize);
-    for ring in [ring, other_ring] {
-        world.settle(&Tables::by_definition(ring.to_vec(), Bits::FULL, 4), &[]);
-    }
-    world
-}
-
-struct Merged {
-    /// From the first contact, after which a member of one ring follows one of the other, until all lists and
-    /// predecessors are right; and all fingers.
-    neighbors: Duration,
-    ideal: Duration,
-    /// Sent until then, by each node on average, with what is said in any second.
-    messages: f64,
-}
-
-/// Whoever joins one ring, and has a member of the other one for a seed as well, knows both.
-fn merge(one: u32, other: u32, apart: bool, seed: u64) -> Merged {
-    let mut world = two_rings(one, other, apart, seed);
-    let (bridge, nodes) = (hashed(one + other), f64::from(one + other));
-    let rings = Survey::of(&world).rings().to_vec();
-    assert_eq!(rings.len(), 2);
-    world.start(bridge, &[rings[0][0], rings[1][0]]);
-    let met = |world: &World| match Survey::of(world).rings().len() {
-        1 => Ok(()),
-        rings => Err(format!("{rings} rings")),
-    };
-    let contact = world.run_until(40 * SECOND, met).unwrap();
-    let before = world.env.tally.messages;
-    let neighbors = world.run_until(60 * SECOND, World::ideal_neighbors).unwrap();
-    let messages = (world.env.tally.messages - before) as f64 / nodes;
-    let ideal = neighbors + world.run_until(120 * SECOND, World::ideal).unwrap();
-    println!("contact after {contact:?}");
-    Merged { neighbors, ideal, messages }
 }
 
 #[test]
-fn two_rings_of_a_hundred_are_one_within_ten_seconds_of_the_first_contact() {
-    for apart in [false, true] {
-        for seed in 0..4 {
-            let Merged { neighbors, ideal, messages } = merge(100, 100, apart, seed);
-            println!("apart {apart}, seed {seed}: {neighbors:?}, {messages:.0} messages a node; fingers {ideal:?}");
-            assert!(neighbors <= 10 * SECOND, "{neighbors:?}");
-        }
+fn small_ring_and_a_large_one_become_one_in_either_direction() {
+    for nodes in [(2, 150), (150, 2), (3, 40), (40, 3)] {
+        let merged = merge::merge(Pair { nodes, apart: false, seed: 1 }).unwrap();
+        assert!(merged.ideal <= 5 * SECOND, "{merged:?}");
     }
 }
 
@@ -152,22 +119,4 @@ fn eight_who_are_left_of_eighteen_become_one_ring() {
 #[ignore = "a minute"]
 fn eight_who_are_left_of_eighteen_become_one_ring_in_a_thousand_histories() {
     survivors(0..1000);
-}
-
-/// `cargo test --release --test reunion -- --ignored --nocapture` prints how it grows.
-#[test]
-#[ignore = "a table"]
-fn rings_of_many_sizes_merge_in_time_that_grows_with_the_logarithm() {
-    println!("nodes          lists     messages/node   fingers");
-    for apart in [false, true] {
-        for n in [10, 30, 100, 300, 1000] {
-            let Merged { neighbors, messages, ideal } = merge(n, n, apart, 1);
-            println!(
-                "{n:5} + {n:<5} {:6.2} s {messages:10.0} {:14.2} s{}",
-                neighbors.as_secs_f64(),
-                ideal.as_secs_f64(),
-                if apart { " (apart)" } else { "" }
-            );
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod churn;
+mod merge;
 mod paper;
 mod ring;
 mod storm;
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::Accepted;
 pub use chaos::Chaos;
 pub use churn::Churn;
+pub use merge::Merge;
 pub use paper::Paper;
 pub use ring::{MAX_SCRIPT, Ring, Script};
 pub use storm::Storm;
@@ -26,6 +28,7 @@ pub struct Sim {
 enum What {
     Chaos(chaos::Args),
     Churn(churn::Args),
+    Merge(merge::Args),
     Paper(paper::Args),
     Ring(ring::Args),
     Storm(storm::Args),
@@ -36,6 +39,7 @@ enum What {
 pub enum Run {
     Chaos(Chaos),
     Churn(Churn),
+    Merge(Merge),
     Paper(Paper),
     Ring(Ring),
     Storm(Storm),
@@ -47,6 +51,7 @@ impl Sim {
         Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
             What::Churn(args) => Run::Churn(args.read()),
+            What::Merge(args) => Run::Merge(args.read()),
             What::Paper(args) => Run::Paper(args.read()),
             What::Ring(args) => Run::Ring(args.read()?),
             What::Storm(args) => Run::Storm(args.read()?),
@@ -59,6 +64,7 @@ pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,
         "churn" => churn::ACCEPTED,
+        "merge" => merge::ACCEPTED,
         "paper" => paper::ACCEPTED,
         "ring" => ring::ACCEPTED,
         "storm" => storm::ACCEPTED,

@@ -137,7 +137,10 @@ fn flags_of_histories_are_refused_by_name() {
     ] {
         assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
     }
-    assert_eq!(complaint("sim"), "sim needs to be told what to run: chord sim chaos, churn, paper, ring or storm");
+    assert_eq!(
+        complaint("sim"),
+        "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm"
+    );
     assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
     assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
 }

@@ -21,6 +21,7 @@ pub mod environment;
 pub mod host;
 pub mod ideal;
 pub mod log;
+pub mod merge;
 pub mod network;
 pub mod nodes;
 pub mod oracle;

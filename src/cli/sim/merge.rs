@@ -1,0 +1,80 @@
+//! The flags of `chord sim merge`.
+
+use std::path::PathBuf;
+
+use chord::sim::merge::Pair;
+
+use crate::cli::{NotAccepted, number};
+
+/// Has two rings become one, and measures how long that takes and what each node sends
+///
+/// A node joins one of two ideal rings and remembers a member of the other. From the first contact on it is counted what
+/// nodes send until all successor lists are right. Each pair is run twice: with nodes anywhere, and with rings that
+/// have a part of the circle each. One seed is one history, on every machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Nodes of the one ring, each 2 to 4096: one pair for each
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_parser = nodes,
+        value_delimiter = ',',
+        default_value = "10,30,100,300,1000",
+        allow_hyphen_values = true
+    )]
+    nodes: Vec<u32>,
+
+    /// Nodes of the other ring, 2 to 4096 [default: as many]
+    #[arg(long, value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
+    with: Option<u32>,
+
+    /// The seed, 0 to 2^63
+    #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
+    seed: u64,
+
+    /// Print what came of it as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Draw how it grows into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+What came of it goes to standard output, progress (on a terminal) to standard error.
+Exit status: 0 each pair is one ideal ring, 1 one is not in time, 2 bad arguments, 130 interrupted.";
+
+/// What each flag accepts, as the error for any other value says.
+pub const ACCEPTED: &[(&str, &str)] = &[
+    ("--nodes", "numbers like 10,100, each from 2 to 4096"),
+    ("--with", "a number from 2 to 4096"),
+    ("--seed", "a number from 0 to 9223372036854775808"),
+];
+
+/// Rings that are to become one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    pub pairs: Vec<Pair>,
+    pub json: bool,
+    pub plot: Option<PathBuf>,
+}
+
+fn nodes(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 2..=4096)
+}
+
+fn seed(text: &str) -> Result<u64, NotAccepted> {
+    number(text, 0..=1 << 63)
+}
+
+impl Args {
+    /// What is to be run.
+    pub fn read(self) -> Merge {
+        let pair =
+            |apart| move |nodes: &u32| Pair { nodes: (*nodes, self.with.unwrap_or(*nodes)), apart, seed: self.seed };
+        let pairs = self.nodes.iter().map(pair(false)).chain(self.nodes.iter().map(pair(true))).collect();
+        Merge { pairs, json: self.json, plot: self.plot }
+    }
+}
