@@ -66,7 +66,7 @@ const GIVEN_UP: Duration = Duration::from_secs(5);
 ///
 /// One that asked again at once would not wait for an answer any more, as a closed loop does: a refusal is quick, and a
 /// few thousand clients would only make refusals. Without jitter those refused together would come back together.
-const REFUSED: Duration = Duration::from_millis(250);
+const REFUSED: Duration = Duration::from_millis(500);
 const MOST_REFUSED: Duration = Duration::from_secs(4);
 
 /// How late a timer may be by itself.
