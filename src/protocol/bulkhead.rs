@@ -9,11 +9,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use super::admission::MAX_LOOKUPS;
+
 /// Lookups that may be overdue at a hop that has answered none for a while.
 const MAX_OVERDUE: u32 = 64;
 
-/// Lookups that may be overdue at a hop, though it answers others.
-const MAX_OVERDUE_ANSWERING: u32 = 2048;
+/// Lookups that may be overdue at a hop, though it answers others: a quarter of all that a thread has under way.
+const MAX_OVERDUE_ANSWERING: u32 = MAX_LOOKUPS as u32 / 4;
 
 /// A hop that has answered a lookup within this time is slow, not stuck.
 const ANSWERING_FOR: Duration = Duration::from_secs(1);
