@@ -75,7 +75,9 @@ impl Tally {
         };
         let passed: Vec<_> = ideal.clockwise(key).take_while(|peer| *peer != owner).collect();
         let one_side = passed.iter().all(|peer| is_behind(*peer) != is_behind(of));
-        let meeting = ended >= cut.to && passed.iter().all(|peer| is_behind(*peer) == is_behind(of));
+        // Those behind the cable may have lost each other, too: until all are one ring again each may own what it will.
+        let other = is_behind(owner) && !is_behind(of);
+        let meeting = ended >= cut.to && (other || passed.iter().all(|peer| is_behind(*peer) == is_behind(of)));
         let silent = is_behind(owner) != is_behind(of) && asked > cut.from && ended < cut.to;
         match () {
             () if passed.is_empty() && !silent => self.right += 1,
