@@ -119,7 +119,7 @@ impl<'a> Lookups<'a> {
                 let what = format!("{at:8.3?}  {of:?} names {owner:?} for {key}, after {took:?}:\n{around}");
                 tally.wrong.push(Complaint { asked, answered, what });
             }
-            answer => tally.fail(self.census, of, &why(answer), asked, answered),
+            answer => tally.fail(self.census, (of, key), &why(answer), asked, answered),
         }
     }
 }
@@ -134,13 +134,14 @@ fn why<R: std::fmt::Debug>(answer: io::Result<Result<R, impl std::fmt::Display>>
 }
 
 impl Tally {
-    fn fail(&mut self, census: &Census, of: Peer, why: &str, asked: Instant, answered: Instant) {
+    fn fail(&mut self, census: &Census, (of, key): (Peer, Id), why: &str, asked: Instant, answered: Instant) {
         if !census.was_sure(of, asked, answered) {
             self.interrupted += 1;
         } else if census.was_silence(asked, answered) {
             *self.excused.entry(why.into()).or_default() += 1;
         } else {
-            let what = format!("{of:?} fails after {:?}: {why}", answered - asked);
+            let (at, took) = (census.time(answered), answered - asked);
+            let what = format!("{at:8.3?}  {of:?} fails for {key} after {took:?}: {why}");
             self.unexcused.push(Complaint { asked, answered, what });
         }
     }
