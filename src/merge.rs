@@ -32,7 +32,9 @@ pub fn run(merge: &Merge) -> ExitCode {
     // An error means that nobody reads it.
     let _ = output().write_all(text.as_bytes());
     if let Some(file) = &merge.plot
-        && let Err(why) = plot::svg(&report).and_then(|svg| fs::write(file, svg).map_err(|error| error.to_string()))
+        && let Err(why) = plot::svg(&report)
+            .map_err(|error| error.to_string())
+            .and_then(|svg| fs::write(file, svg).map_err(|error| error.to_string()))
     {
         complain(format_args!("chord: can't write {}: {why}", file.display()));
         return ExitCode::FAILURE;

@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`queue`], what is to happen; [`network`] and [`delay`], what becomes of messages;
 //! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all of them;
-//! [`ideal`] and [`tables`], what a ring should be; [`nodes`] and [`draw`], names and pictures; [`log`] and [`tally`],
+//! [`ideal`] and [`tables`], what a ring should be; [`nodes`], [`draw`] and [`plot`], names, pictures and curves; [`log`] and [`tally`],
 //! what has happened.
 //!
 //! Chance comes from one seed through `ChaCha8`, and every collection that is walked is an ordered
@@ -26,6 +26,7 @@ pub mod network;
 pub mod nodes;
 pub mod oracle;
 pub mod paper;
+pub mod plot;
 pub mod queue;
 pub mod ring;
 pub mod script;

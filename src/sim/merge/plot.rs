@@ -3,6 +3,7 @@
 use plotters::prelude::*;
 
 use super::{Merged, Report};
+use crate::sim::plot::CantDraw;
 
 const SIZE: (u32, u32) = (840, 420);
 
@@ -10,9 +11,9 @@ const SIZE: (u32, u32) = (840, 420);
 type Curve = (&'static str, Vec<(f64, f64)>, RGBColor);
 
 /// Messages per node beside the square of the logarithm of all nodes.
-pub fn svg(report: &Report) -> Result<String, String> {
+pub fn svg(report: &Report) -> Result<String, CantDraw> {
     let mut text = String::new();
-    draw(report, &mut text).map_err(|error| format!("can't draw: {error}"))?;
+    draw(report, &mut text).map_err(CantDraw::because)?;
     Ok(text)
 }
 

@@ -5,6 +5,7 @@ use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 use super::chapter::{Count, Panel, Row};
+use crate::sim::plot::{COLOURS, CantDraw};
 
 /// The size of one panel, in pixels.
 const WIDTH: u32 = 560;
@@ -13,22 +14,6 @@ const HEIGHT: u32 = 400;
 /// What a line of the legend takes.
 const LEGEND_LINE: u32 = 17;
 
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(31, 119, 180),
-    RGBColor(214, 39, 40),
-    RGBColor(44, 160, 44),
-    RGBColor(255, 127, 14),
-    RGBColor(148, 103, 189),
-    RGBColor(140, 86, 75),
-    RGBColor(227, 119, 194),
-    RGBColor(23, 190, 207),
-];
-
-/// A plot could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("can't draw: {0}")]
-pub struct CantDraw(String);
-
 /// These panels side by side, each with those of the rows that it shows.
 pub fn svg(panels: &[Panel], rows: &[Row]) -> Result<String, CantDraw> {
     let mut text = String::new();
@@ -36,7 +21,7 @@ pub fn svg(panels: &[Panel], rows: &[Row]) -> Result<String, CantDraw> {
         let count = panels.len().max(1);
         let size = (WIDTH * count as u32, HEIGHT);
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        let failed = |error: &dyn std::fmt::Display| CantDraw(error.to_string());
+        let failed = |error: &dyn std::fmt::Display| CantDraw::because(error);
         area.fill(&WHITE).map_err(|error| failed(&error))?;
         for (panel, area) in panels.iter().zip(area.split_evenly((1, count))) {
             draw(panel, &lines(panel, rows), &area).map_err(|error| failed(&error))?;

@@ -4,29 +4,14 @@ use plotters::prelude::*;
 
 use super::load::INTERVAL;
 use super::report::{Report, seconds};
+use crate::sim::plot::{COLOURS, CantDraw};
 
 const SIZE: (u32, u32) = (840, 420);
-
-const COLOURS: [RGBColor; 8] = [
-    RGBColor(31, 119, 180),
-    RGBColor(44, 160, 44),
-    RGBColor(255, 127, 14),
-    RGBColor(214, 39, 40),
-    RGBColor(148, 103, 189),
-    RGBColor(140, 86, 75),
-    RGBColor(227, 119, 194),
-    RGBColor(23, 190, 207),
-];
-
-/// The plot could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("can't draw: {0}")]
-pub struct CantDraw(String);
 
 /// Right answers a second in each interval.
 pub fn svg(report: &Report) -> Result<String, CantDraw> {
     let mut text = String::new();
-    draw(report, &mut text).map_err(|error| CantDraw(error.to_string()))?;
+    draw(report, &mut text).map_err(CantDraw::because)?;
     Ok(text)
 }
 
