@@ -1,6 +1,6 @@
 //! Actors over scripted peers, on a paused clock: nothing here takes real time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -420,7 +420,25 @@ async fn dead_predecessor_is_forgotten_after_two_misses() {
     let calls = stage.calls();
     let misses: Vec<_> =
         calls.iter().filter(|(_, call)| call.target == peer(14).into()).map(|(_, call)| call.way).collect();
-    assert_eq!(misses, [Way::Kept, Way::Fresh]);
+    assert_eq!(misses, [Way::Kept, Way::Fresh, Way::Fresh]);
+}
+
+/// The kernel sends the first packet of a connection again after a second, which is all the time that a ping has.
+#[actix_rt::test]
+async fn one_lost_packet_of_a_fresh_ping_is_no_death() {
+    tokio::time::pause();
+    let stage = stage(healthy);
+    sleep(SECOND / 2).await;
+    stage.calls();
+    let lost = Cell::new(false);
+    stage.becomes(move |call| match call.way {
+        _ if call.target != peer(32).into() => healthy(call),
+        Way::Fresh if lost.replace(true) => healthy(call),
+        _ => None,
+    });
+    sleep(10 * SECOND).await;
+    assert!(count(&stage.calls(), |call| call.way == Way::Fresh) >= 2);
+    assert_eq!(stage.show().await.successor(), Some(peer(32)));
 }
 
 #[actix_rt::test]

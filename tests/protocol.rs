@@ -11,7 +11,7 @@ use chord::protocol::conversation::{Conversation, Outcome};
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::{FixFingers, Pace};
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::join::{Join, Joined};
+use chord::protocol::join::{Join, Joined, Through};
 use chord::protocol::lookup::iterative::{MAX_DOUBTED, Style};
 use chord::protocol::lookup::{Lookup, Question};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
@@ -460,7 +460,7 @@ proptest! {
         let (me, r) = (neighbors.me(), neighbors.r());
         let check = CheckPredecessor::new(&neighbors).map(Conversation::CheckPredecessor);
         let conversations = [
-            Conversation::Join(Join::new(me, r, me.id.next(FOUR), seed.addr)),
+            Conversation::Join(Join::new(me, r, me.id.next(FOUR), Through::Seed(seed.addr))),
             Conversation::Stabilize(Stabilize::new(&neighbors, hint)),
             Conversation::Rectify(Rectify::new(&neighbors, other)),
             Conversation::Reunite(Reunite::new(&neighbors, seed.addr)),

@@ -308,10 +308,10 @@ impl Driver {
     /// Whether a node lives that somebody suspects: it is pinged on the kept connection, and if that is stuck on a fresh
     /// one.
     async fn find_out(&self, peer: Peer) -> Found {
-        let ping = |way, patience| Call { target: peer.into(), request: Request::CheckPredecessor, way, patience };
         let patience = self.rpc_timeout;
         let began = Instant::now();
-        let mut kept = self.routes.call(ping(Way::Kept, None)).ok();
+        let ping = Call { target: peer.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None };
+        let mut kept = self.routes.call(ping).ok();
         if let Some(answer) = &mut kept {
             let stuck = pin!(self.thread().wait(patience / KEPT_SHARE));
             match select(&mut *answer, stuck).await {
@@ -321,44 +321,39 @@ impl Driver {
                 Either::Right(_) => {}
             }
         }
-        let fresh = self.call(ping(Way::Fresh, Some(self.thread().patience(patience) * 3 / 4)));
-        let mut fresh = Some(fresh);
         let left = patience.saturating_sub(began.elapsed()).max(patience / 2);
-        let mut over = pin!(self.thread().wait(left));
-        loop {
-            let answered = async {
-                match (&mut kept, &mut fresh) {
-                    (Some(kept), Some(fresh)) => match select(kept, fresh).await {
-                        Either::Left((answer, _)) => (answer.unwrap_or(Answer::Silent), true),
-                        Either::Right((answer, _)) => (answer, false),
-                    },
-                    (Some(kept), None) => (kept.await.unwrap_or(Answer::Silent), true),
-                    (None, Some(fresh)) => (fresh.await, false),
-                    (None, None) => std::future::pending().await,
-                }
-            };
-            let (answer, by_kept) = match select(pin!(answered), over.as_mut()).await {
-                Either::Left((answered, _)) => answered,
-                Either::Right(_) => return Found::Silent,
-            };
-            match answer {
-                // This way leads nowhere; the other still may.
-                Answer::Silent if by_kept => kept = None,
-                Answer::Silent => fresh = None,
-                answer => return found(answer),
+        let kept = async {
+            match kept {
+                Some(answer) => answer.await.unwrap_or(Answer::Silent),
+                None => Answer::Silent,
             }
-            if kept.is_none() && fresh.is_none() {
-                return Found::Silent;
-            }
+        };
+        let answered = pin!(first_said(kept, self.ping_afresh(peer.into(), left)));
+        match select(answered, pin!(self.thread().wait(left))).await {
+            Either::Left((answer, _)) if answer != Answer::Silent => found(answer),
+            _ => Found::Silent,
         }
+    }
+
+    /// Pings on a fresh connection, and half-way through the time on a second one: a first packet that is lost, or sent just before a
+    /// cable is back, is sent again only after a second.
+    async fn ping_afresh(&self, target: Target, time: Duration) -> Answer {
+        let ping = || {
+            let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
+            self.call(Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience })
+        };
+        let again = async {
+            self.thread().wait(time / 2).await;
+            ping().await
+        };
+        first_said(ping(), again).await
     }
 
     /// Asks the target on a fresh connection whether it lives, unless it answers the open question meanwhile.
     async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
-        let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
-        let mut ping = self.call(Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience });
         let ping = pin!(async move {
-            match select(&mut ping, pin!(self.thread().wait(self.rpc_timeout))).await {
+            let answered = pin!(self.ping_afresh(target, self.rpc_timeout));
+            match select(answered, pin!(self.thread().wait(self.rpc_timeout))).await {
                 Either::Left((answer, _)) => alive(answer),
                 Either::Right(_) => Answer::Silent,
             }
@@ -388,6 +383,15 @@ async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Outpu
             *open = Some(reply);
             answer
         }
+    }
+}
+
+/// The first of two answers that says anything.
+async fn first_said(one: impl Future<Output = Answer>, other: impl Future<Output = Answer>) -> Answer {
+    match select(pin!(one), pin!(other)).await {
+        Either::Left((Answer::Silent, other)) => other.await,
+        Either::Right((Answer::Silent, one)) => one.await,
+        Either::Left((answer, _)) | Either::Right((answer, _)) => answer,
     }
 }
 

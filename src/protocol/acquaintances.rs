@@ -73,6 +73,14 @@ impl Acquaintances {
         self.round.clear();
     }
 
+    /// A peer was asked out of turn: others are asked first.
+    pub fn asked(&mut self, addr: SocketAddrV4) {
+        if let Some(at) = self.met.iter().position(|known| *known == addr) {
+            self.met.remove(at);
+            self.met.push_back(addr);
+        }
+    }
+
     /// A peer has shown that it is a member of this ring.
     pub fn confirm(&mut self, addr: SocketAddrV4) {
         if self.seeds.contains(&addr) || self.met.contains(&addr) {

@@ -18,10 +18,28 @@ pub struct Join {
     /// The joiner's identifier + 1: looked up instead of its own, so that a stale entry for the
     /// joiner itself is not found.
     key: Id,
-    seed: SocketAddrV4,
+    through: Through,
     /// Predecessors that may still be walked back along.
     walks: u32,
     stage: Stage,
+}
+
+/// Through whom a node becomes a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Through {
+    /// Somebody who finds the place.
+    Seed(SocketAddrV4),
+    /// A former successor of a member that took all of them for dead. Its place in the ring may still be its own: then a lookup
+    /// ends at itself, which can't answer it, and the successor takes it for the predecessor that it has.
+    Former(Peer),
+}
+
+impl Through {
+    fn addr(self) -> SocketAddrV4 {
+        match self {
+            Through::Seed(addr) | Through::Former(Peer { addr, .. }) => addr,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +52,8 @@ enum Stage {
     Placing(Peer, Vec<Peer>),
     /// The predecessor of the successor to be, named last, was asked for its list.
     Confirming(Peer, Vec<Peer>),
+    /// A former successor admits nobody just now, and was asked for its predecessor: the node may never have lost its place.
+    Returning(Peer),
     /// The second node was pinged, which is said to have the joiner's identifier; the first would
     /// be the successor.
     Contesting(Peer, Peer, Vec<Peer>),
@@ -55,9 +75,19 @@ pub enum Joined {
 }
 
 impl Join {
-    /// An attempt to join through `seed`; `next` is the point after the joiner's identifier.
-    pub fn new(me: Peer, r: usize, next: Id, seed: SocketAddrV4) -> Join {
-        Join { me, r, key: next, seed, walks: MAX_HOPS, stage: Stage::Locating }
+    /// An attempt to join; `next` is the point after the joiner's identifier.
+    pub fn new(me: Peer, r: usize, next: Id, through: Through) -> Join {
+        Join { me, r, key: next, through, walks: MAX_HOPS, stage: Stage::Locating }
+    }
+
+    fn is_former_member(&self) -> bool {
+        matches!(self.through, Through::Former(_))
+    }
+
+    /// Whether the list of the node before the place says that nobody is in between. It may still name the joiner itself
+    /// there, if that is a former member.
+    fn is_confirmed(&self, successor: Peer, list: &[Peer]) -> bool {
+        list.first() == Some(&successor) || self.is_former_member() && list.first() == Some(&self.me)
     }
 
     fn list(&mut self, successor: Peer) -> Step<Joined> {
@@ -100,8 +130,13 @@ impl Procedure for Join {
     type Output = Joined;
 
     fn start(&mut self) -> Step<Joined> {
-        let question = Request::FindSuccessor { key: self.key, hops: 0, want_path: false };
-        Step::Ask(Target::Address(self.seed), question)
+        match self.through {
+            Through::Seed(seed) => {
+                let question = Request::FindSuccessor { key: self.key, hops: 0, want_path: false };
+                Step::Ask(Target::Address(seed), question)
+            }
+            Through::Former(successor) => self.list(successor),
+        }
     }
 
     fn resume(&mut self, answer: Answer) -> Step<Joined> {
@@ -132,7 +167,7 @@ impl Procedure for Join {
                 self.place(successor, list, predecessor)
             }
             (Stage::Confirming(successor, list), Answer::Reply(Response::SuccessorList { successors, .. }))
-                if successors.first() == Some(&successor) =>
+                if self.is_confirmed(successor, &successors) =>
             {
                 self.enter(successor, list)
             }
@@ -140,10 +175,19 @@ impl Procedure for Join {
             (Stage::Contesting(..), Answer::Unasked | Answer::Excused) => Step::Done(Joined::NotNow),
             (Stage::Contesting(_, taken, _), _) => Step::Done(Joined::IdTaken(taken)),
 
+            (Stage::Listing(successor), Answer::Refused(Code::Retry)) if self.is_former_member() => {
+                self.stage = Stage::Returning(successor);
+                Step::Ask(successor.into(), Request::GetPredecessor)
+            }
+            (
+                Stage::Returning(successor),
+                Answer::Reply(Response::Predecessor { predecessor: Some(predecessor), successors: Some(list) }),
+            ) if predecessor == self.me => self.enter(successor, list),
+            (Stage::Returning(_), _) => Step::Done(Joined::NotNow),
             (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {
                 Step::Done(Joined::NotNow)
             }
-            (Stage::Listing(seed) | Stage::Placing(seed, _), _) if seed.addr == self.seed => {
+            (Stage::Listing(seed) | Stage::Placing(seed, _), _) if seed.addr == self.through.addr() => {
                 Step::Done(Joined::NoAnswer)
             }
             // The ring has answered: it will find out who does not, and name another.
@@ -163,7 +207,7 @@ mod tests {
 
     /// Node 26, whose seed is node 8.
     fn join() -> Join {
-        Join::new(peer(26), 3, peer(26).id.next(SIX), peer(8).addr)
+        Join::new(peer(26), 3, peer(26).id.next(SIX), Through::Seed(peer(8).addr))
     }
 
     fn named(n: u8) -> Answer {
@@ -233,7 +277,7 @@ mod tests {
     fn walk_back_along_a_liar_ends() {
         let far = |n: u32| Peer { id: Id::from_number(n.into(), Bits::FULL), addr: peer(1).addr };
         let me = Peer { addr: peer(2).addr, ..far(0) };
-        let mut join = Join::new(me, 3, far(1).id, peer(8).addr);
+        let mut join = Join::new(me, 3, far(1).id, Through::Seed(peer(8).addr));
         join.resume(Answer::Reply(Response::Successor { owner: far(9000), path: vec![] }));
         let mut closer = |n| {
             let predecessor = Some(Some(far(9000 - n)));
@@ -278,6 +322,46 @@ mod tests {
         let step = join.resume(predecessor);
         let entered = confirmed(&mut join, step, &[32, 38, 42]);
         assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+    }
+
+    /// Node 26, a member that took node 32 and all others for dead.
+    fn back() -> Join {
+        Join::new(peer(26), 3, peer(26).id.next(SIX), Through::Former(peer(32)))
+    }
+
+    #[test]
+    fn member_that_took_all_for_dead_has_its_place_while_its_successor_says_so() {
+        let says = |predecessor| {
+            let mut join = back();
+            assert_eq!(join.start(), asks_list(32));
+            let step = join.resume(Answer::Refused(Code::Retry));
+            assert_eq!(step, Step::Ask(peer(32).into(), Request::GetPredecessor));
+            let predecessor = Some(peer(predecessor));
+            join.resume(Answer::Reply(Response::Predecessor { predecessor, successors: Some(peers(&[38, 42, 48])) }))
+        };
+        assert_eq!(says(26), Step::Done(Joined::Member(peers(&[32, 38, 42]))));
+        assert_eq!(says(30), Step::Done(Joined::NotNow), "the ring has gone on");
+    }
+
+    #[test]
+    fn member_that_took_all_for_dead_is_found_in_the_list_of_the_one_before() {
+        let named_by = |mut join: Join, predecessor| {
+            join.start();
+            if matches!(join.through, Through::Seed(_)) {
+                join.resume(named(32));
+            }
+            let step = join.resume(list(&[38, 42, 48], Some(Some(21))));
+            confirmed(&mut join, step, predecessor)
+        };
+        let member = Step::Done(Joined::Member(peers(&[32, 38, 42])));
+        assert_eq!(named_by(back(), &[26, 38]), member, "the list that it had itself before");
+        assert_eq!(named_by(back(), &[32, 38]), member, "where it was taken for dead as well");
+        assert_eq!(named_by(back(), &[30, 32]), Step::Done(Joined::NotNow), "somebody has come in between");
+        assert_eq!(
+            named_by(join(), &[26, 38]),
+            Step::Done(Joined::NotNow),
+            "a former self of a joiner is to be forgotten"
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::acquaintances::Acquaintances;
 use super::check_predecessor::CheckPredecessor;
 use super::conversation::Conversation;
 use super::id::Bits;
-use super::join::{Join, Joined};
+use super::join::{Join, Joined, Through};
 use super::lookup::Lost;
 use super::neighbors::Neighbors;
 use super::peer::Peer;
@@ -81,6 +81,11 @@ pub struct Maintenance {
     mute: Option<Peer>,
     /// Attempts to join, in a row, that came to nothing.
     attempts: u32,
+    /// Former successors of an isolated node that it has not tried to return through, nearest first.
+    former: VecDeque<Peer>,
+    /// Whether the last attempt was of that kind: they take turns with acquaintances, so that the silence of dead ones
+    /// does not keep it from others.
+    returning: bool,
     /// Conversations of each kind that no timer of this node called for, since the last pause.
     errands: [u32; TURNS.len()],
     /// Whether the pause goes on that renews the allowance for them.
@@ -112,7 +117,7 @@ pub enum Standing {
 /// What is to be talked about as soon as possible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct Wishes {
-    join: Option<SocketAddrV4>,
+    join: Option<Through>,
     /// Notifiers to be judged, in the order in which they came; at most [`MAX_NOTIFIERS`].
     rectify: VecDeque<Peer>,
     stabilize: bool,
@@ -216,6 +221,8 @@ impl Maintenance {
             untold: 0,
             mute: None,
             attempts: 0,
+            former: VecDeque::new(),
+            returning: false,
             errands: [0; TURNS.len()],
             pausing: false,
             reunite_after: reunite(setup.stabilize_every).first,
@@ -225,7 +232,7 @@ impl Maintenance {
             setup,
         };
         match maintenance.acquaintances.take_turn() {
-            Some(seed) => maintenance.wishes.join = Some(seed),
+            Some(seed) => maintenance.wishes.join = Some(Through::Seed(seed)),
             None => maintenance.enter(),
         }
         maintenance
@@ -299,6 +306,8 @@ impl Maintenance {
             untold: 0,
             mute: None,
             attempts: 0,
+            former: self.former.clone(),
+            returning: false,
             errands: [0; TURNS.len()],
             pausing: false,
             reunite_after: self.reunite_pause().first,
@@ -316,6 +325,11 @@ impl Maintenance {
     /// Whether it is alone and has found a ring to join.
     pub fn is_bound_elsewhere(&self) -> bool {
         self.wishes.join.is_some()
+    }
+
+    /// Whether it is isolated and has former successors through which it tries to return before it asks a seed.
+    pub fn may_return(&self) -> bool {
+        !self.former.is_empty()
     }
 
     /// The joiner that was given the list last, while it holds up others.
@@ -366,10 +380,16 @@ impl Maintenance {
             *errands = errands.saturating_sub(1);
         }
         match timer {
-            Timer::Join => match self.acquaintances.take_turn() {
-                Some(seed) => self.wishes.join = Some(seed),
-                None => self.be_alone(),
-            },
+            Timer::Join => {
+                let former = if self.returning { None } else { self.former.pop_front() };
+                self.returning = former.is_some();
+                former.inspect(|peer| self.acquaintances.asked(peer.addr));
+                let seed = || self.acquaintances.take_turn().map(Through::Seed);
+                match former.map(Through::Former).or_else(seed) {
+                    Some(through) => self.wishes.join = Some(through),
+                    None => self.be_alone(),
+                }
+            }
             Timer::Stabilize => self.wishes.stabilize = true,
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
             Timer::Reunite => {
@@ -414,8 +434,8 @@ impl Maintenance {
         match (kind, self.standing) {
             _ if !self.may(kind) => None,
             (Kind::Join, _) => {
-                let seed = self.wishes.join.take()?;
-                self.is_unbound().then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), seed)))
+                let through = self.wishes.join.take()?;
+                self.is_unbound().then(|| Conversation::Join(Join::new(me, r, me.id.next(bits), through)))
             }
             (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
@@ -458,6 +478,8 @@ impl Maintenance {
         self.standing = Standing::Member;
         self.parting = false;
         self.attempts = 0;
+        self.former.clear();
+        self.returning = false;
         self.admitted = None;
         self.wishes.stabilize = true;
         self.meet_neighbors();
@@ -469,7 +491,9 @@ impl Maintenance {
     fn isolate(&mut self) {
         self.standing = Standing::Isolated;
         // Where the other of two has said that it leaves, nobody is missing: whoever is remembered is asked once.
-        let asked = if std::mem::take(&mut self.parting) { ISOLATED_ROUNDS - 1 } else { 0 };
+        let parting = std::mem::take(&mut self.parting);
+        let asked = if parting { ISOLATED_ROUNDS - 1 } else { 0 };
+        self.former = if parting { VecDeque::new() } else { self.neighbors.dropped().into() };
         self.attempts = asked * self.acquaintances.count().min(ISOLATED_ROUND) as u32;
         self.acquaintances.doubt_all();
         self.wake(Timer::Join, Duration::ZERO);

@@ -103,6 +103,14 @@ impl Neighbors {
         self.dropped.contains(&peer)
     }
 
+    /// Who was dropped since then, nearest first: once the list is empty, whom this node may have taken for dead by
+    /// mistake.
+    pub fn dropped(&self) -> Vec<Peer> {
+        let mut dropped = self.dropped.clone();
+        dropped.sort_by_key(|peer| peer.id.clockwise_from(self.me.id));
+        dropped
+    }
+
     /// Forgets who was dropped: for explorers of the state space, whose lookups do not ask.
     pub fn without_dropped(&self) -> Neighbors {
         Neighbors { dropped: Vec::new(), ..self.clone() }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Maintenance, Standing, Timer};
+use crate::protocol::join::Through;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Dialect, Request, Response};
 
@@ -33,7 +34,7 @@ impl Maintenance {
             }
             Request::Invite { me: member } => {
                 if self.is_alone() && self.neighbors.predecessor().is_none() {
-                    self.wishes.join = Some(member.addr);
+                    self.wishes.join = Some(Through::Seed(member.addr));
                 }
                 Ok(Response::Done)
             }

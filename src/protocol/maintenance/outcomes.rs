@@ -48,10 +48,19 @@ impl Maintenance {
             return self.end();
         }
         if let Joined::Member(list) = joined {
+            let predecessor = self.neighbors.predecessor();
             self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
             self.neighbors.adopt(list);
             self.enter();
+            // If it still believes in this node it says so, and this node owns again what it owned.
+            if let Some(predecessor) = predecessor {
+                self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
+            }
             return;
+        }
+        if self.returning {
+            // Through somebody else, then.
+            return self.wake(Timer::Join, Duration::ZERO);
         }
         self.attempts = self.attempts.saturating_add(1);
         let (known, round) = (self.acquaintances.count() as u32, self.acquaintances.count().min(ISOLATED_ROUND) as u32);

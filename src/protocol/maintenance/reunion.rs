@@ -6,6 +6,7 @@
 use super::backoff::REUNITE_ALONE;
 use super::{Effect, Maintenance, Timer};
 use crate::protocol::id::Id;
+use crate::protocol::join::Through;
 use crate::protocol::peer::Peer;
 use crate::protocol::reunite::{Reunion, Touch};
 use crate::protocol::rpc::Request;
@@ -25,7 +26,7 @@ impl Maintenance {
                     self.acquaintances.confirm(other.addr);
                 }
             }
-            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(acquaintance),
+            Reunion::JoinThrough(acquaintance) => self.wishes.join = Some(Through::Seed(acquaintance)),
             Reunion::Alone(peer) => self.effects.push(Effect::Tell(peer, Request::Invite { me: self.setup.me })),
             Reunion::Touch(touch) => self.touched(touch),
         }
@@ -62,7 +63,7 @@ impl Maintenance {
         let Some(successor) = self.neighbors.successor() else {
             // See `Request::Invite`.
             if self.is_alone() && self.neighbors.predecessor().is_none() && node.id != self.setup.me.id {
-                self.wishes.join = Some(node.addr);
+                self.wishes.join = Some(Through::Seed(node.addr));
             }
             return;
         };

@@ -459,10 +459,40 @@ fn isolated_node_asks_everyone_three_times_before_it_is_alone() {
         node.digest(Outcome::Join(Joined::NoAnswer));
     }
     let (seed, lost) = (peer(8).addr, peer(32).addr);
-    assert_eq!(asked, [lost, seed, lost, seed, lost, seed]);
+    assert_eq!(asked[0], lost, "as whom it was");
+    assert_eq!(asked[1..], [lost, seed, lost, seed, lost, seed]);
     assert_eq!(node.standing(), Standing::Member);
     assert_eq!(node.neighbors().successors(), []);
     assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE), "and goes on asking");
+}
+
+#[test]
+fn isolated_node_returns_through_those_whom_it_took_for_dead() {
+    let mut node = member_after(14, &[32, 38, 42]);
+    for n in [42, 32, 38] {
+        stabilize(&mut node, dead(n));
+    }
+    assert_eq!(node.standing(), Standing::Isolated);
+    let mut attempt = || {
+        node.fired(Timer::Join);
+        let Some(Conversation::Join(mut join)) = node.next_conversation() else { panic!("an attempt") };
+        let Step::Ask(target, request) = join.start() else { panic!("a question") };
+        node.digest(Outcome::Join(Joined::NotNow));
+        (target.addr(), matches!(request, Request::GetSuccessorList { .. }))
+    };
+    let mut tried: Vec<_> = (0..6).map(|_| attempt()).collect();
+    let returns: Vec<_> = tried.iter().step_by(2).copied().collect();
+    assert_eq!(returns, [32, 38, 42].map(|n| (peer(n).addr, true)), "nearest first");
+    tried.retain(|(_, returns)| !returns);
+    assert_eq!(tried.len(), 3, "and through others in turn");
+
+    node.effects();
+    node.fired(Timer::Join);
+    node.next_conversation();
+    node.digest(Outcome::Join(Joined::Member(peers(&[32, 38, 42]))));
+    assert_eq!(node.neighbors().predecessor(), None, "the ring may have gone on");
+    let meet = Request::Meet { node: peer(21), until: None };
+    assert!(tells(&mut node).contains(&(peer(14), meet)), "unless the one before still believes in it");
 }
 
 #[test]

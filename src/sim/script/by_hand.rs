@@ -178,7 +178,11 @@ impl ByHand {
                 return Err(format!("{} is a member already", self.circle.name(me)));
             }
             node.maintenance = node.maintenance.without_pace();
-            node.maintenance.digest(Outcome::Reunite(Reunion::JoinThrough(seed.addr)));
+            if node.maintenance.may_return() {
+                node.maintenance.fired(Timer::Join);
+            } else {
+                node.maintenance.digest(Outcome::Reunite(Reunion::JoinThrough(seed.addr)));
+            }
         } else {
             let maintenance = self.program(me, &[seed]);
             self.add(me, maintenance)?;
