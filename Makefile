@@ -20,7 +20,7 @@ test:
 # Real processes under random faults for five minutes, those of many nodes under load for two more and killed 20 times,
 # and hosts of their own for four where iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
 check-chaos:
-	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test chaos -- --nocapture
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test nodes chaos:: -- --nocapture
 
 # Formatting, lints and docs, all warnings denied.
 check:
@@ -31,7 +31,7 @@ check:
 # The protocol's own code explored exhaustively in small rings, two scopes at a time: 21
 # minutes on two quiet processors, and 10.1 GiB.
 check-model:
-	cargo test --locked --release --test model -- --ignored --nocapture --test-threads=2
+	cargo test --locked --release --test simulated model:: -- --ignored --nocapture --test-threads=2
 
 # So many executions of each fuzz target, on inputs that grow in fuzz/found; needs cargo-fuzz (`cargo
 # install cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million take 6 and 14

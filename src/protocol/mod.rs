@@ -1,7 +1,7 @@
 //! The protocol: what a node knows, says and concludes.
 //!
 //! Nothing in this folder has a socket, a clock, randomness or an actor, so that one and the same
-//! code runs on the network, in a simulator and in a model checker; `tests/purity.rs` sees to it.
+//! code runs on the network, in a simulator and in a model checker; `tests/simulated/purity.rs` sees to it.
 //!
 //! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
 //! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and

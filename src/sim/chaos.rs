@@ -11,7 +11,7 @@
 //! Everything that is done to the world is a [`Command`], so that the trace of a history is a
 //! scenario: played again it has the same events at the same times. To keep a history that has found
 //! a fault, save what `chord sim chaos --seed S --trace` prints as `tests/scenarios/NAME.txt`, leave
-//! out what is not needed for it to fail, and let `UPDATE=1 cargo test --test simulation` add the ring
+//! out what is not needed for it to fail, and let `UPDATE=1 cargo test --test simulated simulation::` add the ring
 //! that is to come of it.
 
 pub mod bound;

@@ -1,0 +1,747 @@
+//! The `chord` command as users meet it: arguments, exit status, console, signals.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use chord::protocol::id::Bits;
+use chord::{Id, Peer};
+use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
+use rustix::io::ioctl_fionread;
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
+
+use crate::support::process::{Process, eventually, free_addrs, free_range};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs `chord` until it ends by itself.
+fn chord(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chord")).args(args).stdin(Stdio::null()).output().expect("chord starts")
+}
+
+/// The flags of a node at `addr`.
+fn flags(addr: SocketAddrV4) -> Vec<String> {
+    let line = format!("-a {} -p {} --ts 100 --tff 20 --tcp 100 -r 4", addr.ip(), addr.port());
+    line.split(' ').map(String::from).collect()
+}
+
+fn run(addr: SocketAddrV4, more: &[&str]) -> Output {
+    let flags = flags(addr);
+    chord(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>())
+}
+
+/// A ring of one.
+fn one() -> Process {
+    Process::start(free_addrs(1)[0], None, 4)
+}
+
+fn assert_fails(output: &Output, status: i32, names: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{errors}");
+    assert_eq!(output.stdout, b"", "standard output is for answers");
+    assert_eq!(errors.lines().count(), 1, "one clear line: {errors}");
+    for name in names {
+        assert!(errors.contains(name), "{name} expected: {errors}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_one_line_and_status_2() {
+    let good = "-a 127.0.0.1 -p 4170 --ts 100 --tff 20 --tcp 100 -r 4";
+    for (bad, names) in [
+        (good.replace("127.0.0.1", "0.0.0.0"), ["-a", "an IPv4 address"]),
+        (good.replace("4170", "65536"), ["-p", "from 1 to 65535"]),
+        (good.replace("--ts 100", "--ts 0"), ["--ts", "from 1 to 60000"]),
+        (good.replace("-r 4", "-r 33"), ["-r", "from 1 to 32"]),
+        (format!("{good} -i 0f"), ["-i", "40 hexadecimal digits"]),
+        (format!("{good} --ja 127.0.0.1 --jp 4170"), ["--ja", "itself"]),
+        (format!("{good} --ja 127.0.0.1"), ["--jp", "from 1 to 65535"]),
+        (good.replace(" -r 4", ""), ["-r", "from 1 to 32"]),
+        (format!("{good} --verbose"), ["--verbose", "chord --help"]),
+        (String::new(), ["-a", "--tcp"]),
+    ] {
+        let args: Vec<_> = bad.split_whitespace().collect();
+        assert_fails(&chord(&args), 2, &names);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = chord(&["--help"]);
+    assert_eq!((help.status.code(), help.stderr), (Some(0), vec![]));
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(
+        ["--ja", "--tff", "--rpc-timeout", "1 to 60000", "Lookup"].iter().all(|word| text.contains(word)),
+        "{text}"
+    );
+    let version = chord(&["--version"]);
+    assert_eq!(version.stdout, format!("chord {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+}
+
+#[test]
+fn port_that_is_taken_is_status_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = run(SocketAddrV4::new([127, 0, 0, 1].into(), port), &[]);
+    assert_fails(&output, 1, &[&format!("127.0.0.1:{port}"), "in use"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("in use").count(), 1, "{said}");
+}
+
+#[test]
+fn address_of_another_machine_is_status_1() {
+    let elsewhere: SocketAddrV4 = "192.0.2.1:4170".parse().unwrap();
+    assert_fails(&run(elsewhere, &[]), 1, &["192.0.2.1:4170", "assign requested address"]);
+}
+
+#[test]
+fn seed_that_does_not_answer_is_named_after_ten_seconds() {
+    let addrs = free_addrs(2);
+    let began = Instant::now();
+    let port = addrs[1].port().to_string();
+    let output = run(addrs[0], &["--ja", "127.0.0.1", "--jp", &port]);
+    assert_fails(&output, 1, &[&addrs[1].to_string(), "no answer"]);
+    assert!(began.elapsed() >= 10 * SECOND, "it may be starting");
+}
+
+#[test]
+fn seed_that_starts_later_is_joined() {
+    let addrs = free_addrs(2);
+    let mut early = Process::start(addrs[0], Some(addrs[1]), 4);
+    eventually(5 * SECOND, || std::net::TcpStream::connect(addrs[0]).map(drop).map_err(|error| error.to_string()));
+    let late = Process::start(addrs[1], None, 4);
+    eventually(5 * SECOND, || {
+        let state = early.state(4);
+        if state.successors[0] == late.peer { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+}
+
+#[test]
+fn identifier_that_is_taken_is_status_1() {
+    let addrs = free_addrs(3);
+    let taken = "0f".repeat(20);
+    let first = Process::start(addrs[0], None, 4);
+    let join: [&str; 4] = ["--ja", "127.0.0.1", "--jp", &first.peer.addr.port().to_string()];
+    let second = flags(addrs[1]);
+    let second: Vec<&str> = second.iter().map(String::as_str).chain(join).chain(["-i", &taken]).collect();
+    let mut second = Process::with_flags(addrs[1], &second);
+    assert_eq!(second.state(4).me, Peer { id: taken.parse().unwrap(), addr: addrs[1] });
+    let output = run(addrs[2], &[&join[..], &["-i", &taken]].concat());
+    assert_fails(&output, 1, &["taken", &taken, &addrs[1].to_string()]);
+}
+
+#[test]
+fn sleeper_whose_place_another_has_taken_ends_in_words() {
+    let addrs = free_addrs(3);
+    let id = "0f".repeat(20);
+    let mut seed = Process::start(addrs[0], None, 4);
+    let with_id = |addr: SocketAddrV4| {
+        let join = ["--ja", "127.0.0.1", "--jp", &addrs[0].port().to_string(), "-i", &id].map(String::from);
+        let flags = [flags(addr), join.to_vec()].concat();
+        Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut sleeper = with_id(addrs[1]);
+    sleeper.state(4);
+    sleeper.signal(Signal::STOP);
+    eventually(20 * SECOND, || match seed.lookup("Hello") {
+        Ok(owner) if owner == seed.peer && seed.state(4).successors == [seed.peer; 4] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let mut other = with_id(addrs[2]);
+    let other = other.state(4).me;
+    eventually(10 * SECOND, || if seed.state(4).successors[0] == other { Ok(()) } else { Err("not taken yet".into()) });
+    sleeper.signal(Signal::CONT);
+    assert_eq!(sleeper.wait(), Some(1));
+    let said = sleeper.errors();
+    assert!(["taken", &id, &addrs[2].to_string()].iter().all(|word| said.contains(word)), "{said}");
+}
+
+#[test]
+fn other_of_two_answers_when_one_has_left() {
+    let mut stays = one();
+    let mut leaves = Process::start(free_addrs(1)[0], Some(stays.peer.addr), 4);
+    eventually(10 * SECOND, || match (stays.state(4).successors[0], leaves.lookup("Hello")) {
+        (successor, Ok(_)) if successor == leaves.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    leaves.write(b"Quit\n");
+    assert_eq!(leaves.wait(), Some(0));
+    for key in (0..10).map(|k| format!("key {k}")) {
+        assert_eq!(stays.lookup(&key), Ok(stays.peer), "{key}");
+    }
+}
+
+#[test]
+fn lookup_answers_with_two_lines() {
+    let mut node = one();
+    node.write(b"Lookup Hello\n");
+    assert_eq!(node.line(), "< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
+    assert_eq!(node.line(), format!("< {}", node.peer));
+    node.write(b"Lookup to be  or not\n");
+    assert!(node.line().starts_with("< to be  or not "));
+    assert_eq!(node.line(), format!("< {}", node.peer));
+}
+
+#[test]
+fn print_state_of_a_ring_of_one_is_itself_everywhere() {
+    let mut node = one();
+    node.write(b"PrintState\n");
+    assert_eq!(node.line(), format!("< Self {}", node.peer));
+    for (name, count) in [("Successor", 4), ("Finger", 160)] {
+        for i in 1..=count {
+            assert_eq!(node.line(), format!("< {name} [{i}] {}", node.peer));
+        }
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_commands_and_unbroken() {
+    let mut node = one();
+    let commands: String = (0..200).map(|i| format!("Lookup {i}\n\n \nPrintState\nnonsense {i}\n")).collect();
+    node.write(commands.as_bytes());
+    for i in 0..200 {
+        assert!(node.line().starts_with(&format!("< {i} ")));
+        assert_eq!(node.line(), format!("< {}", node.peer));
+        assert!(node.line().starts_with("< Self "));
+        (0..164).for_each(|_| assert!(node.line().contains('[')));
+        assert!(node.line().starts_with("< Error: unknown command; there are Lookup <key>, PrintState, Help, Quit"));
+    }
+}
+
+#[test]
+fn lines_of_any_length_and_any_bytes_do_no_harm() {
+    let mut node = one();
+    node.write(&[&[b'x'; 1 << 20][..], b"\n"].concat());
+    assert_eq!(node.line(), "< Error: the line is longer than 65536 bytes");
+    node.write(b"\x00\x1b[2J\xff\xfe\r\n");
+    assert!(node.line().starts_with("< Error: unknown command"));
+    node.write(b"Lookup\n");
+    assert!(node.line().starts_with("< Error: Lookup needs a key"));
+    node.write(b"Lookup \xc3\xa9\r\n");
+    assert!(node.line().starts_with("< \u{e9} "));
+    assert_eq!(node.line(), format!("< {}", node.peer));
+    node.write(b"Help\n");
+    assert!((0..4).all(|_| node.line().starts_with("< ")));
+}
+
+#[test]
+fn console_ends_with_quit_and_signals_with_status_0() {
+    let mut quits = one();
+    quits.write(b"Lookup Hello\nQuit\nLookup Hello\n");
+    quits.line();
+    quits.line();
+    assert_eq!(quits.wait(), Some(0));
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut node = one();
+        node.state(4);
+        node.signal(signal);
+        assert_eq!(node.wait(), Some(0), "{signal:?}");
+        assert_eq!(node.errors(), "");
+    }
+}
+
+#[test]
+fn joiner_ends_with_a_signal_too() {
+    let addrs = free_addrs(2);
+    let mut joiner = Process::start(addrs[0], Some(addrs[1]), 4);
+    eventually(5 * SECOND, || std::net::TcpStream::connect(addrs[0]).map(drop).map_err(|error| error.to_string()));
+    joiner.signal(Signal::TERM);
+    assert_eq!(joiner.wait(), Some(0));
+}
+
+#[test]
+fn end_of_input_does_not_end_the_node() {
+    let mut node = one();
+    node.write(b"Lookup Hello\n");
+    node.line();
+    node.line();
+    node.close_input();
+    let addr = free_addrs(1)[0];
+    let mut other = Process::start(addr, Some(node.peer.addr), 4);
+    assert_eq!(other.state(4).successors[0], node.peer);
+    assert!(node.runs());
+}
+
+#[test]
+fn logs_go_to_standard_error_only() {
+    let addr = free_addrs(1)[0];
+    let flags = flags(addr);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_chord"))
+        .args(&flags)
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"Lookup Hello\nQuit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    assert!(!output.stderr.is_empty());
+}
+
+#[test]
+fn prompt_is_shown_on_a_terminal_only() {
+    let addr = free_addrs(1)[0];
+    let command = [&[env!("CARGO_BIN_EXE_chord").to_string()][..], &flags(addr)].concat().join(" ");
+    // script(1) gives the program a terminal.
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script(1) is installed");
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    // Reads on until the text stands behind what was seen before.
+    let mut seen = 0;
+    let mut read_until = |what: &str| {
+        let mut buffer = [0; 1024];
+        loop {
+            if let Some(at) = shown[seen..].find(what) {
+                seen += at + what.len();
+                return;
+            }
+            let n = output.read(&mut buffer).unwrap();
+            assert_ne!(n, 0, "{what:?} expected: {shown:?}");
+            shown.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    };
+    read_until("> ");
+    input.write_all(b"Lookup Hello\r").unwrap();
+    let id = Id::of_address(addr, Bits::FULL);
+    read_until(&format!("< {id} 127.0.0.1 {}", addr.port()));
+    read_until("> ");
+    input.write_all(b"\x03").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C ends it");
+}
+
+/// Standard errors that take nothing: on a full disk, and without a reader.
+fn that_take_nothing() -> [Stdio; 2] {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    [File::options().write(true).open("/dev/full").unwrap().into(), writer.into()]
+}
+
+fn spawn(addr: SocketAddrV4, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
+    command.args(flags(addr)).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap()
+}
+
+/// Waits until it ends; its exit status, and none if it had to be killed.
+fn end(child: &mut Child) -> Option<i32> {
+    for _ in 0..1000 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(SECOND / 100);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn standard_error_that_takes_nothing_does_not_end_a_node() {
+    for stderr in that_take_nothing() {
+        let addr = free_addrs(1)[0];
+        let mut node = spawn(addr, Stdio::piped(), Stdio::piped(), stderr);
+        let mut output = BufReader::new(node.stdout.take().unwrap()).lines();
+        let mut input = node.stdin.take().unwrap();
+        input.write_all(b"Lookup Hello\n").unwrap();
+        let mut answer = || output.next().map(Result::unwrap);
+        assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
+        answer();
+        // The node warns of it, and closes.
+        let mut garbler = TcpStream::connect(addr).unwrap();
+        garbler.write_all(&[0xff; 64]).unwrap();
+        let mut refusal = Vec::new();
+        // A reset is an end, too.
+        let _ = garbler.read_to_end(&mut refusal);
+        assert!(!refusal.is_empty(), "what logs ends early");
+        input.write_all(b"Lookup Hello\nQuit\n").unwrap();
+        assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
+        assert_eq!(node.wait().unwrap().code(), Some(0));
+    }
+}
+
+#[test]
+fn error_that_can_not_be_written_keeps_its_exit_status() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let cant = format!("-a 127.0.0.1 -p {port} --ts 100 --tff 20 --tcp 100 -r 4");
+    for (line, level, status) in [
+        ("--nonsense", "warn", 2),
+        (cant.as_str(), "warn", 1),
+        (cant.as_str(), "=nonsense=", 1),
+        (cant.as_str(), "trace", 1),
+        ("sim ring --by-definition --nodes 0", "warn", 2),
+    ] {
+        for stderr in that_take_nothing() {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
+            command.args(line.split(' ')).env("RUST_LOG", level).stdin(Stdio::null()).stderr(stderr);
+            assert_eq!(command.status().unwrap().code(), Some(status), "{line}");
+        }
+    }
+}
+
+/// A pipe that blocks neither end.
+fn pipe_that_does_not_block() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn standard_error_that_is_full_holds_nobody_up() {
+    for blocks in [false, true] {
+        let addr = free_addrs(1)[0];
+        let (reader, mut writer) = pipe_that_does_not_block();
+        while writer.write(&[b'x'; 4096]).is_ok() {}
+        while writer.write(b"x").is_ok() {}
+        if blocks {
+            fcntl_setfl(&writer, OFlags::empty()).unwrap();
+        }
+        let mut node = spawn(addr, Stdio::piped(), Stdio::piped(), writer.into());
+        eventually(5 * SECOND, || TcpStream::connect(addr).map(drop).map_err(|error| error.to_string()));
+        let garble = || {
+            let mut garbler = TcpStream::connect(addr).unwrap();
+            garbler.set_read_timeout(Some(5 * SECOND)).unwrap();
+            garbler.write_all(&[0xff; 64]).unwrap();
+            // A reset is an end, too.
+            let _ = garbler.read_to_end(&mut Vec::new());
+        };
+        garble();
+        node.stdin.take().unwrap().write_all(b"Lookup Hello\nQuit\n").unwrap();
+        assert_eq!(end(&mut node), Some(0), "blocks: {blocks}");
+        drop(reader);
+    }
+}
+
+#[test]
+fn standard_input_that_does_not_block_is_waited_for() {
+    let addr = free_addrs(1)[0];
+    let (stdin, mut input) = pipe_that_does_not_block();
+    let node = spawn(addr, stdin.into(), Stdio::piped(), Stdio::piped());
+    // A console that took silence for the end has long gone by then.
+    eventually(5 * SECOND, || TcpStream::connect(addr).map(drop).map_err(|error| error.to_string()));
+    std::thread::sleep(SECOND / 2);
+    input.write_all(b"Lookup Hello\n").unwrap();
+    std::thread::sleep(SECOND / 10);
+    input.write_all(b"Quit\n").unwrap();
+    let ended = node.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().count(), 2);
+    assert_eq!(ended.status.code(), Some(0));
+}
+
+#[test]
+fn output_longer_than_a_pipe_that_does_not_block_comes_whole() {
+    let (reader, stdout) = pipe_that_does_not_block();
+    let mut node = spawn(free_addrs(1)[0], Stdio::piped(), stdout.into(), Stdio::piped());
+    node.stdin.take().unwrap().write_all("PrintState\n".repeat(20).as_bytes()).unwrap();
+    // It fills first: a pipe takes 64 KiB, and the answers are 200.
+    eventually(10 * SECOND, || match ioctl_fionread(&reader).unwrap() {
+        50_000.. => Ok(()),
+        few => Err(format!("{few} bytes")),
+    });
+    let (mut reader, mut read) = (reader, Vec::new());
+    eventually(10 * SECOND, || {
+        // An error is that there is nothing yet.
+        let _ = reader.read_to_end(&mut read);
+        let lines = read.split(|byte| *byte == b'\n').count() - 1;
+        if lines == 20 * 165 { Ok(()) } else { Err(format!("{lines} lines")) }
+    });
+    node.kill().unwrap();
+    node.wait().unwrap();
+}
+
+#[test]
+fn terminal_that_does_not_block_has_its_console() {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let inherited: OwnedFd = open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+    let stdio = || Stdio::from(inherited.as_fd().try_clone_to_owned().unwrap());
+    let addr = free_addrs(1)[0];
+    let mut node = spawn(addr, stdio(), stdio(), stdio());
+    let mut terminal = File::from(terminal);
+    let mut shown = String::new();
+    let mut read_until = |terminal: &mut File, what: &str| {
+        let mut buffer = [0; 1024];
+        while !shown.contains(what) {
+            let n = terminal.read(&mut buffer).unwrap();
+            shown.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    };
+    read_until(&mut terminal, "> ");
+    std::thread::sleep(SECOND / 2);
+    // Whoever else has it may say so again at any time.
+    fcntl_setfl(&inherited, OFlags::RDWR | OFlags::NONBLOCK).unwrap();
+    terminal.write_all(b"Lookup Hello\r").unwrap();
+    read_until(&mut terminal, &format!(" 127.0.0.1 {}", addr.port()));
+    terminal.write_all(b"Quit\r").unwrap();
+    assert_eq!(end(&mut node), Some(0));
+}
+
+#[test]
+fn signal_while_virtual_nodes_start_ends_them_with_status_0() {
+    for millis in [0, 5, 10, 20, 40, 80, 160] {
+        let first = free_range(64);
+        let mut host = at(first, "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 16 --virtual-nodes 64");
+        eventually(5 * SECOND, || TcpStream::connect(first).map(drop).map_err(|error| error.to_string()));
+        std::thread::sleep(Duration::from_millis(millis));
+        host.signal(Signal::TERM);
+        assert_eq!((host.wait(), host.errors()), (Some(0), String::new()), "after {millis} ms");
+    }
+}
+
+/// A process of 64 nodes died, and others whose four successors were all among them named wrong owners.
+#[test]
+fn lists_that_are_too_short_for_so_many_virtual_nodes_are_warned_of_in_words() {
+    for (r, warns) in [(12, true), (13, false)] {
+        let flags = format!("-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r {r} --virtual-nodes 12");
+        let mut host = at(free_range(12), &flags);
+        host.state(r);
+        if warns {
+            let warning = || ["-r 12", "--virtual-nodes 12", "-r 13"].iter().all(|words| host.errors().contains(words));
+            eventually(5 * SECOND, || if warning() { Ok(()) } else { Err(host.errors()) });
+        }
+        host.write(b"Quit\n");
+        assert_eq!((host.wait(), host.errors().lines().count()), (Some(0), usize::from(warns)), "{}", host.errors());
+    }
+}
+
+#[test]
+fn virtual_node_whose_port_is_taken_is_status_1() {
+    for n in [2, 64] {
+        let first = free_range(n);
+        let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + n - 1)).unwrap();
+        let output = run(first, &["--virtual-nodes", &n.to_string()]);
+        assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
+    }
+}
+
+#[test]
+fn too_few_files_are_an_error_in_words() {
+    let addr = free_range(8);
+    let line = format!("{} {} --virtual-nodes 8", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    // With fewer the program can't be loaded.
+    for files in 4..=16 {
+        let command = format!("ulimit -n {files} && exec {line}");
+        let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+        assert_fails(&output, 1, &["chord: can't", "open files"]);
+    }
+    let command = format!("ulimit -n 4 && exec {} sim chaos --seeds 1 --nodes 8..8", env!("CARGO_BIN_EXE_chord"));
+    let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.code().is_some(), "{output:?}");
+}
+
+/// A swarm, or virtual nodes, at consecutive ports from here on.
+fn at(first: SocketAddrV4, line: &str) -> Process {
+    let line = line.replace("PORT", &first.port().to_string());
+    Process::with_flags(first, &line.split(' ').collect::<Vec<_>>())
+}
+
+/// So many nodes at consecutive ports, in the order of the circle.
+fn nodes_at(first: SocketAddrV4, n: u16) -> Vec<Peer> {
+    let addrs = (0..n).map(|k| SocketAddrV4::new(*first.ip(), first.port() + k));
+    let mut peers: Vec<Peer> = addrs.map(|addr| Peer::at(addr, Bits::FULL)).collect();
+    peers.sort();
+    peers
+}
+
+fn owner(peers: &[Peer], key: &str) -> Peer {
+    let id = Id::of_key(key.as_bytes(), Bits::FULL);
+    *peers.iter().find(|peer| peer.id >= id).unwrap_or(&peers[0])
+}
+
+const SWARM: &str = "swarm -n 8 -p PORT --ts 100 --tff 20 --tcp 100";
+
+/// A second of load, and what comes after it, on a busy machine.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
+
+#[test]
+fn swarm_measures_itself_and_says_it_as_data() {
+    let line = format!("{SWARM} --threads 2 --seed 7 --idle 1 --clients 3 --seconds 1 --json --quit");
+    let line = line.replace("PORT", &free_range(8).port().to_string());
+    let output = chord(&line.split(' ').collect::<Vec<_>>());
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), "".into()));
+    let data: Value = serde_json::from_slice(&output.stdout).expect("one value and nothing else");
+    for (name, expected) in [("nodes", 8), ("r", 4), ("threads", 2), ("seed", 7), ("others", 0)] {
+        assert_eq!(data[name], expected, "{name}: {data}");
+    }
+    let number = |part: &str, name: &str| data[part][name].as_f64().unwrap_or_else(|| panic!("{part} {name}: {data}"));
+    let times = ["members_after_seconds", "neighbors_right_after_seconds", "ideal_after_seconds"];
+    let times = times.map(|name| number("formation", name));
+    assert!(0.0 < times[0] && times.is_sorted() && times[2] < 60.0, "{data}");
+    assert!(number("formation", "calls_per_node") > 1.0 && number("formation", "connections_per_node") > 0.0);
+    let [before, after] = ["memory_before_bytes", "memory_after_bytes"].map(|name| number("formation", name));
+    assert_eq!(number("formation", "memory_per_node_bytes"), (after - before) / 8.0);
+    assert!(number("idle", "seconds") >= 1.0 && number("idle", "calls_per_node_and_second") > 0.0, "{data}");
+    assert!(number("idle", "bytes_per_node_and_second") > 0.0 && number("idle", "processor_share") < 2.0, "{data}");
+    let load = |name| number("load", name);
+    assert_eq!((load("clients"), load("errors"), load("wrong_owners")), (3.0, 0.0, 0.0), "{data}");
+    assert_eq!(data["load"]["rate"], Value::Null);
+    assert!((load("lookups") / load("seconds") / load("lookups_per_second") - 1.0).abs() < 1e-9, "{data}");
+    assert!(0.0 < load("p50_seconds") && load("p50_seconds") <= load("p99_seconds"), "{data}");
+    assert_eq!((load("traced_lookups"), load("calls_per_lookup")), (2000.0, load("ideal_calls_per_lookup")));
+    let timeline = &data["load"]["timeline"];
+    let ended = ["right", "failed", "wrong"].map(|fate| {
+        let counts = timeline[fate].as_array().unwrap_or_else(|| panic!("{fate}: {data}"));
+        counts.iter().map(|count| count.as_f64().expect("a number")).sum::<f64>()
+    });
+    assert_eq!((ended, &timeline["slot_seconds"]), ([load("lookups"), 0.0, 0.0], &Value::from(0.1)), "{data}");
+    let began = Duration::from_secs_f64(load("began_unix_seconds"));
+    assert!(SystemTime::now().duration_since(UNIX_EPOCH + began).is_ok_and(|ago| ago < ENDS_WITHIN), "{data}");
+    assert_eq!(load("found_dead"), 0.0, "all live");
+    // Numbers that are read are not always the last digit of those that were written.
+    let again = load("reconnects_per_lookup") * load("lookups");
+    assert!((again - load("reconnects")).abs() < 1e-6, "{data}");
+}
+
+#[test]
+fn swarm_has_the_console_of_its_first_node() {
+    let first = free_range(8);
+    let mut swarm = at(first, &format!("{SWARM} --threads 1"));
+    swarm.write(b"Lookup Hello\n");
+    let figures: Vec<String> =
+        std::iter::repeat_with(|| swarm.line()).take_while(|line| !line.starts_with('<')).collect();
+    let ports = format!("ports {} to {}, r = 4, 1 thread, over tcp", first.port(), first.port() + 7);
+    assert!(figures[0].starts_with("nodes        8 ") && figures[0].ends_with(&ports), "{figures:?}");
+    assert!(figures.iter().any(|line| line.starts_with("tables       lists and fingers ideal after ")), "{figures:?}");
+    let ring = nodes_at(first, 8);
+    assert_eq!(swarm.line(), format!("< {}", owner(&ring, "Hello")));
+    for key in (0..50).map(|k| format!("key {k}")) {
+        assert_eq!(swarm.lookup(&key), Ok(owner(&ring, &key)), "{key}");
+    }
+    assert_eq!(swarm.state(4).me, Peer::at(first, Bits::FULL));
+    swarm.write(b"Quit\n");
+    assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()));
+}
+
+#[test]
+fn swarm_ends_with_signals_and_not_with_its_input() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let first = free_range(8);
+        let mut swarm = at(first, SWARM);
+        swarm.write(b"Lookup Hello\n");
+        while !swarm.line().starts_with("< Hello ") {}
+        swarm.close_input();
+        let mut other = Process::start(free_addrs(1)[0], Some(first), 4);
+        assert_eq!(other.lookup("Hello").map(|_| ()), Ok(()));
+        assert!(swarm.runs());
+        swarm.signal(signal);
+        assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()), "{signal:?}");
+    }
+    // While it still waits for the ring that it is to join, too.
+    let nobody = free_addrs(1)[0];
+    let first = free_range(2);
+    let mut swarm = at(first, &format!("swarm -n 2 -p PORT --ja 127.0.0.1 --jp {}", nobody.port()));
+    eventually(5 * SECOND, || std::net::TcpStream::connect(first).map(drop).map_err(|error| error.to_string()));
+    swarm.signal(Signal::TERM);
+    assert_eq!(swarm.wait(), Some(0));
+}
+
+#[test]
+fn swarm_joins_the_ring_of_another_node_and_leaves_it() {
+    let mut elder = one();
+    let first = free_range(3);
+    let line = "swarm -n 3 -p PORT --ts 100 --tff 20 --tcp 100 --ja 127.0.0.1 --jp";
+    let mut swarm = at(first, &format!("{line} {}", elder.peer.addr.port()));
+    let heading = swarm.line();
+    assert!(heading.ends_with(", in a ring with 1 others"), "{heading}");
+    let mut ring = nodes_at(first, 3);
+    ring.push(elder.peer);
+    ring.sort();
+    for key in (0..20).map(|k| format!("key {k}")) {
+        assert_eq!(elder.lookup(&key), Ok(owner(&ring, &key)), "{key}");
+    }
+    swarm.write(b"Quit\n");
+    assert_eq!(swarm.wait(), Some(0));
+    eventually(10 * SECOND, || match elder.lookup("Hello") {
+        Ok(owner) if owner == elder.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+}
+
+#[test]
+fn swarm_refuses_bad_arguments_in_one_line() {
+    for (bad, names) in [
+        ("", ["-n", "from 1 to 16384"]),
+        ("-n 0", ["-n", "from 1 to 16384"]),
+        ("-n 4 -p x", ["-p", "from 1 to 65535"]),
+        ("-n 4 -a 0.0.0.0", ["-a", "an IPv4 address"]),
+        ("-n 4 -p 65533", ["-n is 4", "only 3"]),
+        ("-n 4 --clients 1 --rate 1", ["--clients", "--rate"]),
+        ("-n 4 --rate 0", ["--rate", "from 1 to 10000000"]),
+        ("-n 4 --seconds 0.5", ["--seconds", "a number of seconds from 1 to 86400"]),
+        ("-n 4 --threads 5", ["--threads is 5", "4 nodes"]),
+        ("-n 4 --ja 127.0.0.1", ["--jp", "from 1 to 65535"]),
+        ("-n 4 --ja 127.0.0.1 --jp 4173", ["--jp", "itself"]),
+        ("-n 4 --virtual-nodes 3", ["--virtual-nodes", "chord --help"]),
+    ] {
+        let args: Vec<_> = ["swarm"].into_iter().chain(bad.split_whitespace()).collect();
+        assert_fails(&chord(&args), 2, &names);
+    }
+    let help = chord(&["swarm", "--help"]);
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert_eq!(help.status.code(), Some(0));
+    assert!(["--clients <C>", "--rate <R>", "--idle <SECONDS>", "1 to 16384"].iter().all(|flag| text.contains(flag)));
+}
+
+#[test]
+fn swarm_that_can_not_run_is_status_1() {
+    let first = free_range(4);
+    let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + 2)).unwrap();
+    let port = first.port().to_string();
+    let output = chord(&["swarm", "-n", "4", "-p", &port, "--quit"]);
+    assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
+    // A shell can lower what its children may have open.
+    let command = format!("ulimit -n 100 && exec {} swarm -n 64 -p {port} --quit", env!("CARGO_BIN_EXE_chord"));
+    let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
+    assert_fails(&output, 1, &["64 nodes need", "open files", "allowed 100"]);
+}
+
+#[test]
+fn virtual_nodes_are_members_at_the_next_ports_and_leave_together() {
+    let mut other = one();
+    let first = free_range(4);
+    let seed = other.peer.addr.port();
+    let line = "-a 127.0.0.1 -p PORT --ts 100 --tff 20 --tcp 100 -r 5 --virtual-nodes 4 --ja 127.0.0.1 --jp";
+    let mut host = at(first, &format!("{line} {seed}"));
+    assert_eq!(host.state(5).me, Peer::at(first, Bits::FULL), "the console is that of the first");
+    let mut ring = nodes_at(first, 4);
+    ring.push(other.peer);
+    ring.sort();
+    let at = ring.iter().position(|peer| *peer == other.peer).unwrap();
+    ring.rotate_left(at);
+    eventually(10 * SECOND, || {
+        let state = other.state(4);
+        if state.successors == ring[1..] { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    host.write(b"Quit\n");
+    assert_eq!((host.wait(), host.errors()), (Some(0), String::new()));
+    eventually(5 * SECOND, || {
+        let state = other.state(4);
+        if state.successors == [other.peer; 4] { Ok(()) } else { Err(format!("{state:?}")) }
+    });
+    for (bad, names) in [
+        ("--virtual-nodes 0", ["--virtual-nodes", "from 1 to 1024"]),
+        ("--virtual-nodes 1025", ["--virtual-nodes", "from 1 to 1024"]),
+        ("--virtual-nodes 2 -p 65535", ["--virtual-nodes is 2", "only 1"]),
+        ("--virtual-nodes 2 -p 4170 --ja 127.0.0.1 --jp 4171", ["--ja", "itself"]),
+        ("--virtual-nodes 2 -p 4170 -i 0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f", ["-i", "--virtual-nodes"]),
+    ] {
+        let port = if bad.contains("-p ") { "" } else { "-p 4170" };
+        let line = format!("-a 127.0.0.1 --ts 100 --tff 20 --tcp 100 -r 4 {port} {bad}");
+        assert_fails(&chord(&line.split_whitespace().collect::<Vec<_>>()), 2, &names);
+    }
+}

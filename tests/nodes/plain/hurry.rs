@@ -1,0 +1,109 @@
+//! Rings of both kinds whose members join faster than they stabilize.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use super::*;
+use crate::support::process::address;
+
+/// The period of maintenance of all members. Whoever tries the figures in full says `TS=1000`.
+fn period() -> Duration {
+    Duration::from_millis(std::env::var("TS").map_or(100, |ts| ts.parse().expect("milliseconds")))
+}
+
+/// A ring must be ideal this many periods after the last join.
+const PERIODS: u32 = 30;
+
+/// How many members join, the first included.
+const MEMBERS: u8 = 8;
+
+/// Draws the `n`th byte of a seed.
+fn draw(seed: u64, n: u8) -> u8 {
+    plain::sha1(format!("{seed} {n}").as_bytes()).as_bytes()[0]
+}
+
+/// Beyond the addresses of the tests that are alone.
+const HURRIED: u8 = 254;
+
+/// An address that no other node takes, also none of another run of these tests: others are to join through it before
+/// it is known that somebody listens there.
+fn free_address() -> SocketAddrV4 {
+    static LAST: AtomicU16 = AtomicU16::new(10_000);
+    SocketAddrV4::new(address(HURRIED), LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Members join 0.6 periods apart, each through any of those before it, and every second one on average is a plain
+/// peer of this kind. Comes to the time that the ring then takes to be ideal, or to what it lacks.
+async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, Vec<String>> {
+    let period = period();
+    let (mut ours, mut peers, mut addrs) = (Vec::new(), Vec::new(), Vec::<SocketAddrV4>::new());
+    let id = |n: u8| Some(plain::sha1(format!("member {n} of {seed}").as_bytes()));
+    for n in 0..MEMBERS {
+        let through = addrs.get(usize::from(draw(seed, n)) % addrs.len().max(1)).copied();
+        if n == 1 || n > 1 && draw(seed, 100 + n).is_multiple_of(2) {
+            let peer = Plain::start(Setup { id: id(n), period, ..kind });
+            match through {
+                Some(seed) => peer.joins(seed),
+                None => peer.lives(),
+            }
+            addrs.push(peer.me().addr);
+            peers.push(peer);
+        } else {
+            let addr = free_address();
+            let paced = Config { stabilize: period, fix_fingers: period, check_predecessor: period, ..calm() };
+            let at = Config { id: id(n), address: *addr.ip(), port: addr.port(), ..paced };
+            ours.push(actix_rt::spawn(start(Config { seeds: through.into_iter().collect(), ..at })));
+            addrs.push(addr);
+        }
+        sleep(period * 6 / 10).await;
+    }
+    let begin = Instant::now();
+    let ours: Vec<Node> = join_all(ours).await.into_iter().map(|node| node.unwrap()).collect();
+    let (ours, peers): (Vec<&Node>, Vec<&Plain>) = (ours.iter().collect(), peers.iter().collect());
+    loop {
+        let flaws = flaws(&ours, &peers).await;
+        if flaws.is_empty() {
+            return Ok(begin.elapsed());
+        }
+        if begin.elapsed() > LIMIT.max(period * PERIODS) {
+            return Err(flaws);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The same with eight seeds at once; `SEED` says which is the first.
+async fn rings_that_grow_in_a_hurry(kind: Setup) {
+    let first = std::env::var("SEED").map_or(0, |seed| seed.parse().expect("a number"));
+    let rings = join_all((first..first + 8).map(|seed| ring_that_grows_in_a_hurry(seed, kind))).await;
+    let times: Vec<_> = rings.iter().flatten().collect();
+    println!("{} of {} rings ideal, after {times:.1?}", times.len(), rings.len());
+    for (seed, ring) in (first..).zip(&rings) {
+        assert!(ring.is_ok(), "seed {seed}: {ring:#?}");
+    }
+}
+
+/// What a peer whose list begins with itself copies from us must begin with us, before we know how it speaks.
+#[actix_rt::test]
+async fn joiners_in_a_hurry_whose_lists_begin_with_themselves_skip_nobody() {
+    let first = Setup { dialect: Dialect::ItselfFirst, ..Setup::default() };
+    rings_that_grow_in_a_hurry(first).await;
+}
+
+#[actix_rt::test]
+async fn joiners_in_a_hurry_that_notify_whom_they_have_copied_skip_nobody() {
+    let first = Setup { dialect: Dialect::ItselfFirst, notifies_head: true, ..Setup::default() };
+    rings_that_grow_in_a_hurry(first).await;
+}
+
+#[actix_rt::test]
+async fn joiners_in_a_hurry_that_know_their_successor_alone_skip_nobody() {
+    for notifies_head in [false, true] {
+        let setup = Setup { dialect: Dialect::ItselfFirst, waits_first: true, notifies_head, ..Setup::default() };
+        rings_that_grow_in_a_hurry(setup).await;
+    }
+}
+
+#[actix_rt::test]
+async fn joiners_in_a_hurry_of_the_usual_kind_skip_nobody() {
+    rings_that_grow_in_a_hurry(Setup::default()).await;
+}

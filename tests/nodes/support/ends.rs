@@ -1,0 +1,195 @@
+//! Both ends of a connection: the connections of a node without the rest of it, and a node whose every move is
+//! scripted.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use chord::actors::crowd::Limits;
+use chord::actors::exchange::Exchange;
+use chord::actors::listener::Listener;
+use chord::actors::peers::Peers;
+use chord::actors::pool::Pool;
+use chord::actors::routes::Routes;
+use chord::actors::shared::Shared;
+use chord::actors::tally::Tally;
+use chord::actors::traffic::Counters;
+use chord::actors::transport::Transport;
+use chord::actors::{Call, Refusal, Serve, Severed, Slept, Way};
+use chord::protocol::id::Bits;
+use chord::protocol::procedure::{Answer, Target};
+use chord::protocol::rpc::{Request, Response};
+use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
+use chord::{Id, Peer};
+use futures::{SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_util::codec::Framed;
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers everything with "alive", and counts broken connections.
+#[derive(Default)]
+pub struct Local {
+    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+}
+
+impl Actor for Local {
+    type Context = Context<Local>;
+}
+
+impl Handler<Serve> for Local {
+    type Result = Result<Response, Refusal>;
+    fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
+        Ok(Response::Alive { plain: false, alone: false })
+    }
+}
+
+impl Handler<Severed> for Local {
+    type Result = ();
+    fn handle(&mut self, Severed(addrs): Severed, _: &mut Self::Context) {
+        self.severed.borrow_mut().extend(addrs.iter());
+    }
+}
+
+impl Handler<Slept> for Local {
+    type Result = ();
+    fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
+}
+
+/// The connections of a node without the rest of it.
+pub struct Us {
+    pub me: Peer,
+    pub peers: Addr<Peers>,
+    pub severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+    pub routes: Routes,
+    pub counters: Arc<Counters>,
+}
+
+impl Us {
+    pub async fn start(incarnation: u64) -> Us {
+        Us::start_with(incarnation, Limits::default()).await
+    }
+
+    pub async fn start_with(incarnation: u64, limits: Limits) -> Us {
+        Us::start_in(None, incarnation, limits).await
+    }
+
+    pub async fn start_in(pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
+        Us::start_over(Exchange::default(), Ipv4Addr::LOCALHOST, pool, incarnation, limits).await
+    }
+
+    /// Nodes with the same exchange share their connections.
+    pub async fn start_sharing(exchange: &Exchange, incarnation: u64) -> Us {
+        Us::start_sharing_at(exchange, Ipv4Addr::LOCALHOST, incarnation).await
+    }
+
+    pub async fn start_sharing_at(exchange: &Exchange, ip: Ipv4Addr, incarnation: u64) -> Us {
+        Us::start_over(exchange.clone(), ip, None, incarnation, Limits::default()).await
+    }
+
+    async fn start_over(exchange: Exchange, ip: Ipv4Addr, pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
+        let any = SocketAddrV4::new(ip, 0);
+        let socket = Transport::Tcp.listen(any).await.unwrap();
+        let me = Peer::at(SocketAddrV4::new(*any.ip(), socket.port().unwrap()), Bits::FULL);
+        let severed = Rc::new(RefCell::new(Vec::new()));
+        let local = Local { severed: severed.clone() }.start();
+        let (routes, counters) = (Routes::over(exchange), Arc::<Counters>::default());
+        let peers = Peers::create(|ctx| {
+            let shared = Shared {
+                me,
+                r: 4,
+                incarnation,
+                rpc_timeout: Duration::from_millis(200),
+                limits,
+                accepted: Default::default(),
+                transport: Transport::Tcp,
+                ids: Ids::Any,
+                serves: Box::new(local.clone().recipient::<Serve>()),
+                severed: local.clone().recipient(),
+                slept: local.recipient(),
+                routes: routes.clone(),
+                news: ctx.address().recipient(),
+                tally: Tally::default(),
+                counters: counters.clone(),
+            };
+            Peers::new(Rc::new(shared), pool, None)
+        });
+        Listener::new(socket, peers.clone().recipient()).start();
+        Us { me, peers, severed, routes, counters }
+    }
+
+    pub async fn call(&self, target: impl Into<Target>, way: Way) -> Answer {
+        self.ask(target, Request::CheckPredecessor, way).await
+    }
+
+    pub async fn ask(&self, target: impl Into<Target>, request: Request, way: Way) -> Answer {
+        let call = Call { target: target.into(), request, way, patience: None };
+        timeout(PATIENCE, self.peers.send(call)).await.expect("an answer in time").unwrap()
+    }
+}
+
+pub fn at(addr: SocketAddr) -> Peer {
+    match addr {
+        SocketAddr::V4(addr) => Peer::at(addr, Bits::FULL),
+        SocketAddr::V6(_) => unreachable!(),
+    }
+}
+
+pub fn alive() -> Answer {
+    Answer::Reply(Response::Alive { plain: false, alone: false })
+}
+
+/// A node of our kind whose every move is scripted.
+pub struct Them {
+    pub me: Peer,
+    socket: TcpListener,
+}
+
+pub type Wire = Framed<TcpStream, FrameCodec>;
+
+impl Them {
+    pub async fn start() -> Them {
+        let socket = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        Them { me: at(socket.local_addr().unwrap()), socket }
+    }
+
+    pub async fn accept(&self) -> Wire {
+        let (stream, _) = timeout(PATIENCE, self.socket.accept()).await.expect("a connection in time").unwrap();
+        Framed::new(stream, FrameCodec::default())
+    }
+
+    /// Whether nobody connects for a while.
+    pub async fn is_left_alone(&self) -> bool {
+        timeout(Duration::from_millis(100), self.socket.accept()).await.is_err()
+    }
+
+    pub async fn answer(&self, wire: &mut Wire, question: &Question) {
+        self.answer_as(wire, question, self.me.id, 7).await;
+    }
+
+    pub async fn answer_as(&self, wire: &mut Wire, question: &Question, id: Id, incarnation: u64) {
+        let mut reply = Reply::to(&Response::Alive { plain: false, alone: false }, self.me, 4);
+        reply.call_id = question.call_id;
+        reply.responder = Some((id, incarnation));
+        wire.send(Frame::Return(reply)).await.unwrap();
+    }
+}
+
+pub async fn question(wire: &mut Wire) -> Question {
+    match timeout(PATIENCE, wire.next()).await.expect("a frame in time") {
+        Some(Ok(Frame::Call(question))) => question,
+        other => panic!("a call expected: {other:?}"),
+    }
+}
+
+pub async fn wire_is_closed(wire: &mut Wire) -> bool {
+    timeout(PATIENCE, wire.next()).await.expect("an end in time").is_none()
+}
+
+pub async fn wire_is_open(wire: &mut Wire) -> bool {
+    timeout(Duration::from_millis(100), wire.next()).await.is_err()
+}

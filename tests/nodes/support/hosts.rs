@@ -1,0 +1,254 @@
+//! A ring whose nodes live on hosts of their own, which lose packets, power and each other.
+//!
+//! Each host sees the ring from where it is, so that there is a census for each: whoever is cut off
+//! from a host is silent to it.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chord::protocol::id::Bits;
+use chord::{Id, Peer};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::support::census::{Census, Presence};
+use crate::support::ideal::Ideal;
+use crate::support::network::Network;
+use crate::support::process::{Process, eventually};
+
+/// A ring that is whole, or as whole as its cables are, is ideal after so long.
+const IDEAL_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long lookups go on in a ring that has come to terms with a cut.
+const LISTEN: Duration = Duration::from_millis(500);
+
+/// A host that is cut off for no longer than this is not taken for dead. Whoever asks it something gets no
+/// answer before the question is sent again, which is after R, 3R, 7R, and has a patience of 1.25 s. R,
+/// which is up to TCP, is 0.2 s or more: the last of these times within 1.25 s is never before 0.42 s.
+const MOMENT: Duration = Duration::from_millis(400);
+
+/// After so long nobody waits any more for what was asked before: two calls of a second each.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after the end of a cut the ring is to be one: nodes that were lost are asked after pauses
+/// that double, so that the last of them may have been as long as the cut, and with its jitter a
+/// quarter longer; then the ring heals.
+fn met_again(since: Instant) -> Duration {
+    since.elapsed().mul_f64(1.25) + IDEAL_WITHIN
+}
+
+/// A ring of one node per host, in the order of the circle.
+pub struct Hosts<'a> {
+    network: &'a Network,
+    peers: &'a [Peer],
+    /// What each host can know.
+    views: &'a [Census],
+    /// None where the power is off.
+    processes: Vec<Option<Process>>,
+    r: usize,
+    /// From when to when the faults went beyond the rules.
+    pub breaches: Vec<(Instant, Instant)>,
+    began: Instant,
+    log: Vec<String>,
+}
+
+impl<'a> Hosts<'a> {
+    /// The nodes of so many hosts.
+    pub fn peers(n: usize, seed: u64) -> Vec<Peer> {
+        let mut ids: Vec<_> = (0..n).map(|i| Id::of_key(format!("{seed} {i}").as_bytes(), Bits::FULL)).collect();
+        ids.sort();
+        ids.into_iter().enumerate().map(|(host, id)| Peer { id, addr: Network::address(host) }).collect()
+    }
+
+    /// Starts all nodes at once, and waits until they are a ring.
+    pub fn start(network: &'a Network, peers: &'a [Peer], views: &'a [Census], r: usize) -> Hosts<'a> {
+        let processes = peers.iter().map(|_| None).collect();
+        let mut hosts =
+            Hosts { network, peers, views, processes, r, breaches: Vec::new(), began: Instant::now(), log: Vec::new() };
+        hosts.all().into_iter().for_each(|host| hosts.power(host, (host > 0).then_some(0)));
+        hosts.await_ring(IDEAL_WITHIN);
+        hosts
+    }
+
+    /// Starts the node of a host, to join the ring of another.
+    fn power(&mut self, host: usize, through: Option<usize>) {
+        let seed = through.map(Network::address);
+        let process = Process::start_by(self.network.chord(host), self.peers[host], seed, self.r);
+        self.processes[host] = Some(process);
+    }
+
+    /// Waits until all hosts are one ideal ring; how long that took.
+    fn await_ring(&mut self, limit: Duration) -> Duration {
+        let all = self.all();
+        let took = self.await_rings(&[&all], limit);
+        self.views.iter().for_each(|view| view.set(Some(Presence::Surely), self.peers.iter().copied()));
+        took
+    }
+
+    /// Waits until each of these groups is an ideal ring; how long that took.
+    fn await_rings(&mut self, groups: &[&[usize]], limit: Duration) -> Duration {
+        let began = Instant::now();
+        for group in groups {
+            let Hosts { processes, network, r, .. } = self;
+            let ideal = Ideal::of(group.iter().filter_map(|host| processes[*host].as_ref()));
+            eventually(limit.saturating_sub(began.elapsed()), || {
+                group.iter().try_for_each(|host| {
+                    let process = processes[*host].as_mut().expect("the power is on");
+                    assert!(process.runs(), "{:?} has ended by itself", process.peer);
+                    network.within(*host, || ideal.check(process, *r))
+                })
+            });
+        }
+        self.log(&format!("ideal after {:?}", began.elapsed()));
+        began.elapsed()
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.peers.len()).collect()
+    }
+
+    fn rest(&self, hosts: &[usize]) -> Vec<usize> {
+        self.all().into_iter().filter(|host| !hosts.contains(host)).collect()
+    }
+
+    /// To each of these groups all others are this from now on.
+    fn others_are(&self, presence: Presence, groups: &[&[usize]]) {
+        for group in groups {
+            let others: Vec<_> = self.rest(group).into_iter().map(|host| self.peers[host]).collect();
+            group.iter().for_each(|host| self.views[*host].set(Some(presence), others.iter().copied()));
+        }
+    }
+
+    fn is_to_itself(&self, host: usize, presence: Presence) {
+        self.views[host].set(Some(presence), [self.peers[host]]);
+    }
+
+    /// All cables lose and delay packets for some time. Nobody is to be taken for dead: a lost packet
+    /// is sent again within 0.2 s, and two calls of a second each have to stay unanswered.
+    pub fn spoil(&mut self, time: Duration) -> Result<String, String> {
+        let how = self.network.spoil()?;
+        self.log(how);
+        thread::sleep(time);
+        let lost = self.network.lost();
+        self.network.mend()?;
+        let took = self.await_ring(IDEAL_WITHIN);
+        Ok(format!("{how}; {lost} packets lost, ideal {took:?} later"))
+    }
+
+    /// Some hosts are cut off for moments, for which nobody is to be taken for dead either. (At once
+    /// with lost packets somebody may: what is sent again after a cut can be lost, and the probe then
+    /// waits a second for its connection.)
+    ///
+    /// That holds for one moment at a time: what was held up by one must not meet the next. So two
+    /// neighbours, of which one passes over the other if it takes it for dead, are not cut off within the
+    /// patience of a question. And a moment is as long as the machine makes it, which may have other things
+    /// to do than to put in a cable: one that was too long is a breach of the rules.
+    pub fn flap(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let (began, hosts, mut ended) = (Instant::now(), self.peers.len(), BTreeMap::<usize, Instant>::new());
+        let (mut moments, mut longest, breaches) = (0, Duration::ZERO, self.breaches.len());
+        self.log("flapping");
+        while began.elapsed() < time {
+            let rested = |host| ended.get(&(host % hosts)).is_none_or(|end| end.elapsed() > PATIENCE);
+            let free: Vec<_> = (0..hosts).filter(|host| (hosts - 1..=hosts + 1).all(|by| rested(host + by))).collect();
+            if let Some(host) = free.choose(rng).copied() {
+                let cut = Instant::now();
+                // Not pulled: a cable that is put in again carries nothing for up to a second.
+                self.network.connect(host, 1)?;
+                thread::sleep(rng.random_range(Duration::from_millis(20)..Duration::from_millis(300)));
+                self.network.connect(host, 0)?;
+                ended.insert(host, Instant::now());
+                moments += 1;
+                longest = longest.max(cut.elapsed());
+                if cut.elapsed() > MOMENT {
+                    self.log(&format!("{host} was cut off for {:?}", cut.elapsed()));
+                    thread::sleep(PATIENCE);
+                    self.await_ring(IDEAL_WITHIN);
+                    self.breaches.push((cut, Instant::now()));
+                }
+            }
+            thread::sleep(rng.random_range(Duration::ZERO..Duration::from_millis(200)));
+        }
+        thread::sleep(PATIENCE);
+        let took = self.await_ring(IDEAL_WITHIN);
+        let breaches = self.breaches.len() - breaches;
+        Ok(format!(
+            "hosts cut off for {moments} moments, of which {breaches} were too long, {longest:?} at most: ideal {took:?} later"
+        ))
+    }
+
+    /// The power of a host fails and comes back: its node dies without a word to anyone, and another
+    /// takes its place soon after.
+    pub fn fail_power(&mut self, host: usize, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &[&self.rest(&[host]), &[host]]);
+        self.views.iter().for_each(|view| view.set(Some(Presence::Silent(since)), [self.peers[host]]));
+        self.network.pull(host)?;
+        self.processes[host].take().expect("the power is on").kill();
+        self.log(&format!("power off at {host}"));
+        thread::sleep(rng.random_range(Duration::ZERO..Duration::from_secs(4)));
+        self.network.plug(host)?;
+        // Also the first, which created the ring: without a seed it would create another, and as long as
+        // that is being taken in it names the few nodes that it knows, which is beyond the rules.
+        self.power(host, Some((host + 1) % self.peers.len()));
+        self.log(&format!("power on at {host}"));
+        let took = self.await_ring(IDEAL_WITHIN);
+        Ok(format!("power off and on at a host: ideal {took:?} later"))
+    }
+
+    /// The cables of three hosts side by side are pulled for some time.
+    pub fn cut(&mut self, rng: &mut ChaCha8Rng) -> Result<String, String> {
+        let first = rng.random_range(0..self.peers.len());
+        let cut: Vec<_> = self.all().into_iter().cycle().skip(first).take(self.r - 1).collect();
+        let rest = self.rest(&cut);
+        let mut groups: Vec<&[usize]> = cut.chunks(1).collect();
+        groups.push(&rest);
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &groups);
+        // Alone, a host has lost its whole list: it may say that it is looking for its ring.
+        cut.iter().for_each(|host| self.is_to_itself(*host, Presence::Silent(since)));
+        cut.iter().try_for_each(|host| self.network.pull(*host))?;
+        self.log(&format!("cut {cut:?}"));
+        let without = self.await_rings(&[&rest], IDEAL_WITHIN);
+        self.others_are(Presence::Missed(since), &[&rest]);
+        thread::sleep(LISTEN);
+        self.others_are(Presence::Waking(since), &groups);
+        cut.iter().for_each(|host| self.is_to_itself(*host, Presence::Waking(since)));
+        cut.iter().try_for_each(|host| self.network.plug(*host))?;
+        self.log("spliced");
+        let took = self.await_ring(met_again(since));
+        Ok(format!("{} hosts cut off: the others ideal after {without:?}, all {took:?} after the end", cut.len()))
+    }
+
+    /// The switch falls into halves, within the rules: two of each half are side by side, never four.
+    pub fn divide(&mut self) -> Result<String, String> {
+        let (left, right): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|host| host / 2 % 2 == 0);
+        let halves: [&[usize]; 2] = [&left, &right];
+        let since = Instant::now();
+        self.others_are(Presence::Silent(since), &halves);
+        right.iter().try_for_each(|host| self.network.connect(*host, 1))?;
+        self.log("divided");
+        let apart = self.await_rings(&halves, IDEAL_WITHIN);
+        self.others_are(Presence::Missed(since), &halves);
+        thread::sleep(LISTEN);
+        self.others_are(Presence::Waking(since), &halves);
+        right.iter().try_for_each(|host| self.network.connect(*host, 0))?;
+        self.log("united");
+        let took = self.await_ring(met_again(since));
+        Ok(format!("two halves: each ideal after {apart:?}, one ring {took:?} after the end"))
+    }
+
+    fn log(&mut self, what: &str) {
+        self.log.push(format!("{:8.3} s  {what}", self.began.elapsed().as_secs_f64()));
+    }
+}
+
+/// A test that fails tells what was done.
+impl Drop for Hosts<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.log.join("\n"));
+        }
+    }
+}

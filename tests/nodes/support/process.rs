@@ -1,0 +1,327 @@
+//! Real `chord` processes.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use chord::protocol::id::Bits;
+use chord::protocol::rpc::{Code, Request, Response};
+use chord::wire::{Frame, FrameCodec, Question};
+use chord::{Id, Peer};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_util::codec::{Decoder, Encoder};
+
+/// How long an answer of the console may take before the test fails: more than any time limit of
+/// the program, on a busy machine.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Lines of its log that a failing test shows.
+const LAST_LINES: usize = 200;
+
+/// The program under test.
+pub const CHORD: &str = env!("CARGO_BIN_EXE_chord");
+
+/// A running `chord`, ended when it is dropped.
+pub struct Process {
+    pub peer: Peer,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Receiver<String>,
+    errors: Arc<Mutex<String>>,
+}
+
+/// What a process prints of its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    pub me: Peer,
+    pub successors: Vec<Peer>,
+    pub fingers: Vec<Peer>,
+}
+
+impl Process {
+    /// Starts a node at `addr` with the periods of these tests, to join the ring of `seed`.
+    pub fn start(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Process {
+        let flags = flags(addr, seed, r);
+        Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The same with another identifier than that of its address, by a command that takes the flags
+    /// of `chord` behind its own and becomes `chord`.
+    pub fn start_by(command: Command, peer: Peer, seed: Option<SocketAddrV4>, r: usize) -> Process {
+        let flags = flags(peer.addr, seed, r);
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let id = peer.id.to_string();
+        Process::spawn(command, peer, &[&flags[..], &["-i", &id]].concat())
+    }
+
+    /// Starts a node with these flags, which put it at `addr`.
+    pub fn with_flags(addr: SocketAddrV4, flags: &[&str]) -> Process {
+        Process::spawn(Command::new(CHORD), Peer::at(addr, Bits::FULL), flags)
+    }
+
+    /// So many virtual nodes from `first` on, with the periods of a usual ring, that join the ring of `seed`; by a
+    /// command that becomes `chord`. They log each verdict of death.
+    pub fn virtual_nodes(
+        command: Command,
+        first: SocketAddrV4,
+        n: u16,
+        seed: Option<SocketAddrV4>,
+        r: usize,
+    ) -> Process {
+        let mut flags = format!("--ts 1000 --tff 1000 --tcp 1000 -r {r} -a {} -p {}", first.ip(), first.port());
+        flags += &format!(" --virtual-nodes {n}");
+        if let Some(seed) = seed {
+            flags += &format!(" --ja {} --jp {}", seed.ip(), seed.port());
+        }
+        let flags: Vec<_> = flags.split(' ').collect();
+        Process::spawn_logging(command, Peer::at(first, Bits::FULL), &flags, "info")
+    }
+
+    fn spawn(command: Command, peer: Peer, flags: &[&str]) -> Process {
+        let level = std::env::var("RUST_LOG").unwrap_or("warn".into());
+        Process::spawn_logging(command, peer, flags, &level)
+    }
+
+    fn spawn_logging(mut command: Command, peer: Peer, flags: &[&str], level: &str) -> Process {
+        let mut child = command
+            .args(flags)
+            .env("RUST_LOG", level)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("chord starts");
+        let (lines, output) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        let errors = Arc::new(Mutex::new(String::new()));
+        let (kept, stderr) = (errors.clone(), BufReader::new(child.stderr.take().unwrap()));
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let input = child.stdin.take();
+        Process { peer, child, input, output, errors }
+    }
+
+    /// Its number in `/proc`.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written to standard error.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
+    }
+
+    /// Writes to its console.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let input = self.input.as_mut().expect("the console is open");
+        if let Err(error) = input.write_all(bytes) {
+            panic!("{} does not read its console: {error}; it said: {}", self.peer, self.errors());
+        }
+    }
+
+    /// Closes its standard input.
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        match self.output.recv_timeout(ANSWER) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("{} prints nothing; errors:\n{}", self.peer, self.errors()),
+            Err(RecvTimeoutError::Disconnected) => panic!("{} has ended; errors:\n{}", self.peer, self.errors()),
+        }
+    }
+
+    /// The owner that it names for a key, or its error.
+    pub fn lookup(&mut self, key: &str) -> Result<Peer, String> {
+        self.write(format!("Lookup {key}\n").as_bytes());
+        assert_eq!(self.line(), format!("< {key} {}", Id::of_key(key.as_bytes(), Bits::FULL)));
+        let line = self.line();
+        match line.strip_prefix("< Error: ") {
+            Some(error) => Err(error.to_string()),
+            None => Ok(peer(line.strip_prefix("< ").expect("answers begin with <"))),
+        }
+    }
+
+    /// What it prints of its state.
+    pub fn state(&mut self, r: usize) -> Printed {
+        self.write(b"PrintState\n");
+        let mut entry = |name: String| {
+            let line = self.line();
+            peer(line.strip_prefix(&format!("< {name} ")).unwrap_or_else(|| panic!("{name} expected: {line}")))
+        };
+        Printed {
+            me: entry("Self".into()),
+            successors: (1..=r).map(|i| entry(format!("Successor [{i}]"))).collect(),
+            fingers: (1..=160).map(|i| entry(format!("Finger [{i}]"))).collect(),
+        }
+    }
+
+    /// The predecessor that it tells a plain peer: itself if it has none.
+    pub fn predecessor(&self) -> Result<Peer, String> {
+        match ask(self.peer, &Request::GetPredecessor, ANSWER) {
+            Ok(Ok(Response::Predecessor { predecessor, .. })) => Ok(predecessor.unwrap_or(self.peer)),
+            other => Err(format!("{:?} does not tell its predecessor: {other:?}", self.peer)),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(mut self) -> SocketAddrV4 {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        self.peer.addr
+    }
+
+    /// Waits until it ends; its exit status.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut status = None;
+        eventually(ANSWER, || {
+            status = self.child.try_wait().expect("it can be waited for");
+            if status.is_some() { Ok(()) } else { Err("still running".into()) }
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Whether it is still running.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("it can be waited for").is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            // Of ten thousand verdicts of death the last ones tell enough.
+            let errors = self.errors();
+            let lines: Vec<_> = errors.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("--- {} printed {} lines on standard error:\n{}", self.peer, lines.len(), last.join("\n"));
+        }
+    }
+}
+
+/// The flags of a node at `addr` with the periods of these tests, to join the ring of `seed`.
+fn flags(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Vec<String> {
+    let mut flags = format!("--ts 100 --tff 20 --tcp 100 -r {r} -a {} -p {}", addr.ip(), addr.port());
+    if let Some(seed) = seed {
+        flags += &format!(" --ja {} --jp {}", seed.ip(), seed.port());
+    }
+    flags.split(' ').map(String::from).collect()
+}
+
+/// Puts one question to a node, as a plain peer does: on a connection of its own. An error means that
+/// it did not answer: not within `limit` after connecting, or not at all.
+pub fn ask(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
+    put(of, Question::plain(request.clone()), request, limit)
+}
+
+/// The same with a number, as a node of our kind does: it is told more.
+pub fn ask_numbered(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
+    let question = Question {
+        request: Ok(request.clone()),
+        call_id: Some(1),
+        deadline: Some(limit),
+        ..Question::plain(request.clone())
+    };
+    put(of, question, request, limit)
+}
+
+fn put(of: Peer, question: Question, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
+    let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
+    codec.encode(Frame::Call(question), &mut bytes).map_err(io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&of.addr.into(), limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(&bytes)?;
+    bytes.clear();
+    let mut buffer = [0; 1024];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        bytes.extend_from_slice(&buffer[..n]);
+        match codec.decode(&mut bytes).map_err(io::Error::other)? {
+            Some(Frame::Return(reply)) => return reply.read(request, Some(of.id)).map_err(io::Error::other),
+            Some(Frame::Call(_)) => return Err(io::Error::other("a call")),
+            None if n == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            None => {}
+        }
+    }
+}
+
+/// A peer as the console prints it.
+fn peer(text: &str) -> Peer {
+    let mut words = text.split(' ');
+    let mut word = || words.next().unwrap_or_else(|| panic!("<id> <ip> <port> expected: {text}"));
+    let (id, ip, port) = (word(), word(), word());
+    Peer { id: id.parse().expect(text), addr: SocketAddrV4::new(ip.parse().expect(text), port.parse().expect(text)) }
+}
+
+/// Addresses on this machine that were free a moment ago.
+pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
+    free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
+}
+
+/// The first of so many consecutive ports on this machine that were free a moment ago; below those from which
+/// connections are made.
+pub fn free_range(n: u16) -> SocketAddrV4 {
+    free_range_at(Ipv4Addr::LOCALHOST, n)
+}
+
+/// The same at another address.
+pub fn free_range_at(ip: Ipv4Addr, n: u16) -> SocketAddrV4 {
+    let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
+    let first = std::iter::repeat_with(|| rand::random_range(10_000..32_000 - n)).take(1000).find(|first| held(*first));
+    SocketAddrV4::new(ip, first.expect("free ports"))
+}
+
+/// The virtual nodes of a process whose first is at `first`.
+pub fn nodes_from(first: SocketAddrV4, n: u16) -> impl Iterator<Item = Peer> {
+    (0..n).map(move |k| Peer::at(SocketAddrV4::new(*first.ip(), first.port() + k), Bits::FULL))
+}
+
+/// An address of this process: no other process uses it.
+pub fn address(host: u8) -> Ipv4Addr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high & 63, low, host)
+}
+
+/// Some of them, for tests that are [`alone`](super::alone).
+pub fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
+    (1..=n as u8).map(address)
+}
+
+/// A free port at each of these addresses.
+pub fn free_addrs_at(ips: impl IntoIterator<Item = Ipv4Addr>) -> Vec<SocketAddrV4> {
+    let held: Vec<_> = ips.into_iter().map(|ip| (ip, TcpListener::bind((ip, 0)).expect("a free port"))).collect();
+    held.iter().map(|(ip, socket)| SocketAddrV4::new(*ip, socket.local_addr().unwrap().port())).collect()
+}
+
+/// Waits until the condition holds; how long that took. Fails with its last reason after `limit`.
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> Result<(), String>) -> Duration {
+    let began = Instant::now();
+    loop {
+        match condition() {
+            Ok(()) => return began.elapsed(),
+            Err(why) if began.elapsed() > limit => panic!("not within {limit:?}: {why}"),
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}

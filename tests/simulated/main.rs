@@ -1,0 +1,16 @@
+//! What needs no socket: the protocol by itself, whole rings on a virtual clock, and everything that can happen in
+//! a small one. One program, so that it is linked once.
+//!
+//! `cargo test --test simulated paper::` runs one file.
+
+mod evaluation;
+mod histories;
+mod model;
+mod paper;
+mod protocol;
+mod purity;
+mod reunion;
+mod sim_ring;
+mod simulation;
+mod storms;
+mod world;

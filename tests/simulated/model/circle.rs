@@ -1,0 +1,128 @@
+//! The places of a small ring, and what nodes say as seen from another place.
+//!
+//! The protocol compares identifiers by their order on the circle alone, so that a ring and the same
+//! ring turned by some places behave alike. Every node is therefore kept as if it stood at place 0;
+//! what passes between two nodes is turned by the way between them. `tests/simulated/protocol.rs` shows that
+//! intervals turn with the circle, and every history that is replayed in the simulator runs on
+//! identifiers as they are.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use chord::protocol::id::{Bits, Id};
+use chord::protocol::lookup::{Found, Lost};
+use chord::protocol::peer::Peer;
+use chord::protocol::procedure::Answer;
+use chord::protocol::rpc::{Request, Response};
+
+/// A node's place, or the way clockwise to another: from 0 to less than the number of places.
+pub type Place = usize;
+
+/// A circle with room between the places, so that the point after a node is no other node.
+pub const BITS: Bits = Bits::new(5).unwrap();
+
+/// The identifier at a place is this many times the place.
+pub const SPACING: usize = 4;
+
+/// The most places.
+pub const MOST: usize = 8;
+
+/// The node at a place.
+pub fn peer(place: Place) -> Peer {
+    assert!(place < MOST);
+    Peer {
+        id: Id::from_number((place * SPACING) as u128, BITS),
+        addr: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, place as u8), 4170),
+    }
+}
+
+/// Where a node stands.
+pub fn place(peer: Peer) -> Place {
+    usize::from(peer.addr.ip().octets()[3])
+}
+
+/// One turn of a circle with so many places.
+#[derive(Clone, Copy)]
+pub struct Turn {
+    pub places: usize,
+    pub by: Place,
+}
+
+impl Turn {
+    pub fn place(self, place: Place) -> Place {
+        (place + self.by) % self.places
+    }
+
+    pub fn peer(self, node: Peer) -> Peer {
+        peer(self.place(place(node)))
+    }
+
+    fn peers(self, nodes: &[Peer]) -> Vec<Peer> {
+        nodes.iter().map(|node| self.peer(*node)).collect()
+    }
+
+    /// A place, or a point right after one.
+    fn id(self, id: Id) -> Id {
+        let number = usize::from(id.as_bytes()[0] >> (8 - BITS.count()));
+        let turned = self.place(number / SPACING) * SPACING + number % SPACING;
+        Id::from_number(turned as u128, BITS)
+    }
+
+    pub fn request(self, request: &Request) -> Request {
+        match request {
+            Request::FindSuccessor { key, hops, want_path } => {
+                Request::FindSuccessor { key: self.id(*key), hops: *hops, want_path: *want_path }
+            }
+            Request::ClosestPrecedingNode { key, doubted, want_path } => Request::ClosestPrecedingNode {
+                key: self.id(*key),
+                doubted: self.peers(doubted),
+                want_path: *want_path,
+            },
+            Request::Notify { me } => Request::Notify { me: self.peer(*me) },
+            Request::CheckPredecessor => Request::CheckPredecessor,
+            Request::GetPredecessor => Request::GetPredecessor,
+            Request::GetSuccessorList { joiner } => {
+                Request::GetSuccessorList { joiner: joiner.map(|joiner| self.peer(joiner)) }
+            }
+            Request::Nudge { me } => Request::Nudge { me: self.peer(*me) },
+            Request::Invite { me } => Request::Invite { me: self.peer(*me) },
+            Request::Meet { node, until } => {
+                Request::Meet { node: self.peer(*node), until: until.map(|until| self.id(until)) }
+            }
+            Request::Leave { me, predecessor } => {
+                Request::Leave { me: self.peer(*me), predecessor: predecessor.map(|before| self.peer(before)) }
+            }
+        }
+    }
+
+    pub fn answer(self, answer: &Answer) -> Answer {
+        match answer {
+            Answer::Reply(response) => Answer::Reply(self.response(response)),
+            other => other.clone(),
+        }
+    }
+
+    fn response(self, response: &Response) -> Response {
+        match response {
+            Response::Successor { owner, .. } => Response::Successor { owner: self.peer(*owner), path: Vec::new() },
+            Response::Predecessor { predecessor, successors } => Response::Predecessor {
+                predecessor: predecessor.map(|peer| self.peer(peer)),
+                successors: successors.as_ref().map(|list| self.peers(list)),
+            },
+            Response::SuccessorList { successors, predecessor, dialect } => Response::SuccessorList {
+                successors: self.peers(successors),
+                predecessor: predecessor.map(|known| known.map(|peer| self.peer(peer))),
+                dialect: *dialect,
+            },
+            Response::Preceding { nodes, .. } => Response::Preceding { nodes: self.peers(nodes), path: Vec::new() },
+            Response::Done | Response::Alive { .. } => response.clone(),
+        }
+    }
+}
+
+/// What a lookup that ended without another node's help says to whoever asked.
+pub fn named(result: Result<Found, Lost>) -> Answer {
+    match result {
+        Ok(Found { owner, path, .. }) => Answer::Reply(Response::Successor { owner, path }),
+        Err(lost) => Answer::Refused(lost.into()),
+    }
+}
