@@ -22,10 +22,14 @@ test:
 check-chaos:
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test nodes chaos:: -- --nocapture
 
-# Formatting, lints and docs, all warnings denied.
+# Formatting, lints and docs, all warnings denied; the library also as programs take it: alone, and with each feature.
 check:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --all-targets --no-default-features -- --deny warnings
+	cargo clippy --locked --lib --no-default-features -- --deny warnings
+	cargo clippy --locked --lib --no-default-features --features sim -- --deny warnings
+	cargo clippy --locked --lib --no-default-features --features swarm -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 
 # The protocol's own code explored exhaustively in small rings, two scopes at a time: 21
@@ -69,12 +73,12 @@ storm:
 	cargo bench --locked --bench speed -- storm $(CURDIR)/docs
 
 # How many instructions the hot path takes; fails if a step has become dearer by a tenth. Needs valgrind, and
-# gets the runner of the benches from the registry.
+# gets the runner of the benches from the registry. The library alone is enough: no command is linked for it.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
 instructions:
 	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
-	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --bench instructions
+	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --bench instructions
 
 # The pictures in docs/.
 pictures: chord

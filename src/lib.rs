@@ -22,6 +22,17 @@
 //! # }
 //! ```
 //!
+//! It needs the library alone, without what the `chord` command is made of:
+//!
+//! ```toml
+//! [dependencies]
+//! actix-rt = "2"
+//! chord = { path = "../chord", default-features = false }
+//! ```
+//!
+//! The feature `sim` adds the simulator; `swarm` many nodes in one process, and what measures them (with `sim`); and
+//! `cli`, the default, the command and its console (with both).
+//!
 //! To read the code, begin with [`protocol`], which decides everything and touches nothing; then
 //! [`wire`], the bytes; then [`actors`], which run the one over the other. [`config`] is what a node
 //! is told, [`console`] how people talk to it; [`sim`] runs whole rings on a virtual clock,
@@ -32,9 +43,12 @@
 
 pub mod actors;
 pub mod config;
+#[cfg(feature = "cli")]
 pub mod console;
 pub mod protocol;
+#[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "swarm")]
 pub mod swarm;
 pub mod wire;
 
