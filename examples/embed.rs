@@ -10,7 +10,7 @@ use chord::{Config, LookupError, Node, StartError};
 
 const USERS: [&str; 6] = ["ada", "barbara", "edsger", "grace", "ken", "leslie"];
 
-#[actix_rt::main]
+#[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut nodes = start(5).await?;
     print("Five nodes:", &nodes[0]).await?;

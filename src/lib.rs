@@ -7,26 +7,29 @@
 //! use std::net::Ipv4Addr;
 //! use chord::{Config, Node};
 //!
-//! # #[actix_rt::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let first = Node::start(Config::new(Ipv4Addr::LOCALHOST)).await?;
-//! let config = Config { seeds: vec![first.me().addr], ..Config::new(Ipv4Addr::LOCALHOST) };
-//! let second = Node::start(config).await?;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let first = Node::start(Config::new(Ipv4Addr::LOCALHOST)).await?;
+//!     let config = Config { seeds: vec![first.me().addr], ..Config::new(Ipv4Addr::LOCALHOST) };
+//!     let second = Node::start(config).await?;
 //!
-//! let owner = second.lookup("Hello").await?;
-//! assert!(owner == first.me() || owner == second.me());
+//!     let owner = second.lookup("Hello").await?;
+//!     assert!(owner == first.me() || owner == second.me());
 //!
-//! second.stop().await;
-//! first.stop().await;
-//! # Ok(())
-//! # }
+//!     second.leave().await;
+//!     first.leave().await;
+//!     Ok(())
+//! }
 //! ```
+//!
+//! Each runs on a thread of its own ([`Node::start_on`] puts many on one), whatever the program runs on; a [`Node`] is a handle
+//! that is cloned, sent and shared.
 //!
 //! It needs the library alone, without what the `chord` command is made of:
 //!
 //! ```toml
 //! [dependencies]
-//! actix-rt = "2"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 //! chord = { path = "../chord", default-features = false }
 //! ```
 //!
@@ -54,6 +57,7 @@ pub mod wire;
 
 pub use actors::node::{LookupError, Node, StartError, State};
 pub use actors::traffic::Traffic;
+pub use actors::worker::Worker;
 pub use config::Config;
 pub use protocol::id::Id;
 pub use protocol::peer::Peer;

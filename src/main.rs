@@ -21,9 +21,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use chord::actors::worker::runtime;
 use chord::console::input;
 use chord::console::streams::{Log, complain, output, own_terminals};
-use chord::swarm::process;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -66,7 +66,7 @@ fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
 /// Runs nodes to their end. What they leave behind ends in the context of their runtime: actors that are dropped before they
 /// have run do so then, and set timers.
 fn block_on(nodes: impl Future<Output = Result<()>>) -> Result<()> {
-    let runtime = Arc::new(process::runtime().context("can't start")?);
+    let runtime = Arc::new(runtime().context("can't start")?);
     let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
     let ended = system.block_on(nodes);
     let _context = runtime.enter();
@@ -92,6 +92,7 @@ fn log(usual: &str) {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
+    use chord::actors::exchange::Exchange;
     use chord::{Config, Node};
     use futures::FutureExt;
 
@@ -103,7 +104,7 @@ mod tests {
         let config = Config { seeds: vec![nobody], ..Config::new(Ipv4Addr::LOCALHOST) };
         let ended = block_on(async {
             // As when a signal comes just then.
-            assert!(Node::start(config).now_or_never().is_none());
+            assert!(Node::start_sharing(config, Exchange::default()).now_or_never().is_none());
             Ok(())
         });
         assert!(ended.is_ok());

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use chord::actors::worker::runtime;
 use chord::console::streams::complain;
 use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
 use chord::sim::paper::{self, Chapter, Experiment, plot};
-use chord::swarm::process;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -39,7 +39,7 @@ pub fn run(paper: &Paper) -> ExitCode {
 
 /// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
 fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
-    let runtime = process::runtime().context("can't start")?;
+    let runtime = runtime().context("can't start")?;
     let mut interrupt = {
         let _context = runtime.enter();
         signal(SignalKind::interrupt()).context("can't wait for SIGINT")?

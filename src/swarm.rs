@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! [`worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
+//! [`Worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
 //! they join, [`site`] the nodes of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
 //! has it look keys up, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
 
@@ -33,9 +33,7 @@ pub mod site;
 pub mod timeline;
 pub mod together;
 pub mod watch;
-pub mod worker;
-
-use std::io;
+pub use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -46,6 +44,7 @@ use tokio::time::{Instant, sleep};
 use crate::actors::node::{LookupError, Node, StartError};
 use crate::actors::pool::Pool;
 use crate::actors::transport::Transport;
+use crate::actors::worker::{Ended, Worker};
 use crate::config::Config;
 use crate::protocol::fix_fingers::youth;
 use crate::protocol::id::Bits;
@@ -56,7 +55,6 @@ pub use load::{Demand, Load};
 use process::NoRoom;
 use site::Site;
 use together::{followers, start_all};
-use worker::{Ended, Worker};
 
 /// What a swarm is started with.
 #[derive(Clone, Debug)]
@@ -151,7 +149,7 @@ impl Swarm {
         let node = config.member()?;
         let told: Told = Arc::new(told);
         let memory_before = process::resident();
-        let workers = (0..config.threads).map(Worker::start).collect::<io::Result<Vec<_>>>();
+        let workers = (0..config.threads).map(|n| Worker::start(format!("nodes {n}"))).collect::<io::Result<Vec<_>>>();
         let workers = workers.map_err(SwarmError::Thread)?;
         let began = Instant::now();
 

@@ -342,11 +342,10 @@ impl Driver {
             let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
             self.call(Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience })
         };
-        let again = async {
-            self.thread().wait(time / 2).await;
-            ping().await
-        };
-        first_said(ping(), again).await
+        match select(ping(), pin!(self.thread().wait(time / 2))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((_, first)) => first_said(first, ping()).await,
+        }
     }
 
     /// Asks the target on a fresh connection whether it lives, unless it answers the open question meanwhile.

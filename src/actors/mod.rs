@@ -80,6 +80,7 @@ pub mod traffic;
 pub mod transport;
 pub mod turns;
 pub mod view;
+pub mod worker;
 
 /// Put a question to another node.
 ///

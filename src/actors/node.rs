@@ -28,6 +28,7 @@ use super::tally::Tally;
 use super::traffic::{Counters, Traffic};
 use super::transport::Socket;
 use super::view::View;
+use super::worker::Worker;
 use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
 use crate::protocol::admission::Class;
@@ -41,14 +42,15 @@ use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
 use crate::wire::Ids;
 
-/// A running node. Clones are the same node; it stops when [`Node::stop`] is called, or when the
-/// last of them is dropped.
+/// A running node. Clones are the same node, and may be sent to any thread and asked from any runtime.
 ///
-/// A node lives on the thread that starts it, which must run an actix system or a tokio
-/// `LocalSet`; its handle may be sent to others.
+/// It stops when [`Node::stop`] or [`Node::leave`] is called, or when the last of them is dropped; so it does when a runtime
+/// is dropped with the tasks that have them. Only `leave` tells the ring.
 #[derive(Clone)]
 pub struct Node {
     handle: Arc<Handle>,
+    /// The thread that it has for itself; dropped after the handle, which stops the node.
+    _worker: Option<Arc<Worker>>,
 }
 
 struct Handle {
@@ -87,6 +89,8 @@ pub enum StartError {
     // Not as the source of the error: whoever prints those, too, would say it twice.
     #[error("can't listen on {addr}: {why}")]
     Listen { addr: SocketAddrV4, why: io::Error },
+    #[error("can't start a thread for the node: {0}")]
+    Thread(io::Error),
     #[error("no answer from {}: is a node running there?", join(.0))]
     NoAnswer(Vec<SocketAddrV4>),
     #[error("{} answers, but has not joined a ring itself", join(.0))]
@@ -117,14 +121,37 @@ impl From<MailboxError> for LookupError {
 }
 
 impl Node {
-    /// Starts a node, and returns once it is a member of its ring.
+    /// Starts a node on a thread of its own, and returns once it is a member of its ring. Whoever waits no longer has
+    /// it stop.
+    ///
+    /// # Errors
+    ///
+    /// The configuration makes no sense, another program has the port, or another node the identifier: give up. No seed
+    /// answers, or none is a member, for as long as a joiner tries ([`Config::join_timeout`]): retry later.
     pub async fn start(config: Config) -> Result<Node, StartError> {
-        Node::start_sharing(config, Exchange::default()).await
+        let worker = Worker::start("chord node").map_err(StartError::Thread)?;
+        let node = Node::start_on(&worker, config).await?;
+        Ok(Node { _worker: Some(Arc::new(worker)), ..node })
     }
 
-    /// Starts a node that shares its connections with all others of this thread that have a clone of the same
-    /// exchange: what many nodes of one process need most of is connections. Their traffic is counted by whoever
-    /// has made a connection, and when that one stops, the others make their calls again on a new one.
+    /// The same on a thread that it shares with other nodes, and their connections with them: what many nodes of one
+    /// process need most of is connections. It stops with that thread, if not before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`]; [`StartError::Stopped`] if the thread ends meanwhile.
+    pub async fn start_on(worker: &Worker, config: Config) -> Result<Node, StartError> {
+        let started = worker.run(move |exchange| Node::start_sharing(config, exchange)).await;
+        started.unwrap_or(Err(StartError::Stopped))
+    }
+
+    /// Starts a node on this very thread, which must run an actix system or a tokio `LocalSet`, and goes on running it. It
+    /// shares its connections with all others of this thread that have a clone of the same exchange. Their traffic is counted by
+    /// whoever has made a connection, and when that one stops, the others make their calls again on a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::start`].
     pub async fn start_sharing(config: Config, exchange: Exchange) -> Result<Node, StartError> {
         config.validate()?;
         let addr = SocketAddrV4::new(config.address, config.port);
@@ -138,7 +165,8 @@ impl Node {
         let joining = Joining::new(report, config.join_timeout, oust);
         let node = wire(&config, exchange, me, socket, joining, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
-        let node = Node { handle: Arc::new(Handle { me, lookup_style, lookup_timeout, node, counters, ousted }) };
+        let handle = Handle { me, lookup_style, lookup_timeout, node, counters, ousted };
+        let node = Node { handle: Arc::new(handle), _worker: None };
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),

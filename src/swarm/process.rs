@@ -1,12 +1,10 @@
 //! What this process takes of its machine.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::runtime::{Builder, Runtime};
 
 /// So many nodes on so many threads can't have the files that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,17 +47,6 @@ fn left_by(nodes: u64, threads: u64, allowed: u64) -> Result<u64, NoRoom> {
     let (beside, fewest) = (nodes + FILES_BESIDES, threads * threads + PASSING);
     let needed = beside + 2 * fewest;
     if allowed < needed { Err(NoRoom { nodes, threads, needed, allowed }) } else { Ok((allowed - beside) / 2) }
-}
-
-/// A runtime needs so many files of its own at most: those that wait for events and for signals.
-const FILES_OF_A_RUNTIME: usize = 8;
-
-/// A runtime for one thread. The first of a process makes what waits for its signals, and panics if there are too few
-/// files for that; so they are tried before.
-pub fn runtime() -> io::Result<Runtime> {
-    let spare = (0..FILES_OF_A_RUNTIME).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
-    drop(spare);
-    Builder::new_current_thread().enable_all().build()
 }
 
 /// Bytes of memory that this process has; none where there is no /proc.

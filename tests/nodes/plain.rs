@@ -11,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use chord::actors::exchange::Exchange;
 use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::{join, join_all};
@@ -60,7 +61,10 @@ fn through(seed: Peer, config: Config) -> Config {
 }
 
 async fn start(config: Config) -> Node {
-    tokio::time::timeout(2 * LIMIT, Node::start(config)).await.expect("it starts in time").unwrap()
+    tokio::time::timeout(2 * LIMIT, Node::start_sharing(config, Exchange::default()))
+        .await
+        .expect("it starts in time")
+        .unwrap()
 }
 
 /// The point this many sixteenths of the circle further on.
@@ -964,7 +968,9 @@ async fn broken_seed_is_no_answer() {
         let seed = Plain::start(Setup::default());
         seed.behaves(manner.clone());
         let begin = Instant::now();
-        let started = Node::start(Config { join_timeout: limit, ..through(seed.me(), config()) }).await;
+        let started =
+            Node::start_sharing(Config { join_timeout: limit, ..through(seed.me(), config()) }, Exchange::default())
+                .await;
         assert!(begin.elapsed() >= limit, "{manner:?}");
         assert!(begin.elapsed() < LIMIT, "{manner:?}");
         match started {
@@ -986,7 +992,8 @@ async fn seed_that_breaks_half_way_is_no_answer() {
     let attempts = breakages().into_iter().map(async |(manner, _)| {
         let seed = Plain::start(Setup::default());
         seed.behaves_in("get_successor_list", manner.clone());
-        let starting = Node::start(Config { join_timeout: limit, ..through(seed.me(), config()) });
+        let starting =
+            Node::start_sharing(Config { join_timeout: limit, ..through(seed.me(), config()) }, Exchange::default());
         let started = tokio::time::timeout(LIMIT, starting).await;
         assert!(matches!(started, Ok(Err(StartError::NoAnswer(_)))), "{manner:?}: {:?}", started.map(|_| ()));
     });
@@ -1080,7 +1087,11 @@ async fn member_that_answers_in_single_bytes_is_as_good_as_any() {
 async fn nonsense_of_a_plain_peer_is_not_answered() {
     let seed = Plain::start(Setup::default());
     seed.behaves(Manner::garbles());
-    let _ = Node::start(Config { join_timeout: Duration::ZERO, ..through(seed.me(), config()) }).await;
+    let _ = Node::start_sharing(
+        Config { join_timeout: Duration::ZERO, ..through(seed.me(), config()) },
+        Exchange::default(),
+    )
+    .await;
     let answered = async || seed.connections().iter().all(|connection| connection.ended.is_some());
     eventually("all connections are closed", answered).await;
     for connection in seed.connections() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chord::actors::asking::MAX_ASKED;
 use chord::actors::crowd::Limits;
+use chord::actors::exchange::Exchange;
 use chord::actors::pool::Pool;
 use chord::actors::{Call, Stop, Way};
 use chord::protocol::id::Bits;
@@ -390,9 +391,9 @@ async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 
 #[actix_rt::test]
 async fn several_nodes_of_one_process_form_a_ring() {
-    let first = Node::start(config()).await.unwrap();
+    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
     let seeded = Config { seeds: vec![first.me().addr], ..config() };
-    let more = join_all((0..7).map(|_| Node::start(seeded.clone()))).await;
+    let more = join_all((0..7).map(|_| Node::start_sharing(seeded.clone(), Exchange::default()))).await;
     let mut nodes = vec![first];
     nodes.extend(more.into_iter().map(Result::unwrap));
     let mut ring: Vec<Peer> = nodes.iter().map(Node::me).collect();
@@ -417,10 +418,13 @@ async fn several_nodes_of_one_process_form_a_ring() {
 
 #[actix_rt::test]
 async fn trace_tells_who_was_asked() {
-    let first = Node::start(config()).await.unwrap();
+    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
     assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
-    let second = Node::start(Config { seeds: vec![first.me().addr], ..config() }).await.unwrap();
-    let third = Node::start(Config { seeds: vec![first.me().addr], r: 1, ..config() }).await.unwrap();
+    let second =
+        Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, Exchange::default()).await.unwrap();
+    let third = Node::start_sharing(Config { seeds: vec![first.me().addr], r: 1, ..config() }, Exchange::default())
+        .await
+        .unwrap();
     let nodes = [&first, &second, &third];
     eventually("a path", async || {
         let mut asked = Vec::new();
@@ -436,12 +440,15 @@ async fn trace_tells_who_was_asked() {
 
 #[actix_rt::test]
 async fn node_can_start_again_on_its_port_at_once() {
-    let first = Node::start(config()).await.unwrap();
-    let second = Node::start(Config { seeds: vec![first.me().addr], ..config() }).await.unwrap();
+    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
+    let second =
+        Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, Exchange::default()).await.unwrap();
     let port = second.me().addr.port();
     eventually("a ring of two", async || first.state().await.unwrap().predecessor == Some(second.me())).await;
     second.stop().await;
-    let again = Node::start(Config { port, seeds: vec![first.me().addr], ..config() }).await.unwrap();
+    let again = Node::start_sharing(Config { port, seeds: vec![first.me().addr], ..config() }, Exchange::default())
+        .await
+        .unwrap();
     eventually("a ring of two", async || {
         again.state().await.unwrap().predecessor == Some(first.me())
             && first.state().await.unwrap().predecessor == Some(again.me())
@@ -453,7 +460,7 @@ async fn node_can_start_again_on_its_port_at_once() {
 
 #[actix_rt::test]
 async fn node_stops_when_its_last_handle_is_dropped() {
-    let node = Node::start(config()).await.unwrap();
+    let node = Node::start_sharing(config(), Exchange::default()).await.unwrap();
     let addr = node.me().addr;
     let clone = node.clone();
     drop(node);
@@ -464,13 +471,22 @@ async fn node_stops_when_its_last_handle_is_dropped() {
 
 #[actix_rt::test]
 async fn failure_to_start_says_why() {
-    let first = Node::start(config()).await.unwrap();
+    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
     let taken = Config { port: first.me().addr.port(), ..config() };
-    assert!(matches!(Node::start(taken).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr));
+    assert!(
+        matches!(Node::start_sharing(taken, Exchange::default()).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr)
+    );
     let nobody = Them::start().await.me.addr;
     let lonely = Config { seeds: vec![nobody], join_timeout: Duration::from_millis(200), ..config() };
-    assert!(matches!(Node::start(lonely).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody]));
+    assert!(
+        matches!(Node::start_sharing(lonely, Exchange::default()).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody])
+    );
     let twin = Config { seeds: vec![first.me().addr], id: Some(first.me().id), ..config() };
-    assert!(matches!(Node::start(twin).await, Err(StartError::IdTaken(taken)) if taken == first.me()));
-    assert!(matches!(Node::start(Config { r: 0, ..config() }).await, Err(StartError::Config(_))));
+    assert!(
+        matches!(Node::start_sharing(twin, Exchange::default()).await, Err(StartError::IdTaken(taken)) if taken == first.me())
+    );
+    assert!(matches!(
+        Node::start_sharing(Config { r: 0, ..config() }, Exchange::default()).await,
+        Err(StartError::Config(_))
+    ));
 }

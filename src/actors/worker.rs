@@ -1,17 +1,18 @@
 //! A thread on which nodes live.
 
+use std::fs::File;
 use std::io;
 use std::thread;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::process::runtime;
-use crate::actors::exchange::Exchange;
+use super::exchange::Exchange;
 
-/// A thread that runs what it is given, all at once. It ends, with all that it runs, when this is dropped.
+/// A thread on which nodes live, and share their connections. It ends, with all that it runs, when this is dropped.
 pub struct Worker {
     tasks: mpsc::Sender<Task>,
 }
@@ -28,11 +29,15 @@ const WAITING: usize = 16;
 pub struct Ended;
 
 impl Worker {
-    /// Starts a thread; they are told apart by their numbers.
-    pub fn start(number: u16) -> io::Result<Worker> {
+    /// Starts a thread of this name.
+    ///
+    /// # Errors
+    ///
+    /// There can't be another thread, or there are too few files for it: retry when there are more.
+    pub fn start(name: impl Into<String>) -> io::Result<Worker> {
         let (tasks, mut given) = mpsc::channel::<Task>(WAITING);
         let runtime = runtime()?;
-        thread::Builder::new().name(format!("nodes {number}")).spawn(move || {
+        thread::Builder::new().name(name.into()).spawn(move || {
             let nodes = LocalSet::new();
             nodes.block_on(&runtime, async move {
                 let exchange = Exchange::default();
@@ -48,7 +53,7 @@ impl Worker {
     }
 
     /// What comes of this there, where all nodes may share the connections of this exchange.
-    pub async fn run<F>(&self, make: impl FnOnce(Exchange) -> F + Send + 'static) -> Result<F::Output, Ended>
+    pub(crate) async fn run<F>(&self, make: impl FnOnce(Exchange) -> F + Send + 'static) -> Result<F::Output, Ended>
     where
         F: Future<Output: Send + 'static> + 'static,
     {
@@ -63,6 +68,17 @@ impl Worker {
     }
 }
 
+/// A runtime needs so many files of its own at most: those that wait for events and for signals.
+const FILES_OF_A_RUNTIME: usize = 8;
+
+/// A runtime for one thread. The first of a process makes what waits for its signals, and panics if there are too few
+/// files for that; so they are tried before.
+pub fn runtime() -> io::Result<Runtime> {
+    let spare = (0..FILES_OF_A_RUNTIME).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
+    drop(spare);
+    Builder::new_current_thread().enable_all().build()
+}
+
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
@@ -71,7 +87,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn what_never_leaves_the_thread_is_made_there() {
-        let worker = Worker::start(7).unwrap();
+        let worker = Worker::start("nodes 7").unwrap();
         let name = worker.run(|_| {
             let name = Rc::new(thread::current().name().map(String::from));
             async move { (*name).clone() }
@@ -81,7 +97,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn what_it_runs_ends_with_it() {
-        let worker = Worker::start(0).unwrap();
+        let worker = Worker::start("nodes").unwrap();
         let (held, dropped) = oneshot::channel::<()>();
         let begun = worker.run(move |_| async move {
             spawn_local(async move {

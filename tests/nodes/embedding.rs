@@ -1,0 +1,126 @@
+//! Nodes in programs that know nothing of actors: any tokio runtime will do.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use chord::{Config, LookupError, Node, Worker};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// What ends does so within this time even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn alone() -> Config {
+    Config::new(Ipv4Addr::LOCALHOST)
+}
+
+fn through(seed: &Node) -> Config {
+    Config { seeds: vec![seed.me().addr], ..alone() }
+}
+
+/// Waits until nobody listens there any more.
+fn ends(addr: SocketAddrV4) {
+    let began = Instant::now();
+    while TcpStream::connect(addr).is_ok() {
+        assert!(began.elapsed() < LIMIT, "{addr} still listens");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Handles can be sent, shared and cloned.
+fn is_a_handle<T: Send + Sync + Clone + 'static>(_: &T) {}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn node_is_asked_from_any_task_of_a_runtime_of_many_threads() {
+    let first = Node::start(alone()).await.unwrap();
+    let second = Node::start(through(&first)).await.unwrap();
+    is_a_handle(&first);
+    let asked = (0..32).map(|n| {
+        let (first, second) = (first.clone(), second.clone());
+        tokio::spawn(async move {
+            let key = format!("key {n}");
+            (first.lookup(&key).await.unwrap(), second.lookup(&key).await.unwrap())
+        })
+    });
+    for answers in asked {
+        let (one, other) = answers.await.unwrap();
+        assert_eq!(one, other);
+    }
+    assert_eq!(first.state().await.unwrap().successors, [second.me()]);
+    second.leave().await;
+    assert_eq!(second.lookup("key").await, Err(LookupError::Stopped));
+    ends(second.me().addr);
+}
+
+#[tokio::test]
+async fn node_starts_within_a_plain_tokio_test() {
+    let node = Node::start(alone()).await.unwrap();
+    assert_eq!(node.lookup("Hello").await, Ok(node.me()));
+    node.stop().await;
+    ends(node.me().addr);
+}
+
+#[tokio::test]
+async fn node_ends_with_its_last_handle() {
+    let node = Node::start(alone()).await.unwrap();
+    let (addr, clone) = (node.me().addr, node.clone());
+    drop(node);
+    assert_eq!(clone.lookup("Hello").await.map(|owner| owner.addr), Ok(addr), "there is another");
+    drop(clone);
+    spawn_blocking(move || ends(addr)).await.unwrap();
+}
+
+#[test]
+fn nodes_of_two_runtimes_are_one_ring_and_end_with_the_tasks_that_have_them() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (one, other) = (runtime(), runtime());
+    let first = one.block_on(Node::start(alone())).unwrap();
+    let second = other.block_on(Node::start(through(&first))).unwrap();
+    let (first_addr, second_addr) = (first.me().addr, second.me().addr);
+    assert_eq!(
+        one.block_on(second.lookup("Hello")),
+        other.block_on(first.lookup("Hello")),
+        "each asks the node of the other"
+    );
+    one.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(first);
+    });
+    drop(one);
+    ends(first_addr);
+    // It looks for its ring first.
+    let began = Instant::now();
+    while other.block_on(second.lookup("Hello")).map(|owner| owner.addr) != Ok(second_addr) {
+        assert!(began.elapsed() < LIMIT, "the other does not go on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test]
+async fn nodes_of_one_worker_share_their_connections_and_end_with_it() {
+    let worker = Worker::start("nodes").unwrap();
+    let first = Node::start_on(&worker, alone()).await.unwrap();
+    let second = Node::start_on(&worker, through(&first)).await.unwrap();
+    let key = format!("key {}", first.me().addr);
+    assert_eq!(first.lookup(&key).await, second.lookup(&key).await);
+    drop(worker);
+    let (one, other) = (first.me().addr, second.me().addr);
+    spawn_blocking(move || [one, other].map(ends)).await.unwrap();
+    assert_eq!(first.lookup(&key).await, Err(LookupError::Stopped));
+    assert_eq!(first.state().await, None);
+}
+
+#[tokio::test]
+async fn node_that_nobody_waits_for_does_not_start() {
+    let [silent, free] = [0; 2].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+    let v4 = |socket: &TcpListener| match socket.local_addr().unwrap() {
+        SocketAddr::V4(addr) => addr,
+        SocketAddr::V6(addr) => panic!("{addr}"),
+    };
+    let (seed, port) = (v4(&silent), v4(&free).port());
+    drop(free);
+    let started = Node::start(Config { seeds: vec![seed], port, ..alone() });
+    assert!(timeout(Duration::from_millis(300), started).await.is_err(), "its seed says nothing");
+    let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    spawn_blocking(move || ends(addr)).await.unwrap();
+}
