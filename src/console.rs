@@ -1,10 +1,14 @@
 //! The console: what a line means, and how an answer looks.
 //!
-//! Both are pure; the thread that reads standard input is in [`input`], the streams
-//! themselves are in [`streams`].
+//! Both are pure; the thread that reads standard input is in [`input`], lines from a terminal come from the
+//! [`editor`] with its [`history`], the streams themselves are in [`streams`], and [`terminal`] says when one may be
+//! used.
 
+pub mod editor;
+pub mod history;
 pub mod input;
 pub mod streams;
+pub mod terminal;
 
 use std::io::Write;
 
@@ -41,19 +45,22 @@ pub enum BadLine {
     Unreadable(String),
 }
 
-/// What a line asks for; nothing if it is empty. White space around command and key does not
-/// count; inside the key it does.
+/// The commands, as Tab completes them.
+pub const COMMANDS: [&str; 4] = ["Lookup ", "PrintState", "Help", "Quit"];
+
+/// What a line asks for; nothing if it is empty. Commands are understood in any case. White space around command and
+/// key does not count; inside the key it does.
 pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
     let line = line.trim_ascii();
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
     let (command, rest) = line.split_at(end);
-    match (command, rest.trim_ascii()) {
+    match (&*command.to_ascii_lowercase(), rest.trim_ascii()) {
         (b"", _) => Ok(None),
-        (b"Lookup", b"") => Err(BadLine::NoKey),
-        (b"Lookup", key) => Ok(Some(Command::Lookup(key.to_vec()))),
-        (b"PrintState", b"") => Ok(Some(Command::PrintState)),
-        (b"Help", b"") => Ok(Some(Command::Help)),
-        (b"Quit", b"") => Ok(Some(Command::Quit)),
+        (b"lookup", b"") => Err(BadLine::NoKey),
+        (b"lookup", key) => Ok(Some(Command::Lookup(key.to_vec()))),
+        (b"printstate", b"") => Ok(Some(Command::PrintState)),
+        (b"help", b"") => Ok(Some(Command::Help)),
+        (b"quit", b"") => Ok(Some(Command::Quit)),
         _ => Err(BadLine::Unknown),
     }
 }
@@ -127,6 +134,17 @@ mod tests {
         assert_eq!(parse(b"PrintState now"), Err(BadLine::Unknown));
     }
 
+    /// `sim ring` has its commands in lower case, and people come from there.
+    #[test]
+    fn command_in_another_case_is_understood() {
+        assert_eq!(parse(b"lookup Hello"), Ok(Some(Command::Lookup("Hello".into()))));
+        assert_eq!(parse(b"LOOKUP Hello"), Ok(Some(Command::Lookup("Hello".into()))));
+        assert_eq!(parse(b"printstate"), Ok(Some(Command::PrintState)));
+        assert_eq!(parse(b"hELP"), Ok(Some(Command::Help)));
+        assert_eq!(parse(b"QUIT"), Ok(Some(Command::Quit)));
+        assert_eq!(parse(b"lookup"), Err(BadLine::NoKey));
+    }
+
     #[test]
     fn empty_line_asks_for_nothing() {
         assert_eq!(parse(b""), Ok(None));
@@ -136,7 +154,7 @@ mod tests {
     #[test]
     fn line_that_means_nothing_is_an_error() {
         assert_eq!(parse(b"Lookup "), Err(BadLine::NoKey));
-        for line in ["lookup Hello", "Lookups", "LookupHello", "\u{1}", "?"] {
+        for line in ["Lookups", "LookupHello", "\u{1}", "?"] {
             assert_eq!(parse(line.as_bytes()), Err(BadLine::Unknown), "{line:?}");
         }
         let listed = BadLine::Unknown.to_string();

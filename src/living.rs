@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use anyhow::{Context, Result};
 use chord::config::r_for;
-use chord::console::{self, Command, input};
+use chord::console::{self, Command, input, terminal};
 use chord::swarm::together;
 use chord::{Node, StartError};
 use futures::future::{join_all, select_all};
@@ -52,7 +52,7 @@ fn warn_of_short_lists(r: usize, virtual_nodes: u16) {
 
 /// Answers the console of the first until it is told to end.
 async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<()> {
-    let commands = input::start().context("can't start the console")?;
+    let commands = input::start(&input::Printer::default()).context("can't start the console")?;
     let ousted = select_all(nodes.iter().map(|node| Box::pin(node.ousted())));
     tokio::select! {
         () = answer(&nodes[0], commands) => Ok(()),
@@ -61,12 +61,23 @@ async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<(
     }
 }
 
-/// Waits for SIGINT or SIGTERM, which do nothing else from now on.
+/// Waits for SIGINT, SIGTERM or SIGHUP, which do nothing else from now on. A window that is closed is no crash: the node
+/// leaves. Where SIGHUP is ignored, as nohup has it, it stays so.
 pub fn told_to_end() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    let mut hangup = match terminal::ignores_hangup() {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).context("can't wait for SIGHUP")?),
+    };
     Ok(async move {
-        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hung_up => {} }
     })
 }
 

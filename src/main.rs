@@ -22,11 +22,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use chord::actors::worker::runtime;
-use chord::console::input;
 use chord::console::streams::{Log, complain, output, own_terminals};
+use chord::console::terminal::{KeepTerminal, block_signals};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    block_signals();
     own_terminals();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(host)) => run(living::run(host), "warn"),
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 /// Runs nodes to their end, which log so much unless told otherwise.
 fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
     log(level);
-    let _terminal = input::KeepTerminal::as_it_is();
+    let _terminal = KeepTerminal;
     match block_on(nodes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

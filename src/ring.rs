@@ -2,20 +2,20 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::{BufWriter, IsTerminal, Write, stdin};
+use std::io::{self, BufWriter, IsTerminal, Write, stdin};
 use std::process::ExitCode;
 
+use chord::console::editor::{Editor, Input};
 use chord::console::streams::{complain, input, output};
+use chord::console::terminal::KeepTerminal;
 use chord::sim::World;
 use chord::sim::ring::grow::{Growing, Grown, count_right, grow};
 use chord::sim::ring::measure::measure;
 use chord::sim::ring::picture::{self, Shown};
-use chord::sim::ring::play::{Command, Stage, read};
+use chord::sim::ring::play::{COMMANDS, Command, Stage, read};
 use chord::sim::ring::report::{Growth, Report};
 use chord::sim::ring::{members, print};
 use chord::sim::tables::Tables;
-use rustyline::DefaultEditor;
-use rustyline::error::ReadlineError;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -161,19 +161,22 @@ fn carry_out(stage: &mut Stage, commands: &[(usize, Command)], name: &str) -> Re
 }
 
 /// Answers somebody at a terminal until the input ends; a line that makes no sense is no reason to go.
-fn talk(stage: &mut Stage) -> Result<(), ReadlineError> {
-    let mut editor = DefaultEditor::new()?;
+fn talk(stage: &mut Stage) -> io::Result<()> {
+    let _terminal = KeepTerminal;
+    let mut editor = Editor::new(&COMMANDS, "sim-ring")?;
     loop {
-        let line = match editor.readline("> ") {
-            Ok(line) => line,
-            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
-            Err(error) => return Err(error),
+        let line = match editor.read()? {
+            Input::Line(line) => line,
+            Input::Unreadable(why) => {
+                say(&format!("{why}\n"));
+                continue;
+            }
+            Input::Interrupted | Input::End => return Ok(()),
         };
         let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
         if words.is_empty() {
             continue;
         }
-        editor.add_history_entry(&line)?;
         let told = match Command::parse(&words, stage.bits()) {
             Ok(Command::Quit) => return Ok(()),
             Ok(command) => perform(stage, &command),

@@ -1,14 +1,12 @@
 //! `chord swarm`: many nodes, their figures, and the console of the first.
 
 use std::fmt::Display;
-use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use chord::console::input;
-use chord::console::streams::output;
+use chord::console::input::{self, Printer};
 use chord::swarm::figures::Formation;
 use chord::swarm::{Forming, Swarm, SwarmConfig};
 use futures::FutureExt;
@@ -60,11 +58,12 @@ async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
 
 /// Measures what is wanted, and answers the console meanwhile.
 async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<()> {
-    let measured = measure(swarm, formation, wanted);
+    let printer = Printer::default();
+    let measured = measure(swarm, formation, wanted, &printer);
     let wrong = if wanted.quit {
         measured.await?
     } else {
-        let commands = input::start().context("can't start the console")?;
+        let commands = input::start(&printer).context("can't start the console")?;
         try_join(measured, answer(swarm.first(), commands).map(Ok)).await?.0
     };
     match wrong {
@@ -74,11 +73,10 @@ async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Resul
 }
 
 /// Prints the figures; how many lookups named a wrong owner.
-async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<u64> {
+async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, printer: &Printer) -> Result<u64> {
     let say = |what: &dyn Display| {
         if !wanted.json {
-            // An error means that nobody reads it.
-            let _ = output().write_all(format!("{what}\n").as_bytes());
+            printer.print(&format!("{what}\n"));
         }
     };
     say(&heading(swarm));
@@ -104,8 +102,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Re
             "idle": idle.map(|idle| idle.to_json()),
             "load": load.as_ref().map(|load| load.to_json()),
         });
-        // An error means that nobody reads it.
-        let _ = output().write_all(format!("{data:#}\n").as_bytes());
+        printer.print(&format!("{data:#}\n"));
     }
     Ok(load.map_or(0, |load| load.wrong))
 }

@@ -1,47 +1,51 @@
 //! Reads standard input on a thread of its own: a read that has begun can't be cancelled.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use rustyline::Editor;
-use rustyline::error::ReadlineError;
-use rustyline::history::MemHistory;
+use rustyline::ExternalPrinter;
 use tokio::sync::{mpsc, oneshot};
 
+use super::editor::{Editor, Input};
 use super::streams::{complain, input, output};
-use super::{BadLine, Command, MAX_LINE, parse, render_error};
-
-/// Puts the terminal back as it was: line editing changes it while it waits for a line, and the
-/// node may be ended just then.
-pub struct KeepTerminal(Option<Termios>);
-
-impl KeepTerminal {
-    /// Remembers the terminal on standard input, if there is one.
-    pub fn as_it_is() -> KeepTerminal {
-        KeepTerminal(tcgetattr(io::stdin()).ok())
-    }
-}
-
-impl Drop for KeepTerminal {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // An error means that the terminal is gone.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
-}
+use super::{BadLine, COMMANDS, Command, MAX_LINE, parse, render_error};
 
 /// A command, and where its answer goes.
 pub type Asked = (Command, oneshot::Sender<Vec<u8>>);
 
+/// Prints texts beside the console: on a terminal above its prompt, and not into the line that is being typed.
+#[derive(Clone, Default)]
+pub struct Printer(Arc<Mutex<Option<Box<dyn ExternalPrinter + Send>>>>);
+
+impl Printer {
+    /// Prints a text of whole lines.
+    pub fn print(&self, text: &str) {
+        let mut above = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let printed = above.as_mut().is_some_and(|above| above.print(text.into()).is_ok());
+        if !printed {
+            // An error means that nobody reads it.
+            let _ = print(text.as_bytes());
+        }
+    }
+
+    /// There is a prompt from now on.
+    fn begin(&self, above: Option<Box<dyn ExternalPrinter + Send>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = above;
+    }
+}
+
 /// Starts the thread. Commands come one at a time: the next line is read once the answer to the
-/// last one was printed. On a terminal there are a prompt, line editing and history.
-pub fn start() -> io::Result<mpsc::Receiver<Asked>> {
+/// last one was printed. On a terminal there are a prompt, line editing and history, as long as this process is in
+/// its foreground.
+///
+/// An answer that nobody reads is lost, and no reason to read no more: `Quit` has none.
+pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
     let (commands, asked) = mpsc::channel(1);
+    let printer = printer.clone();
     thread::Builder::new().name("console".into()).spawn(move || {
-        // An error means that nobody reads the answers: the node runs on without a console.
-        let ended = if io::stdin().is_terminal() { talk(&commands) } else { listen(&commands) };
+        // An error means that there is nothing to read, or that the node has stopped.
+        let ended = if io::stdin().is_terminal() { talk(&commands, &printer) } else { listen(&commands) };
         if let Err(error) = ended {
             tracing::info!(%error, "the console is closed");
         }
@@ -59,36 +63,39 @@ fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
 }
 
 /// Reads lines from a terminal.
-fn talk(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let config = rustyline::Config::builder().auto_add_history(true).build();
-    let mut editor: Editor<(), MemHistory> =
-        Editor::with_history(config, MemHistory::new()).map_err(io::Error::other)?;
+fn talk(commands: &mpsc::Sender<Asked>, printer: &Printer) -> io::Result<()> {
+    let mut editor = Editor::new(&COMMANDS, "console")?;
+    printer.begin(editor.printer());
     loop {
-        match editor.readline("> ") {
-            Ok(line) if line.len() > MAX_LINE => answer(Err(BadLine::TooLong), commands)?,
-            Ok(line) => answer(Ok(line.into_bytes()), commands)?,
-            Err(ReadlineError::Interrupted) => answer(Ok(b"Quit".to_vec()), commands)?,
-            Err(ReadlineError::Eof) => {
+        match editor.read()? {
+            Input::Line(line) if line.len() > MAX_LINE => answer(Err(BadLine::TooLong), commands)?,
+            Input::Line(line) => answer(Ok(line.into_bytes()), commands)?,
+            Input::Unreadable(why) => answer(Err(BadLine::Unreadable(why)), commands)?,
+            Input::Interrupted => answer(Ok(b"Quit".to_vec()), commands)?,
+            Input::End => {
                 complain("The console is closed; the node runs on. Ctrl-C ends it.");
                 return Ok(());
             }
-            Err(ReadlineError::Io(error)) => return Err(error),
-            Err(error) => answer(Err(BadLine::Unreadable(error.to_string())), commands)?,
         }
     }
 }
 
-/// Has a line answered, and prints the answer whole.
+/// Has a line answered, and prints the answer whole. An error means that the node has stopped.
 fn answer(line: Result<Vec<u8>, BadLine>, commands: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let command = match line.and_then(|line| parse(&line)) {
-        Ok(Some(command)) => command,
+    let text = match line.and_then(|line| parse(&line)) {
+        Ok(Some(command)) => {
+            let (reply, answered) = oneshot::channel();
+            let stopped = || io::Error::other("the node has stopped");
+            commands.blocking_send((command, reply)).map_err(|_| stopped())?;
+            answered.blocking_recv().map_err(|_| stopped())?
+        }
         Ok(None) => return Ok(()),
-        Err(error) => return print(&render_error(&error)),
+        Err(error) => render_error(&error),
     };
-    let (reply, answered) = oneshot::channel();
-    let stopped = |_| io::Error::other("the node has stopped");
-    commands.blocking_send((command, reply)).map_err(|_| io::Error::other("the node has stopped"))?;
-    print(&answered.blocking_recv().map_err(stopped)?)
+    if let Err(error) = print(&text) {
+        tracing::info!(%error, "an answer is lost");
+    }
+    Ok(())
 }
 
 fn print(answer: &[u8]) -> io::Result<()> {

@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chord::protocol::id::Bits;
+use chord::protocol::rpc::Request;
 use chord::{Id, Peer};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::ioctl_fionread;
@@ -15,7 +18,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
-use crate::support::process::{Process, eventually, free_addrs, free_range};
+use crate::support::process::{Process, ask, eventually, free_addrs, free_range};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -293,6 +296,7 @@ fn prompt_is_shown_on_a_terminal_only() {
     let mut child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env("TERM", "xterm")
+        .env("XDG_STATE_HOME", scratch("prompt"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -332,7 +336,14 @@ fn that_take_nothing() -> [Stdio; 2] {
 
 fn spawn(addr: SocketAddrV4, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
-    command.args(flags(addr)).stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap()
+    command
+        .args(flags(addr))
+        .env("XDG_STATE_HOME", scratch("spawned"))
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
+        .unwrap()
 }
 
 /// Waits until it ends; its exit status, and none if it had to be killed.
@@ -489,6 +500,310 @@ fn terminal_that_does_not_block_has_its_console() {
     read_until(&mut terminal, &format!(" 127.0.0.1 {}", addr.port()));
     terminal.write_all(b"Quit\r").unwrap();
     assert_eq!(end(&mut node), Some(0));
+}
+
+/// A directory of this run, which may not be there yet.
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("chord-cli-{}-{name}", std::process::id()))
+}
+
+/// A shell with job control at a terminal, and somebody who types there.
+struct Shell {
+    child: Child,
+    input: ChildStdin,
+    output: Receiver<Vec<u8>>,
+    shown: String,
+    /// What was looked for stands before this.
+    seen: usize,
+}
+
+impl Shell {
+    /// The history of its consoles is kept in the scratch directory of this name.
+    fn start(name: &str) -> Shell {
+        // script(1) gives it a terminal; on a narrow one lines would be broken.
+        let bash = "stty cols 1000; exec env PS1='shell$ ' bash --norc --noprofile -i";
+        let mut child = Command::new("script")
+            .args(["-qec", bash, "/dev/null"])
+            .env("TERM", "xterm")
+            .env("XDG_STATE_HOME", scratch(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script(1) is installed");
+        let input = child.stdin.take().unwrap();
+        let mut from = child.stdout.take().unwrap();
+        let (pieces, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = from.read(&mut buffer) {
+                if pieces.send(buffer[..n].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut shell = Shell { child, input, output, shown: String::new(), seen: 0 };
+        shell.until("shell$ ");
+        shell
+    }
+
+    fn enter(&mut self, text: &str) {
+        self.input.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Reads on until the text stands behind what was seen before; what stands before it.
+    fn until(&mut self, what: &str) -> String {
+        loop {
+            if let Some(at) = self.shown[self.seen..].find(what) {
+                let before = self.shown[self.seen..self.seen + at].to_string();
+                self.seen += at + what.len();
+                return before;
+            }
+            match self.output.recv_timeout(20 * SECOND) {
+                Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
+                Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
+            }
+        }
+    }
+
+    /// Starts a node in the background; its number.
+    fn background(&mut self, addr: SocketAddrV4, before: &str) -> u32 {
+        let line = format!("{before} {} {} & echo number=$!=", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+        self.enter(&format!("{line}\r"));
+        // Of what is typed, the shell shows the line as it is.
+        self.until("number=$!=");
+        self.until("number=");
+        self.until("=").parse().unwrap()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // Its jobs end with their terminal. Errors mean that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process does: S if it waits, T if it was stopped; none if it has ended.
+fn state_of(number: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next().filter(|state| *state != 'Z')
+}
+
+/// Whether a node that may be stopped at any moment goes on answering.
+fn assert_serves(addr: SocketAddrV4, number: u32) {
+    let of = Peer::at(addr, Bits::FULL);
+    eventually(10 * SECOND, || ask(of, &Request::GetPredecessor, 5 * SECOND).map(drop).map_err(|why| why.to_string()));
+    for _ in 0..20 {
+        std::thread::sleep(SECOND / 20);
+        assert_ne!(state_of(number), Some('T'), "it was stopped");
+        ask(of, &Request::GetPredecessor, 5 * SECOND).expect("it answers").expect("it has a predecessor or none");
+    }
+}
+
+/// `chord … &` was stopped at once, since it set the modes of a terminal that the shell had.
+#[test]
+fn node_in_the_background_leaves_the_terminal_alone() {
+    let addr = free_addrs(1)[0];
+    let mut shell = Shell::start("background");
+    let number = shell.background(addr, "");
+    assert_serves(addr, number);
+    shell.enter("stty -a | tr ' ' '\\n' | grep icanon\r");
+    shell.until("grep icanon\r");
+    let before = shell.until("icanon\r");
+    assert!(!before.ends_with('-'), "the shell has its modes: {before:?}");
+    shell.enter("fg\r");
+    shell.until("> ");
+    shell.enter("Lookup Hello\r");
+    shell.until("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
+    shell.until("> ");
+    // What was typed so far is there again after Ctrl-Z.
+    shell.enter("Lookup wor");
+    shell.until("Lookup wor");
+    shell.enter("\x1a");
+    shell.until("Stopped");
+    eventually(5 * SECOND, || if state_of(number) == Some('T') { Ok(()) } else { Err("it runs".into()) });
+    shell.enter("bg\r");
+    shell.until("shell$ ");
+    assert_serves(addr, number);
+    shell.enter("fg\r");
+    shell.until("> Lookup wor");
+    shell.enter("ld\r");
+    shell.until("< world 7c211433f02071597741e6ff5a8ea34789abbf43");
+    shell.enter("Quit\r");
+    shell.until("shell$ ");
+    assert_eq!(state_of(number), None);
+}
+
+/// Where the terminal has `tostop`, whatever writes to it in the background is stopped, too; and what ends there put
+/// its modes back.
+#[test]
+fn node_in_the_background_writes_and_ends_without_being_stopped() {
+    let addr = free_addrs(1)[0];
+    let mut shell = Shell::start("tostop");
+    shell.enter("stty tostop\r");
+    shell.until("shell$ ");
+    let number = shell.background(addr, "RUST_LOG=info");
+    assert_serves(addr, number);
+    shell.until("member of a ring");
+    shell.enter("fg\r");
+    shell.until("> ");
+    shell.enter("\x1a");
+    shell.until("Stopped");
+    shell.enter("bg\r");
+    shell.until("shell$ ");
+    assert_serves(addr, number);
+    shell.enter(&format!("kill {number}\r"));
+    eventually(10 * SECOND, || match state_of(number) {
+        None => Ok(()),
+        state => Err(format!("{state:?}")),
+    });
+}
+
+/// Others of its kind: stopped by somebody else, it would have read from the terminal when it went on.
+#[test]
+fn node_that_was_stopped_at_its_prompt_goes_on_in_the_background() {
+    let addr = free_addrs(1)[0];
+    let mut shell = Shell::start("stopped");
+    let number = shell.background(addr, "");
+    assert_serves(addr, number);
+    shell.enter("fg\r");
+    shell.until("> ");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(number as i32).unwrap(), Signal::STOP).unwrap();
+    shell.until("Stopped");
+    shell.enter("bg\r");
+    shell.until("shell$ ");
+    assert_serves(addr, number);
+    shell.enter("echo al\"\"ive\r");
+    shell.until("alive");
+    assert_serves(addr, number);
+    shell.enter("fg\r");
+    shell.until("> ");
+    shell.enter("Quit\r");
+    shell.until("shell$ ");
+    assert_eq!(state_of(number), None);
+}
+
+/// A node whose answers nobody read did not hear `Quit` any more.
+#[test]
+fn node_whose_output_nobody_reads_goes_on_and_hears_quit() {
+    for stdout in that_take_nothing() {
+        let addr = free_addrs(1)[0];
+        let mut node = spawn(addr, Stdio::piped(), stdout, Stdio::piped());
+        let mut input = node.stdin.take().unwrap();
+        input.write_all(b"Lookup Hello\nPrintState\nnonsense\nHelp\n").unwrap();
+        assert_serves(addr, node.id());
+        assert!(node.try_wait().unwrap().is_none(), "it goes on");
+        input.write_all(b"Quit\n").unwrap();
+        assert_eq!(end(&mut node), Some(0));
+        let mut errors = String::new();
+        node.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert_eq!(errors, "");
+    }
+    let [first, swarm] = [free_range(8), free_range(8)].map(|first| first.port().to_string());
+    for line in [SWARM.replace("PORT", &first), format!("{} --json", SWARM.replace("PORT", &swarm))] {
+        let [_, stdout] = that_take_nothing();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
+        let mut node = command.args(line.split(' ')).stdin(Stdio::piped()).stdout(stdout).spawn().unwrap();
+        node.stdin.take().unwrap().write_all(b"Lookup Hello\nQuit\n").unwrap();
+        assert_eq!(end(&mut node), Some(0), "{line}");
+    }
+}
+
+/// A window that was closed was a crash.
+#[test]
+fn hangup_is_a_reason_to_leave() {
+    let mut stays = one();
+    let mut leaves = Process::start(free_addrs(1)[0], Some(stays.peer.addr), 4);
+    eventually(10 * SECOND, || match stays.state(4).successors[0] {
+        successor if successor == leaves.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    leaves.signal(Signal::HUP);
+    assert_eq!((leaves.wait(), leaves.errors()), (Some(0), String::new()));
+    for key in (0..10).map(|k| format!("key {k}")) {
+        assert_eq!(stays.lookup(&key), Ok(stays.peer), "{key}");
+    }
+    let mut swarm = at(free_range(8), SWARM);
+    swarm.write(b"Lookup Hello\n");
+    while !swarm.line().starts_with("< Hello ") {}
+    swarm.signal(Signal::HUP);
+    assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()));
+    let addrs = free_addrs(2);
+    let mut joiner = Process::start(addrs[0], Some(addrs[1]), 4);
+    eventually(5 * SECOND, || TcpStream::connect(addrs[0]).map(drop).map_err(|error| error.to_string()));
+    joiner.signal(Signal::HUP);
+    assert_eq!(joiner.wait(), Some(0));
+}
+
+#[test]
+fn hangup_is_ignored_under_nohup() {
+    let mut nohup = Command::new("nohup");
+    nohup.arg(env!("CARGO_BIN_EXE_chord"));
+    let peer = Peer::at(free_addrs(1)[0], Bits::FULL);
+    let mut node = Process::start_by(nohup, peer, None, 4);
+    assert_eq!(node.lookup("Hello"), Ok(peer));
+    node.signal(Signal::HUP);
+    assert_eq!(node.lookup("world"), Ok(peer));
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait(), Some(0));
+}
+
+#[test]
+fn signals_that_mean_nothing_do_not_end_a_node() {
+    let mut node = one();
+    for signal in [Signal::USR1, Signal::USR2] {
+        assert_eq!(node.lookup("Hello"), Ok(node.peer));
+        node.signal(signal);
+        assert_eq!(node.lookup("world"), Ok(node.peer), "{signal:?}");
+    }
+    let mut early = spawn(free_addrs(1)[0], Stdio::piped(), Stdio::null(), Stdio::null());
+    let number = rustix::process::Pid::from_child(&early);
+    // As soon as the program runs and not its loader: it has a thread more then.
+    eventually(5 * SECOND, || match std::fs::read_dir(format!("/proc/{}/task", early.id())).unwrap().count() {
+        2.. => Ok(()),
+        one => Err(format!("{one} thread")),
+    });
+    rustix::process::kill_process(number, Signal::USR1).unwrap();
+    early.stdin.take().unwrap().write_all(b"Quit\n").unwrap();
+    assert_eq!(end(&mut early), Some(0));
+}
+
+/// The consoles of `chord` and of `chord sim ring` want the same of people.
+#[test]
+fn consoles_complete_words_and_keep_their_history() {
+    let scratch = scratch("history");
+    let addr = free_addrs(1)[0];
+    let node = format!("{} {}\r", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    let sim = format!("{} sim ring --nodes 4 --bits 6 --script\r", env!("CARGO_BIN_EXE_chord"));
+    for (line, typed, completed, answer, quit) in [
+        (node, "look\tHello\r", "> Lookup Hello", "< Hello f7ff9e8b", "qui\t\r"),
+        (sim, "HEL\t\r", "> help", "quit             that was all", "QUI\t\r"),
+    ] {
+        for words in [typed, "\x1b[A\x1b[A\r"] {
+            let mut shell = Shell::start("history");
+            shell.enter(&line);
+            shell.until("> ");
+            shell.enter(words);
+            shell.until(answer);
+            assert!(shell.shown.contains(completed) || words == typed, "{}", shell.shown);
+            shell.until("> ");
+            shell.enter(quit);
+            shell.until("shell$ ");
+        }
+    }
+    std::fs::remove_dir_all(scratch).unwrap();
+    // And without a place for it.
+    let mut shell = Shell::start("history");
+    let line = format!("env -u HOME -u XDG_STATE_HOME {} {}\r", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    for line in [line.clone(), line.replace("-u XDG_STATE_HOME", "XDG_STATE_HOME=/dev/null")] {
+        shell.enter(&line);
+        shell.until("> ");
+        shell.enter("PRINTSTATE\r");
+        shell.until("< Self ");
+        shell.enter("quit\r");
+        shell.until("shell$ ");
+    }
 }
 
 #[test]

@@ -54,10 +54,15 @@ help             this
 quit             that was all
 ";
 
+/// The commands, as Tab completes them.
+pub const COMMANDS: [&str; 9] = ["join ", "leave ", "crash ", "lookup ", "run ", "stabilize", "print", "help", "quit"];
+
 impl Command {
-    /// The command that these words are, in a ring of so many bits.
+    /// The command that these words are, the first of them in any case, in a ring of so many bits.
     pub fn parse(words: &[&str], bits: Bits) -> Result<Command, String> {
-        Ok(match words {
+        let name = words.first().map(|word| word.to_ascii_lowercase());
+        let words: Vec<&str> = name.as_deref().into_iter().chain(words.iter().skip(1).copied()).collect();
+        Ok(match &words[..] {
             ["join", id] => Command::Join(members::read_label(id, bits)?),
             ["leave", node] => Command::Leave((*node).into()),
             ["crash", node] => Command::Crash((*node).into()),
@@ -244,6 +249,21 @@ mod tests {
     fn a_node_is_printed_as_it_is_not_as_it_should_be() {
         let told = told("join 26\nprint 21").unwrap();
         assert!(told.contains("successors   32 38 42"), "21 has not heard of 26 yet: {told}");
+    }
+
+    /// The console of a node has its commands in capitals, and people come from there.
+    #[test]
+    fn command_in_another_case_is_understood() {
+        assert_eq!(told("Lookup 8 24\nLOOKUP 8 24").unwrap(), "8 finds 24 at 32 by way of [21]\n".repeat(2));
+        for (word, command) in [("Help", Command::Help), ("QUIT", Command::Quit), ("Print", Command::Print(None))] {
+            assert_eq!(Command::parse(&[word], SIX), Ok(command));
+        }
+    }
+
+    #[test]
+    fn commands_that_tab_completes_are_those_of_the_help() {
+        let helped: std::collections::BTreeSet<&str> = HELP.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(COMMANDS.iter().map(|command| command.trim()).collect::<std::collections::BTreeSet<_>>(), helped);
     }
 
     #[test]
