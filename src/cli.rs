@@ -1,7 +1,9 @@
 //! The command line.
 
+mod given;
 mod sim;
 mod swarm;
+mod words;
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -85,9 +87,22 @@ struct Args {
 
 const AFTER_HELP: &str = "\
 Without --ja and --jp the node creates a ring.
+chord help swarm and chord help sim tell of many nodes in one process, and of rings on a virtual clock.
 It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
+
+/// What is said to whoever says nothing.
+const USAGE: &str = "\
+chord runs a node of a Chord ring. The first creates a ring, and others join it:
+
+  chord -a 127.0.0.1 -p 4170 --ts 1000 --tff 1000 --tcp 1000 -r 4
+  chord -a 127.0.0.1 -p 4171 --ja 127.0.0.1 --jp 4170 --ts 1000 --tff 1000 --tcp 1000 -r 4
+
+-a and -p are its address, as others call it; --ja and --jp that of a node of the ring; --ts, --tff and --tcp the
+milliseconds between runs of stabilize, fix fingers and check predecessor; -r the length of the successor list.
+More: chord help, chord help swarm (many nodes in one process), chord help sim (rings on a virtual clock).
+";
 
 /// Flags, and what they accept.
 type Accepted = &'static [(&'static str, &'static str)];
@@ -109,7 +124,8 @@ const ACCEPTED: Accepted = &[
     ("--lookup-timeout", TIME),
     ("--iterative", "no value"),
 ];
-const ADDRESS: &str = "an IPv4 address that others can call, not 0.0.0.0, multicast or broadcast";
+const ADDRESS: &str = "an IPv4 address that others can call, like 128.8.126.63 (127.0.0.1 for rings on one machine), not 0.0.0.0, \
+     multicast or broadcast";
 const PORT: &str = "a number from 1 to 65535";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
 const TIME: &str = "a time from 1ms to 60s";
@@ -159,6 +175,8 @@ pub enum Instead {
     Print(String),
     /// Print this line on standard error, and fail.
     Complain(String),
+    /// Print this text on standard error, and fail.
+    Usage(&'static str),
 }
 
 /// What is to be run.
@@ -176,39 +194,105 @@ pub struct Host {
     pub config: Config,
     /// How many members of the ring it is.
     pub virtual_nodes: u16,
+    /// What is to be said before it starts.
+    pub warning: Option<String>,
 }
 
 /// Reads the command line.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
     let args: Vec<OsString> = args.into_iter().collect();
-    let accepted = accepted(&args);
+    let mut command = command();
+    command.build();
+    let args = asked_for_help(&args, &command)?.unwrap_or(args);
+    if args.len() < 2 {
+        return Err(Instead::Usage(USAGE));
+    }
+    let scope = Scope::of(&args, &command);
+    let complain = |why: String| Instead::Complain(format!("{why}; see {} --help", scope.name));
     let instead = |error: clap::Error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Instead::Print(error.to_string()),
-        _ => Instead::Complain(one_line(&error, accepted)),
+        _ => complain(one_line(&error, scope.accepted)),
     };
-    let matches = command().try_get_matches_from(args).map_err(instead)?;
+    let accepted = |flag: &str| what_it_takes(scope.accepted, flag);
+    let complaints = words::complaints(&args[scope.words..], scope.command, accepted);
+    if !complaints.is_empty() {
+        return Err(complain(complaints.join("; ")));
+    }
+    let matches = command.clone().try_get_matches_from(&args).map_err(instead)?;
     match matches.subcommand() {
         Some((name, _)) if matches.args_present() => {
-            Err(Instead::Complain(format!("{name} can't be given together with the flags of a node")))
+            Err(complain(format!("{name} can't be given together with the flags of a node")))
         }
         Some(("swarm", matches)) => {
             let swarm = swarm::Args::from_arg_matches(matches).map_err(instead)?;
-            swarm.read().map(Run::Swarm).map_err(Instead::Complain)
+            swarm.read().map(Run::Swarm).map_err(complain)
         }
         Some((_, matches)) => {
             let sim = sim::Sim::from_arg_matches(matches).map_err(instead)?;
-            sim.read().map(Run::Sim).map_err(Instead::Complain)
+            sim.read().map(Run::Sim).map_err(complain)
         }
-        None => Args::from_arg_matches(&matches).map_err(instead).and_then(configure).map(Run::Node),
+        None => {
+            let args = Args::from_arg_matches(&matches).map_err(instead)?;
+            configure(args).map(Run::Node).map_err(complain)
+        }
     }
 }
 
 /// The flags of a node, or a subcommand.
 fn command() -> clap::Command {
-    let sim = sim::Sim::augment_args(clap::Command::new("sim"));
+    let sim = sim::Sim::augment_args(clap::Command::new("sim")).disable_help_subcommand(true);
     let swarm = swarm::Args::augment_args(clap::Command::new("swarm"));
     let subcommands = Args::command().subcommand(sim).subcommand(swarm);
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
+}
+
+/// The command that arguments are for.
+struct Scope<'a> {
+    /// As it is called, like `chord sim ring`.
+    name: String,
+    command: &'a clap::Command,
+    /// What its flags accept.
+    accepted: Accepted,
+    /// Where its own arguments begin.
+    words: usize,
+}
+
+impl Scope<'_> {
+    fn of<'a>(args: &[OsString], command: &'a clap::Command) -> Scope<'a> {
+        let mut scope = Scope { name: "chord".into(), command, accepted: ACCEPTED, words: 1 };
+        while let Some(word) = args.get(scope.words)
+            && let Some(command) = word.to_str().and_then(|word| scope.command.find_subcommand(word))
+        {
+            let name = command.get_name();
+            scope.accepted = if name == "swarm" { swarm::ACCEPTED } else { sim::accepted(name) };
+            scope = Scope { name: format!("{} {name}", scope.name), command, words: scope.words + 1, ..scope };
+        }
+        scope
+    }
+}
+
+/// What asks for the same help as these arguments, if they ask as `chord help sim` or `chord sim help` do.
+fn asked_for_help(args: &[OsString], command: &clap::Command) -> Result<Option<Vec<OsString>>, Instead> {
+    let scope = Scope::of(args, command);
+    if args.get(scope.words).is_none_or(|word| !word.eq_ignore_ascii_case("help")) {
+        return Ok(None);
+    }
+    let mut path = args.to_vec();
+    path.remove(scope.words);
+    let of = Scope::of(&path, command);
+    match path.get(of.words) {
+        Some(unknown) if !unknown.eq_ignore_ascii_case("help") => {
+            let names: Vec<_> = of.command.get_subcommands().map(|command| command.get_name()).collect();
+            let others = if names.is_empty() { String::new() } else { format!(" {}", names.join(", ")) };
+            let there_is = format!("there is chord help{}{others}", &of.name["chord".len()..]);
+            Err(Instead::Complain(format!("there is no help on {unknown:?}; {there_is}")))
+        }
+        _ => {
+            path.truncate(of.words);
+            path.push("--help".into());
+            Ok(Some(path))
+        }
+    }
 }
 
 /// Checks that so many nodes, which this flag has asked for, have ports, and that the ring of another node is
@@ -224,16 +308,16 @@ fn check_ports(ip: Ipv4Addr, first: u16, n: u16, seed: Option<SocketAddrV4>, fla
     Ok(())
 }
 
-fn configure(args: Args) -> Result<Host, Instead> {
+fn configure(args: Args) -> Result<Host, String> {
     let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
-    check_ports(args.address, args.port, args.virtual_nodes, seed, "--virtual-nodes").map_err(Instead::Complain)?;
+    check_ports(args.address, args.port, args.virtual_nodes, seed, "--virtual-nodes")?;
     if args.virtual_nodes > 1 && args.id.is_some() {
         let why = "-i and --virtual-nodes exclude each other: an identifier is for one node";
-        return Err(Instead::Complain(why.into()));
+        return Err(why.into());
     }
     if args.strict_ids && args.id.is_some() {
         let why = "-i and --strict-ids exclude each other: with --strict-ids an identifier is the SHA-1 of \"ip:port\"";
-        return Err(Instead::Complain(why.into()));
+        return Err(why.into());
     }
     let config = Config {
         port: args.port,
@@ -249,7 +333,8 @@ fn configure(args: Args) -> Result<Host, Instead> {
         lookup_style: if args.iterative { Style::Iterative } else { Style::Recursive },
         ..Config::new(args.address)
     };
-    Ok(Host { config, virtual_nodes: args.virtual_nodes })
+    let warning = given::unreachable(args.address, seed);
+    Ok(Host { config, virtual_nodes: args.virtual_nodes, warning })
 }
 
 /// An error of the command line in one line that names the flag and what it accepts.
@@ -271,12 +356,19 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
         }
         ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value: {}", accepted(flag)),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::TooManyValues => {
-            format!("{flag} is {value:?}: it takes {}", accepted(flag))
+            let takes = accepted(flag);
+            let given =
+                if takes == ADDRESS { format!(", {}", given::instead_of_address(&value)) } else { String::new() };
+            format!("{flag} is {:?}{given}: it takes {takes}", words::shown(&value))
         }
-        ErrorKind::UnknownArgument => format!("unknown argument {flag:?}: see chord --help"),
+        ErrorKind::UnknownArgument => {
+            let similar = text(ContextKind::SuggestedArg).pop();
+            format!("unknown argument {:?}{}", words::shown(flag), meant(similar))
+        }
         ErrorKind::InvalidSubcommand => {
             let unknown = text(ContextKind::InvalidSubcommand).pop().unwrap_or_default();
-            format!("unknown argument {unknown:?}: see chord --help")
+            let similar = text(ContextKind::SuggestedSubcommand).pop();
+            format!("unknown argument {:?}{}", words::shown(&unknown), meant(similar))
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm".into()
@@ -298,17 +390,13 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
     }
 }
 
-fn what_it_takes(accepted: Accepted, flag: &str) -> &'static str {
-    accepted.iter().find(|(name, _)| *name == flag).map_or("see chord --help", |(_, what)| what)
+/// What an unknown word is similar to.
+fn meant(similar: Option<String>) -> String {
+    similar.map(|similar| format!(": was {similar} meant?")).unwrap_or_default()
 }
 
-/// What the flags accept that these arguments may hold.
-fn accepted(args: &[OsString]) -> Accepted {
-    match args {
-        [_, sim, simulation, ..] if sim == "sim" => sim::accepted(&simulation.to_string_lossy()),
-        [_, swarm, ..] if swarm == "swarm" => swarm::ACCEPTED,
-        _ => ACCEPTED,
-    }
+fn what_it_takes(accepted: Accepted, flag: &str) -> &'static str {
+    accepted.iter().find(|(name, _)| *name == flag).map_or("another value", |(_, what)| what)
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! `chord`: a node, or some virtual ones, until they are told to end; and the console.
 
 use std::cell::RefCell;
+use std::io::{IsTerminal, stderr};
+use std::net::SocketAddrV4;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
 use chord::config::r_for;
+use chord::console::streams::complain;
 use chord::console::{self, Command, input, terminal};
 use chord::swarm::together;
 use chord::{Node, StartError};
@@ -17,6 +20,7 @@ use crate::cli::Host;
 /// Runs the nodes until they are told to end.
 pub async fn run(host: Host) -> Result<()> {
     let mut told_to_end = pin!(told_to_end()?);
+    begin(host.warning.as_deref(), &host.config.seeds);
     let (r, virtual_nodes) = (host.config.r, host.virtual_nodes);
     let members = RefCell::new(Vec::new());
     let joined = |node: &Node| {
@@ -37,6 +41,17 @@ pub async fn run(host: Host) -> Result<()> {
     };
     join_all(nodes.iter().map(Node::leave)).await;
     ended
+}
+
+/// Says what is to be warned of, and on a terminal which ring is to be joined: a seed that does not answer takes its time.
+pub fn begin(warning: Option<&str>, seeds: &[SocketAddrV4]) {
+    if let Some(warning) = warning {
+        complain(format_args!("chord: warning: {warning}"));
+    }
+    if !seeds.is_empty() && stderr().is_terminal() {
+        let seeds: Vec<_> = seeds.iter().map(SocketAddrV4::to_string).collect();
+        complain(format_args!("joining {} …", seeds.join(", ")));
+    }
 }
 
 /// Virtual nodes die together, and with too short lists they take the whole list of a node of another process along.

@@ -44,6 +44,10 @@ fn main() -> ExitCode {
             let _ = output().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Err(cli::Instead::Usage(text)) => {
+            complain(text.trim_end());
+            ExitCode::from(2)
+        }
         Err(cli::Instead::Complain(why)) => {
             complain(format_args!("chord: {why}"));
             ExitCode::from(2)

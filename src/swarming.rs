@@ -14,7 +14,7 @@ use futures::future::try_join;
 use serde_json::json;
 
 use crate::cli;
-use crate::living::{answer, told_to_end};
+use crate::living::{answer, begin, told_to_end};
 use crate::progress::Progress;
 
 /// A ring that has not formed by then does not: a thousand nodes take seconds.
@@ -23,6 +23,7 @@ const FORMS_WITHIN: Duration = Duration::from_secs(600);
 /// Runs a swarm until it is told to end.
 pub async fn run(wanted: cli::Swarm) -> Result<()> {
     let mut told_to_end = pin!(told_to_end()?);
+    begin(wanted.warning.as_deref(), &wanted.config.node.seeds);
     let (swarm, formation) = tokio::select! {
         formed = form(wanted.config.clone()) => formed?,
         () = &mut told_to_end => return Ok(()),

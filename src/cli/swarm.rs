@@ -17,7 +17,7 @@ use super::{Accepted, NotAccepted, address, number, period, port, successors, ti
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// How many nodes, 1 to 16384; each takes an open file, and T threads take 2 T^2 together
-    #[arg(short = 'n', value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
+    #[arg(short = 'n', visible_alias = "nodes", value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
     nodes: u16,
 
     /// Port of the first node, 1 to 65535; the others listen on the next ones
@@ -87,13 +87,13 @@ pub struct Args {
     #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     rate: Option<u32>,
 
-    /// For how many seconds, 1 to 86400
-    #[arg(long, value_name = "S", value_parser = seconds, default_value = "10", allow_hyphen_values = true)]
-    seconds: Duration,
+    /// For how many seconds --clients or --rate look keys up, 1 to 86400 [default: 10]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_hyphen_values = true)]
+    seconds: Option<Duration>,
 
-    /// Decides keys, and which nodes look them up: 0 to 2^64 - 1
-    #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
-    seed: u64,
+    /// Decides the keys of --clients or --rate, and which nodes look them up: 0 to 2^64 - 1 [default: 0]
+    #[arg(long, value_name = "S", value_parser = seed, allow_hyphen_values = true)]
+    seed: Option<u64>,
 
     /// Print the figures as JSON, all at once when all is measured
     #[arg(long)]
@@ -146,7 +146,12 @@ pub struct Swarm {
     pub seed: u64,
     pub json: bool,
     pub quit: bool,
+    /// What is to be said before it starts.
+    pub warning: Option<String>,
 }
+
+/// A load is this long unless told otherwise.
+const SECONDS_OF_LOAD: Duration = Duration::from_secs(10);
 
 fn nodes(text: &str) -> Result<u16, NotAccepted> {
     number(text, 1..=16_384)
@@ -193,8 +198,14 @@ impl Args {
     pub fn read(self) -> Result<Swarm, String> {
         let seed = self.join_address.zip(self.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
         super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
+        let warning = super::given::unreachable(self.address, seed);
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
             return Err(format!("--threads is {threads}, but there are {} nodes: at most as many", self.nodes));
+        }
+        let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
+        let of_a_load = [("--seconds", self.seconds.is_some()), ("--seed", self.seed.is_some())];
+        if let Some((flag, _)) = of_a_load.into_iter().find(|(_, given)| *given && demand.is_none()) {
+            return Err(format!("{flag} is of a load, and there is none: give --clients or --rate, too"));
         }
         let node = Config {
             port: self.port,
@@ -208,7 +219,7 @@ impl Args {
             lookup_timeout: self.lookup_timeout,
             ..Config::new(self.address)
         };
-        let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
+        let (seconds, seed) = (self.seconds.unwrap_or(SECONDS_OF_LOAD), self.seed.unwrap_or_default());
         Ok(Swarm {
             config: SwarmConfig {
                 nodes: self.nodes,
@@ -217,10 +228,11 @@ impl Args {
                 node,
             },
             idle: self.idle,
-            load: demand.map(|demand| Load { demand, duration: self.seconds, seed: self.seed }),
-            seed: self.seed,
+            load: demand.map(|demand| Load { demand, duration: seconds, seed }),
+            seed,
             json: self.json,
             quit: self.quit,
+            warning,
         })
     }
 }
@@ -244,9 +256,10 @@ mod tests {
 
     #[test]
     fn a_number_of_nodes_is_enough() {
-        let Swarm { config, idle, load, seed, json, quit } = read("-n 64").unwrap();
+        let Swarm { config, idle, load, seed, json, quit, .. } = read("-n 64").unwrap();
         assert_eq!((config.nodes, config.threads), (64, processors().min(64)));
         assert_eq!(read("-n 1").unwrap().config.threads, 1);
+        assert_eq!(read("--nodes 64").unwrap().config.nodes, 64);
         let (rpc_timeout, lookup_timeout) = (Duration::from_secs(20), Duration::from_secs(60));
         let expected = Config { port: 4170, rpc_timeout, lookup_timeout, ..Config::new(Ipv4Addr::LOCALHOST) };
         assert_eq!((config.node, config.at_once), (expected, u16::MAX));
@@ -257,7 +270,7 @@ mod tests {
     fn each_flag_goes_where_it_belongs() {
         let line = "-n 9 -p 4171 -a 127.0.0.2 --ja 127.0.0.3 --jp 4172 --ts 1 --tff 2 --tcp 3 -r 5 --threads 2 --idle 6 \
                     --rate 7 --seconds 8 --seed 10 --json --quit --at-once 11 --rpc-timeout 12s --lookup-timeout 13s";
-        let Swarm { config, idle, load, seed, json, quit } = read(line).unwrap();
+        let Swarm { config, idle, load, seed, json, quit, .. } = read(line).unwrap();
         assert_eq!((config.nodes, config.threads), (9, 2));
         let millis = Duration::from_millis;
         let expected = Config {
@@ -303,6 +316,8 @@ mod tests {
             "-n 9 --rate 0",
             "-n 9 --clients 1 --rate 1",
             "-n 9 --clients 1 --seconds 86401",
+            "-n 9 --seconds 5",
+            "-n 9 --seed 5",
             "-n 9 --seed -1",
             "-n 2 -p 65535",
             "-n 9 --ja 127.0.0.1 --jp 4178",

@@ -20,9 +20,18 @@ fn chaos(line: &str) -> Chaos {
     }
 }
 
+/// What is complained of, without the help that it names at the end.
 fn complaint(line: &str) -> String {
+    let help = match line.split_whitespace().take_while(|word| !word.starts_with('-')).collect::<Vec<_>>()[..] {
+        ["sim", which @ ("chaos" | "churn" | "merge" | "paper" | "ring" | "storm"), ..] => format!("chord sim {which}"),
+        [which @ ("sim" | "swarm"), ..] => format!("chord {which}"),
+        _ => "chord".into(),
+    };
     match run(line) {
-        Err(Instead::Complain(why)) => why,
+        Err(Instead::Complain(why)) => match why.strip_suffix(&format!("; see {help} --help")) {
+            Some(why) => why.into(),
+            None => panic!("{line}: {why} names no help of {help}"),
+        },
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -81,9 +90,10 @@ fn missing_flags_are_all_named() {
 
 #[test]
 fn unknown_and_repeated_arguments_are_named() {
-    assert_eq!(complaint(&format!("{GOOD} --foo")), "unknown argument \"--foo\": see chord --help");
+    assert_eq!(complaint(&format!("{GOOD} --foo")), "unknown argument \"--foo\"");
+    assert_eq!(complaint("swam -n 4"), "unknown argument \"swam\": was swarm meant?");
     assert_eq!(complaint(&format!("{GOOD} -p 1")), "-p is given more than once");
-    assert_eq!(complaint(&format!("{GOOD} stray")), "unknown argument \"stray\": see chord --help");
+    assert_eq!(complaint(&format!("{GOOD} stray")), "unknown argument \"stray\"");
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn flags_of_histories_are_refused_by_name() {
         ("--seed 1 --seeds 2", "--seed can't be given together with --seeds"),
         ("--seed 1 --first 2", "--seed can't be given together with --first"),
         ("--seed 1 --seed 2", "--seed is given more than once"),
-        ("--foo", "unknown argument \"--foo\": see chord --help"),
+        ("--xyz", "unknown argument \"--xyz\""),
     ] {
         assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
     }
@@ -141,8 +151,9 @@ fn flags_of_histories_are_refused_by_name() {
         complaint("sim"),
         "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm"
     );
-    assert_eq!(complaint("sim fly"), "unknown argument \"fly\": see chord --help");
+    assert_eq!(complaint("sim fly"), "unknown argument \"fly\"");
     assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
+    assert_eq!(complaint("sim chaos -n 3"), complaint("sim chaos --nodes 3"));
 }
 
 #[test]
@@ -163,6 +174,104 @@ fn experiments_are_chosen_by_letter() {
         ("--quick=no", "--quick is \"no\": it takes no value"),
     ] {
         assert_eq!(complaint(&format!("sim paper {bad}")), expected);
+    }
+}
+
+/// Whoever copied the call from a PDF was told of an unknown flag -t.
+#[test]
+fn flag_that_was_meant_is_named() {
+    for (line, expected) in [
+        ("–ts 1000", "\"–ts\" has an en dash for a hyphen: --ts was meant"),
+        ("—ts 1000", "\"—ts\" has an em dash for a hyphen: --ts was meant"),
+        ("−p 4170", "\"−p\" has a minus sign for a hyphen: -p was meant"),
+        ("‐‐tff=9", "\"‐‐tff=9\" has a typographic hyphen for a hyphen: --tff was meant"),
+        ("–p4170", "\"–p4170\" has an en dash for a hyphen: -p was meant"),
+        ("--rpc–timeout 1s", "\"--rpc–timeout\" has an en dash for a hyphen: --rpc-timeout was meant"),
+        ("–foo", "\"–foo\" has an en dash for a hyphen"),
+        ("-ts 1000", "unknown argument \"-ts\": --ts was meant"),
+        ("-tff 1000", "unknown argument \"-tff\": --tff was meant"),
+        ("-ja 127.0.0.1", "unknown argument \"-ja\": --ja was meant"),
+        ("-rpc-timeout 1s", "unknown argument \"-rpc-timeout\": --rpc-timeout was meant"),
+        ("--p 4170", "unknown argument \"--p\": -p was meant"),
+        ("--TCP 1000", "unknown argument \"--TCP\": --tcp was meant"),
+        ("--tsx 1000", "unknown argument \"--tsx\": was --ts meant?"),
+        ("-p –ts 1", "-p needs a value: a number from 1 to 65535; \"–ts\" has an en dash for a hyphen: --ts was meant"),
+        ("swarm –n 4", "\"–n\" has an en dash for a hyphen: -n was meant"),
+        ("swarm -nodes 4", "unknown argument \"-nodes\": --nodes was meant"),
+        ("sim ring -seed 4", "unknown argument \"-seed\": --seed was meant"),
+    ] {
+        assert_eq!(complaint(line), expected, "{line}");
+    }
+    assert!(complaint(&format!("--{}", "x".repeat(10_000))).len() < 300, "one write takes a line");
+}
+
+/// `-p --ts 1000` blamed 1000, and `-p -r 4` the 4.
+#[test]
+fn flag_without_its_value_is_named_and_not_the_next_word() {
+    for line in ["-p --ts 1000", "-p -r 4", "-p --ts=1000", "-p -a127.0.0.1", "-a 127.0.0.1 -p --tff 1", "-p -h"] {
+        assert_eq!(complaint(line), "-p needs a value: a number from 1 to 65535", "{line}");
+    }
+    assert!(complaint("--ja --jp 4170 -r --ts 1").starts_with("--ja needs a value: an IPv4 address"));
+    assert!(complaint("--ja --jp 4170 -r --ts 1").contains("; -r needs a value: a number from 1 to 32"));
+    assert_eq!(complaint("swarm -n --clients 4"), "-n needs a value: a number from 1 to 16384");
+    assert_eq!(complaint("-p −1"), "-p is \"−1\": it takes a number from 1 to 65535");
+    let Ok(Run::Sim(Sim::Ring(ring))) = run("sim ring -n 3 --script --seed 4") else { panic!("a script may be -") };
+    assert_eq!((ring.script, ring.seed), (Some(Script::StandardInput), 4));
+}
+
+#[test]
+fn what_was_given_for_an_address_is_said() {
+    for (given, what) in [("localhost", "a name"), ("eth0", "a network interface"), ("::1", "an IPv6 address")] {
+        for flag in ["-a", "--ja"] {
+            let why = complaint(&format!("{flag} {given}"));
+            assert!(why.starts_with(&format!("{flag} is {given:?}, {what}")), "{why}");
+            assert!(why.contains("it takes an IPv4 address that others can call, like 128.8.126.63"), "{why}");
+        }
+    }
+}
+
+#[test]
+fn loopback_node_that_joins_another_machine_is_warned() {
+    let warning = |line: &str| match run(&format!("{GOOD} {line}")) {
+        Ok(Run::Node(host)) => host.warning,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert!(warning("--ja 192.0.2.1 --jp 4170").is_some_and(|why| why.contains("nobody there can call this node")));
+    assert_eq!(warning("--ja 127.0.0.2 --jp 4170"), None);
+    let Ok(Run::Swarm(swarm)) = run("swarm -n 4 --ja 192.0.2.1 --jp 4170") else { panic!("it is a swarm") };
+    assert!(swarm.warning.is_some());
+}
+
+#[test]
+fn no_arguments_are_answered_with_both_examples() {
+    let Err(Instead::Usage(usage)) = run("") else { panic!("there is help") };
+    let examples: Vec<&str> = usage.lines().filter_map(|line| line.strip_prefix("  chord ")).collect();
+    let [create, join] = examples[..] else { panic!("two examples: {usage}") };
+    assert_eq!(chord(create).unwrap().seeds, []);
+    assert_eq!(chord(join).unwrap().seeds, ["127.0.0.1:4170".parse().unwrap()]);
+}
+
+#[test]
+fn help_is_a_word_too() {
+    let printed = |line: &str| match run(line) {
+        Err(Instead::Print(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    };
+    for (word, flag) in [
+        ("help", "--help"),
+        ("help help", "--help"),
+        ("help swarm", "swarm --help"),
+        ("swarm help", "swarm --help"),
+        ("help sim", "sim --help"),
+        ("sim help", "sim --help"),
+        ("help sim ring", "sim ring --help"),
+        ("sim help ring", "sim ring --help"),
+        ("sim ring help", "sim ring --help"),
+    ] {
+        assert_eq!(printed(word), printed(flag), "{word}");
+    }
+    for line in ["help fly", "help swarm ring", "sim help fly"] {
+        assert!(matches!(run(line), Err(Instead::Complain(why)) if why.contains("there is chord help")), "{line}");
     }
 }
 

@@ -66,7 +66,7 @@ fn bad_arguments_are_one_line_and_status_2() {
         (format!("{good} --ja 127.0.0.1"), ["--jp", "from 1 to 65535"]),
         (good.replace(" -r 4", ""), ["-r", "from 1 to 32"]),
         (format!("{good} --verbose"), ["--verbose", "chord --help"]),
-        (String::new(), ["-a", "--tcp"]),
+        ("-r 4".into(), ["-a", "--tcp"]),
     ] {
         let args: Vec<_> = bad.split_whitespace().collect();
         assert_fails(&chord(&args), 2, &names);
@@ -769,6 +769,49 @@ fn signals_that_mean_nothing_do_not_end_a_node() {
     assert_eq!(end(&mut early), Some(0));
 }
 
+#[test]
+fn no_arguments_are_answered_with_help() {
+    let output = chord(&[]);
+    let help = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(2), vec![]));
+    assert!(["  chord -a ", " --ja ", "chord help swarm"].iter().all(|words| help.contains(words)), "{help}");
+    let help = chord(&["help", "swarm"]);
+    assert_eq!((help.status.code(), help.stdout), (Some(0), chord(&["swarm", "--help"]).stdout));
+}
+
+#[test]
+fn flag_pasted_with_a_dash_is_named() {
+    let line = "–a 127.0.0.1 -p 4170 –ts 1000 -tff 1000 --tcp 1000 -r 4";
+    let args: Vec<_> = line.split(' ').collect();
+    assert_fails(&chord(&args), 2, &["\"–a\"", "-a was meant", "--ts was meant", "--tff was meant", "en dash"]);
+}
+
+#[test]
+fn loopback_node_that_joins_another_machine_says_that_nobody_can_call_it() {
+    // Nobody has that address.
+    let mut node = Process::start(free_addrs(1)[0], Some("192.0.2.1:4170".parse().unwrap()), 4);
+    eventually(10 * SECOND, || match node.errors() {
+        errors if errors.contains("warning: -a 127.0.0.1") && errors.contains("nobody there can call") => Ok(()),
+        errors => Err(errors),
+    });
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait(), Some(0));
+}
+
+/// Nothing was on the screen for ten seconds.
+#[test]
+fn seed_that_is_tried_is_named_on_a_terminal() {
+    let nobody = free_addrs(1)[0];
+    for line in [flags(free_addrs(1)[0]).join(" "), format!("swarm -n 2 -p {}", free_range(2).port())] {
+        let mut shell = Shell::start("joining");
+        let join = format!("--ja 127.0.0.1 --jp {}", nobody.port());
+        shell.enter(&format!("{} {line} {join}\r", env!("CARGO_BIN_EXE_chord")));
+        shell.until(&format!("joining {nobody} …"));
+        shell.enter("\x03");
+        shell.until("shell$ ");
+    }
+}
+
 /// The consoles of `chord` and of `chord sim ring` want the same of people.
 #[test]
 fn consoles_complete_words_and_keep_their_history() {
@@ -1001,7 +1044,9 @@ fn swarm_refuses_bad_arguments_in_one_line() {
         ("-n 4 --threads 5", ["--threads is 5", "4 nodes"]),
         ("-n 4 --ja 127.0.0.1", ["--jp", "from 1 to 65535"]),
         ("-n 4 --ja 127.0.0.1 --jp 4173", ["--jp", "itself"]),
-        ("-n 4 --virtual-nodes 3", ["--virtual-nodes", "chord --help"]),
+        ("-n 4 --virtual-nodes 3", ["--virtual-nodes", "chord swarm --help"]),
+        ("-n 4 --seconds 3", ["--seconds", "--clients or --rate"]),
+        ("--nodes 0", ["-n", "from 1 to 16384"]),
     ] {
         let args: Vec<_> = ["swarm"].into_iter().chain(bad.split_whitespace()).collect();
         assert_fails(&chord(&args), 2, &names);

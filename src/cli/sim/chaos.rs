@@ -30,7 +30,7 @@ pub struct Args {
     first: u64,
 
     /// Nodes that a ring begins with, from A to B, each 4 to 1024; drawn anew for each history
-    #[arg(long, value_name = "A..B", value_parser = nodes, default_value = "8..64", allow_hyphen_values = true)]
+    #[arg(long, visible_short_alias = 'n', value_name = "A..B", value_parser = nodes, default_value = "8..64", allow_hyphen_values = true)]
     nodes: RangeInclusive<usize>,
 
     /// Threads, 1 to 1024 [default: one for each processor]

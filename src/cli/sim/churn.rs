@@ -21,7 +21,7 @@ use crate::cli::{NotAccepted, number};
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Nodes that come and go, 2 to 1000000; the ring begins with those that live
-    #[arg(long, value_name = "N", value_parser = nodes, default_value = "1024", allow_hyphen_values = true)]
+    #[arg(long, visible_short_alias = 'n', value_name = "N", value_parser = nodes, default_value = "1024", allow_hyphen_values = true)]
     nodes: u32,
 
     /// How long a node lives on average, 1s to 1000d

@@ -17,6 +17,7 @@ pub struct Args {
     /// Nodes of the one ring, each 2 to 4096: one pair for each
     #[arg(
         long,
+        visible_short_alias = 'n',
         value_name = "N,…",
         value_parser = nodes,
         value_delimiter = ',',

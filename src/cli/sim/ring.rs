@@ -21,7 +21,7 @@ use crate::text;
 #[command(group = ArgGroup::new("who").args(["nodes", "ids"]), after_help = AFTER_HELP)]
 pub struct Args {
     /// Hosts, 1 to 16777216 with --static, else 1 to 100000
-    #[arg(long, value_name = "N", value_parser = nodes, default_value = "32", allow_hyphen_values = true)]
+    #[arg(long, visible_short_alias = 'n', value_name = "N", value_parser = nodes, default_value = "32", allow_hyphen_values = true)]
     nodes: u32,
 
     /// Bits m of an identifier, 3 to 160

@@ -18,7 +18,7 @@ use crate::cli::{NotAccepted, number};
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Nodes of the ring, 8 to 4096
-    #[arg(long, value_name = "N", value_parser = nodes, default_value = "64", allow_hyphen_values = true)]
+    #[arg(long, visible_short_alias = 'n', value_name = "N", value_parser = nodes, default_value = "64", allow_hyphen_values = true)]
     nodes: u32,
 
     /// Threads that the nodes share, 2 to half as many as nodes
