@@ -9,9 +9,9 @@ chord:
 	cargo build --locked --release
 	cp -f $(CARGO_TARGET_DIR)/release/chord ./chord
 
-# Five nodes on this machine, and the console of one of them; Ctrl-C ends all.
+# Five nodes on this machine, and the console of one of them; Ctrl-C ends all. PORT=5000 makes it ports 5000 to 5004.
 ring: chord
-	@sh scripts/ring.sh
+	@PORT="$(PORT)" sh scripts/ring.sh
 
 # Every test.
 test:

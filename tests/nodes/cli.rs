@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -810,6 +810,48 @@ fn seed_that_is_tried_is_named_on_a_terminal() {
         shell.enter("\x03");
         shell.until("shell$ ");
     }
+}
+
+/// Processes that share a terminal wrote into each other's lines.
+#[test]
+fn lines_of_processes_that_share_a_terminal_stay_whole() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(addr) = taken.local_addr().unwrap() else { panic!("it is IPv4") };
+    let mut shell = Shell::start("lines");
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    shell.enter(&format!("for k in {{1..20}}; do {line} < /dev/null & done; wait; echo en\"\"ded\r"));
+    let shown = shell.until("ended");
+    let complaints: Vec<&str> = shown.split("\r\n").filter(|line| line.contains("in use")).collect();
+    assert_eq!(complaints.len(), 20, "{shown}");
+    let whole = format!("chord: can't listen on {addr}: Address already in use (os error 98)");
+    assert!(complaints.iter().all(|line| *line == whole), "{shown}");
+}
+
+/// It said five times that an address is in use.
+#[test]
+fn make_ring_says_which_ports_are_taken_and_how_to_choose_others() {
+    let directory = scratch("ring");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_chord"), directory.join("chord")).unwrap();
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/ring.sh");
+    let first = free_range(5);
+    let ring = |port: &str| {
+        let mut command = Command::new("sh");
+        command.arg(&script).current_dir(&directory).env("PORT", port);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut running = ring(&first.port().to_string());
+    let mut output = BufReader::new(running.stdout.take().unwrap()).lines();
+    let said = output.next().unwrap().unwrap();
+    assert!(said.contains(&format!("ports {} to {}", first.port(), first.port() + 4)), "{said}");
+    running.stdin.as_ref().unwrap().write_all(b"lookup Hello\n").unwrap();
+    assert!(output.nth(1).unwrap().unwrap().starts_with("< Hello "), "the ring has a console");
+    let again = ring(&(first.port() + 2).to_string()).wait_with_output().unwrap();
+    assert_fails(&again, 1, &[&(first.port() + 2).to_string(), "taken", "make ring PORT="]);
+    assert_fails(&ring("abc").wait_with_output().unwrap(), 2, &["PORT", "abc"]);
+    running.stdin.take().unwrap().write_all(b"Quit\n").unwrap();
+    assert_eq!(end(&mut running), Some(0));
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 /// The consoles of `chord` and of `chord sim ring` want the same of people.
