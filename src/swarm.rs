@@ -23,10 +23,11 @@
 //!
 //! [`Worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
 //! they join, [`site`] the nodes of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
-//! has it look keys up, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
+//! has it look keys up, [`judge`] says who is right when others come and go, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
 
 pub mod elders;
 pub mod figures;
+pub mod judge;
 pub mod load;
 pub mod process;
 pub mod site;
@@ -153,7 +154,8 @@ impl Swarm {
         let workers = workers.map_err(SwarmError::Thread)?;
         let began = Instant::now();
 
-        let leader = node.clone();
+        // The others have to wait for each other, but a seed that does not answer is none.
+        let leader = Config { join_timeout: config.node.join_timeout, ..node.clone() };
         let first = workers[0].run(move |exchange| Node::start_sharing(leader, exchange)).await??;
         told(Forming::Joined);
         let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
@@ -175,7 +177,8 @@ impl Swarm {
         nodes[0].insert(0, first);
         let peers = nodes.iter().flatten().map(Node::me).chain(elders.iter().copied()).collect();
         let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.r));
-        let sites = nodes.into_iter().map(|nodes| Site::new(nodes, tables.clone())).collect();
+        let others = !config.node.seeds.is_empty();
+        let sites = nodes.into_iter().map(|nodes| Site::new(nodes, tables.clone(), others)).collect();
         Ok(Swarm { workers, sites, config, elders, began, joined, memory_before, told })
     }
 
@@ -242,7 +245,8 @@ impl Swarm {
     }
 
     /// Has random nodes look random keys up, and compares every answer with the definition; then traces
-    /// some lookups more. The ring must have formed.
+    /// some lookups more. The ring must have formed. Where it joined the ring of others, which come and go, an answer is
+    /// wrong that the named node denies.
     pub async fn load(&self, load: Load) -> Result<Figures, Ended> {
         let threads = self.config.threads;
         let (began, before) = (SystemTime::now(), self.traffic());

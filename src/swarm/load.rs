@@ -190,8 +190,8 @@ async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers:
         if begin >= time.end {
             return;
         }
-        let answered = lookup(site, site.draw(&mut rng)).await;
-        answers.borrow_mut().add(time.start.elapsed(), begin.elapsed(), answered);
+        let (took, answered) = lookup(site, site.draw(&mut rng), begin).await;
+        answers.borrow_mut().add(time.start.elapsed(), took, answered);
         match answered.0 {
             // Nodes that have stopped answer at once, again and again.
             Err(LookupError::Stopped) => return,
@@ -205,8 +205,11 @@ async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers:
     }
 }
 
-async fn lookup(site: &Site, (seat, key): (&Seat, Id)) -> Answered {
-    (seat.node.lookup_id(key).await, site.tables.owner(key))
+/// How long it took from `begin` on, and the answer.
+async fn lookup(site: &Site, (seat, key): (&Seat, Id), begin: Instant) -> (Duration, Answered) {
+    let found = seat.node.lookup_id(key).await;
+    let took = begin.elapsed();
+    (took, (found, site.owner(&seat.node, key, found.ok()).await))
 }
 
 /// Lookups that come at random times, so many seconds apart on average. Whoever begins late because the thread
@@ -235,12 +238,9 @@ async fn arrivals(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f
         }
         let now = Instant::now();
         let begin = if now - due > TIMER { due } else { now };
-        let lookup = lookup(site, site.draw(&mut rng));
+        let lookup = lookup(site, site.draw(&mut rng), begin);
         if under_way.len() < MAX_UNDER_WAY {
-            under_way.push(async move {
-                let answered = lookup.await;
-                (begin.elapsed(), answered)
-            });
+            under_way.push(lookup);
         } else {
             answers.refuse(began.elapsed());
         }
@@ -287,7 +287,7 @@ pub async fn trace(site: Site, share: Share) -> Traced {
         traced.lookups += 1;
         traced.calls += found.path.len() as u64;
         traced.ideal += walk.path.len() as u64;
-        traced.wrong += u64::from(found.owner != walk.owner);
+        traced.wrong += u64::from(found.owner != site.owner(&seat.node, key, Some(found.owner)).await);
     }
     traced
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 
+use super::judge::Judge;
+
 use crate::actors::node::{Node, State};
 use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;
 
 /// The nodes of one thread, and the tables of the whole ring by definition. Clones are the same.
@@ -13,6 +16,8 @@ use crate::sim::tables::Tables;
 pub struct Site {
     seats: Arc<[Seat]>,
     pub tables: Arc<Tables>,
+    /// Judges answers that are not those of the tables; `None` where nobody else is in the ring.
+    judge: Option<Arc<Judge>>,
 }
 
 /// A node, and where it stands in the ring of the tables.
@@ -23,10 +28,21 @@ pub struct Seat {
 }
 
 impl Site {
-    /// The nodes, each of which is in the ring of the tables; at least one.
-    pub fn new(nodes: Vec<Node>, tables: Arc<Tables>) -> Site {
+    /// The nodes, each of which is in the ring of the tables; at least one. `others` says whether the ring has members
+    /// that come and go.
+    pub fn new(nodes: Vec<Node>, tables: Arc<Tables>, others: bool) -> Site {
         let seat = |node: Node| tables.position(node.me()).map(|at| Seat { node, at });
-        Site { seats: nodes.into_iter().filter_map(seat).collect(), tables }
+        Site { seats: nodes.into_iter().filter_map(seat).collect(), tables, judge: others.then(Arc::default) }
+    }
+
+    /// The owner of a key, by which this node's answer is judged: that of the tables, or the one named if that may be
+    /// right in the ring as it is now.
+    pub async fn owner(&self, node: &Node, key: Id, named: Option<Peer>) -> Peer {
+        let owner = self.tables.owner(key);
+        match (named, &self.judge) {
+            (Some(named), Some(judge)) if named != owner && !judge.is_wrong(node, key, named).await => named,
+            _ => owner,
+        }
     }
 
     pub fn seats(&self) -> &[Seat] {

@@ -891,6 +891,35 @@ fn consoles_complete_words_and_keep_their_history() {
     }
 }
 
+/// Figures came into the line that was being typed.
+#[test]
+fn figures_of_a_swarm_are_printed_above_its_prompt() {
+    let mut shell = Shell::start("figures");
+    let line = SWARM.replace("PORT", &free_range(8).port().to_string());
+    shell.enter(&format!("{} {line} --clients 2 --seconds 2\r", env!("CARGO_BIN_EXE_chord")));
+    shell.until("> ");
+    shell.enter("Lookup He");
+    shell.until("Lookup He");
+    let before = shell.until("load         2 clients");
+    assert!(before.ends_with("\r\x1b[K") || before.ends_with('\n'), "{before:?}");
+    shell.until("reconnects");
+    shell.until("> Lookup He");
+    shell.enter("llo\r");
+    shell.until("< Hello f7ff9e8b");
+    shell.enter("Quit\r");
+    shell.until("shell$ ");
+}
+
+/// It was silent for ten minutes.
+#[test]
+fn swarm_whose_seed_does_not_answer_ends_as_a_node_does() {
+    let nobody = free_addrs(1)[0];
+    let line = format!("swarm -n 2 -p {} --ja 127.0.0.1 --jp {}", free_range(2).port(), nobody.port());
+    let began = Instant::now();
+    assert_fails(&chord(&line.split(' ').collect::<Vec<_>>()), 1, &[&nobody.to_string(), "no answer"]);
+    assert!(began.elapsed() >= 10 * SECOND, "it may be starting");
+}
+
 #[test]
 fn signal_while_virtual_nodes_start_ends_them_with_status_0() {
     for millis in [0, 5, 10, 20, 40, 80, 160] {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chord::actors::exchange::Exchange;
 use chord::actors::transport::{Switchboard, Transport};
 use chord::protocol::id::Bits;
+use chord::swarm::judge::Judge;
 use chord::swarm::{Demand, Forming, Load, NotIdeal, Swarm, SwarmConfig, SwarmError, together};
 use chord::{Config, Id, Node, Peer};
 use tokio::net::TcpStream;
@@ -174,6 +175,53 @@ async fn swarm_joins_a_ring_knows_its_members_and_leaves_it() {
     joiners.leave().await;
     elders.await_ideal(LIMIT).await.unwrap();
     elders.stop().await;
+}
+
+/// Whatever a node owned that had come, or that took over what another had left, counted as wrong.
+#[actix_rt::test]
+async fn right_answers_are_right_when_the_joined_ring_changes() {
+    let elders = swarm(5, 1, node()).await;
+    elders.await_ideal(LIMIT).await.unwrap();
+    let joiners = swarm(3, 2, Config { seeds: vec![elders.first().me().addr], ..node() }).await;
+    joiners.await_ideal(LIMIT).await.unwrap();
+    let members: BTreeSet<Peer> = members(&elders).union(&members(&joiners)).copied().collect();
+
+    let seeds = vec![elders.first().me().addr];
+    let stranger = Node::start(Config { seeds, ..node() }).await.unwrap();
+    elders.nodes().nth(2).expect("five").leave().await;
+    let mut named = BTreeSet::new();
+    let settled = async {
+        while !named.contains(&stranger.me()) {
+            for node in joiners.nodes() {
+                named.insert(node.lookup_id(stranger.me().id).await.expect("an owner"));
+            }
+        }
+    };
+    timeout(LIMIT, settled).await.expect("they hear of the stranger in time");
+    assert!(!members.contains(&stranger.me()));
+    for demand in [Demand::Clients(4), Demand::Rate(1000)] {
+        let figures = joiners.load(load(demand, 0)).await.unwrap();
+        assert!(figures.lookups > 100, "{figures}");
+        assert_eq!(figures.wrong, 0, "{figures}");
+    }
+    joiners.leave().await;
+    elders.stop().await;
+}
+
+/// A ring that says so of itself is believed, and what a node denies is wrong in any ring.
+#[actix_rt::test]
+async fn answer_that_the_named_node_denies_is_wrong_in_a_ring_that_changes() {
+    let ring = swarm(4, 1, node()).await;
+    ring.await_ideal(LIMIT).await.unwrap();
+    let (judge, members) = (Judge::default(), members(&ring));
+    let [asked, named] = [ring.first().clone(), ring.nodes().nth(1).expect("four").clone()];
+    let (owned, other) = (named.me().id, asked.me().id);
+    assert_eq!(owner(&members, owned), named.me());
+    assert!(!judge.is_wrong(&asked, owned, named.me()).await, "it owns its own identifier");
+    assert!(!judge.is_wrong(&asked, other, named.me()).await, "it is not named again");
+    assert!(judge.denies(named.me(), other).await, "but it denies that it owns another's");
+    ring.stop().await;
+    assert!(!judge.is_wrong(&asked, other, named.me()).await, "who is gone can't tell");
 }
 
 #[actix_rt::test]

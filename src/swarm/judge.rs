@@ -1,0 +1,73 @@
+//! Whether an answer is right in a ring that has other members, too. They come and go, and the tables by definition are
+//! those of the ring as it was when it was joined: whoever is named and does not stand there is asked itself.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tokio_util::codec::Framed;
+
+use crate::actors::node::Node;
+use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Request, Response};
+use crate::wire::{Frame, FrameCodec, Question};
+
+/// What members of a ring say they own. One question at a time, whatever the number of lookups.
+#[derive(Debug, Default)]
+pub struct Judge(Mutex<HashMap<Peer, (Instant, Id)>>);
+
+/// For so long a node that has said what it owns is believed: a load may ask it thousands of times a second.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// How long it may take to say so: more than the patience with a call.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Judge {
+    /// Whether it is wrong that `named` owns a key, as `node` was answered. Only what is certain is: the named node says
+    /// that it does not own the key, is named once more, and says so again. If the ring has changed meanwhile, or the
+    /// node is gone, the answer may have been right.
+    pub async fn is_wrong(&self, node: &Node, key: Id, named: Peer) -> bool {
+        self.denies(named, key).await && node.lookup_id(key).await == Ok(named) && self.denies_again(named, key).await
+    }
+
+    /// Whether a node says that it does not own a key.
+    pub async fn denies(&self, named: Peer, key: Id) -> bool {
+        let mut believed = self.0.lock().await;
+        let predecessor = match believed.get(&named) {
+            Some((said, predecessor)) if said.elapsed() < BELIEVED => Some(*predecessor),
+            _ => predecessor(named).await.ok().flatten(),
+        };
+        let Some(predecessor) = predecessor else { return false };
+        believed.insert(named, (Instant::now(), predecessor));
+        !key.in_half_open(predecessor, named.id)
+    }
+
+    async fn denies_again(&self, named: Peer, key: Id) -> bool {
+        self.0.lock().await.remove(&named);
+        self.denies(named, key).await
+    }
+}
+
+/// Asks a node for its predecessor, behind which begins what it owns; `None` if it has none.
+async fn predecessor(of: Peer) -> io::Result<Option<Id>> {
+    timeout(PATIENCE, ask(of)).await?
+}
+
+/// As a plain peer does: on a connection of its own, so that nothing that is measured has a part in it.
+async fn ask(of: Peer) -> io::Result<Option<Id>> {
+    let request = Request::GetPredecessor;
+    let mut frames = Framed::new(TcpStream::connect(of.addr).await?, FrameCodec::default());
+    frames.send(Frame::Call(Question::plain(request.clone()))).await.map_err(io::Error::other)?;
+    let Some(Frame::Return(reply)) = frames.next().await.transpose().map_err(io::Error::other)? else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    match reply.read(&request, Some(of.id)).map_err(io::Error::other)? {
+        Ok(Response::Predecessor { predecessor, .. }) => Ok(predecessor.map(|peer| peer.id)),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
