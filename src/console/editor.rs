@@ -16,7 +16,7 @@ use rustyline::{
 };
 
 use super::history::History;
-use super::terminal::{Edited, await_foreground, in_foreground, suspend};
+use super::terminal::{Edited, await_foreground, in_foreground, suspend, taken_away, watch_stops};
 
 /// Reads lines from the terminal on standard input, as long as this process is in its foreground.
 pub struct Editor {
@@ -50,6 +50,7 @@ impl Editor {
         let suspended = Suspended::default();
         let handler = EventHandler::Conditional(Box::new(suspended.clone()));
         editor.bind_sequence(Event::from(KeyEvent::ctrl('Z')), handler);
+        watch_stops()?;
         Ok(Editor { editor, history, suspended })
     }
 
@@ -63,6 +64,7 @@ impl Editor {
         let mut begun = Begun::default();
         loop {
             await_foreground();
+            let before = taken_away();
             let line = {
                 let _edited = Edited::begin();
                 self.editor.readline_with_initial("> ", (&begun.0, &begun.1))
@@ -79,8 +81,8 @@ impl Editor {
                     }
                     None => return Ok(Input::Interrupted),
                 },
-                // It was stopped by something else than Ctrl-Z, and goes on in the background.
-                Err(_) if !in_foreground() => begun = Begun::default(),
+                // It was stopped by something else than Ctrl-Z, and has gone on in the background.
+                Err(_) if !in_foreground() || taken_away() != before => begun = Begun::default(),
                 Err(ReadlineError::Signal(_)) => {}
                 Err(ReadlineError::Eof) => return Ok(Input::End),
                 Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
@@ -135,6 +137,12 @@ impl Validator for Commands {}
 
 impl Hinter for Commands {
     type Hint = String;
+
+    /// There are none; but this is called whenever the line is drawn.
+    fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
+        Edited::changed();
+        None
+    }
 }
 
 impl Completer for Commands {

@@ -133,7 +133,7 @@ impl Lines {
 fn write_within(stream: impl AsFd, bytes: &[u8], deadline: Instant) -> usize {
     let mut written = 0;
     while written < bytes.len() {
-        let piece = &bytes[written..bytes.len().min(written + PIECE)];
+        let piece = piece(&bytes[written..]);
         // A stream that blocks is only asked to take what it has room for.
         let room = is_ready(&stream, PollFlags::OUT, Some(deadline.saturating_duration_since(Instant::now())));
         match room.map(|room| room.then(|| rustix::io::write(&stream, piece))) {
@@ -143,6 +143,16 @@ fn write_within(stream: impl AsFd, bytes: &[u8], deadline: Instant) -> usize {
         }
     }
     written
+}
+
+/// What is written at once: whole lines, so that nobody else's come into the middle of one, if they are no longer than a
+/// pipe takes in one piece.
+fn piece(bytes: &[u8]) -> &[u8] {
+    let most = &bytes[..bytes.len().min(PIECE)];
+    match most.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) if most.len() < bytes.len() => &most[..=end],
+        _ => most,
+    }
 }
 
 /// Makes the standard streams that are terminals this process's own. One that was inherited is shared with the shell
@@ -233,6 +243,13 @@ mod tests {
             let whole = |line: &String| line.starts_with("line ") || line.starts_with("chord: ") || line == "the last";
             assert!(kept.iter().filter(|line| !whole(line)).count() <= 1, "at most one was torn");
         }
+    }
+
+    #[test]
+    fn line_that_fits_into_a_pipe_is_never_written_in_two_pieces() {
+        let text = [&[b'x'; 3000][..], b"\n", &[b'y'; 3000], b"\nend\n"].concat();
+        assert_eq!((piece(&text), piece(&text[3001..])), (&text[..3001], &text[3001..]));
+        assert_eq!(piece(&[b'x'; PIECE + 1]).len(), PIECE, "longer ones have to be");
     }
 
     #[test]

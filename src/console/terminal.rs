@@ -2,22 +2,26 @@
 //! modes: the kernel stops a process in the background that tries (SIGTTIN, SIGTTOU), and a node that stands still is
 //! dead for its ring.
 
-use std::fs::read_to_string;
-use std::io::stdin;
-use std::sync::{Mutex, PoisonError};
-use std::thread::sleep;
+use std::fs::{File, read_to_string};
+use std::io::{self, stdin};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, sleep};
 use std::time::Duration;
 
 use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal::{SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
-use rustix::process::{Signal, getpgrp, kill_current_process_group};
+use nix::sys::signal::Signal::{SIGCONT, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
+use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
+use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// Keeps signals from stopping or ending this process that ask nothing of it; for this thread and those that it
 /// starts, so it comes first. Where SIGTTIN and SIGTTOU are blocked, a read in the background is an error, and a write
-/// passes, also where the terminal has `tostop`. SIGUSR1 and SIGUSR2 mean nothing here, and would end it.
+/// passes, also where the terminal has `tostop`. SIGUSR1 and SIGUSR2 mean nothing here, and would end it. SIGCONT has its
+/// effect all the same, and is waited for by [`watch_stops`].
 pub fn block_signals() {
-    let signals: SigSet = [SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2].into_iter().collect();
+    let signals: SigSet = [SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGCONT].into_iter().collect();
     // An error is only possible for sets that no system has.
     let _ = signals.thread_block();
 }
@@ -35,7 +39,11 @@ pub fn ignores_hangup() -> bool {
 /// Whether this process may use the terminal on standard input. One that has it, but not as its controlling terminal,
 /// has no shell to share it with.
 pub fn in_foreground() -> bool {
-    tcgetpgrp(stdin()).map_or(true, |foreground| foreground == getpgrp())
+    taken_away().is_multiple_of(2) && is_foreground_of(stdin())
+}
+
+fn is_foreground_of(terminal: impl AsFd) -> bool {
+    tcgetpgrp(terminal).map_or(true, |foreground| foreground == getpgrp())
 }
 
 /// How long it takes to be noticed that a job was brought to the foreground. Shells send no signal then to one that
@@ -57,24 +65,42 @@ pub fn suspend() {
     sleep(LOOKS_EVERY);
 }
 
-/// How the terminal was before the line that is being edited.
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+/// The terminal of a line that is being edited.
+struct Modes {
+    /// As it was before, and is to be again.
+    before: Termios,
+    /// As editing has it.
+    editing: Option<Termios>,
+}
+
+static EDITED: Mutex<Option<Modes>> = Mutex::new(None);
+
+fn edited() -> MutexGuard<'static, Option<Modes>> {
+    EDITED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Line editing changes the terminal while it waits for a line. It remembers here how it was, since the process may be
-/// ended just then.
+/// ended just then, or stopped.
 pub struct Edited;
 
 impl Edited {
     /// The terminal is changed from now on, until this is dropped.
     pub fn begin() -> Edited {
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = tcgetattr(stdin()).ok();
+        *edited() = tcgetattr(stdin()).ok().map(|before| Modes { before, editing: None });
         Edited
+    }
+
+    /// It is changed now.
+    pub fn changed() {
+        if let Some(modes) = edited().as_mut().filter(|modes| modes.editing.is_none() && in_foreground()) {
+            modes.editing = tcgetattr(stdin()).ok();
+        }
     }
 }
 
 impl Drop for Edited {
     fn drop(&mut self) {
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *edited() = None;
     }
 }
 
@@ -83,10 +109,55 @@ pub struct KeepTerminal;
 
 impl Drop for KeepTerminal {
     fn drop(&mut self) {
-        let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(before) = before.filter(|_| in_foreground()) {
+        let modes = edited().take();
+        if let Some(Modes { before, .. }) = modes.filter(|_| in_foreground()) {
             // An error means that the terminal is gone.
             let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
         }
     }
+}
+
+/// How often standard input was taken away from whoever edits a line there, or given back: odd while it is away.
+static TAKEN_AWAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this has changed says whether a line was edited without a terminal meanwhile.
+pub fn taken_away() -> usize {
+    TAKEN_AWAY.load(Ordering::SeqCst)
+}
+
+/// Waits for SIGCONT from now on. A process that is stopped at its prompt by something else than Ctrl-Z is still there
+/// when it goes on: in the background it would set the modes of a terminal that the shell has, in the foreground it
+/// finds those of the shell.
+pub fn watch_stops() -> io::Result<()> {
+    let continued: SigSet = [SIGCONT].into_iter().collect();
+    thread::Builder::new().name("terminal".into()).spawn(move || {
+        while continued.wait().is_ok() {
+            if edited().is_some() {
+                // An error means that the terminal is gone.
+                let _ = return_to_prompt();
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Keeps the terminal from whoever edits a line until this process is in the foreground, and has it edited there.
+fn return_to_prompt() -> io::Result<()> {
+    if !in_foreground() {
+        let terminal = stdin().as_fd().try_clone_to_owned()?;
+        TAKEN_AWAY.fetch_add(1, Ordering::SeqCst);
+        let taken = File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?));
+        while !is_foreground_of(&terminal) {
+            sleep(LOOKS_EVERY);
+        }
+        let given_back = taken.and_then(|()| Ok(dup2_stdin(&terminal)?));
+        TAKEN_AWAY.fetch_add(1, Ordering::SeqCst);
+        given_back?;
+    }
+    if let Some(editing) = edited().as_ref().and_then(|modes| modes.editing.as_ref()) {
+        tcsetattr(stdin(), OptionalActions::Now, editing)?;
+        // Line editing draws its line again when the window has another size.
+        kill_process(getpid(), Signal::WINCH)?;
+    }
+    Ok(())
 }
