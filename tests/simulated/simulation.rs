@@ -152,9 +152,12 @@ fn command_prints_a_trace_that_is_a_scenario() {
 #[test]
 fn bad_arguments_are_one_line_and_status_2() {
     for (args, expected) in [
-        ("--nodes 3", "chord: --nodes is \"3\": it takes a range like 8..64, both ends from 4 to 1024\n"),
-        ("--trace", "chord: missing --seed (a number from 0 to 18446744073709551614)\n"),
-        ("--seed 1 --seeds 2", "chord: --seed can't be given together with --seeds\n"),
+        (
+            "--nodes 3",
+            "chord: --nodes is \"3\": it takes a range like 8..64, both ends from 4 to 1024; see chord sim chaos --help\n",
+        ),
+        ("--trace", "chord: missing --seed (a number from 0 to 18446744073709551614); see chord sim chaos --help\n"),
+        ("--seed 1 --seeds 2", "chord: --seed can't be given together with --seeds; see chord sim chaos --help\n"),
     ] {
         let output = chaos(args);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
@@ -180,8 +183,11 @@ fn churn_is_summed_up_as_text_or_as_data() {
 #[test]
 fn bad_arguments_of_churn_are_one_line_and_status_2() {
     for (args, expected) in [
-        ("--nodes 1", "chord: --nodes is \"1\": it takes a number from 2 to 1000000\n"),
-        ("--mean-life 1", "chord: --mean-life is \"1\": it takes a time like 90m, from 1s to 1000d\n"),
+        ("--nodes 1", "chord: --nodes is \"1\": it takes a number from 2 to 1000000; see chord sim churn --help\n"),
+        (
+            "--mean-life 1",
+            "chord: --mean-life is \"1\": it takes a time like 90m, from 1s to 1000d; see chord sim churn --help\n",
+        ),
     ] {
         let output = sim("churn", args);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(2), expected.to_owned()));
