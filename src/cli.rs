@@ -1,6 +1,7 @@
 //! The command line.
 
 mod given;
+mod scope;
 mod sim;
 mod swarm;
 mod words;
@@ -19,6 +20,7 @@ use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
+use scope::{Scope, USAGE, asked_for_help};
 pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Storm};
 pub use swarm::Swarm;
 
@@ -91,18 +93,6 @@ chord help swarm and chord help sim tell of many nodes in one process, and of ri
 It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
-
-/// What is said to whoever says nothing.
-const USAGE: &str = "\
-chord runs a node of a Chord ring. The first creates a ring, and others join it:
-
-  chord -a 127.0.0.1 -p 4170 --ts 1000 --tff 1000 --tcp 1000 -r 4
-  chord -a 127.0.0.1 -p 4171 --ja 127.0.0.1 --jp 4170 --ts 1000 --tff 1000 --tcp 1000 -r 4
-
--a and -p are its address, as others call it; --ja and --jp that of a node of the ring; --ts, --tff and --tcp the
-milliseconds between runs of stabilize, fix fingers and check predecessor; -r the length of the successor list.
-More: chord help, chord help swarm (many nodes in one process), chord help sim (rings on a virtual clock).
-";
 
 /// Flags, and what they accept.
 type Accepted = &'static [(&'static str, &'static str)];
@@ -244,55 +234,6 @@ fn command() -> clap::Command {
     let swarm = swarm::Args::augment_args(clap::Command::new("swarm"));
     let subcommands = Args::command().subcommand(sim).subcommand(swarm);
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
-}
-
-/// The command that arguments are for.
-struct Scope<'a> {
-    /// As it is called, like `chord sim ring`.
-    name: String,
-    command: &'a clap::Command,
-    /// What its flags accept.
-    accepted: Accepted,
-    /// Where its own arguments begin.
-    words: usize,
-}
-
-impl Scope<'_> {
-    fn of<'a>(args: &[OsString], command: &'a clap::Command) -> Scope<'a> {
-        let mut scope = Scope { name: "chord".into(), command, accepted: ACCEPTED, words: 1 };
-        while let Some(word) = args.get(scope.words)
-            && let Some(command) = word.to_str().and_then(|word| scope.command.find_subcommand(word))
-        {
-            let name = command.get_name();
-            scope.accepted = if name == "swarm" { swarm::ACCEPTED } else { sim::accepted(name) };
-            scope = Scope { name: format!("{} {name}", scope.name), command, words: scope.words + 1, ..scope };
-        }
-        scope
-    }
-}
-
-/// What asks for the same help as these arguments, if they ask as `chord help sim` or `chord sim help` do.
-fn asked_for_help(args: &[OsString], command: &clap::Command) -> Result<Option<Vec<OsString>>, Instead> {
-    let scope = Scope::of(args, command);
-    if args.get(scope.words).is_none_or(|word| !word.eq_ignore_ascii_case("help")) {
-        return Ok(None);
-    }
-    let mut path = args.to_vec();
-    path.remove(scope.words);
-    let of = Scope::of(&path, command);
-    match path.get(of.words) {
-        Some(unknown) if !unknown.eq_ignore_ascii_case("help") => {
-            let names: Vec<_> = of.command.get_subcommands().map(|command| command.get_name()).collect();
-            let others = if names.is_empty() { String::new() } else { format!(" {}", names.join(", ")) };
-            let there_is = format!("there is chord help{}{others}", &of.name["chord".len()..]);
-            Err(Instead::Complain(format!("there is no help on {unknown:?}; {there_is}")))
-        }
-        _ => {
-            path.truncate(of.words);
-            path.push("--help".into());
-            Ok(Some(path))
-        }
-    }
 }
 
 /// Checks that so many nodes, which this flag has asked for, have ports, and that the ring of another node is

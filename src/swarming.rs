@@ -60,6 +60,10 @@ async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
 /// Measures what is wanted, and answers the console meanwhile.
 async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<()> {
     let printer = Printer::default();
+    if !wanted.json {
+        // Before there is a prompt.
+        printer.print(&format!("{}\n{formation}\n", heading(swarm)));
+    }
     let measured = measure(swarm, formation, wanted, &printer);
     let wrong = if wanted.quit {
         measured.await?
@@ -80,8 +84,6 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, print
             printer.print(&format!("{what}\n"));
         }
     };
-    say(&heading(swarm));
-    say(&formation);
     let mut idle = None;
     if let Some(time) = wanted.idle {
         say(idle.insert(swarm.idle(time).await));

@@ -715,8 +715,8 @@ fn node_whose_output_nobody_reads_goes_on_and_hears_quit() {
 fn hangup_is_a_reason_to_leave() {
     let mut stays = one();
     let mut leaves = Process::start(free_addrs(1)[0], Some(stays.peer.addr), 4);
-    eventually(10 * SECOND, || match stays.state(4).successors[0] {
-        successor if successor == leaves.peer => Ok(()),
+    eventually(10 * SECOND, || match (stays.state(4).successors[0], leaves.lookup("Hello")) {
+        (successor, Ok(_)) if successor == leaves.peer => Ok(()),
         other => Err(format!("{other:?}")),
     });
     leaves.signal(Signal::HUP);
