@@ -721,9 +721,11 @@ fn hangup_is_a_reason_to_leave() {
     });
     leaves.signal(Signal::HUP);
     assert_eq!((leaves.wait(), leaves.errors()), (Some(0), String::new()));
-    for key in (0..10).map(|k| format!("key {k}")) {
-        assert_eq!(stays.lookup(&key), Ok(stays.peer), "{key}");
-    }
+    // The other may have to look for a ring before it knows that it is one.
+    eventually(5 * SECOND, || match stays.lookup("Hello") {
+        Ok(owner) if owner == stays.peer => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
     let mut swarm = at(free_range(8), SWARM);
     swarm.write(b"Lookup Hello\n");
     while !swarm.line().starts_with("< Hello ") {}
