@@ -48,7 +48,7 @@ pub fn complaints(words: &[OsString], command: &Command, accepted: impl Fn(&str)
                 complaints.push(format!("{name} needs a value: {}", accepted(name)));
             }
             Some(false) => drop(words.next()),
-            // One whose value is missing at the end is told of by whoever reads the values.
+            // At the end of the line clap says that a value is missing.
             _ => {}
         }
     }

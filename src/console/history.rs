@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// So many lines are kept, the last ones.
+/// At most this many lines are kept, the last ones.
 pub const MOST_LINES: usize = 1000;
 
 /// Longer lines are not kept, in bytes: nobody types them.
@@ -69,7 +69,7 @@ impl History {
     }
 }
 
-/// No more is read, whatever somebody has put there: twice what fits into it.
+/// At most this much is read, whatever the file holds: twice what fits into it.
 const MOST_BYTES: u64 = 2 * (MOST_LINES * (LONGEST + 1)) as u64;
 
 fn is_kept(line: &str) -> bool {

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::editor::{Editor, Input};
 use super::streams::{complain, input, output};
+use super::terminal::{await_foreground, in_foreground};
 use super::{BadLine, COMMANDS, Command, MAX_LINE, parse, render_error};
 
 /// A command, and where its answer goes.
@@ -36,18 +37,22 @@ impl Printer {
 }
 
 /// Starts the thread. Commands come one at a time: the next line is read once the answer to the
-/// last one was printed. On a terminal there are a prompt, line editing and history, as long as this process is in
-/// its foreground.
+/// last one was printed. Where both are read and seen on a terminal there are a prompt, line editing and history. It is
+/// read as long as this process is in its foreground.
 ///
 /// An answer that nobody reads is lost, and no reason to read no more: `Quit` has none.
 pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
     let (commands, asked) = mpsc::channel(1);
     let printer = printer.clone();
     thread::Builder::new().name("console".into()).spawn(move || {
-        // An error means that there is nothing to read, or that the node has stopped.
-        let ended = if io::stdin().is_terminal() { talk(&commands, &printer) } else { listen(&commands) };
-        if let Err(error) = ended {
-            tracing::info!(%error, "the console is closed");
+        // A prompt is for somebody who types and sees it.
+        let editing = io::stdin().is_terminal() && io::stdout().is_terminal();
+        let ended = if editing { talk(&commands, &printer) } else { listen(&commands) };
+        match ended {
+            Ok(()) if io::stdin().is_terminal() => complain("The console is closed; the node runs on. Ctrl-C ends it."),
+            Ok(()) => {}
+            // There is nothing to read, or the node has stopped.
+            Err(error) => tracing::info!(%error, "the console is closed"),
         }
     })?;
     Ok(asked)
@@ -56,10 +61,16 @@ pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
 /// Reads lines until the end of standard input.
 fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
     let mut input = BufReader::new(input());
-    while let Some(line) = read_line(&mut input)? {
-        answer(line, commands)?;
+    loop {
+        await_foreground();
+        match read_line(&mut input) {
+            Ok(Some(line)) => answer(line, commands)?,
+            Ok(None) => return Ok(()),
+            // It is a terminal that the shell has now.
+            Err(_) if !in_foreground() => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(())
 }
 
 /// Reads lines from a terminal.
@@ -72,10 +83,7 @@ fn talk(commands: &mpsc::Sender<Asked>, printer: &Printer) -> io::Result<()> {
             Input::Line(line) => answer(Ok(line.into_bytes()), commands)?,
             Input::Unreadable(why) => answer(Err(BadLine::Unreadable(why)), commands)?,
             Input::Interrupted => answer(Ok(b"Quit".to_vec()), commands)?,
-            Input::End => {
-                complain("The console is closed; the node runs on. Ctrl-C ends it.");
-                return Ok(());
-            }
+            Input::End => return Ok(()),
         }
     }
 }

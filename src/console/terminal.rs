@@ -117,7 +117,7 @@ impl Drop for KeepTerminal {
     }
 }
 
-/// How often standard input was taken away from whoever edits a line there, or given back: odd while it is away.
+/// How often standard input was taken away from the line editor, or given back: odd while it is away.
 static TAKEN_AWAY: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether this has changed says whether a line was edited without a terminal meanwhile.
@@ -141,7 +141,7 @@ pub fn watch_stops() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the terminal from whoever edits a line until this process is in the foreground, and has it edited there.
+/// Keeps the terminal from the line editor until this process is in the foreground, and has it draw its line there.
 fn return_to_prompt() -> io::Result<()> {
     if !in_foreground() {
         let terminal = stdin().as_fd().try_clone_to_owned()?;

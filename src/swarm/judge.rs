@@ -1,5 +1,5 @@
 //! Whether an answer is right in a ring that has other members, too. They come and go, and the tables by definition are
-//! those of the ring as it was when it was joined: whoever is named and does not stand there is asked itself.
+//! those of the ring as it was when it was joined: a node that is named, and is not the owner by the tables, is asked itself.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,7 +21,7 @@ use crate::wire::{Frame, FrameCodec, Question};
 #[derive(Debug, Default)]
 pub struct Judge(Mutex<HashMap<Peer, (Instant, Id)>>);
 
-/// For so long a node that has said what it owns is believed: a load may ask it thousands of times a second.
+/// How long the answer of a node is believed: a load may judge thousands of lookups a second.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 /// How long it may take to say so: more than the patience with a call.

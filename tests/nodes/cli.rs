@@ -710,6 +710,44 @@ fn node_whose_output_nobody_reads_goes_on_and_hears_quit() {
     }
 }
 
+/// `chord … | head -1` in a terminal: the prompt could not be written, and the console was closed.
+#[test]
+fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
+    let mut shell = Shell::start("pipeline");
+    let line = |addr| format!("{} {}", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    shell.enter(&format!("{} | head -1\r", line(free_addrs(1)[0])));
+    shell.until("head -1\r");
+    shell.enter("Lookup Hello\r");
+    shell.until("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
+    shell.enter("PrintState\rQuit\r");
+    shell.until("shell$ ");
+    let addr = free_addrs(1)[0];
+    shell.enter(&format!("{} | cat &\r", line(addr)));
+    let number = || {
+        let listening = |number: &u32| {
+            let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&format!("\0{}\0", addr.port()))
+        };
+        let numbers =
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        numbers.filter(|number| *number != std::process::id()).find(listening).ok_or("it is not there yet".to_string())
+    };
+    eventually(5 * SECOND, || number().map(|_| ()));
+    let number = number().unwrap();
+    assert_serves(addr, number);
+    shell.enter("fg\r");
+    // Its group is then the one that has the terminal: the third and the sixth value behind the name.
+    eventually(5 * SECOND, || {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap();
+        let values: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        if values[2] == values[5] { Ok(()) } else { Err(stat) }
+    });
+    shell.enter("Lookup world\r");
+    shell.until("< world 7c211433f02071597741e6ff5a8ea34789abbf43");
+    shell.enter("Quit\r");
+    shell.until("shell$ ");
+}
+
 /// A window that was closed was a crash.
 #[test]
 fn hangup_is_a_reason_to_leave() {
