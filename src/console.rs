@@ -10,6 +10,7 @@ pub mod input;
 pub mod streams;
 pub mod terminal;
 
+use std::fmt;
 use std::io::Write;
 
 use crate::actors::node::{LookupError, State};
@@ -65,13 +66,23 @@ pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
     }
 }
 
+/// A peer as the console names it, which programs that read it rely on: identifier, address and port, with spaces between.
+struct Spaced(Peer);
+
+impl fmt::Display for Spaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Spaced(Peer { id, addr }) = self;
+        write!(f, "{id} {} {}", addr.ip(), addr.port())
+    }
+}
+
 /// The answer to a lookup: the key with its identifier, then the owner or why there is none.
 pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
     let mut answer = b"< ".to_vec();
     answer.extend_from_slice(key);
     answer.extend_from_slice(format!(" {}\n", Id::of_key(key, Bits::FULL)).as_bytes());
     match owner {
-        Ok(owner) => answer.extend_from_slice(format!("< {owner}\n").as_bytes()),
+        Ok(owner) => answer.extend_from_slice(format!("< {}\n", Spaced(owner)).as_bytes()),
         Err(error) => answer.extend_from_slice(&render_error(&error)),
     }
     answer
@@ -80,13 +91,13 @@ pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
 /// The state of a node: always r successors, in a ring of fewer round and round, with the node itself in its place; and
 /// all fingers.
 pub fn render_state(state: &State) -> Vec<u8> {
-    let mut answer = format!("< Self {}\n", state.me).into_bytes();
+    let mut answer = format!("< Self {}\n", Spaced(state.me)).into_bytes();
     let successors = state.successors.iter().chain([&state.me]).cycle().take(state.r);
     let lines = [("Successor", successors.collect::<Vec<_>>()), ("Finger", state.fingers.iter().collect())];
     for (name, peers) in lines {
         for (i, peer) in (1..).zip(peers) {
             // Writing to memory does not fail.
-            let _ = writeln!(answer, "< {name} [{i}] {peer}");
+            let _ = writeln!(answer, "< {name} [{i}] {}", Spaced(*peer));
         }
     }
     answer
@@ -179,8 +190,10 @@ mod tests {
         let [me, b, c] = [1, 2, 3].map(|port| Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL));
         let state = State { me, r: 6, successors: vec![b, c], predecessor: None, fingers: vec![] };
         let answer = String::from_utf8(render_state(&state)).unwrap();
-        let expected =
-            [b, c, me, b, c, me].into_iter().enumerate().map(|(i, peer)| format!("< Successor [{}] {peer}", i + 1));
+        let expected = [b, c, me, b, c, me]
+            .into_iter()
+            .enumerate()
+            .map(|(i, peer)| format!("< Successor [{}] {}", i + 1, Spaced(peer)));
         assert!(answer.lines().skip(1).eq(expected), "{answer}");
     }
 
@@ -191,7 +204,8 @@ mod tests {
         let answer = String::from_utf8(render_state(&state)).unwrap();
         let lines: Vec<_> = answer.lines().collect();
         assert_eq!(lines.len(), 1 + 3 + 160);
-        assert_eq!(lines[0], format!("< Self {me}"));
+        assert_eq!(lines[0], format!("< Self {} 128.8.126.63 2001", me.id));
+        let me = Spaced(me);
         assert_eq!(lines[3], format!("< Successor [3] {me}"));
         assert_eq!(lines[4], format!("< Finger [1] {me}"));
         assert_eq!(lines[163], format!("< Finger [160] {me}"));

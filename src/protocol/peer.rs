@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::str::FromStr;
 
 use super::id::{Bits, Id};
 
@@ -29,14 +30,56 @@ pub fn is_unicast(ip: Ipv4Addr) -> bool {
     !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast())
 }
 
+/// Identifier and address with `@` between, as [`FromStr`] reads it.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.id, self.addr.ip(), self.addr.port())
+        write!(f, "{}@{}", self.id, self.addr)
+    }
+}
+
+/// A text is not a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not 40 hexadecimal digits, @, and an IPv4 address with a port")]
+pub struct NotAPeer;
+
+/// Reads what [`Display`](fmt::Display) writes. Whether the identifier is the hash of the address is not checked: nodes may
+/// choose theirs.
+impl FromStr for Peer {
+    type Err = NotAPeer;
+
+    fn from_str(text: &str) -> Result<Peer, NotAPeer> {
+        let (id, addr) = text.split_once('@').ok_or(NotAPeer)?;
+        Ok(Peer { id: id.parse().map_err(|_| NotAPeer)?, addr: addr.parse().map_err(|_| NotAPeer)? })
     }
 }
 
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.8}@{}", self.id.to_string(), self.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_peer_is_read_as_it_is_written(id: [u8; 20], ip: u32, port: u16) {
+            let peer = Peer { id: Id::from_bytes(id), addr: SocketAddrV4::new(ip.into(), port) };
+            prop_assert_eq!(peer.to_string().parse(), Ok(peer));
+        }
+    }
+
+    #[test]
+    fn what_is_no_peer_is_refused() {
+        let peer = Peer::at("128.8.126.63:4170".parse().unwrap(), Bits::FULL).to_string();
+        assert_eq!(peer.parse::<Peer>().map(|peer| peer.addr.port()), Ok(4170));
+        let without_port = peer.trim_end_matches(":4170");
+        for text in ["", "@", &peer[1..], without_port, &format!("{peer} "), &peer.replace('@', " ")] {
+            assert_eq!(text.parse::<Peer>(), Err(NotAPeer), "{text:?}");
+        }
     }
 }

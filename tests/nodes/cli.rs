@@ -20,6 +20,11 @@ use serde_json::Value;
 
 use crate::support::process::{Process, ask, eventually, free_addrs, free_range};
 
+/// A peer as the console names it.
+fn spaced(peer: Peer) -> String {
+    format!("{} {} {}", peer.id, peer.addr.ip(), peer.addr.port())
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs `chord` until it ends by itself.
@@ -184,20 +189,20 @@ fn lookup_answers_with_two_lines() {
     let mut node = one();
     node.write(b"Lookup Hello\n");
     assert_eq!(node.line(), "< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
-    assert_eq!(node.line(), format!("< {}", node.peer));
+    assert_eq!(node.line(), format!("< {}", spaced(node.peer)));
     node.write(b"Lookup to be  or not\n");
     assert!(node.line().starts_with("< to be  or not "));
-    assert_eq!(node.line(), format!("< {}", node.peer));
+    assert_eq!(node.line(), format!("< {}", spaced(node.peer)));
 }
 
 #[test]
 fn print_state_of_a_ring_of_one_is_itself_everywhere() {
     let mut node = one();
     node.write(b"PrintState\n");
-    assert_eq!(node.line(), format!("< Self {}", node.peer));
+    assert_eq!(node.line(), format!("< Self {}", spaced(node.peer)));
     for (name, count) in [("Successor", 4), ("Finger", 160)] {
         for i in 1..=count {
-            assert_eq!(node.line(), format!("< {name} [{i}] {}", node.peer));
+            assert_eq!(node.line(), format!("< {name} [{i}] {}", spaced(node.peer)));
         }
     }
 }
@@ -209,7 +214,7 @@ fn answers_come_in_the_order_of_the_commands_and_unbroken() {
     node.write(commands.as_bytes());
     for i in 0..200 {
         assert!(node.line().starts_with(&format!("< {i} ")));
-        assert_eq!(node.line(), format!("< {}", node.peer));
+        assert_eq!(node.line(), format!("< {}", spaced(node.peer)));
         assert!(node.line().starts_with("< Self "));
         (0..164).for_each(|_| assert!(node.line().contains('[')));
         assert!(node.line().starts_with("< Error: unknown command; there are Lookup <key>, PrintState, Help, Quit"));
@@ -227,7 +232,7 @@ fn lines_of_any_length_and_any_bytes_do_no_harm() {
     assert!(node.line().starts_with("< Error: Lookup needs a key"));
     node.write(b"Lookup \xc3\xa9\r\n");
     assert!(node.line().starts_with("< \u{e9} "));
-    assert_eq!(node.line(), format!("< {}", node.peer));
+    assert_eq!(node.line(), format!("< {}", spaced(node.peer)));
     node.write(b"Help\n");
     assert!((0..4).all(|_| node.line().starts_with("< ")));
 }
@@ -1087,7 +1092,7 @@ fn swarm_has_the_console_of_its_first_node() {
     assert!(figures[0].starts_with("nodes        8 ") && figures[0].ends_with(&ports), "{figures:?}");
     assert!(figures.iter().any(|line| line.starts_with("tables       lists and fingers ideal after ")), "{figures:?}");
     let ring = nodes_at(first, 8);
-    assert_eq!(swarm.line(), format!("< {}", owner(&ring, "Hello")));
+    assert_eq!(swarm.line(), format!("< {}", spaced(owner(&ring, "Hello"))));
     for key in (0..50).map(|k| format!("key {k}")) {
         assert_eq!(swarm.lookup(&key), Ok(owner(&ring, &key)), "{key}");
     }
