@@ -68,7 +68,7 @@ growth:
 	cargo bench --locked --bench speed -- growth $(CURDIR)/docs
 
 # The same swarm offered 0.1 to 3 times what it can do, without and with a pause of its process, as a table, and as
-# data and a plot in docs/: six minutes.
+# data and a plot (overload) in docs/: six minutes.
 storm:
 	cargo bench --locked --bench speed -- storm $(CURDIR)/docs
 
@@ -80,10 +80,13 @@ instructions:
 	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
 	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --bench instructions
 
-# The pictures in docs/.
+# The pictures in docs/ that take no measuring: rings, simulations that are one history a seed, and the paper's
+# experiments from the data beside them.
 pictures: chord
 	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
 	./chord sim merge --plot docs/merge.svg > /dev/null
+	./chord sim storm --plot docs/storm.svg > /dev/null
+	./chord sim paper --redraw --out docs/paper
 
 clean:
 	cargo clean

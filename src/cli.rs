@@ -21,7 +21,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
 
 use scope::{Scope, USAGE, asked_for_help};
-pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Storm};
+pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Shown, Storm};
 pub use swarm::Swarm;
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself

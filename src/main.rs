@@ -9,6 +9,7 @@ mod cli;
 mod interrupt;
 mod living;
 mod merge;
+mod outcome;
 mod paper;
 mod progress;
 mod ring;

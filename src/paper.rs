@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use chord::actors::worker::runtime;
 use chord::console::streams::complain;
 use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
@@ -39,6 +39,9 @@ pub fn run(paper: &Paper) -> ExitCode {
 
 /// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
 fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
+    if paper.redraw {
+        return redraw(paper).map(|()| Vec::new());
+    }
     let runtime = runtime().context("can't start")?;
     let mut interrupt = {
         let _context = runtime.enter();
@@ -64,6 +67,19 @@ fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
     });
     bar.finish_and_clear();
     missing
+}
+
+/// Draws all plots anew from the data of an earlier run.
+fn redraw(paper: &Paper) -> Result<()> {
+    for experiment in &paper.experiments {
+        let file = paper.out.join(experiment.file());
+        let (data, picture) = (file.with_extension("csv"), file.with_extension("svg"));
+        let text = fs::read_to_string(&data).with_context(|| format!("can't read {}", data.display()))?;
+        let svg = plot::redrawn(experiment.panels(), &text);
+        let svg = svg.map_err(|why| anyhow!("{} makes no sense: {why}", data.display()))?;
+        fs::write(&picture, svg).with_context(|| format!("can't write {}", picture.display()))?;
+    }
+    Ok(())
 }
 
 /// Runs the experiments one after the other, each on all processors, and hands over their chapters.
@@ -109,7 +125,7 @@ fn write(paper: &Paper, chapters: &[Chapter]) -> Result<()> {
     if let Some(chapter) = chapters.last() {
         let file = chapter.experiment.file();
         save(&format!("{file}.csv"), &csv(chapter.x, &chapter.rows))?;
-        save(&format!("{file}.svg"), &plot::svg(&chapter.panels, &chapter.rows)?)?;
+        save(&format!("{file}.svg"), &plot::svg(chapter.experiment.panels(), &chapter.rows))?;
     }
     save(NAME, &markdown(&paper.experiments, chapters, paper.extent))
 }

@@ -50,7 +50,7 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
     let walk = ring.lookup.map(|key| (key, tables.lookup(at, key)));
     if let Some(path) = &ring.draw {
         let lookup = walk.as_ref().map(|(key, walk)| Shown { from, key: *key, walk });
-        let svg = picture::draw(&tables, at, lookup.as_ref());
+        let svg = picture::draw(&tables, at, ring.arrows, lookup.as_ref());
         fs::write(path, svg).map_err(asked(format!("--draw {}", path.display())))?;
     }
     let progress = Progress::of(ring.lookups, "lookups");

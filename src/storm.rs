@@ -1,14 +1,13 @@
 //! `chord sim storm`: storms, progress, what came of them.
 
-use std::fs;
-use std::io::Write;
 use std::process::ExitCode;
 
-use chord::console::streams::{complain, output};
+use chord::console::streams::complain;
 use chord::sim::storm::{self, plot};
 
 use crate::cli::Storm;
 use crate::interrupt::{self, Interrupt};
+use crate::outcome;
 use crate::progress::Progress;
 
 /// Has the storms.
@@ -21,15 +20,9 @@ pub fn run(storm: &Storm) -> ExitCode {
         interrupt.go_on()
     });
     progress.end();
-    let text = if storm.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
-    // An error means that nobody reads it.
-    let _ = output().write_all(text.as_bytes());
-    if let Some(file) = &storm.plot
-        && let Err(why) = plot::svg(&report)
-            .map_err(|error| error.to_string())
-            .and_then(|svg| fs::write(file, svg).map_err(|error| error.to_string()))
-    {
-        complain(format_args!("chord: can't write {}: {why}", file.display()));
+    let shown = outcome::show(&storm.shown, &format_args!("{report}\n"), || report.to_json(), || plot::svg(&report));
+    if let Err(why) = shown {
+        complain(format_args!("chord: {why}"));
         return ExitCode::FAILURE;
     }
     let violations = report.violations();

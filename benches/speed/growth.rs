@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use chord::sim::paper::chapter::{Count, Panel, Reading, rows};
+use chord::sim::paper::chapter::{Panel, Reading, rows};
 use chord::sim::paper::{plot, report};
+use chord::sim::plot::Count;
 
 use super::rings::swarm;
 
@@ -24,9 +25,19 @@ const MEASURES: [(&str, &str, f64, &str); 9] = [
     ("idle", "bytes_per_node_and_second", 1.0, "idle bytes/s per node"),
 ];
 
-fn panel(title: &'static str, unit: &'static str, count: Count, measures: &'static [&'static str]) -> Panel {
-    Panel { title, x: ("nodes", Count::Logarithmic), y: (unit, count), measures, series: &[] }
+const fn panel(title: &'static str, unit: &'static str, measures: &'static [&'static str]) -> Panel {
+    Panel { title, x: ("nodes", Count::Logarithmic), y: (unit, Count::Linear), measures, series: &[], names: &[] }
 }
+
+/// What is drawn: each thing with an axis of its own.
+const PANELS: [Panel; 6] = [
+    panel("Lookups with 16 clients", "lookups/s", &["lookups/s"]),
+    panel("How long they take", "microseconds", &["p50, us", "p99, us"]),
+    panel("Calls per lookup", "calls", &["calls per lookup", "reconnects per lookup"]),
+    panel("Memory", "KiB per node", &["KiB per node"]),
+    panel("Calls without lookups", "calls per node and second", &["idle calls/s per node"]),
+    panel("Bytes without lookups", "bytes per node and second", &["idle bytes/s per node"]),
+];
 
 /// Measures all rings, prints a table, and writes `growth.csv` and `growth.svg` into this directory.
 pub fn measure(directory: &Path) -> io::Result<()> {
@@ -51,18 +62,12 @@ pub fn measure(directory: &Path) -> io::Result<()> {
         });
         println!("| {} | {} |", of_one_size[0].x, cells.collect::<Vec<_>>().join(" | "));
     }
-    let panels = [
-        panel("Lookups with 16 clients", "lookups/s", Count::Logarithmic, &["lookups/s"]),
-        panel("How long they take", "microseconds", Count::Logarithmic, &["p50, us", "p99, us"]),
-        panel("Calls", "per lookup", Count::Linear, &["calls per lookup", "reconnects per lookup"]),
-        panel("Memory", "KiB per node", Count::Linear, &["KiB per node"]),
-        panel(
-            "Traffic without lookups",
-            "per node and second",
-            Count::Logarithmic,
-            &["idle calls/s per node", "idle bytes/s per node"],
-        ),
-    ];
     std::fs::write(directory.join("growth.csv"), report::csv("nodes", &rows))?;
-    std::fs::write(directory.join("growth.svg"), plot::svg(&panels, &rows).map_err(io::Error::other)?)
+    redraw(directory)
+}
+
+/// Draws `growth.svg` anew from the `growth.csv` of this directory.
+pub fn redraw(directory: &Path) -> io::Result<()> {
+    let csv = std::fs::read_to_string(directory.join("growth.csv"))?;
+    std::fs::write(directory.join("growth.svg"), plot::redrawn(&PANELS, &csv).map_err(io::Error::other)?)
 }

@@ -58,11 +58,12 @@ fn main() -> ExitCode {
         ["formation"] => rings::form(),
         ["cost"] => rings::be(),
         ["growth", directory] => growth::measure(Path::new(directory)),
+        ["redraw", directory] => growth::redraw(Path::new(directory)),
         ["storm"] => storm::measure(None),
         ["storm", directory] => storm::measure(Some(Path::new(directory))),
         _ => {
             eprintln!(
-                "speed: {words:?}: there are calls, lookups, formation, cost, growth DIRECTORY, and storm [DIRECTORY]"
+                "speed: {words:?}: there are calls, lookups, formation, cost, growth DIRECTORY, redraw DIRECTORY, and storm [DIRECTORY]"
             );
             return ExitCode::from(2);
         }

@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chord::sim::paper::chapter::{Count, Panel, Reading, rows};
+use chord::sim::paper::chapter::{Panel, Reading, rows};
 use chord::sim::paper::{plot, report};
+use chord::sim::plot::Count;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -46,7 +47,7 @@ const WARM: Duration = Duration::from_millis(500);
 const MEASURES: [&str; 7] =
     ["goodput before the pause, /s", "goodput after it, /s", "failed, %", "wrong", "found dead", "p50, ms", "p99, ms"];
 
-/// Measures all points and prints a table; writes `storm.csv` and `storm.svg` into a directory, if one is named.
+/// Measures all points and prints a table; writes `overload.csv` and `overload.svg` into a directory, if one is named.
 pub fn measure(directory: Option<&Path>) -> io::Result<()> {
     let flags = [&PATIENCE[..], &["--threads", THREADS, "--clients", CLIENTS, "--seconds", "5"]].concat();
     let capacity = swarm(NODES, &flags)?.number("load", "lookups_per_second");
@@ -76,15 +77,15 @@ pub fn measure(directory: Option<&Path>) -> io::Result<()> {
     }
     let Some(directory) = directory else { return Ok(()) };
     let rows = rows(readings, |_, _, _| None);
-    let panel =
-        |title, y, measures| Panel { title, x: ("offered load, of capacity", Count::Linear), y, measures, series: &[] };
+    let x = ("offered load, of capacity", Count::Linear);
+    let panel = |title, y, measures| Panel { title, x, y, measures, series: &[], names: &[] };
     let panels = [
         panel("Goodput once it is over", ("right answers/s", Count::Linear), &MEASURES[1..2]),
         panel("Lookups that fail", ("%", Count::Linear), &MEASURES[2..3]),
         panel("How long half of them take", ("ms", Count::Logarithmic), &MEASURES[5..6]),
     ];
-    std::fs::write(directory.join("storm.csv"), report::csv("of capacity", &rows))?;
-    std::fs::write(directory.join("storm.svg"), plot::svg(&panels, &rows).map_err(io::Error::other)?)
+    std::fs::write(directory.join("overload.csv"), report::csv("of capacity", &rows))?;
+    std::fs::write(directory.join("overload.svg"), plot::svg(&panels, &rows))
 }
 
 /// A swarm in a process of its own; killed when it is dropped.

@@ -5,6 +5,7 @@ mod churn;
 mod merge;
 mod paper;
 mod ring;
+mod shown;
 mod storm;
 
 use clap::{Args, Subcommand};
@@ -15,6 +16,7 @@ pub use churn::Churn;
 pub use merge::Merge;
 pub use paper::Paper;
 pub use ring::{MAX_SCRIPT, Ring, Script};
+pub use shown::Shown;
 pub use storm::Storm;
 
 /// Runs rings on a virtual clock instead of a node

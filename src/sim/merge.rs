@@ -96,9 +96,14 @@ pub struct Report {
 }
 
 impl Merged {
-    /// The logarithm of the number of nodes.
+    /// The nodes of both rings.
+    pub fn nodes(&self) -> u32 {
+        self.pair.nodes.0 + self.pair.nodes.1
+    }
+
+    /// The logarithm of their number.
     pub fn log(&self) -> f64 {
-        f64::from(self.pair.nodes.0 + self.pair.nodes.1).log2()
+        f64::from(self.nodes()).log2()
     }
 
     /// For how many questions and answers, one after the other, there was time until lists were right.

@@ -38,6 +38,11 @@ pub fn names(peers: impl IntoIterator<Item = Peer>, bits: Bits) -> String {
     peers.into_iter().map(|peer| name(peer.id, bits)).collect::<Vec<_>>().join(" ")
 }
 
+/// So many of something, of which one has this name.
+pub fn counted(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 /// The first node at or after a key. The ring is ordered by number and not empty.
 pub fn owner(ring: &[Peer], key: Id) -> Peer {
     ring[ring.partition_point(|peer| peer.id < key) % ring.len()]

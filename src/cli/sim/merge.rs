@@ -1,9 +1,8 @@
 //! The flags of `chord sim merge`.
 
-use std::path::PathBuf;
-
 use chord::sim::merge::Pair;
 
+use super::shown::{SEED, Shown, seed};
 use crate::cli::{NotAccepted, number};
 
 /// Has two rings become one, and measures how long that takes and what each node sends
@@ -34,13 +33,8 @@ pub struct Args {
     #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
     seed: u64,
 
-    /// Print what came of it as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Draw how it grows into this file
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 const AFTER_HELP: &str = "\
@@ -51,23 +45,19 @@ Exit status: 0 each pair is one ideal ring, 1 one is not in time, 2 bad argument
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--nodes", "numbers like 10,100, each from 2 to 4096"),
     ("--with", "a number from 2 to 4096"),
-    ("--seed", "a number from 0 to 9223372036854775808"),
+    SEED,
+    ("--plot", "the path of a file"),
 ];
 
 /// Rings that are to become one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub pairs: Vec<Pair>,
-    pub json: bool,
-    pub plot: Option<PathBuf>,
+    pub shown: Shown,
 }
 
 fn nodes(text: &str) -> Result<u32, NotAccepted> {
     number(text, 2..=4096)
-}
-
-fn seed(text: &str) -> Result<u64, NotAccepted> {
-    number(text, 0..=1 << 63)
 }
 
 impl Args {
@@ -76,6 +66,6 @@ impl Args {
         let pair =
             |apart| move |nodes: &u32| Pair { nodes: (*nodes, self.with.unwrap_or(*nodes)), apart, seed: self.seed };
         let pairs = self.nodes.iter().map(pair(false)).chain(self.nodes.iter().map(pair(true))).collect();
-        Merge { pairs, json: self.json, plot: self.plot }
+        Merge { pairs, shown: self.shown }
     }
 }

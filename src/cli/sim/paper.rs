@@ -26,6 +26,10 @@ pub struct Args {
     /// Run everything small, in half a minute: shapes, no figures to compare
     #[arg(long)]
     quick: bool,
+
+    /// Run nothing: draw the plots anew from the data files that stand in the directory of --out
+    #[arg(long, conflicts_with = "quick")]
+    redraw: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -36,8 +40,12 @@ What each came to is written when it is finished. Ctrl-C ends the run, and the r
 Exit status: 0 all was run, 1 a file could not be written, 2 bad arguments, 130 interrupted.";
 
 /// What each flag accepts, as the error for any other value says.
-pub const ACCEPTED: &[(&str, &str)] =
-    &[("--only", "letters from B to I, with commas between"), ("--out", "a directory"), ("--quick", "no value")];
+pub const ACCEPTED: &[(&str, &str)] = &[
+    ("--only", "letters from B to I, with commas between"),
+    ("--out", "a directory"),
+    ("--quick", "no value"),
+    ("--redraw", "no value"),
+];
 
 /// Experiments to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +53,8 @@ pub struct Paper {
     pub experiments: Vec<Experiment>,
     pub out: PathBuf,
     pub extent: Extent,
+    /// Nothing is run, but plots are drawn from data that are there.
+    pub redraw: bool,
 }
 
 /// Experiments, each once, in the order of the paper.
@@ -68,6 +78,7 @@ impl Args {
         Paper {
             experiments: self.only.map_or(Experiment::ALL.to_vec(), |Letters(experiments)| experiments),
             out: self.out,
+            redraw: self.redraw,
             extent: if self.quick { Extent::Quick } else { Extent::Full },
         }
     }

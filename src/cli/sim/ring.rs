@@ -7,8 +7,9 @@ use chord::Peer;
 use chord::config::R;
 use chord::protocol::id::{Bits, Id};
 use chord::sim::ring::members;
+use chord::sim::ring::picture::Arrows;
 use chord::sim::ring::play::{self, Command};
-use clap::ArgGroup;
+use clap::{ArgGroup, ValueEnum};
 
 use crate::cli::{NotAccepted, number};
 use crate::text;
@@ -67,9 +68,14 @@ pub struct Args {
     #[arg(long, value_name = "NODE", allow_hyphen_values = true)]
     from: Option<String>,
 
-    /// Draw the ring, the fingers of the node of --from and the path of --lookup into this SVG file
+    /// Draw the ring, what --show says and the path of --lookup into this SVG file
     #[arg(long, value_name = "FILE")]
     draw: Option<PathBuf>,
+
+    /// What to draw: the fingers of the node of --from; the successor of each node; or which successors change when the node
+    /// of --from joins
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "fingers", requires = "draw")]
+    show: Show,
 
     /// Carry out the commands of this file when the ring is there, one a line; without FILE, or for -, those
     /// of standard input, with a prompt on a terminal. Try: help
@@ -97,8 +103,16 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--lookup", "an identifier or a text"),
     ("--from", "the identifier of a node"),
     ("--draw", "the path of a file"),
+    ("--show", "fingers, successors or join"),
     ("--script", "the path of a file, or - for standard input"),
 ];
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Show {
+    Fingers,
+    Successors,
+    Join,
+}
 
 /// More nodes would take days to join one after the other.
 const MAX_JOINS: usize = 100_000;
@@ -125,9 +139,10 @@ pub struct Ring {
     pub print_tables: bool,
     /// A key to look up.
     pub lookup: Option<Id>,
-    /// The node that looks it up, and whose fingers are drawn.
+    /// The node that looks it up, and that is drawn more closely.
     pub from: Option<Peer>,
     pub draw: Option<PathBuf>,
+    pub arrows: Arrows,
     pub script: Option<Script>,
     pub json: bool,
 }
@@ -204,6 +219,11 @@ impl Args {
             lookup: key,
             from,
             draw: self.draw,
+            arrows: match self.show {
+                Show::Fingers => Arrows::Fingers,
+                Show::Successors => Arrows::Successors,
+                Show::Join => Arrows::Join,
+            },
             script,
             json: self.json,
         })

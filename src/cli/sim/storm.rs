@@ -1,12 +1,12 @@
 //! The flags of `chord sim storm`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chord::sim::storm::{Fault, Options};
 use clap::ValueEnum;
 
+use super::shown::{SEED, Shown, seed};
 use crate::cli::{NotAccepted, number};
 
 /// Runs a loaded ring whose threads stumble, and measures what it still answers
@@ -53,13 +53,8 @@ pub struct Args {
     #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
     seed: u64,
 
-    /// Print what came of it as JSON
-    #[arg(long)]
-    json: bool,
-
-    /// Draw goodput over time into this file
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 const AFTER_HELP: &str = "\
@@ -76,7 +71,8 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--fault", "pause, kill, restart or leave"),
     ("--pause", "a time like 600ms, from 1ms to 1h"),
     ("--struck", "a number from 1 to 1024"),
-    ("--seed", "a number from 0 to 9223372036854775808"),
+    SEED,
+    ("--plot", "the path of a file"),
 ];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -91,8 +87,7 @@ enum What {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storm {
     pub options: Options,
-    pub json: bool,
-    pub plot: Option<PathBuf>,
+    pub shown: Shown,
 }
 
 fn nodes(text: &str) -> Result<u32, NotAccepted> {
@@ -105,10 +100,6 @@ fn threads(text: &str) -> Result<u32, NotAccepted> {
 
 fn threads_struck(text: &str) -> Result<u32, NotAccepted> {
     number(text, 1..=1024)
-}
-
-fn seed(text: &str) -> Result<u64, NotAccepted> {
-    number(text, 0..=1 << 63)
 }
 
 fn load(text: &str) -> Result<f64, NotAccepted> {
@@ -153,6 +144,6 @@ impl Args {
             seed: self.seed,
             ..Options::default()
         };
-        Ok(Storm { options, json: self.json, plot: self.plot })
+        Ok(Storm { options, shown: self.shown })
     }
 }

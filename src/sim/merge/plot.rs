@@ -1,55 +1,53 @@
-//! How the cost of becoming one ring grows with the number of nodes, as SVG.
-
-use plotters::prelude::*;
+//! How the cost of becoming one ring grows with the number of nodes.
 
 use super::{Merged, Report};
-use crate::sim::plot::CantDraw;
+use crate::sim::plot::{self, Chart, Count, Line, Point};
 
-const SIZE: (u32, u32) = (840, 420);
-
-/// A curve that is drawn: what it is called, its points, and its colour.
-type Curve = (&'static str, Vec<(f64, f64)>, RGBColor);
-
-/// Messages per node beside the square of the logarithm of all nodes.
-pub fn svg(report: &Report) -> Result<String, CantDraw> {
-    let mut text = String::new();
-    draw(report, &mut text).map_err(CantDraw::because)?;
-    Ok(text)
+/// Messages per node beside the square of the logarithm of all nodes, and round trips beside the logarithm itself.
+pub fn svg(report: &Report) -> String {
+    plot::svg(&charts(report))
 }
 
-fn draw(report: &Report, text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
-    let curve = |apart: bool, value: fn(&Merged) -> f64| -> Vec<(f64, f64)> {
-        let merged = report.merged.iter().filter(|merged| merged.pair.apart == apart);
-        merged.map(|merged| (merged.log(), value(merged))).collect()
+fn charts(report: &Report) -> Vec<Chart> {
+    let line = |label: &str, apart: bool, value: fn(&Merged) -> f64| Line {
+        label: label.into(),
+        points: points(report, apart, value),
+        ..Line::default()
     };
-    let curves: [Curve; 5] = [
-        ("messages per node, mixed", curve(false, |merged| merged.messages), RGBColor(31, 119, 180)),
-        ("messages per node, apart", curve(true, |merged| merged.messages), RGBColor(255, 127, 14)),
-        ("round trips, mixed", curve(false, Merged::rounds), RGBColor(44, 160, 44)),
-        ("round trips, apart", curve(true, Merged::rounds), RGBColor(214, 39, 40)),
-        ("log² N", curve(false, |merged| merged.log() * merged.log()), RGBColor(150, 150, 150)),
-    ];
-    let points = || curves.iter().flat_map(|(_, points, _)| points);
-    let (least, most) = points().fold((f64::MAX, 1.0f64), |(least, most), (x, _)| (least.min(*x), most.max(*x)));
-    let highest = points().fold(1.0f64, |highest, (_, y)| highest.max(*y));
-    let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .caption("two rings become one", ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .build_cartesian_2d(least.min(most - 1.0)..most, 0.0..highest * 1.1)?;
-    chart.configure_mesh().light_line_style(TRANSPARENT).x_desc("log N, of all nodes").draw()?;
-    for (name, points, colour) in curves {
-        let swatch = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour.stroke_width(2));
-        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
-        let line = [PathElement::new(points, colour.stroke_width(2))];
-        chart.draw_series(line)?.label(name).legend(swatch);
-    }
-    let mut labels = chart.configure_series_labels();
-    labels.position(SeriesLabelPosition::UpperLeft).background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3));
-    labels.draw()?;
-    area.present()?;
-    Ok(())
+    let reference = |label: &str, value: fn(&Merged) -> f64| {
+        let any = report.merged.first().is_some_and(|merged| merged.pair.apart);
+        Line { is_reference: true, ..line(label, any, value) }
+    };
+    let chart = |title: &str, y: &str, lines: Vec<Line>| Chart {
+        title: title.into(),
+        x: ("nodes of both rings".into(), Count::Logarithmic),
+        y: (y.into(), Count::Linear),
+        lines: lines.into_iter().filter(|line| !line.points.is_empty()).collect(),
+        shade: None,
+    };
+    vec![
+        chart(
+            "What it costs until two rings are one",
+            "messages per node",
+            vec![
+                line("mixed", false, |merged| merged.messages),
+                line("apart", true, |merged| merged.messages),
+                reference("log² N", |merged| merged.log() * merged.log()),
+            ],
+        ),
+        chart(
+            "How long it takes",
+            "round trips",
+            vec![
+                line("mixed", false, Merged::rounds),
+                line("apart", true, Merged::rounds),
+                reference("4 log N", |merged| 4.0 * merged.log()),
+            ],
+        ),
+    ]
+}
+
+fn points(report: &Report, apart: bool, value: fn(&Merged) -> f64) -> Vec<Point> {
+    let merged = report.merged.iter().filter(|merged| merged.pair.apart == apart);
+    merged.map(|merged| Point::at(merged.nodes().into(), value(merged))).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::Experiment;
 use super::stats::Estimate;
+use crate::sim::plot::Count;
 
 /// One number that one seed gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,16 +55,8 @@ impl Row {
     }
 }
 
-/// How an axis counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Count {
-    Linear,
-    /// In powers: zero can't be drawn and is left out.
-    Logarithmic,
-}
-
 /// One of the plots of an experiment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panel {
     pub title: &'static str,
     /// What the axes show, and how they count.
@@ -73,6 +66,8 @@ pub struct Panel {
     pub measures: &'static [&'static str],
     /// Only in these series; in all if it is empty.
     pub series: &'static [&'static str],
+    /// Series and measures whose names are too long for a legend, and what they are called there.
+    pub names: &'static [(&'static str, &'static str)],
 }
 
 impl Panel {
@@ -92,7 +87,6 @@ pub struct Chapter {
     pub x: &'static str,
     /// The measures that stand in the table of the report; the data file has all.
     pub table: &'static [&'static str],
-    pub panels: Vec<Panel>,
     pub rows: Vec<Row>,
     /// What else is to be said of the figures, in paragraphs or tables.
     pub notes: Vec<String>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::chapter::{Count, Panel, Printed, Reading, Reason, Row, rows};
+use super::chapter::{Panel, Printed, Reading, Reason, Row, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
@@ -16,6 +16,7 @@ use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 use crate::sim::delay::Delay;
+use crate::sim::plot::Count;
 use crate::sim::tables::Tables;
 use crate::sim::{World, hashed};
 
@@ -197,6 +198,38 @@ fn recursive(rows: &[Row]) -> String {
     )
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Path length",
+        x: ("part of the nodes that failed", Count::Linear),
+        y: ("living nodes asked", Count::Linear),
+        measures: &[PATH, PATH_LOW, PATH_HIGH, PATH_TENTH, PATH_NINETIETH],
+        series: &[ITERATIVE],
+        names: &[
+            (PATH, "mean"),
+            (PATH_LOW, "1st percentile"),
+            (PATH_HIGH, "99th percentile"),
+            (PATH_TENTH, "10th percentile"),
+            (PATH_NINETIETH, "90th percentile"),
+        ],
+    },
+    Panel {
+        title: "Time-outs",
+        x: ("part of the nodes that failed", Count::Linear),
+        y: ("questions to dead nodes", Count::Linear),
+        measures: &[TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH, TIMEOUTS_NINETIETH, ON_THE_WAY],
+        series: &[ITERATIVE],
+        names: &[
+            (TIMEOUTS, "mean"),
+            (TIMEOUTS_LOW, "1st percentile"),
+            (TIMEOUTS_HIGH, "99th percentile"),
+            (TIMEOUTS_NINETIETH, "90th percentile"),
+            (ON_THE_WAY, "mean, on the way only"),
+        ],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     let rows = rows(readings, paper);
     Chapter {
@@ -222,22 +255,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
             ON_THE_WAY_NINETIETH,
             CONFIRMED,
             FAILED,
-        ],
-        panels: vec![
-            Panel {
-                title: "Path length",
-                x: ("part of the nodes that failed", Count::Linear),
-                y: ("living nodes asked", Count::Linear),
-                measures: &[PATH, PATH_LOW, PATH_HIGH, PATH_TENTH, PATH_NINETIETH],
-                series: &[ITERATIVE],
-            },
-            Panel {
-                title: "Time-outs",
-                x: ("part of the nodes that failed", Count::Linear),
-                y: ("questions to dead nodes", Count::Linear),
-                measures: &[TIMEOUTS, TIMEOUTS_LOW, TIMEOUTS_HIGH, TIMEOUTS_NINETIETH, ON_THE_WAY],
-                series: &[ITERATIVE],
-            },
         ],
         rows,
         reasons: vec![

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use super::chapter::{Count, Panel, Reading, rows};
+use super::chapter::{Panel, Reading, rows};
 use super::{Chapter, Experiment, Extent, Job, Study, at};
 use crate::protocol::id::Bits;
+use crate::sim::plot::Count;
 use crate::sim::{World, hashed};
 
 const SERIES: &str = "all through one creator";
@@ -59,6 +60,26 @@ fn form(seed: u64, nodes: u32) -> Vec<Reading> {
     readings
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Until the ring is ideal",
+        x: ("nodes", Count::Logarithmic),
+        y: ("seconds", Count::Linear),
+        measures: &[NEIGHBORS, FINGERS],
+        series: &[],
+        names: &[(NEIGHBORS, "lists and predecessors are right"), (FINGERS, "fingers are right, too")],
+    },
+    Panel {
+        title: "What it costs",
+        x: ("nodes", Count::Logarithmic),
+        y: ("messages per node", Count::Linear),
+        measures: &[MESSAGES],
+        series: &[],
+        names: &[],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::Formation,
@@ -68,22 +89,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 same two.",
         x: "nodes",
         table: &[NEIGHBORS, FINGERS, MESSAGES],
-        panels: vec![
-            Panel {
-                title: "Until the ring is ideal",
-                x: ("nodes", Count::Logarithmic),
-                y: ("seconds", Count::Linear),
-                measures: &[NEIGHBORS, FINGERS],
-                series: &[],
-            },
-            Panel {
-                title: "What it costs",
-                x: ("nodes", Count::Logarithmic),
-                y: ("messages per node", Count::Linear),
-                measures: &[MESSAGES],
-                series: &[],
-            },
-        ],
         rows: rows(readings, |_, _, _| None),
         notes: Vec::new(),
         reasons: Vec::new(),

@@ -5,10 +5,11 @@
 
 use rand::Rng;
 
-use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
+use super::chapter::{Panel, Printed, Reading, Reason, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
+use crate::sim::plot::Count;
 
 /// Keys per node at so many keys.
 const BY_KEYS: &str = "one identifier a node";
@@ -118,6 +119,26 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value, decimals })
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Keys per node",
+        x: ("keys in all", Count::Linear),
+        y: ("keys on a node", Count::Linear),
+        measures: &["mean", LOW, HIGH, MOST],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "How many nodes have how many keys",
+        x: ("keys on a node", Count::Linear),
+        y: ("part of the nodes", Count::Linear),
+        measures: &[PART],
+        series: &[],
+        names: &[],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::LoadBalance,
@@ -125,22 +146,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 each. Nodes and keys are hashed with SHA-1.",
         x: "keys, or virtual nodes",
         table: &[LOW, HIGH, MOST, LOW_SHARE, HIGH_SHARE, MOST_SHARE],
-        panels: vec![
-            Panel {
-                title: "Keys per node",
-                x: ("keys in all", Count::Linear),
-                y: ("keys on a node", Count::Linear),
-                measures: &["mean", LOW, HIGH, MOST],
-                series: &[],
-            },
-            Panel {
-                title: "How many nodes have how many keys",
-                x: ("keys on a node", Count::Linear),
-                y: ("part of the nodes", Count::Linear),
-                measures: &[PART],
-                series: &[],
-            },
-        ],
         rows: rows(readings, paper),
         notes: Vec::new(),
         reasons: Vec::<Reason>::new(),

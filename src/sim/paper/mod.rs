@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 pub use chapter::Chapter;
-use chapter::Reading;
+use chapter::{Panel, Reading};
 
 /// An experiment, by the letter of its section in the paper; beyond them, by letters of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,20 @@ impl Experiment {
     /// The name of its files, without what tells data and plot apart.
     pub fn file(self) -> String {
         format!("{}-{}", self.letter(), self.title()).to_lowercase().replace(' ', "-")
+    }
+
+    /// Its plots, which are drawn beside each other.
+    pub fn panels(self) -> &'static [Panel] {
+        match self {
+            Experiment::LoadBalance => load_balance::PANELS,
+            Experiment::PathLength => path_length::PANELS,
+            Experiment::Failures => failures::PANELS,
+            Experiment::Churn => churn::PANELS,
+            Experiment::Stretch => stretch::PANELS,
+            Experiment::Upkeep => upkeep::PANELS,
+            Experiment::Formation => formation::PANELS,
+            Experiment::Original => original::PANELS,
+        }
     }
 
     fn study(self, extent: Extent) -> Study {

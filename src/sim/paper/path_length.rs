@@ -6,10 +6,11 @@
 use rand::RngExt;
 use rayon::prelude::*;
 
-use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
+use super::chapter::{Panel, Printed, Reading, Reason, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
+use crate::sim::plot::Count;
 use crate::sim::tables::Tables;
 use crate::sim::{hashed, numbered};
 
@@ -117,6 +118,34 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value, decimals: 2 })
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Mean path length",
+        x: ("nodes", Count::Logarithmic),
+        y: ("nodes asked", Count::Linear),
+        measures: &[MEAN],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "Percentiles of the path length",
+        x: ("nodes", Count::Logarithmic),
+        y: ("nodes asked", Count::Linear),
+        measures: &[LOW, HIGH],
+        series: &[SHORT.0, LONG.0],
+        names: &[],
+    },
+    Panel {
+        title: "Path lengths among 4,096 nodes",
+        x: ("nodes asked", Count::Linear),
+        y: ("part of the lookups", Count::Linear),
+        measures: &[PART],
+        series: &[],
+        names: &[],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::PathLength,
@@ -126,22 +155,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 longer lists.",
         x: "nodes",
         table: &[MEAN, LOW, HIGH],
-        panels: vec![
-            Panel {
-                title: "Path length",
-                x: ("nodes", Count::Logarithmic),
-                y: ("nodes asked", Count::Linear),
-                measures: &[MEAN, LOW, HIGH],
-                series: &[],
-            },
-            Panel {
-                title: "Path lengths among 4,096 nodes",
-                x: ("nodes asked", Count::Linear),
-                y: ("part of the lookups", Count::Linear),
-                measures: &[PART],
-                series: &[],
-            },
-        ],
         rows: rows(readings, paper),
         notes: Vec::new(),
         reasons: vec![

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::chapter::{Chapter, Row};
+use super::chapter::{Chapter, Panel, Printed, Row};
+use super::stats::Estimate;
 use super::{Experiment, Extent};
 
 /// The first line of a report: a directory with one is ours to write into.
@@ -24,6 +25,43 @@ pub fn csv(x: &str, rows: &[Row]) -> String {
         let _ = writeln!(text, "{series},{x},{measure},{},{interval},{},{paper}", ours.mean, ours.seeds);
     }
     text
+}
+
+/// The rows of such a text that these panels show, as far as it takes to draw them: how far single seeds spread is not
+/// written. An error says which line makes no sense.
+pub fn read_csv(text: &str, panels: &[Panel]) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).skip(1) {
+        let row = read_line(line, panels).ok_or_else(|| format!("line {number}: {line:?}"))?;
+        rows.extend(row);
+    }
+    Ok(rows)
+}
+
+/// `None` if it makes no sense; no row if no panel shows it.
+fn read_line(line: &str, panels: &[Panel]) -> Option<Option<Row>> {
+    let fields = fields(line);
+    let [series, x, measure, mean, interval, seeds, paper] = &fields[..] else { return None };
+    let shown = panels.iter().flat_map(|panel| panel.measures).find(|shown| *shown == measure);
+    let interval = if interval.is_empty() { f64::INFINITY } else { interval.parse().ok()? };
+    let decimals = paper.split_once('.').map_or(0, |(_, decimals)| decimals.len() as u8);
+    let paper = if paper.is_empty() { None } else { Some(Printed { value: paper.parse().ok()?, decimals }) };
+    let ours = Estimate { mean: mean.parse().ok()?, interval, spread: f64::INFINITY, seeds: seeds.parse().ok()? };
+    let x = x.parse().ok()?;
+    Some(shown.map(|measure| Row { series: series.clone(), x, measure, ours, paper }))
+}
+
+/// The fields of a line; those with a comma stand between quotation marks.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for sign in line.chars() {
+        match sign {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            sign => fields.last_mut().into_iter().for_each(|field| field.push(sign)),
+        }
+    }
+    fields
 }
 
 /// The report on all experiments that were asked for, those that are missing included.
@@ -179,7 +217,6 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::stats::Estimate;
     use super::*;
 
     #[test]
@@ -191,7 +228,6 @@ mod tests {
             about: "",
             x: "R",
             table: &["of 10,000"],
-            panels: Vec::new(),
             rows: vec![row],
             notes: vec!["A note.".into()],
             reasons: Vec::new(),

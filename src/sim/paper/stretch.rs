@@ -7,12 +7,13 @@
 
 use rand::{Rng, RngExt};
 
-use super::chapter::{Count, Panel, Printed, Reading, Reason, rows};
+use super::chapter::{Panel, Printed, Reading, Reason, rows};
 use super::stats::Sorted;
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::neighbors::Owner;
 use crate::sim::hashed;
+use crate::sim::plot::Count;
 use crate::sim::tables::Tables;
 
 const ITERATIVE: &str = "iterative";
@@ -144,6 +145,16 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value: lines[line][column], decimals: 1 })
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[Panel {
+    title: "Latency of a lookup / of a question to the owner",
+    x: ("s: nodes to choose from at each finger", Count::Logarithmic),
+    y: ("stretch, median", Count::Linear),
+    measures: &[MEDIAN],
+    series: &[ITERATIVE, RECURSIVE, RETRACED, "iterative in a square", "recursive in a square"],
+    names: &[],
+}];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::Stretch,
@@ -152,13 +163,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 transit-stub networks of the paper are not repeated.",
         x: "s",
         table: &[MEDIAN, LOW, HIGH],
-        panels: vec![Panel {
-            title: "Latency of a lookup / of a question to the owner",
-            x: ("s: nodes to choose from at each finger", Count::Logarithmic),
-            y: ("stretch, median", Count::Linear),
-            measures: &[MEDIAN],
-            series: &[ITERATIVE, RECURSIVE, RETRACED, "iterative in a square", "recursive in a square"],
-        }],
         rows: rows(readings, paper),
         notes: Vec::new(),
         reasons: vec![

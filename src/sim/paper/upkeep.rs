@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::chapter::{Count, Panel, Reading, rows};
+use super::chapter::{Panel, Reading, rows};
 use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::Bits;
 use crate::sim::delay::exponential;
+use crate::sim::plot::Count;
 use crate::sim::{World, hashed};
 
 const MESSAGES: &str = "messages per node and second";
@@ -82,6 +83,26 @@ fn keep_up(seed: u64, nodes: u32, (series, life): (&str, Option<u64>), period: u
     readings
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Messages",
+        x: ("seconds between rounds", Count::Logarithmic),
+        y: ("messages per node and second", Count::Logarithmic),
+        measures: &[MESSAGES],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "Bytes",
+        x: ("seconds between rounds", Count::Logarithmic),
+        y: ("bytes per node and second", Count::Logarithmic),
+        measures: &[BYTES],
+        series: &[],
+        names: &[],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::Upkeep,
@@ -91,22 +112,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 without TCP. Not in the paper.",
         x: "seconds between rounds",
         table: &[MESSAGES, BYTES],
-        panels: vec![
-            Panel {
-                title: "Messages",
-                x: ("seconds between rounds", Count::Logarithmic),
-                y: ("messages per node and second", Count::Logarithmic),
-                measures: &[MESSAGES],
-                series: &[],
-            },
-            Panel {
-                title: "Bytes",
-                x: ("seconds between rounds", Count::Logarithmic),
-                y: ("bytes per node and second", Count::Logarithmic),
-                measures: &[BYTES],
-                series: &[],
-            },
-        ],
         rows: rows(readings, |_, _, _| None),
         notes: Vec::new(),
         reasons: Vec::new(),

@@ -12,6 +12,7 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::Found;
 use crate::protocol::peer::Peer;
 use crate::sim::draw;
+use crate::sim::nodes::counted;
 use crate::sim::script::command::time;
 use crate::sim::script::{ScriptError, commands};
 use crate::sim::tables::Tables;
@@ -164,7 +165,9 @@ impl Stage {
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.r);
                 let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
-                format!("{} nodes are ideal after {}\n", tables.ring().len(), seconds(took))
+                let n = tables.ring().len();
+                let verb = if n == 1 { "is" } else { "are" };
+                format!("{} {verb} ideal after {}\n", counted(n, "node"), seconds(took))
             }
             Command::Print(None) => draw::draw(&self.world),
             Command::Print(Some(node)) => {

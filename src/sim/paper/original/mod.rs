@@ -11,12 +11,13 @@ mod ring;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chapter::{Count, Panel, Reading, rows};
+use super::chapter::{Panel, Reading, rows};
 use super::{Chapter, Experiment, Extent, Job, Study, at};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::World;
 use crate::sim::oracle::cycles;
+use crate::sim::plot::Count;
 use history::History;
 use ring::Ring;
 
@@ -118,6 +119,42 @@ fn compare(batch: u64, rate: u32, histories: u64) -> Vec<Reading> {
     readings
 }
 
+/// What is drawn.
+pub(super) const PANELS: &[Panel] = &[
+    Panel {
+        title: "Lookups without an answer",
+        x: ("joins, and crashes, per second", Count::Linear),
+        y: ("of 10,000", Count::Linear),
+        measures: &[LOST],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "Lookups with a wrong answer",
+        x: ("joins, and crashes, per second", Count::Linear),
+        y: ("of 10,000", Count::Linear),
+        measures: &[WRONG],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "Rings that are split for good",
+        x: ("joins, and crashes, per second", Count::Linear),
+        y: ("part of the rings", Count::Linear),
+        measures: &[SPLIT],
+        series: &[],
+        names: &[],
+    },
+    Panel {
+        title: "Nodes that are cut off for good",
+        x: ("joins, and crashes, per second", Count::Linear),
+        y: ("of 100", Count::Linear),
+        measures: &[CUT_OFF],
+        series: &[],
+        names: &[],
+    },
+];
+
 fn conclude(readings: Vec<Reading>) -> Chapter {
     Chapter {
         experiment: Experiment::Original,
@@ -129,22 +166,6 @@ fn conclude(readings: Vec<Reading>) -> Chapter {
                 seconds lies between it and the key. Not in the paper.",
         x: "R",
         table: &[LOST, WRONG, SPLIT, CUT_OFF],
-        panels: vec![
-            Panel {
-                title: "Lookups",
-                x: ("joins, and crashes, per second", Count::Linear),
-                y: ("of 10,000", Count::Linear),
-                measures: &[LOST, WRONG],
-                series: &[],
-            },
-            Panel {
-                title: "Rings",
-                x: ("joins, and crashes, per second", Count::Linear),
-                y: ("part that is split, or nodes of 100", Count::Linear),
-                measures: &[SPLIT, CUT_OFF],
-                series: &[],
-            },
-        ],
         rows: rows(readings, |_, _, _| None),
         notes: Vec::new(),
         reasons: Vec::new(),

@@ -1,0 +1,116 @@
+//! Names beside points of a circle: none runs into another, however close the points are.
+
+use crate::sim::plot::drawing::{Anchor, Bounds, Drawing, Text};
+
+/// A circle in the middle of the upper part of a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct Circle {
+    pub x: f64,
+    pub y: f64,
+    pub radius: f64,
+}
+
+impl Circle {
+    /// A point so far from the middle; angles go clockwise from the top.
+    pub fn at(&self, angle: f64, radius: f64) -> (f64, f64) {
+        (self.x + radius * angle.sin(), self.y - radius * angle.cos())
+    }
+}
+
+/// A name that is to stand beside a point.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// Of the point, clockwise from the top.
+    pub angle: f64,
+    pub text: String,
+    pub class: &'static str,
+    /// Whether it is written even if the line to its point runs over another name; else it is rather left out.
+    pub is_needed: bool,
+}
+
+/// The size of letters, in pixels.
+const SIZE: f64 = 14.0;
+
+/// From the circle to the nearest names, and from there to the next ones outside of them.
+const NEAREST: f64 = 13.0;
+const STEP: f64 = 17.0;
+
+/// Names move along the circle by so much at a time, up to a quarter of it.
+const TURN: f64 = 0.03;
+const TURNS: i32 = 50;
+
+/// A name that is farther from its point has a line that leads there.
+const NEAR: f64 = 20.0;
+
+/// A move along the circle is as bad as one outwards that is so many times as far: a name belongs beside its point.
+const ASIDE: f64 = 1.6;
+
+/// Writes names beside their points, the first ones nearest. Names for which there is no room in the upper part of the
+/// picture, which ends there, are left out.
+pub fn write(drawing: &mut Drawing, circle: Circle, names: &[Name], bottom: f64) {
+    let room = Bounds { left: 2.0, top: 2.0, right: drawing.width - 2.0, bottom };
+    let mut written: Vec<Written> = Vec::new();
+    for name in names {
+        let mut candidates: Vec<Written> = candidates(circle, name).collect();
+        candidates.sort_by(|one, other| one.cost.total_cmp(&other.cost));
+        candidates
+            .retain(|new| new.bounds.is_within(&room) && written.iter().all(|old| !old.bounds.overlaps(&new.bounds)));
+        let is_clear =
+            |new: &Written| written.iter().all(|old| !old.leader_runs_over(new) && !new.leader_runs_over(old));
+        let clear = candidates.iter().position(is_clear);
+        let chosen = clear.or((name.is_needed && !candidates.is_empty()).then_some(0));
+        written.extend(chosen.map(|at| candidates.swap_remove(at)));
+    }
+    for Written { text, leader, .. } in written {
+        if let Some([(x, y), (u, v)]) = leader {
+            drawing.shape(format_args!("<path class=\"leader\" d=\"M{x:.1} {y:.1}L{u:.1} {v:.1}\"/>"));
+        }
+        drawing.text(text);
+    }
+}
+
+/// A name where it may stand.
+struct Written {
+    text: Text,
+    bounds: Bounds,
+    /// How bad it is to stand there.
+    cost: f64,
+    /// A line from its point to it, if that is not near.
+    leader: Option<[(f64, f64); 2]>,
+}
+
+impl Written {
+    fn leader_runs_over(&self, other: &Written) -> bool {
+        let Some([(x, y), (u, v)]) = self.leader else { return false };
+        let Bounds { left, top, right, bottom } = other.bounds;
+        (0..=20).map(|part| f64::from(part) / 20.0).any(|part| {
+            let (x, y) = (x + part * (u - x), y + part * (v - y));
+            (left..right).contains(&x) && (top..bottom).contains(&y)
+        })
+    }
+}
+
+/// Where a name can stand: farther and farther from the circle, and on either side of its point.
+fn candidates(circle: Circle, name: &Name) -> impl Iterator<Item = Written> {
+    let distances = (0..=8).map(|out| NEAREST + STEP * f64::from(out));
+    let turns = (-TURNS..=TURNS).map(|turn| TURN * f64::from(turn));
+    distances.flat_map(move |distance| turns.clone().map(move |turn| (distance, turn))).map(move |(distance, turn)| {
+        let cost = (distance - NEAREST).hypot(ASIDE * turn * circle.radius) + NEAREST;
+        let angle = name.angle + turn;
+        let text = text(circle, name, angle, distance);
+        let ends = || [circle.at(name.angle, circle.radius + 6.0), circle.at(angle, circle.radius + distance - 2.0)];
+        Written { bounds: text.bounds(), text, cost, leader: (cost > NEAR).then(ends) }
+    })
+}
+
+fn text(circle: Circle, name: &Name, angle: f64, distance: f64) -> Text {
+    let (x, y) = circle.at(angle, circle.radius + distance);
+    let anchor = match angle.sin() {
+        right if right > 0.25 => Anchor::Start,
+        left if left < -0.25 => Anchor::End,
+        _ => Anchor::Middle,
+    };
+    // Above the circle a name stands on its point, below it hangs from it.
+    let y = y + SIZE * (0.36 - 0.4 * angle.cos());
+    Text { x, y, anchor, size: SIZE, class: name.class, text: name.text.clone() }
+}
