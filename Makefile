@@ -84,6 +84,9 @@ instructions:
 # experiments from the data beside them.
 pictures: chord
 	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null
+	./chord sim ring --ids docs/tour/four.ids -r 2 --show successors --draw docs/tour/successors.svg > /dev/null
+	./chord sim ring --ids docs/tour/four.ids -r 2 --lookup Hello --from 6b6280c6 --draw docs/tour/fingers.svg > /dev/null
+	./chord sim ring --ids docs/tour/four.ids -r 2 --show join --from b415955b --draw docs/tour/stabilize.svg > /dev/null
 	./chord sim merge --plot docs/merge.svg > /dev/null
 	./chord sim storm --plot docs/storm.svg > /dev/null
 	./chord sim paper --redraw --out docs/paper

@@ -61,3 +61,8 @@ pub use actors::worker::Worker;
 pub use config::Config;
 pub use protocol::id::Id;
 pub use protocol::peer::Peer;
+
+/// What stands in the README is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ mod actors;
 mod chaos;
 mod cli;
 mod corpus;
+mod docs;
 mod embedding;
 mod fronts;
 #[cfg(target_os = "linux")]

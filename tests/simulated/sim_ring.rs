@@ -132,18 +132,25 @@ fn a_picture_is_written() {
     let svg = fs::read_to_string(&path).unwrap();
     fs::remove_file(path).unwrap();
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-    assert_eq!(svg.matches("class=\"hop\"").count(), 3);
+    assert_eq!(svg.matches("class=\"hop\" marker").count(), 3);
 }
 
-/// `make pictures` draws it.
+/// `make pictures` draws them.
 #[test]
-fn picture_in_the_documentation_is_what_the_command_draws() {
-    let path = std::env::temp_dir().join(format!("chord-docs-{}.svg", std::process::id()));
-    printed(&format!("--nodes 32 --bits 16 --lookup Hello --from 65278 --draw {}", path.display()));
-    let svg = fs::read_to_string(&path).unwrap();
-    fs::remove_file(path).unwrap();
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ring.svg");
-    assert!(svg == fs::read_to_string(kept).unwrap(), "make pictures draws it anew");
+fn pictures_in_the_documentation_are_what_the_command_draws() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let four = format!("--ids {} -r 2", root.join("docs/tour/four.ids").display());
+    for (name, line) in [
+        ("docs/ring.svg", "--nodes 32 --bits 16 --lookup Hello --from 65278".to_owned()),
+        ("docs/tour/successors.svg", format!("{four} --show successors")),
+        ("docs/tour/fingers.svg", format!("{four} --lookup Hello --from 6b6280c6")),
+        ("docs/tour/stabilize.svg", format!("{four} --show join --from b415955b")),
+    ] {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name.replace('/', "-"));
+        printed(&format!("{line} --draw {}", path.display()));
+        let svg = fs::read_to_string(path).unwrap();
+        assert!(svg == fs::read_to_string(root.join(name)).unwrap(), "{name}: make pictures draws it anew");
+    }
 }
 
 #[test]
