@@ -200,7 +200,7 @@ impl Args {
         super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
         let warning = super::given::unreachable(self.address, seed);
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
-            return Err(format!("--threads is {threads}, but there are {} nodes: at most as many", self.nodes));
+            return Err(format!("--threads is {threads}: at most as many as nodes, {}", self.nodes));
         }
         let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
         let of_a_load = [("--seconds", self.seconds.is_some()), ("--seed", self.seed.is_some())];

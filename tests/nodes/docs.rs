@@ -21,6 +21,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// The documents that show output.
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/simulation.md", "docs/tour.md"];
 
+/// Those that show none.
+const WITHOUT_OUTPUT: [&str; 3] = ["docs/correctness.md", "docs/performance.md", "docs/paper/report.md"];
+
 /// Nodes of two documents may be at the same ports.
 static PORTS: Mutex<()> = Mutex::new(());
 
@@ -225,6 +228,19 @@ fn no_document_shows_output_that_is_not_checked() {
         let name = path.strip_prefix(root()).unwrap().to_str().unwrap();
         let shows = sessions(&fs::read_to_string(&path).unwrap()).iter().any(Session::shows_output);
         assert_eq!(shows, DOCUMENTS.contains(&name), "{name}");
+    }
+}
+
+/// Whatever a document links to in this repository is there.
+#[test]
+fn links_lead_somewhere() {
+    for document in DOCUMENTS.into_iter().chain(WITHOUT_OUTPUT) {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        let directory = root().join(document).parent().unwrap().to_path_buf();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
+            assert!(directory.join(target).exists(), "{document} links to {target}");
+        }
     }
 }
 
