@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chord::Config;
 use chord::actors::transport::{Switchboard, Transport};
+use chord::sim::nodes::counted;
 use chord::swarm::{Demand, Load, SwarmConfig};
 
 use super::{Accepted, NotAccepted, address, number, period, port, successors, timeout};
@@ -200,7 +201,8 @@ impl Args {
         super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
         let warning = super::given::unreachable(self.address, seed);
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
-            return Err(format!("--threads is {threads}: at most as many as nodes, {}", self.nodes));
+            let nodes = counted(self.nodes.into(), "node");
+            return Err(format!("--threads is {threads}: {nodes} can't share more threads than there are nodes"));
         }
         let demand = self.clients.map(Demand::Clients).or(self.rate.map(Demand::Rate));
         let of_a_load = [("--seconds", self.seconds.is_some()), ("--seed", self.seed.is_some())];
