@@ -891,6 +891,10 @@ fn make_ring_says_which_ports_are_taken_and_how_to_choose_others() {
     assert!(said.contains(&format!("ports {} to {}", first.port(), first.port() + 4)), "{said}");
     running.stdin.as_ref().unwrap().write_all(b"lookup Hello\n").unwrap();
     assert!(output.nth(1).unwrap().unwrap().starts_with("< Hello "), "the ring has a console");
+    for port in first.port()..first.port() + 5 {
+        let connect = || TcpStream::connect((*first.ip(), port)).map(drop).map_err(|error| error.to_string());
+        eventually(10 * SECOND, connect);
+    }
     let again = ring(&(first.port() + 2).to_string()).wait_with_output().unwrap();
     assert_fails(&again, 1, &[&(first.port() + 2).to_string(), "taken", "make ring PORT="]);
     assert_fails(&ring("abc").wait_with_output().unwrap(), 2, &["PORT", "abc"]);
