@@ -73,12 +73,12 @@ storm:
 	cargo bench --locked --bench speed -- storm $(CURDIR)/docs
 
 # How many instructions the hot path takes; fails if a step has become dearer by a tenth. Needs valgrind, and
-# gets the runner of the benches from the registry. The library alone is enough: no command is linked for it.
+# gets the runner of the benches from the registry. The simulator is all they need beside the library: no command is linked for it.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
 instructions:
 	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
-	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --bench instructions
+	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --features sim --bench instructions
 
 # The pictures in docs/ that take no measuring: rings, simulations that are one history a seed, and the paper's
 # experiments from the data beside them.

@@ -9,10 +9,11 @@ use chord::actors::exchange::Exchange;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Lookup, Question as Wanted};
-use chord::protocol::neighbors::{Neighbors, cut};
+use chord::protocol::neighbors::Neighbors;
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Procedure, Step};
 use chord::protocol::rpc::{Code, Request, Response};
+use chord::sim::tables::Tables;
 use chord::wire::{Frame, FrameCodec, Question, Reply};
 use chord::{Config, Node};
 use tokio_util::codec::{Decoder, Encoder};
@@ -21,9 +22,6 @@ use crate::line::{self, Line};
 
 /// As many nodes as make a table of some ten fingers.
 const NODES: u16 = 1000;
-
-/// The length of successor lists.
-const R: usize = 4;
 
 /// A call on a kept connection: who owns this key?
 pub fn question() -> Frame {
@@ -90,20 +88,17 @@ pub struct Member {
 impl Member {
     /// One that knows what it should.
     pub fn settled() -> Member {
-        let mut ring: Vec<Peer> = (1..=NODES).map(peer).collect();
-        ring.sort_unstable();
-        let (me, others) = (ring[0], &ring[1..]);
-        let mut neighbors = Neighbors::alone(me, R);
-        // Twice, as stabilize leaves it: only a successor that was heard may be named without a ping.
-        neighbors.adopt(cut(me, R, others.iter().copied()));
+        let tables = Tables::by_definition((1..=NODES).map(peer).collect(), Bits::FULL, 4);
+        let mut neighbors = tables.neighbors(0).clone();
+        // As stabilize leaves it: only a successor that was heard may be named without a ping.
         neighbors.adopt(neighbors.successors().to_vec());
-        neighbors.set_predecessor(others[others.len() - 1]);
-        let (mut fingers, mut next) = (FingerTable::alone(me, Bits::FULL), 1);
-        while !fingers.is_past(next) {
-            let owner = others.iter().find(|peer| peer.id >= fingers.start(next));
-            next = fingers.set(next, *owner.unwrap_or(&me)).0 + 1;
+        let me = neighbors.me().id;
+        Member {
+            near: me.next(Bits::FULL),
+            far: me.finger_start(160, Bits::FULL),
+            fingers: tables.fingers(0).clone(),
+            neighbors,
         }
-        Member { near: me.id.next(Bits::FULL), far: me.id.finger_start(160, Bits::FULL), fingers, neighbors }
     }
 
     /// One whose fingers are yet to be found.
