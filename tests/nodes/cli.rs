@@ -353,7 +353,7 @@ fn spawn(addr: SocketAddrV4, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Chil
 
 /// Waits until it ends; its exit status, and none if it had to be killed.
 fn end(child: &mut Child) -> Option<i32> {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code();
         }
