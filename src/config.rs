@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::actors::crowd::Limits;
-use crate::actors::pool::Pool;
+use crate::actors::budget::ConnectionBudget;
+use crate::actors::inbound::Limits;
 use crate::actors::transport::Transport;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
@@ -60,10 +60,10 @@ pub struct Config {
     pub dialed: usize,
     /// Connections that this node shares with others of its process: `dialed` is then its share, which it
     /// exceeds while there are enough, or while all that it has are in use. At least 1. Default none.
-    pub pool: Option<Pool>,
+    pub budget: Option<ConnectionBudget>,
     /// Connections from others that this node shares with others of its process: beyond, the most silent of all is closed.
     /// Default none: `connections` is the limit.
-    pub accepting: Option<Pool>,
+    pub accepting: Option<ConnectionBudget>,
     /// Connections that others may have open to this node, at least 1. Default 512, half of the files
     /// that a program may have open unless told otherwise; the node takes no more than half of what
     /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
@@ -135,7 +135,7 @@ impl Config {
             lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
             dialed: Limits::default().dialed,
-            pool: None,
+            budget: None,
             accepting: None,
             connections: Limits::default().in_all,
             connections_per_address: Limits::default().per_address,
@@ -168,8 +168,8 @@ impl Config {
         }
         let connections = [
             ("dialed", self.dialed),
-            ("pool", self.pool.as_ref().map_or(1, Pool::limit)),
-            ("accepting", self.accepting.as_ref().map_or(1, Pool::limit)),
+            ("budget", self.budget.as_ref().map_or(1, ConnectionBudget::limit)),
+            ("accepting", self.accepting.as_ref().map_or(1, ConnectionBudget::limit)),
             ("connections", self.connections),
             ("connections_per_address", self.connections_per_address),
         ];
@@ -255,9 +255,9 @@ mod tests {
             Config { connections_per_address: 0, ..config() }.validate(),
             Err(ConfigError::Connections { field })
         );
-        let pool = |limit| Config { pool: Some(Pool::new(limit)), ..config() };
-        assert_eq!(pool(0).validate(), Err(ConfigError::Connections { field: "pool" }));
-        assert_eq!(pool(1).validate(), Ok(()));
+        let budget = |limit| Config { budget: Some(ConnectionBudget::new(limit)), ..config() };
+        assert_eq!(budget(0).validate(), Err(ConfigError::Connections { field: "budget" }));
+        assert_eq!(budget(1).validate(), Ok(()));
         assert_eq!(Config { connections: 1, connections_per_address: 1, ..config() }.validate(), Ok(()));
     }
 

@@ -122,7 +122,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
     use super::*;
-    use crate::protocol::lookup::Lost;
+    use crate::protocol::lookup::LookupFailure;
 
     fn node() -> Peer {
         Peer::at("128.8.126.63:2001".parse().unwrap(), Bits::FULL)
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn failed_lookup_says_why_in_its_second_line() {
-        let answer = String::from_utf8(render_lookup(b"Hello", Err(Lost::Timeout.into()))).unwrap();
+        let answer = String::from_utf8(render_lookup(b"Hello", Err(LookupFailure::Timeout.into()))).unwrap();
         assert_eq!(answer.lines().nth(1), Some("< Error: no answer within the time limit"));
     }
 

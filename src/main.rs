@@ -98,7 +98,7 @@ fn log(usual: &str) {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
-    use chord::actors::exchange::Exchange;
+    use chord::actors::pool::ConnectionPool;
     use chord::{Config, Node};
     use futures::FutureExt;
 
@@ -110,7 +110,7 @@ mod tests {
         let config = Config { seeds: vec![nobody], ..Config::new(Ipv4Addr::LOCALHOST) };
         let ended = block_on(async {
             // As when a signal comes just then.
-            assert!(Node::start_sharing(config, Exchange::default()).now_or_never().is_none());
+            assert!(Node::start_sharing(config, ConnectionPool::default()).now_or_never().is_none());
             Ok(())
         });
         assert!(ended.is_ok());

@@ -42,8 +42,8 @@ use std::time::{Duration, SystemTime};
 use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep};
 
+use crate::actors::budget::ConnectionBudget;
 use crate::actors::node::{LookupError, Node, StartError};
-use crate::actors::pool::Pool;
 use crate::actors::transport::Transport;
 use crate::actors::worker::{Ended, Worker};
 use crate::config::Config;
@@ -156,7 +156,7 @@ impl Swarm {
 
         // The others have to wait for each other, but a seed that does not answer is none.
         let leader = Config { join_timeout: config.node.join_timeout, ..node.clone() };
-        let first = workers[0].run(move |exchange| Node::start_sharing(leader, exchange)).await??;
+        let first = workers[0].run(move |pool| Node::start_sharing(leader, pool)).await??;
         told(Forming::Joined);
         let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
         let mut shares = vec![Vec::new(); workers.len()];
@@ -166,7 +166,7 @@ impl Swarm {
         let starts = workers.iter().zip(shares).map(|(worker, share)| {
             let told = told.clone();
             let at_once = config.at_once.div_ceil(config.threads).into();
-            worker.run(move |exchange| start_all(share, exchange, at_once, move |_| told(Forming::Joined)))
+            worker.run(move |pool| start_all(share, pool, at_once, move |_| told(Forming::Joined)))
         });
         let started = try_join_all(starts).await?;
         let joined = began.elapsed();
@@ -304,7 +304,11 @@ impl SwarmConfig {
             return Ok(joining);
         }
         let most = usize::try_from(process::connections(self.nodes.into(), self.threads.into())?).unwrap_or(usize::MAX);
-        Ok(Config { pool: Some(Pool::new(most)), accepting: Some(Pool::new(most)), ..joining })
+        Ok(Config {
+            budget: Some(ConnectionBudget::new(most)),
+            accepting: Some(ConnectionBudget::new(most)),
+            ..joining
+        })
     }
 
     /// Checks that a swarm can be started with this.

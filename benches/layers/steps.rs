@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use actix_rt::System;
 use bytes::BytesMut;
-use chord::actors::exchange::Exchange;
+use chord::actors::pool::ConnectionPool;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Lookup, Question as Wanted};
@@ -141,12 +141,12 @@ impl Served {
     pub fn start() -> io::Result<Served> {
         let system = System::new();
         let (line, nodes) = system.block_on(async {
-            let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), Exchange::default())
+            let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), ConnectionPool::default())
                 .await
                 .map_err(io::Error::other)?;
             let seeds = vec![first.me().addr];
             let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
-            let second = Node::start_sharing(config, Exchange::default()).await.map_err(io::Error::other)?;
+            let second = Node::start_sharing(config, ConnectionPool::default()).await.map_err(io::Error::other)?;
             let (me, call) = (first.me(), line::call(first.me(), false));
             let reply = line::reply(me.addr.into(), &call).await?;
             let line = Line::to(me.addr.into(), &call, reply).await?;

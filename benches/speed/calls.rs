@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use chord::actors::exchange::Exchange;
+use chord::actors::pool::ConnectionPool;
 use chord::{Config, Node, Peer};
 use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,12 +45,12 @@ impl Callee {
                 Ok((Served { addr, owner: None }, None))
             }
             Callee::Node => {
-                let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), Exchange::default())
+                let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), ConnectionPool::default())
                     .await
                     .map_err(io::Error::other)?;
                 let seeds = vec![first.me().addr];
                 let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
-                let second = Node::start_sharing(config, Exchange::default()).await.map_err(io::Error::other)?;
+                let second = Node::start_sharing(config, ConnectionPool::default()).await.map_err(io::Error::other)?;
                 let me = first.me();
                 Ok((Served { addr: me.addr.into(), owner: Some(me) }, Some((first, second))))
             }

@@ -11,13 +11,13 @@ use std::time::Duration;
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
-use chord::actors::asking::{Asking, Heard, MAX_ASKED};
-use chord::actors::crowd::Limits;
+use chord::actors::drops::DropCounters;
 use chord::actors::frames::Stream;
-use chord::actors::link::{Doubt, Link, News, Origin};
+use chord::actors::inbound::Limits;
+use chord::actors::link::{Doubt, Link, LinkEvent, Origin};
+use chord::actors::pending::{CallOutcome, MAX_ASKED, PendingCalls};
 use chord::actors::routes::Routes;
 use chord::actors::shared::Shared;
-use chord::actors::tally::Tally;
 use chord::actors::transport::Transport;
 use chord::actors::{Refusal, Serve, Severed, Slept, Stop};
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
@@ -114,10 +114,10 @@ impl Handler<Slept> for Host {
     fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
 }
 
-impl Handler<News> for Host {
+impl Handler<LinkEvent> for Host {
     type Result = ();
-    fn handle(&mut self, news: News, _: &mut Self::Context) {
-        if let News::Closed { .. } = news {
+    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
+        if let LinkEvent::Closed { .. } = news {
             self.seen.closed.set(self.seen.closed.get() + 1);
         }
     }
@@ -197,10 +197,10 @@ async fn scenario(u: &mut Unstructured<'_>) {
         slept: host.clone().recipient(),
         routes: Routes::default(),
         news: host.clone().recipient(),
-        tally: Tally::default(),
+        tally: DropCounters::default(),
         counters: Arc::default(),
     });
-    shared.routes.exchange.enter(&shared);
+    shared.routes.pool.enter(&shared);
     let origin = match choice(u, 5) {
         0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         3 => Origin::Dialed(peer(1).addr),
@@ -244,7 +244,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
 async fn act(
     u: &mut Unstructured<'_>,
     link: &Addr<Link>,
-    asking: &Asking,
+    asking: &PendingCalls,
     other: &Rc<Other>,
     asked: &mut Vec<tokio::task::JoinHandle<()>>,
 ) -> Result<()> {
@@ -285,10 +285,10 @@ async fn act(
     Ok(())
 }
 
-fn ask(asking: &Asking) -> tokio::task::JoinHandle<()> {
+fn ask(asking: &PendingCalls) -> tokio::task::JoinHandle<()> {
     let heard = asking.ask(Request::GetPredecessor, None, None);
     spawn_local(async move {
-        if let Ok(Heard::Reply(reply)) = timeout(PATIENCE, heard).await {
+        if let Ok(CallOutcome::Reply(reply)) = timeout(PATIENCE, heard).await {
             // Whatever it is, it can be read.
             let _ = reply.read(&Request::GetPredecessor, None);
         }

@@ -203,7 +203,7 @@ impl Driver {
     }
 
     fn thread(&self) -> &Thread {
-        self.routes.exchange.thread()
+        self.routes.pool.thread()
     }
 
     /// Puts a question; none if lookups are stuck at the target.
@@ -283,7 +283,7 @@ impl Driver {
             return Answer::Excused;
         }
         match self.thread().suspect(peer) {
-            Suspected::Known(verdict) => said_by(verdict),
+            Suspected::PeerCache(verdict) => said_by(verdict),
             Suspected::Wait { verdict, probe } => {
                 if probe {
                     let driver = self.clone();

@@ -8,8 +8,8 @@ use actix::{
 };
 
 use super::neighbors::jittered;
-use super::turns::Turns;
-use super::view::View;
+use super::snapshot::Snapshot;
+use super::throttle::Throttle;
 use super::{Disturbed, Forget, Resolve, ShowFingers, Stop};
 use crate::protocol::admission::Class;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
@@ -19,9 +19,9 @@ use crate::protocol::lookup::iterative::Style;
 /// Runs [`FixFingers`]: one lookup at a time.
 pub struct FingersActor {
     fingers: FixFingers,
-    view: View,
+    view: Snapshot,
     resolve: Rc<Recipient<Resolve>>,
-    turns: Turns,
+    turns: Throttle,
     every: Duration,
     lookup_timeout: Duration,
     /// The number of the last tick that was scheduled, and when it is due; none while a lookup is
@@ -44,9 +44,9 @@ struct FixFingerNow(u64);
 impl FingersActor {
     pub fn new(
         fingers: FixFingers,
-        view: View,
+        view: Snapshot,
         resolve: Recipient<Resolve>,
-        turns: Turns,
+        turns: Throttle,
         every: Duration,
         lookup_timeout: Duration,
     ) -> Self {

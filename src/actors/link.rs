@@ -19,23 +19,23 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use super::Stop;
-use super::asking::{Asking, Echo, Heard, Kind};
-use super::crowd::Pulse;
+use super::drops::DropReason;
 use super::frames::Stream;
+use super::inbound::LastSeen;
 use super::outbox::outbox;
+use super::pending::{CallOutcome, Echo, Kind, PendingCalls};
 use super::serving::{Incoming, Reading, Served, Turn};
 use super::shared::Shared;
-use super::tally::Shed;
 use crate::protocol::rpc::Request;
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
-/// The number of a connection, among those of an exchange.
+/// The number of a connection, among those of an pool.
 pub type LinkId = u64;
 
 /// What a connection learned about its other end.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
-pub enum News {
+pub enum LinkEvent {
     /// The node at this address, which was dialled, knows the extensions, and runs as this.
     Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64, front: Option<u16> },
     /// The node at this address is a plain peer.
@@ -109,7 +109,7 @@ pub struct Link {
     /// The stream, if there is one before the actor starts.
     stream: Option<Stream>,
     /// Questions to the other end.
-    asking: Asking,
+    asking: PendingCalls,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
     /// Whether it closes when the calls are answered that were made on it.
@@ -118,7 +118,7 @@ pub struct Link {
     since: Instant,
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
     /// silent connections when there are too many.
-    pulse: Pulse,
+    pulse: LastSeen,
     /// What is being answered.
     served: Served,
     /// Whether it is finding out if the other end is still there.
@@ -130,7 +130,7 @@ impl Link {
     pub fn dial(id: LinkId, origin: Origin, shared: Rc<Shared>) -> Link {
         Link {
             id,
-            asking: Asking::new(origin, shared.clone()),
+            asking: PendingCalls::new(origin, shared.clone()),
             shared,
             origin,
             stream: None,
@@ -138,7 +138,7 @@ impl Link {
             retired: false,
             writing: None,
             since: Instant::now(),
-            pulse: Pulse::default(),
+            pulse: LastSeen::default(),
             served: Served::default(),
             doubting: false,
         }
@@ -156,12 +156,12 @@ impl Link {
     }
 
     /// When the last whole valid frame came.
-    pub fn pulse(&self) -> Pulse {
+    pub fn pulse(&self) -> LastSeen {
         self.pulse.clone()
     }
 
     /// Asks the other end, also before the connection is made.
-    pub fn asking(&self) -> Asking {
+    pub fn asking(&self) -> PendingCalls {
         self.asking.clone()
     }
 
@@ -179,8 +179,8 @@ impl Link {
 
     /// Takes nothing more in, and ends when what is owed to the other end has been written.
     fn close(&mut self) {
-        self.shared.news.do_send(News::Closing { link: self.id, addr: self.addr });
-        self.asking.close(|| Heard::Lost);
+        self.shared.news.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
+        self.asking.close(|| CallOutcome::LookupFailure);
     }
 
     /// It was not this end that wanted it to end: whoever lived at the other one may have died.
@@ -189,7 +189,7 @@ impl Link {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
-            self.shared.routes.exchange.severed(addr);
+            self.shared.routes.pool.severed(addr);
             // A node closes both halves at once; others may still want their answers.
             self.served.give_up();
         }
@@ -200,7 +200,7 @@ impl Link {
     fn see(&self) {
         let now = Instant::now();
         self.pulse.set(Some(now));
-        self.shared.routes.exchange.look(now);
+        self.shared.routes.pool.look(now);
     }
 
     /// How long the other end has sent no whole valid frame.
@@ -213,10 +213,10 @@ impl Link {
             (Echo::Late, _) => return self.see(),
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
             (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
-                self.shared.news.do_send(News::Ours { link: self.id, addr, incarnation, front });
+                self.shared.news.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
             }
             (Echo::First { incarnation: None, .. }, Some(addr)) => {
-                self.shared.news.do_send(News::Plain { link: self.id, addr });
+                self.shared.news.do_send(LinkEvent::Plain { link: self.id, addr });
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
@@ -246,7 +246,7 @@ impl Link {
             && ip == IpAddr::V4(*caller.addr.ip())
         {
             self.addr = Some(caller.addr);
-            self.shared.news.do_send(News::Introduced { link: self.id, addr: caller.addr, incarnation });
+            self.shared.news.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.asking.outbox() else { return };
         self.shared.ask(question, outbox, &self.served, turn);
@@ -256,9 +256,9 @@ impl Link {
     fn shed(&self, error: &WireError) {
         let shed = match error {
             WireError::Io(error) => return tracing::debug!(%error, peer = ?self.addr, "can't write to a connection"),
-            WireError::Slow => Shed::Slow,
-            WireError::Unread => Shed::Unread,
-            _ => Shed::Nonsense,
+            WireError::Slow => DropReason::Slow,
+            WireError::Unread => DropReason::Unread,
+            _ => DropReason::Nonsense,
         };
         if self.shared.tally.count(shed) {
             tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
@@ -306,11 +306,11 @@ impl Actor for Link {
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
-                        let starved = matches!(Heard::unconnected(&error), Heard::Busy);
-                        if starved && link.shared.tally.count(Shed::Starved) {
+                        let starved = matches!(CallOutcome::unconnected(&error), CallOutcome::Busy);
+                        if starved && link.shared.tally.count(DropReason::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
-                        link.asking.close(|| Heard::unconnected(&error));
+                        link.asking.close(|| CallOutcome::unconnected(&error));
                         ctx.stop();
                     }
                     Err(_) => ctx.stop(),
@@ -324,8 +324,8 @@ impl Actor for Link {
         if let Some(writing) = &self.writing {
             writing.abort();
         }
-        self.shared.news.do_send(News::Closed { link: self.id, addr: self.addr });
-        self.asking.close(|| Heard::Lost);
+        self.shared.news.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
+        self.asking.close(|| CallOutcome::LookupFailure);
         self.served.give_up();
     }
 }
@@ -339,7 +339,7 @@ impl Handler<Doubt> for Link {
         }
         self.doubting = true;
         self.asking.say(Request::CheckPredecessor);
-        let (before, thread) = (self.pulse.get(), self.shared.routes.exchange.thread().clone());
+        let (before, thread) = (self.pulse.get(), self.shared.routes.pool.thread().clone());
         let patience = self.shared.rpc_timeout;
         let waited = async move { thread.wait(patience).await };
         ctx.spawn(waited.into_actor(self).map(move |(), link, ctx| {

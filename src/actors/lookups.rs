@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::drive::{Driver, Started};
 use super::neighbors::jittered;
 use super::serving::Answered;
-use super::view::View;
+use super::snapshot::Snapshot;
 use super::{Forget, Resolve, Serve, Severed};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::retry::MAX_RESTS;
-use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, MAX_BEGINNINGS, Question};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Hop, Request, Response};
@@ -25,7 +25,7 @@ pub struct Lookups(Rc<Inner>);
 
 struct Inner {
     me: Peer,
-    view: View,
+    view: Snapshot,
     driver: Rc<Driver>,
     /// Who is to hear of the dead.
     tables: [Recipient<Forget>; 2],
@@ -39,7 +39,7 @@ enum Begun {
 
 impl Lookups {
     /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
-    pub fn new(me: Peer, view: View, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
+    pub fn new(me: Peer, view: Snapshot, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
         Lookups(Rc::new(Inner { me, view, driver, tables }))
     }
 
@@ -47,10 +47,10 @@ impl Lookups {
     pub fn resolve(
         &self,
         Resolve { question, guess, style, patience, class }: Resolve,
-    ) -> LocalBoxFuture<'static, Result<Finding, Lost>> {
+    ) -> LocalBoxFuture<'static, Result<Finding, LookupFailure>> {
         // Whoever is refused comes again: that is to cost little.
-        let Some(place) = self.0.driver.routes.exchange.thread().admit_own(class) else {
-            return Box::pin(async { Err(Lost::Busy) });
+        let Some(place) = self.0.driver.routes.pool.thread().admit_own(class) else {
+            return Box::pin(async { Err(LookupFailure::Busy) });
         };
         let lookups = self.0.clone();
         Box::pin(async move {
@@ -95,7 +95,7 @@ impl Lookups {
         question: Question,
         doubted: Vec<Peer>,
         patience: Option<Duration>,
-        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
+        say: fn(Finding, Option<Hop>) -> Result<Response, LookupFailure>,
     ) -> Answered {
         let begin = move |lookup: Lookup| lookup.in_style(Style::Recursive).doubting(doubted.clone());
         let (lookups, asked) = (self.0.clone(), question.want_path.then(Instant::now));
@@ -117,7 +117,7 @@ impl Lookups {
 }
 
 impl Inner {
-    fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, Lost> {
+    fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, LookupFailure> {
         Ok(match Started::new(begin(self.view.lookup(question)?)).at_once() {
             Ok(finding) => Begun::Found(finding),
             Err(started) => Begun::UnderWay(Box::new(started)),
@@ -132,7 +132,7 @@ impl Inner {
         begin: &'a impl Fn(Lookup) -> Lookup,
         mut started: Box<Started<Lookup>>,
         patience: Duration,
-    ) -> impl Future<Output = Result<Finding, Lost>> + 'a {
+    ) -> impl Future<Output = Result<Finding, LookupFailure>> + 'a {
         async move {
             let deadline = Instant::now() + patience;
             let mut rests = 0;
@@ -140,14 +140,14 @@ impl Inner {
             while beginnings < MAX_BEGINNINGS {
                 let tell = |dead: Vec<Peer>| self.forget(&dead);
                 let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
-                let finding = finding.await.ok_or(Lost::Timeout)?;
-                let too_early = matches!(finding.result, Err(Lost::Unsure | Lost::NoRoute));
+                let finding = finding.await.ok_or(LookupFailure::Timeout)?;
+                let too_early = matches!(finding.result, Err(LookupFailure::Unsure | LookupFailure::NoRoute));
                 if too_early && question.hops == 0 && self.may_rest(rests) {
                     // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a
                     // question on rests itself.
                     self.forget(&finding.dead);
                     let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
-                    Box::pin(rested).await.map_err(|_| Lost::Timeout)?;
+                    Box::pin(rested).await.map_err(|_| LookupFailure::Timeout)?;
                     rests += 1;
                     started = match self.begin(question, begin)? {
                         Begun::Found(finding) => return Ok(finding),
@@ -171,13 +171,13 @@ impl Inner {
                     Begun::UnderWay(started) => started,
                 };
             }
-            Err(Lost::NoRoute)
+            Err(LookupFailure::NoRoute)
         }
     }
 
     /// Whether a lookup that began here may wait until this node, and those that it has asked, know more.
     fn may_rest(&self, rests: u32) -> bool {
-        rests < MAX_RESTS && self.driver.routes.exchange.thread().may_retry()
+        rests < MAX_RESTS && self.driver.routes.pool.thread().may_retry()
     }
 
     fn doubt(&self, dead: &[Peer]) {

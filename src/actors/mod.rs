@@ -29,7 +29,7 @@
 //! What all nodes of a thread decide together (whom they take for dead, what they take on, how often they ask again) is in
 //! [`thread`].
 //!
-//! Calls find kept connections in the [`exchange`], which all nodes of a thread may share, and ask on them; the
+//! Calls find kept connections in the [`pool`], which all nodes of a thread may share, and ask on them; the
 //! peers actor hears only of those for which there is none. A link hands a question to the node of the thread that it is
 //! for.
 //!
@@ -49,37 +49,37 @@ use actix::Message;
 
 use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Lost, Question};
+use crate::protocol::lookup::{Found, LookupFailure, Question};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 
-pub mod asking;
-pub mod crowd;
+pub mod budget;
+pub mod dials;
 pub mod drive;
-pub mod exchange;
+pub mod drops;
 pub mod fingers;
 pub mod frames;
-pub mod known;
+pub mod inbound;
 pub mod link;
 pub mod listener;
 pub mod lookups;
 pub mod neighbors;
 pub mod node;
 pub mod outbox;
+pub mod peer_cache;
 pub mod peers;
+pub mod pending;
 pub mod pool;
 pub mod routes;
 pub mod serving;
 pub mod shared;
-pub mod strangers;
-pub mod tally;
+pub mod snapshot;
 pub mod thread;
+pub mod throttle;
 pub mod traffic;
 pub mod transport;
-pub mod turns;
-pub mod view;
 pub mod worker;
 
 /// Put a question to another node.
@@ -131,15 +131,15 @@ impl From<Code> for Refusal {
     }
 }
 
-impl From<Lost> for Refusal {
-    fn from(lost: Lost) -> Refusal {
+impl From<LookupFailure> for Refusal {
+    fn from(lost: LookupFailure) -> Refusal {
         Refusal { code: lost.into(), why: lost.to_string() }
     }
 }
 
 /// Find the owner of a key.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Result<Found, Lost>")]
+#[rtype(result = "Result<Found, LookupFailure>")]
 pub struct Resolve {
     pub question: Question,
     /// Who is taken for the owner.

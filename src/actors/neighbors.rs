@@ -12,8 +12,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::drive::Driver;
-use super::turns::Turns;
-use super::view::View;
+use super::snapshot::Snapshot;
+use super::throttle::Throttle;
 use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way};
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
@@ -26,10 +26,10 @@ use crate::protocol::spread::Spread;
 /// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
 pub struct NeighborsActor {
     maintenance: Maintenance,
-    view: View,
+    view: Snapshot,
     driver: Rc<Driver>,
     /// Whose turn it is to join.
-    turns: Turns,
+    turns: Throttle,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
     /// The timers that are set; a timer that is set anew replaces the old one.
@@ -100,9 +100,9 @@ struct Fire(Timer, u64);
 impl NeighborsActor {
     pub fn new(
         setup: Setup,
-        view: View,
+        view: Snapshot,
         driver: Rc<Driver>,
-        turns: Turns,
+        turns: Throttle,
         disturbed: Recipient<Disturbed>,
         forget: Recipient<Forget>,
         mut joining: Joining,

@@ -13,21 +13,21 @@ use futures::future::join4;
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{oneshot, watch};
 
-use super::crowd::Limits;
 use super::drive::Driver;
-use super::exchange::Exchange;
+use super::drops::DropCounters;
 use super::fingers::FingersActor;
+use super::inbound::Limits;
 use super::listener::Listener;
 use super::lookups::Lookups;
 use super::neighbors::{JoinFailure, Joining, NeighborsActor};
 use super::peers::Peers;
+use super::pool::ConnectionPool;
 use super::routes::Routes;
 use super::serving::Desk;
 use super::shared::Shared;
-use super::tally::Tally;
+use super::snapshot::Snapshot;
 use super::traffic::{Counters, Traffic};
 use super::transport::Socket;
-use super::view::View;
 use super::worker::Worker;
 use super::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
 use crate::config::{Config, ConfigError};
@@ -37,7 +37,7 @@ use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::FixFingers;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Lost, Question};
+use crate::protocol::lookup::{Found, LookupFailure, Question};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
 use crate::wire::Ids;
@@ -109,7 +109,7 @@ fn join(addrs: &[SocketAddrV4]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     #[error(transparent)]
-    Lost(#[from] Lost),
+    LookupFailure(#[from] LookupFailure),
     #[error("the node was stopped")]
     Stopped,
 }
@@ -141,18 +141,18 @@ impl Node {
     ///
     /// As [`Node::start`]; [`StartError::Stopped`] if the thread ends meanwhile.
     pub async fn start_on(worker: &Worker, config: Config) -> Result<Node, StartError> {
-        let started = worker.run(move |exchange| Node::start_sharing(config, exchange)).await;
+        let started = worker.run(move |pool| Node::start_sharing(config, pool)).await;
         started.unwrap_or(Err(StartError::Stopped))
     }
 
     /// Starts a node on this very thread, which must run an actix system or a tokio `LocalSet`, and goes on running it. It
-    /// shares its connections with all others of this thread that have a clone of the same exchange. Their traffic is counted by
+    /// shares its connections with all others of this thread that have a clone of the same pool. Their traffic is counted by
     /// whoever has made a connection, and when that one stops, the others make their calls again on a new one.
     ///
     /// # Errors
     ///
     /// As [`Node::start`].
-    pub async fn start_sharing(config: Config, exchange: Exchange) -> Result<Node, StartError> {
+    pub async fn start_sharing(config: Config, pool: ConnectionPool) -> Result<Node, StartError> {
         config.validate()?;
         let addr = SocketAddrV4::new(config.address, config.port);
         let listen = |why| StartError::Listen { addr, why };
@@ -163,7 +163,7 @@ impl Node {
         let counters = Arc::new(Counters::default());
         let (oust, ousted) = watch::channel(None);
         let joining = Joining::new(report, config.join_timeout, oust);
-        let node = wire(&config, exchange, me, socket, joining, counters.clone());
+        let node = wire(&config, pool, me, socket, joining, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
         let handle = Handle { me, lookup_style, lookup_timeout, node, counters, ousted };
         let node = Node { handle: Arc::new(handle), _worker: None };
@@ -242,7 +242,7 @@ impl Node {
 /// Starts all actors of a node.
 fn wire(
     config: &Config,
-    exchange: Exchange,
+    pool: ConnectionPool,
     me: Peer,
     socket: Socket,
     joining: Joining,
@@ -260,8 +260,8 @@ fn wire(
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = Rc::new(peers.address().recipient());
-    let (joins, finger_lookups) = (exchange.joins(), exchange.finger_lookups());
-    let routes = Routes::over(exchange);
+    let (joins, finger_lookups) = (pool.joins(), pool.finger_lookups());
+    let routes = Routes::over(pool);
     let driver = Rc::new(Driver {
         routes: routes.clone(),
         calls,
@@ -271,7 +271,7 @@ fn wire(
         counters: counters.clone(),
     });
     let table = FingerTable::alone(me, Bits::FULL);
-    let view = View::new(table.clone());
+    let view = Snapshot::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
     let lookups = Lookups::new(me, view.clone(), driver.clone(), tables);
     let shared = Rc::new(Shared {
@@ -292,10 +292,10 @@ fn wire(
         slept: neighbors.address().recipient(),
         routes,
         news: peers.address().recipient(),
-        tally: Tally::default(),
+        tally: DropCounters::default(),
         counters,
     });
-    let peers = peers.run(Peers::new(shared, config.pool.clone(), config.accepting.clone()));
+    let peers = peers.run(Peers::new(shared, config.budget.clone(), config.accepting.clone()));
     let listener = Listener::new(socket, peers.clone().recipient()).start();
     let table = FixFingers::new(table).paced(config.paced_fingers);
     let resolve = node.address().recipient();
@@ -341,7 +341,7 @@ impl Actor for NodeActor {
 }
 
 impl Handler<Resolve> for NodeActor {
-    type Result = ResponseFuture<Result<Found, Lost>>;
+    type Result = ResponseFuture<Result<Found, LookupFailure>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         let lookup = self.0.lookups.resolve(resolve);

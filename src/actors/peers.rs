@@ -9,17 +9,17 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseF
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::asking::Asking;
-use super::crowd::{Crowd, Pulse, remove};
-use super::exchange::Route;
+use super::budget::{ConnectionBudget, Ticket};
+use super::dials::DialLimiter;
+use super::drops::{DropReason, SUMMARY_EVERY};
 use super::frames::Stream;
-use super::link::{Doubt, Link, LinkId, News, Origin};
+use super::inbound::{InboundLimiter, LastSeen, remove};
+use super::link::{Doubt, Link, LinkEvent, LinkId, Origin};
 use super::listener::Accepted;
-use super::pool::{Pool, Ticket};
+use super::pending::PendingCalls;
+use super::pool::Route;
 use super::routes::Routes;
 use super::shared::Shared;
-use super::strangers::Strangers;
-use super::tally::{SUMMARY_EVERY, Shed};
 use super::{Call, Stop, Way};
 use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::{Code, Request};
@@ -27,32 +27,32 @@ use crate::protocol::rpc::{Code, Request};
 /// The connections of a node, and what is known of the nodes that it has talked to.
 pub struct Peers {
     shared: Rc<Shared>,
-    /// Every open connection that others made, and what it holds of the pool.
+    /// Every open connection that others made, and what it holds of the budget.
     accepted: BTreeMap<LinkId, (Open, Ticket)>,
     /// How many of them there may be, and who goes first.
-    crowd: Crowd,
+    inbound: InboundLimiter,
     /// Every open connection that this node made; at most as many as the limits say.
     dialed: BTreeMap<LinkId, Dialed>,
-    strangers: Strangers,
+    strangers: DialLimiter,
     /// What this node shares with others of its process: of the connections that they make, and of those that others do.
-    pool: Option<Pool>,
-    accepting: Option<Pool>,
+    budget: Option<ConnectionBudget>,
+    accepting: Option<ConnectionBudget>,
 }
 
 /// A connection, and who asks on it.
 #[derive(Clone)]
 struct Open {
     link: Addr<Link>,
-    asking: Asking,
+    asking: PendingCalls,
 }
 
 struct Dialed {
     open: Open,
     since: Instant,
-    pulse: Pulse,
+    pulse: LastSeen,
     /// Each call that waits for its answer has a clone.
     calls: Rc<()>,
-    /// What it holds of the pool.
+    /// What it holds of the budget.
     _ticket: Ticket,
 }
 
@@ -66,25 +66,25 @@ struct Taken {
 }
 
 impl Peers {
-    /// No connections yet; those that are kept will be in the exchange, and this node hears when one of those
-    /// there breaks. With a pool the limit on those that are made is this node's share of it; `accepting` is that of those
+    /// No connections yet; those that are kept will be in the pool, and this node hears when one of those
+    /// there breaks. With a budget the limit on those that are made is this node's share of it; `accepting` is that of those
     /// that others make.
-    pub fn new(shared: Rc<Shared>, pool: Option<Pool>, accepting: Option<Pool>) -> Peers {
-        shared.routes.exchange.enter(&shared);
+    pub fn new(shared: Rc<Shared>, budget: Option<ConnectionBudget>, accepting: Option<ConnectionBudget>) -> Peers {
+        shared.routes.pool.enter(&shared);
         Peers {
             accepted: BTreeMap::new(),
-            crowd: Crowd::new(shared.limits, *shared.me.addr.ip()),
+            inbound: InboundLimiter::new(shared.limits, *shared.me.addr.ip()),
             dialed: BTreeMap::new(),
-            strangers: Strangers::new(Instant::now()),
+            strangers: DialLimiter::new(Instant::now()),
             shared,
-            pool,
+            budget,
             accepting,
         }
     }
 
     /// The connection that a call takes; none if one would have to be made and must not be.
     fn take(&mut self, addr: SocketAddrV4, way: Way) -> Option<Taken> {
-        let kept = self.shared.routes.exchange.get(addr);
+        let kept = self.shared.routes.pool.get(addr);
         match (way, kept) {
             (_, _) if self.shared.routes.known.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
             (Way::Fresh, kept) => {
@@ -103,19 +103,19 @@ impl Peers {
         let stranger = origin.addr().is_none_or(|addr| !self.shared.routes.known.contains(addr));
         let room = self.make_room().filter(|_| !stranger || self.strangers.may_dial(now));
         let Some(ticket) = room else {
-            if self.shared.tally.count(Shed::Undialed) {
+            if self.shared.tally.count(DropReason::Undialed) {
                 tracing::warn!(addr = ?origin.addr(), "too many nodes to call at once");
             }
             return None;
         };
-        let id = self.shared.routes.exchange.next_link();
+        let id = self.shared.routes.pool.next_link();
         let link = Link::dial(id, origin, self.shared.clone());
         let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
         let open = Open { link: link.start(), asking };
         let Open { link, asking } = open.clone();
         let route = Route { id, link, asking, incarnation: None, held: Some(calls.clone()), to: None };
         if let Origin::Dialed(addr) = origin {
-            self.shared.routes.exchange.keep(addr, route.clone());
+            self.shared.routes.pool.keep(addr, route.clone());
         }
         self.dialed.insert(id, Dialed { open, since: now, pulse, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
@@ -125,19 +125,19 @@ impl Peers {
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
     fn accept(&mut self, stream: Stream, from: SocketAddr) {
-        let id = self.shared.routes.exchange.next_link();
+        let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
-        if let Some((leaving, why)) = self.crowd.enter(id, from.ip(), Instant::now(), link.pulse()) {
+        if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.pulse()) {
             if self.shared.tally.count(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
             self.dismiss(leaving);
         }
         let asking = link.asking();
-        let ticket = self.accepting.as_ref().map_or_else(Ticket::free, |pool| {
-            pool.take().unwrap_or_else(|| {
-                self.shared.routes.exchange.thin_out();
-                pool.take_one_too_many()
+        let ticket = self.accepting.as_ref().map_or_else(Ticket::free, |budget| {
+            budget.take().unwrap_or_else(|| {
+                self.shared.routes.pool.thin_out();
+                budget.take_one_too_many()
             })
         });
         self.accepted.insert(id, (Open { link: link.start(), asking }, ticket));
@@ -151,15 +151,15 @@ impl Peers {
         }
     }
 
-    /// Room for one more connection, and what it holds of the pool; none if there is no room. Connections
+    /// Room for one more connection, and what it holds of the budget; none if there is no room. Connections
     /// without a call are closed for it if this node has made too many.
     fn make_room(&mut self) -> Option<Ticket> {
         let most = self.shared.limits.dialed;
-        let scarce = self.pool.as_ref().is_none_or(Pool::is_scarce);
+        let scarce = self.budget.as_ref().is_none_or(ConnectionBudget::is_scarce);
         while scarce && self.dialed.len() >= most && self.close_idle() {}
-        match self.pool.clone() {
+        match self.budget.clone() {
             None => (self.dialed.len() < most).then(Ticket::free),
-            Some(pool) => pool.take().or_else(|| self.close_idle().then(|| pool.take())?),
+            Some(budget) => budget.take().or_else(|| self.close_idle().then(|| budget.take())?),
         }
     }
 
@@ -168,7 +168,7 @@ impl Peers {
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
             let addr = dialed.open.asking.addr();
-            let kept = addr.is_some_and(|addr| self.shared.routes.exchange.keeps(addr, *id));
+            let kept = addr.is_some_and(|addr| self.shared.routes.pool.keeps(addr, *id));
             Rc::strong_count(&dialed.calls) == 1 + usize::from(kept)
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
@@ -195,7 +195,7 @@ impl Peers {
 
     fn unroute(&self, addr: Option<SocketAddrV4>, link: LinkId) {
         if let Some(addr) = addr {
-            self.shared.routes.exchange.forget(addr, link);
+            self.shared.routes.pool.forget(addr, link);
         }
     }
 }
@@ -240,7 +240,7 @@ impl Handler<Accepted> for Peers {
     fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Self::Context) {
         match accepted {
             Ok((stream, from)) => self.accept(stream, from),
-            Err(error) if self.shared.tally.count(Shed::Starved) => {
+            Err(error) if self.shared.tally.count(DropReason::Starved) => {
                 tracing::warn!(%error, "can't accept a connection");
             }
             Err(_) => {}
@@ -248,52 +248,52 @@ impl Handler<Accepted> for Peers {
     }
 }
 
-impl Handler<News> for Peers {
+impl Handler<LinkEvent> for Peers {
     type Result = ();
 
-    fn handle(&mut self, news: News, _: &mut Self::Context) {
+    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
         match news {
-            News::Ours { link, addr, incarnation, front } => {
-                let exchange = self.shared.routes.exchange.clone();
-                exchange.is_ours(addr, link, incarnation);
-                if let Some(front) = exchange.learn_front(addr, front, incarnation)
+            LinkEvent::Ours { link, addr, incarnation, front } => {
+                let pool = self.shared.routes.pool.clone();
+                pool.is_ours(addr, link, incarnation);
+                if let Some(front) = pool.learn_front(addr, front, incarnation)
                     && let Some(Taken { route, .. }) = self.dial(Origin::Dialed(front))
                 {
                     // What it says of the other end is all that is wanted.
                     route.asking.say(Request::CheckPredecessor);
                 }
             }
-            News::Plain { link, addr } => {
-                self.shared.routes.exchange.forget(addr, link);
+            LinkEvent::Plain { link, addr } => {
+                self.shared.routes.pool.forget(addr, link);
                 self.shared.routes.known.learn_plain(addr);
             }
             // An accepted connection is used for calls only if its claim agrees with what the
             // address itself has said when it was dialled.
-            News::Introduced { link, addr, incarnation } => {
-                let Routes { exchange, known } = &self.shared.routes;
+            LinkEvent::Introduced { link, addr, incarnation } => {
+                let Routes { pool, known } = &self.shared.routes;
                 if let Some((Open { link: accepted, asking }, _)) = self.accepted.get(&link)
                     && known.incarnation(addr) == Some(incarnation)
-                    && exchange.get(addr).is_none()
+                    && pool.get(addr).is_none()
                 {
                     let incarnation = Some(incarnation);
                     let (accepted, asking) = (accepted.clone(), asking.clone());
                     let route = Route { id: link, link: accepted, asking, incarnation, held: None, to: None };
-                    exchange.keep(addr, route);
+                    pool.keep(addr, route);
                 }
             }
-            News::TooMany => {
-                if let Some(leaving) = self.crowd.thin_out(Instant::now()) {
-                    if self.shared.tally.count(Shed::Crowded) {
+            LinkEvent::TooMany => {
+                if let Some(leaving) = self.inbound.thin_out(Instant::now()) {
+                    if self.shared.tally.count(DropReason::Crowded) {
                         tracing::warn!("one connection too many for this process");
                     }
                     self.dismiss(leaving);
                 }
             }
-            News::Closing { link, addr } => self.unroute(addr, link),
-            News::Closed { link, addr } => {
+            LinkEvent::Closing { link, addr } => self.unroute(addr, link),
+            LinkEvent::Closed { link, addr } => {
                 remove(&mut self.accepted, link);
                 remove(&mut self.dialed, link);
-                self.crowd.leave(link);
+                self.inbound.leave(link);
                 self.unroute(addr, link);
                 self.count();
             }
@@ -307,7 +307,7 @@ impl Handler<Stop> for Peers {
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
         ctx.stop();
         let owned = |link| self.accepted.contains_key(&link) || self.dialed.contains_key(&link);
-        self.shared.routes.exchange.forget_all(owned);
+        self.shared.routes.pool.forget_all(owned);
         let dialed = mem::take(&mut self.dialed).into_values().map(|dialed| dialed.open);
         let accepted = mem::take(&mut self.accepted).into_values().map(|(open, _)| open);
         let open = accepted.chain(dialed);

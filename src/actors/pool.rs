@@ -1,108 +1,247 @@
-//! Connections that several nodes of one process may have together: a pool of those that they make, and one of those
-//! that others make.
+//! The kept connections of the nodes of one thread, where their calls find them.
 //!
-//! Of those that it makes each has a share of them. As long as there are enough it may have more, so that none waits for a connection
-//! while there are any; when they become scarce it closes, before it makes the next one, those that it has too
-//! many and does not use. Nothing is held back for those who have less: when all are in use they have to wait, too.
+//! A connection belongs to the node that has made or accepted it, and ends with it; but any node of the
+//! thread may ask on it. So however many they are, one connection leads from all of them to another node,
+//! where each would otherwise need its own.
+//!
+//! And any node of the thread may be asked on it: one of them, the *front*, takes calls for all. Whoever connects to
+//! another hears from it who that is, and makes further calls on a connection to the front. So one connection leads
+//! from thread to thread, however many nodes are behind it. Only a node itself says what its front is, on
+//! a connection that was made to its own address: nobody can draw the calls of others to himself.
+//!
+//! Only the peers actors write connections down here. A call for which there is one takes it without asking
+//! them: most calls do, and each hop of a lookup makes one.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddrV4;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-/// So many connections, for whoever has a clone.
-#[derive(Clone, Debug)]
-pub struct Pool(Arc<Inner>);
+use actix::Addr;
+use tokio::time::Instant;
 
-#[derive(Debug)]
+use super::link::{Link, LinkEvent, LinkId, Retire};
+use super::pending::PendingCalls;
+use super::shared::Shared;
+use super::thread::Thread;
+use super::throttle::Throttle;
+use super::{Severed, Slept};
+use crate::protocol::fronts::{Behind, Fronts};
+
+/// The kept connection to each node. Clones are the same.
+#[derive(Clone, Default)]
+pub struct ConnectionPool(Rc<Inner>);
+
+#[derive(Default)]
 struct Inner {
-    limit: usize,
-    taken: AtomicUsize,
+    routes: RefCell<HashMap<SocketAddrV4, Route>>,
+    /// Nodes elsewhere that have a front.
+    fronts: RefCell<Fronts>,
+    /// What its nodes decide together.
+    thread: Thread,
+    /// The nodes of this thread.
+    nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
+    /// The one of them that takes calls for all.
+    front: Cell<Option<SocketAddrV4>>,
+    /// Whose turn it is to join.
+    joins: Throttle,
+    /// Whose turn it is to look a finger up.
+    finger_lookups: Throttle,
+    last_link: Cell<LinkId>,
 }
 
-/// One of them, if there is a pool; given back when it is dropped.
-#[derive(Debug)]
-pub struct Ticket(Option<Pool>);
-
-impl Ticket {
-    /// Of no pool.
-    pub fn free() -> Ticket {
-        Ticket(None)
-    }
+/// A kept connection.
+#[derive(Clone)]
+pub struct Route {
+    pub id: LinkId,
+    pub link: Addr<Link>,
+    pub asking: PendingCalls,
+    /// The run of the program at its other end, once it is known that it is of our own kind.
+    pub incarnation: Option<u64>,
+    /// Whoever waits for an answer has a clone, if a node of this thread made the connection.
+    pub held: Option<Rc<()>>,
+    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    pub to: Option<u16>,
 }
 
-impl Pool {
-    /// So many, at least 1.
-    pub fn new(limit: usize) -> Pool {
-        Pool(Arc::new(Inner { limit, taken: AtomicUsize::new(0) }))
+impl ConnectionPool {
+    /// One more node uses it, until it is dropped.
+    pub fn enter(&self, node: &Rc<Shared>) {
+        let mut nodes = self.0.nodes.borrow_mut();
+        if nodes.is_empty() {
+            let inner = Rc::downgrade(&self.0);
+            self.0.thread.beat(move |length| {
+                if let Some(inner) = inner.upgrade() {
+                    ConnectionPool(inner).slept(length);
+                }
+            });
+        }
+        if nodes.len() == nodes.capacity() {
+            nodes.retain(|_, node| node.strong_count() > 0);
+        }
+        nodes.insert(node.me.addr, Rc::downgrade(node));
     }
 
-    /// How many there are.
-    pub fn limit(&self) -> usize {
-        self.0.limit
+    /// The node of this thread that lives there.
+    pub(super) fn node(&self, addr: SocketAddrV4) -> Option<Rc<Shared>> {
+        self.0.nodes.borrow().get(&addr)?.upgrade()
     }
 
-    /// One, if there is one left.
-    pub fn take(&self) -> Option<Ticket> {
-        let more = |taken: usize| (taken < self.0.limit).then_some(taken + 1);
-        self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Ticket(Some(self.clone())))
+    /// The port of the node that takes calls for that one of this thread, if it is another.
+    pub(super) fn front(&self, node: SocketAddrV4) -> Option<u16> {
+        if self.0.nodes.borrow().len() == 1 {
+            return None;
+        }
+        let front = self.0.front.get().filter(|front| self.node(*front).is_some()).unwrap_or(node);
+        self.0.front.set(Some(front));
+        (front != node && front.ip() == node.ip()).then_some(front.port())
     }
 
-    /// One, even if none is left: somebody closes another for it.
-    pub fn take_one_too_many(&self) -> Ticket {
-        self.0.taken.fetch_add(1, Ordering::Relaxed);
-        Ticket(Some(self.clone()))
-    }
-
-    /// Whether few are left: one in eight, or less.
-    pub fn is_scarce(&self) -> bool {
-        self.0.taken.load(Ordering::Relaxed) >= self.0.limit - self.0.limit / 8
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if let Some(pool) = &self.0 {
-            pool.0.taken.fetch_sub(1, Ordering::Relaxed);
+    /// The kept connection to that address, if there is one. One that takes no more calls is none: its owner hears
+    /// so by message, but a call that it has lost is repeated at once, by whichever node.
+    pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
+        let routes = self.0.routes.borrow();
+        let open = |addr| routes.get(addr).filter(|route| !route.asking.is_closed());
+        let Some(Behind { front, incarnation }) = self.0.fronts.borrow().get(addr) else {
+            return open(&addr).cloned();
+        };
+        match open(&front).filter(|front| front.incarnation.is_some()) {
+            Some(front) => Some(Route { incarnation: Some(incarnation), to: Some(addr.port()), ..front.clone() }),
+            None => open(&addr).cloned(),
         }
     }
-}
 
-/// The same pool, not one of the same size.
-impl PartialEq for Pool {
-    fn eq(&self, other: &Pool) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Pool {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_no_more_than_there_are() {
-        let pool = Pool::new(2);
-        let (first, second) = (pool.take(), pool.clone().take());
-        assert!(first.is_some() && second.is_some() && pool.take().is_none());
-        drop(first);
-        let third = pool.take();
-        assert!(third.is_some() && pool.take().is_none());
-        let fourth = pool.take_one_too_many();
-        drop(third);
-        assert!(pool.take().is_none(), "it counts");
-        drop(fourth);
-        assert!(pool.take().is_some());
+    /// Whether this connection is kept for calls to that address.
+    pub(super) fn keeps(&self, addr: SocketAddrV4, link: LinkId) -> bool {
+        self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
     }
 
-    #[test]
-    fn few_are_left_when_seven_of_eight_are_taken() {
-        let pool = Pool::new(16);
-        let taken: Vec<_> = (0..13).map(|_| pool.take()).collect();
-        assert!(!pool.is_scarce());
-        let one_more = pool.take();
-        assert!(pool.is_scarce());
-        drop((one_more, taken));
-        assert!(!pool.is_scarce());
+    /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
+    /// is no connection to it yet.
+    pub(super) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
+        let mut fronts = self.0.fronts.borrow_mut();
+        let Some(front) = fronts.learn(addr, front, incarnation, self.0.thread.now()) else {
+            fronts.behind(addr).for_each(|addr| self.retire(addr));
+            return None;
+        };
+        match self.0.routes.borrow().get(&front).map(|route| route.incarnation) {
+            Some(Some(_)) => {}
+            Some(None) => return None,
+            None => return Some(front),
+        }
+        self.retire(addr);
+        None
+    }
+
+    /// The front of that node has said that it does not know it.
+    pub(super) fn refused_by_front(&self, addr: SocketAddrV4) {
+        self.0.fronts.borrow_mut().refused(addr, self.0.thread.now());
+    }
+
+    /// Calls to that address take another way from now on.
+    fn retire(&self, addr: SocketAddrV4) {
+        let mut routes = self.0.routes.borrow_mut();
+        if routes.get(&addr).is_some_and(|route| route.held.is_some() && route.incarnation.is_some())
+            && let Some(retired) = routes.remove(&addr)
+        {
+            retired.link.do_send(Retire);
+        }
+    }
+
+    /// A kept connection broke: every node hears that whoever lives there may have died, and all who are behind it.
+    pub fn severed(&self, addr: SocketAddrV4) {
+        let mut doubted = self.0.fronts.borrow_mut().lost(addr);
+        doubted.insert(addr);
+        let severed = Severed(Arc::new(doubted));
+        for node in self.living() {
+            node.serves.doubt(&severed);
+            node.severed.do_send(severed.clone());
+        }
+    }
+
+    /// What the nodes of this thread decide together.
+    pub fn thread(&self) -> &Thread {
+        &self.0.thread
+    }
+
+    /// Something is read: the thread looks at the clock.
+    pub(super) fn look(&self, now: Instant) {
+        if let Some(length) = self.0.thread.look(now) {
+            self.slept(length);
+        }
+    }
+
+    /// The thread has slept: its nodes may have been given up meanwhile by those who called them in vain.
+    fn slept(&self, length: Duration) {
+        tracing::info!(?length, "this thread did not run for a while");
+        for node in self.living().into_iter().filter(|node| length >= node.rpc_timeout) {
+            node.serves.slept();
+            node.slept.do_send(Slept);
+        }
+    }
+
+    /// The process has too many connections that others have made: whichever of its nodes has most closes one.
+    pub(super) fn thin_out(&self) {
+        let most = self.living().into_iter().max_by_key(|node| node.accepted.get());
+        if let Some(node) = most.filter(|node| node.accepted.get() > 0) {
+            node.news.do_send(LinkEvent::TooMany);
+        }
+    }
+
+    fn living(&self) -> Vec<Rc<Shared>> {
+        self.0.nodes.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whose turn it is to join.
+    pub(super) fn joins(&self) -> Throttle {
+        self.0.joins.clone()
+    }
+
+    /// Whose turn it is to look a finger up.
+    pub(super) fn finger_lookups(&self) -> Throttle {
+        self.0.finger_lookups.clone()
+    }
+
+    /// A number that no other connection has.
+    pub(super) fn next_link(&self) -> LinkId {
+        self.0.last_link.set(self.0.last_link.get() + 1);
+        self.0.last_link.get()
+    }
+
+    /// Keeps this connection, rather than any other, for calls to that address.
+    pub(super) fn keep(&self, addr: SocketAddrV4, route: Route) {
+        self.0.routes.borrow_mut().insert(addr, route);
+    }
+
+    /// The node at the other end of that connection, if it is kept, is of our own kind.
+    pub(super) fn is_ours(&self, addr: SocketAddrV4, link: LinkId, incarnation: u64) {
+        if let Some(route) = self.0.routes.borrow_mut().get_mut(&addr).filter(|route| route.id == link) {
+            route.incarnation = Some(incarnation);
+        }
+    }
+
+    /// Keeps that connection no more.
+    pub(super) fn forget(&self, addr: SocketAddrV4, link: LinkId) {
+        let mut routes = self.0.routes.borrow_mut();
+        if routes.get(&addr).is_some_and(|route| route.id == link) {
+            routes.remove(&addr);
+        }
+    }
+
+    /// That connection does not lead to whoever lives there.
+    pub(super) fn mistaken(&self, addr: SocketAddrV4, link: LinkId) {
+        let mut routes = self.0.routes.borrow_mut();
+        if routes.get(&addr).is_some_and(|route| route.id == link)
+            && let Some(mistaken) = routes.remove(&addr)
+        {
+            mistaken.link.do_send(Retire);
+        }
+    }
+
+    /// Keeps none of those connections any more.
+    pub(super) fn forget_all(&self, links: impl Fn(LinkId) -> bool) {
+        self.0.routes.borrow_mut().retain(|_, route| !links(route.id));
     }
 }

@@ -9,11 +9,11 @@ use actix::Addr;
 use tokio::time::timeout;
 
 use super::Stop;
-use super::asking::{Heard, Pending};
-use super::exchange::{Exchange, Route};
-use super::known::Known;
+use super::drops::{DropCounters, DropReason};
 use super::link::{Link, LinkId};
-use super::tally::{Shed, Tally};
+use super::peer_cache::PeerCache;
+use super::pending::{CallOutcome, Pending};
+use super::pool::{ConnectionPool, Route};
 use super::{Call, Way};
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Code;
@@ -23,21 +23,21 @@ use crate::wire::Reply;
 #[derive(Clone, Default)]
 pub struct Routes {
     /// Shared by all nodes of a thread.
-    pub exchange: Exchange,
+    pub pool: ConnectionPool,
     /// What this node knows: each has to notice by itself that another was started again.
-    pub known: Known,
+    pub known: PeerCache,
 }
 
 impl Routes {
     /// Those of a node that has talked to nobody yet.
-    pub fn over(exchange: Exchange) -> Routes {
-        Routes { exchange, known: Known::default() }
+    pub fn over(pool: ConnectionPool) -> Routes {
+        Routes { pool, known: PeerCache::default() }
     }
 
     /// Makes a call on the kept connection, if there is one to a node of our own kind.
     pub fn call(&self, call: Call) -> Result<Calling, Call> {
         let route = match call.way {
-            Way::Kept => self.exchange.get(call.target.addr()).filter(|route| route.incarnation.is_some()),
+            Way::Kept => self.pool.get(call.target.addr()).filter(|route| route.incarnation.is_some()),
             Way::Again | Way::Fresh => None,
         };
         match route {
@@ -82,7 +82,7 @@ pub struct Calling {
     /// None once it has come to its end.
     call: Option<Call>,
     heard: Pending,
-    known: Known,
+    known: PeerCache,
     /// The run of the program of the target that was known when it was asked.
     before: Option<u64>,
     /// The run that the connection is known to lead to.
@@ -129,22 +129,22 @@ impl Calling {
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 
-    fn understand(&self, call: Call, heard: Heard) -> Result<Answer, Call> {
+    fn understand(&self, call: Call, heard: CallOutcome) -> Result<Answer, Call> {
         let Calling { known, before, proved, lives_there, behind, link, .. } = self;
         let shared = self.heard.shared();
         Ok(match heard {
             // What the front says proves nothing: the target may live elsewhere by now.
-            Heard::Reply(reply) if *behind && is_from_another(&call, &reply) => {
-                shared.routes.exchange.refused_by_front(call.target.addr());
+            CallOutcome::Reply(reply) if *behind && is_from_another(&call, &reply) => {
+                shared.routes.pool.refused_by_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
             // What a connection has proved ends when it says otherwise: somebody else may have held the address when it was
             // made. Who lives there now is asked anew.
-            Heard::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
-                shared.routes.exchange.mistaken(call.target.addr(), *link);
+            CallOutcome::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
+                shared.routes.pool.mistaken(call.target.addr(), *link);
                 return Err(Call { way: Way::Again, ..call });
             }
-            Heard::Reply(reply) => {
+            CallOutcome::Reply(reply) => {
                 if let Some((_, incarnation)) = reply.responder
                     && (*lives_there || *proved == Some(incarnation))
                     && *before != Some(incarnation)
@@ -157,15 +157,15 @@ impl Calling {
                 if let Target::Peer(peer) = call.target
                     && reply.responder.is_none_or(|(responder, _)| responder == peer.id)
                 {
-                    shared.routes.exchange.thread().heard(peer);
+                    shared.routes.pool.thread().heard(peer);
                 }
                 understand(&call, *before, &reply, &shared.tally)
             }
-            Heard::Refused => Answer::Gone,
-            Heard::Busy => Answer::Unasked,
-            Heard::Lost if call.way != Way::Kept => Answer::Silent,
-            Heard::Lost => return Err(Call { way: Way::Again, ..call }),
-            Heard::Plain => {
+            CallOutcome::Refused => Answer::Gone,
+            CallOutcome::Busy => Answer::Unasked,
+            CallOutcome::LookupFailure if call.way != Way::Kept => Answer::Silent,
+            CallOutcome::LookupFailure => return Err(Call { way: Way::Again, ..call }),
+            CallOutcome::Plain => {
                 known.learn_plain(call.target.addr());
                 return Err(call);
             }
@@ -181,7 +181,7 @@ fn is_from_another(call: &Call, reply: &Reply) -> bool {
 }
 
 /// What a reply to `call` means, from a node of which this run was known before.
-fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &Tally) -> Answer {
+fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCounters) -> Answer {
     let expected = match call.target {
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
@@ -199,7 +199,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &Tally) ->
         Ok(Ok(response)) => Answer::Reply(response),
         Ok(Err(code)) => Answer::Refused(code),
         Err(error) => {
-            if tally.count(Shed::Unclear) {
+            if tally.count(DropReason::Unclear) {
                 tracing::warn!(target = ?call.target, %error, "a reply that can't be understood");
             }
             Answer::Refused(Code::Unspecified)

@@ -17,10 +17,10 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::asking::urgency;
 use super::frames::Reader;
 use super::lookups::Lookups;
 use super::outbox::{Backlog, Outbox, Urgency};
+use super::pending::urgency;
 use super::shared::Shared;
 use super::thread::Client;
 use super::{Refusal, Serve, Severed};
@@ -203,10 +203,10 @@ struct Back {
 impl Shared {
     /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
     pub(super) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
-        let (call_id, exchange) = (question.call_id, &self.routes.exchange);
+        let (call_id, pool) = (question.call_id, &self.routes.pool);
         let (asked, front) = match question.to {
-            None => (Some(self.clone()), exchange.front(self.me.addr)),
-            Some(port) => (exchange.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
+            None => (Some(self.clone()), pool.front(self.me.addr)),
+            Some(port) => (pool.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
         };
         let urgency = question.request.as_ref().map_or(Urgency::Urgent, urgency);
         let back = Back { outbox, call_id, front, urgency, turn };
@@ -217,7 +217,7 @@ impl Shared {
             Ok(request) => request,
             Err(error) => return asked.reply(back, Reply::complain(&error)),
         };
-        let (class, thread) = (Class::of(&request), exchange.thread());
+        let (class, thread) = (Class::of(&request), pool.thread());
         if class != Class::Maintenance && question.deadline.is_some_and(|patience| patience <= thread.age_of_arrivals())
         {
             return asked.answer(back, Err(Refusal { code: Code::Retry, why: "it has waited too long".into() }));

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crowd::Limits;
-use super::link::News;
+use super::drops::DropCounters;
+use super::inbound::Limits;
+use super::link::LinkEvent;
 use super::routes::Routes;
 use super::serving::Serves;
-use super::tally::Tally;
 use super::traffic::Counters;
 use super::transport::Transport;
 use super::{Severed, Slept};
@@ -38,7 +38,7 @@ pub struct Shared {
     pub slept: Recipient<Slept>,
     /// Where connections are kept.
     pub routes: Routes,
-    pub news: Recipient<News>,
-    pub tally: Tally,
+    pub news: Recipient<LinkEvent>,
+    pub tally: DropCounters,
     pub counters: Arc<Counters>,
 }

@@ -93,7 +93,7 @@ pub struct Overdue {
 /// How a wait for the verdict on a node begins.
 pub enum Suspected {
     /// It is known already.
-    Known(Verdict),
+    PeerCache(Verdict),
     /// Somebody probes it, and tells all; it is this caller if `probe`.
     Wait { verdict: oneshot::Receiver<Verdict>, probe: bool },
 }
@@ -179,9 +179,9 @@ impl Thread {
     /// A node stays silent.
     pub fn suspect(&self, peer: Peer) -> Suspected {
         let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
-            Suspicion::Alive => return Suspected::Known(Verdict::Alive),
-            Suspicion::Dead => return Suspected::Known(Verdict::Dead),
-            Suspicion::Unknown => return Suspected::Known(Verdict::Unknown),
+            Suspicion::Alive => return Suspected::PeerCache(Verdict::Alive),
+            Suspicion::Dead => return Suspected::PeerCache(Verdict::Dead),
+            Suspicion::Unknown => return Suspected::PeerCache(Verdict::Unknown),
             Suspicion::Wait => false,
             Suspicion::Probe => true,
         };

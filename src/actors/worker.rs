@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::exchange::Exchange;
+use super::pool::ConnectionPool;
 
 /// A thread on which nodes live, and share their connections. It ends, with all that it runs, when this is dropped.
 pub struct Worker {
@@ -18,7 +18,7 @@ pub struct Worker {
 }
 
 /// Made on the thread where it runs: what it makes need not be able to leave it.
-type Task = Box<dyn FnOnce(Exchange) -> LocalBoxFuture<'static, ()> + Send>;
+type Task = Box<dyn FnOnce(ConnectionPool) -> LocalBoxFuture<'static, ()> + Send>;
 
 /// Whoever gives a task waits until it has begun: more than a few never wait.
 const WAITING: usize = 16;
@@ -40,9 +40,9 @@ impl Worker {
         thread::Builder::new().name(name.into()).spawn(move || {
             let nodes = LocalSet::new();
             nodes.block_on(&runtime, async move {
-                let exchange = Exchange::default();
+                let pool = ConnectionPool::default();
                 while let Some(task) = given.recv().await {
-                    spawn_local(task(exchange.clone()));
+                    spawn_local(task(pool.clone()));
                 }
             });
             // Actors that are dropped before they have run do so then, and set timers.
@@ -52,14 +52,17 @@ impl Worker {
         Ok(Worker { tasks })
     }
 
-    /// What comes of this there, where all nodes may share the connections of this exchange.
-    pub(crate) async fn run<F>(&self, make: impl FnOnce(Exchange) -> F + Send + 'static) -> Result<F::Output, Ended>
+    /// What comes of this there, where all nodes may share the connections of this pool.
+    pub(crate) async fn run<F>(
+        &self,
+        make: impl FnOnce(ConnectionPool) -> F + Send + 'static,
+    ) -> Result<F::Output, Ended>
     where
         F: Future<Output: Send + 'static> + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let task = move |exchange| {
-            let work = make(exchange);
+        let task = move |pool| {
+            let work = make(pool);
             // An error means that nobody waits any more.
             async move { drop(tell.send(work.await)) }.boxed_local()
         };

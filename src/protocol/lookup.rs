@@ -70,7 +70,7 @@ pub struct Question {
 /// The outcome of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
-    pub result: Result<Found, Lost>,
+    pub result: Result<Found, LookupFailure>,
     /// Whom to ask next, the closest to the key first, if the question has made too many hops.
     pub preceding: Vec<Peer>,
     /// Nodes that turned out dead and were not taken on the way: both tables are to hear of it.
@@ -82,7 +82,7 @@ pub struct Finding {
 impl Finding {
     /// What a lookup says to the node that has passed its question on; `me` is its node as a hop, if
     /// wanted.
-    pub fn answer(self, me: Option<Hop>) -> Result<Response, Lost> {
+    pub fn answer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
         let Found { owner, path, .. } = self.result?;
         Ok(Response::Successor { owner, path: me.into_iter().chain(path).collect() })
     }
@@ -115,7 +115,7 @@ pub struct Found {
 
 /// Why a lookup found no owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Lost {
+pub enum LookupFailure {
     #[error("this node has not joined a ring yet")]
     NotJoined,
     #[error("this node has lost all its successors and looks for its ring")]
@@ -132,15 +132,15 @@ pub enum Lost {
     Unsure,
 }
 
-impl From<Lost> for Code {
-    fn from(lost: Lost) -> Code {
+impl From<LookupFailure> for Code {
+    fn from(lost: LookupFailure) -> Code {
         match lost {
-            Lost::NotJoined => Code::NotJoined,
-            Lost::Isolated | Lost::Unsure => Code::Retry,
-            Lost::NoRoute => Code::NoRoute,
-            Lost::TooManyHops => Code::BadRequest,
-            Lost::Timeout => Code::Timeout,
-            Lost::Busy => Code::Busy,
+            LookupFailure::NotJoined => Code::NotJoined,
+            LookupFailure::Isolated | LookupFailure::Unsure => Code::Retry,
+            LookupFailure::NoRoute => Code::NoRoute,
+            LookupFailure::TooManyHops => Code::BadRequest,
+            LookupFailure::Timeout => Code::Timeout,
+            LookupFailure::Busy => Code::Busy,
         }
     }
 }
@@ -201,7 +201,7 @@ impl Lookup {
             Owner::Me if self.alone || self.neighbors.successor().is_some() => {
                 self.found(self.neighbors.me(), Vec::new())
             }
-            Owner::Me => self.lost(Lost::Isolated),
+            Owner::Me => self.lost(LookupFailure::Isolated),
             Owner::Successor(successor) if self.may_be_named(successor) => self.found(successor, Vec::new()),
             // It says itself what it owns.
             Owner::Successor(successor) if self.neighbors.is_unsure() => self.ask(successor, Request::GetPredecessor),
@@ -210,14 +210,16 @@ impl Lookup {
                 Some(doubted) => self.ask(doubted, Request::CheckPredecessor),
                 None => self.point_on(),
             },
-            Owner::Beyond if self.refused.len() - self.too_early.len() >= MAX_REFUSALS => self.lost(Lost::NoRoute),
+            Owner::Beyond if self.refused.len() - self.too_early.len() >= MAX_REFUSALS => {
+                self.lost(LookupFailure::NoRoute)
+            }
             Owner::Beyond => match self.closest_preceding_node() {
                 Some(next) => self.go_to(next),
                 None if !self.busy.is_empty() => {
                     self.busy.clear();
                     self.decide()
                 }
-                None if self.too_early.is_empty() => self.lost(Lost::NoRoute),
+                None if self.too_early.is_empty() => self.lost(LookupFailure::NoRoute),
                 None if self.rests < MAX_RESTS && !self.is_passed_on() => self.rest(),
                 None => self.ask_again(),
             },
@@ -293,12 +295,12 @@ impl Lookup {
         self.finish(Ok(Found { owner, path: asked, timeouts: self.timeouts }))
     }
 
-    fn lost(&mut self, why: Lost) -> Step<Finding> {
+    fn lost(&mut self, why: LookupFailure) -> Step<Finding> {
         // It does not begin again, so that whoever waits for it is free to answer.
-        self.finish(Err(if self.excused && why == Lost::NoRoute { Lost::Timeout } else { why }))
+        self.finish(Err(if self.excused && why == LookupFailure::NoRoute { LookupFailure::Timeout } else { why }))
     }
 
-    fn finish(&mut self, result: Result<Found, Lost>) -> Step<Finding> {
+    fn finish(&mut self, result: Result<Found, LookupFailure>) -> Step<Finding> {
         let dead = std::mem::take(&mut self.dead);
         Step::Done(Finding { result, preceding: Vec::new(), dead, pinged: false })
     }
@@ -324,7 +326,7 @@ impl Procedure for Lookup {
             return self.rested(answer);
         }
         let Some(asked) = self.asked.take() else {
-            return self.lost(Lost::NoRoute);
+            return self.lost(LookupFailure::NoRoute);
         };
         if let Some(guess) = self.guess.take() {
             return self.guessed(guess, answer);
@@ -332,12 +334,12 @@ impl Procedure for Lookup {
         let pinged = self.neighbors.owner(self.question.key) == Owner::Successor(asked);
         match answer {
             answer if answer.is_dead() => self.found_dead(asked),
-            Answer::Unasked if pinged => self.lost(Lost::Busy),
-            _ if self.contesting => self.lost(Lost::Unsure),
+            Answer::Unasked if pinged => self.lost(LookupFailure::Busy),
+            _ if self.contesting => self.lost(LookupFailure::Unsure),
             Answer::Reply(Response::Predecessor { predecessor, .. }) if pinged && self.neighbors.is_unsure() => {
                 self.confirmed(asked, predecessor)
             }
-            _ if pinged && self.neighbors.is_unsure() => self.lost(Lost::Unsure),
+            _ if pinged && self.neighbors.is_unsure() => self.lost(LookupFailure::Unsure),
             // It may be that very node, on its way back into the ring, that waits for this answer and serves nobody
             // meanwhile.
             Answer::Excused if pinged && asked.id == self.question.key => {
@@ -349,7 +351,7 @@ impl Procedure for Lookup {
             _ if pinged => self.found_pinged(asked),
             _ if self.doubted.contains(&asked) => self.found_alive(asked, &answer),
             // One other way is tried, by the node that began.
-            Answer::Excused if self.is_passed_on() => self.lost(Lost::Timeout),
+            Answer::Excused if self.is_passed_on() => self.lost(LookupFailure::Timeout),
             Answer::Excused if !std::mem::replace(&mut self.excused, true) => {
                 self.can_not_help(asked);
                 self.decide()
@@ -370,12 +372,12 @@ impl Procedure for Lookup {
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
             // The question has gone too far: every other way would only go as far again.
-            Answer::Refused(Code::BadRequest) => self.lost(Lost::TooManyHops),
+            Answer::Refused(Code::BadRequest) => self.lost(LookupFailure::TooManyHops),
             // Others have tried: see MAX_REFUSALS.
-            Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(Lost::NoRoute),
-            Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(Lost::Timeout),
+            Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(LookupFailure::NoRoute),
+            Answer::Refused(Code::Timeout) if self.is_passed_on() => self.lost(LookupFailure::Timeout),
             Answer::Refused(Code::Busy) | Answer::Unasked => self.go_round(asked),
-            _ if self.excused => self.lost(Lost::Timeout),
+            _ if self.excused => self.lost(LookupFailure::Timeout),
             answer => {
                 let is_first = self.can_not_help(asked);
                 self.too_early.extend((is_first && answer == Answer::Refused(Code::Retry)).then_some(asked));

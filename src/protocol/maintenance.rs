@@ -28,7 +28,7 @@ use super::check_predecessor::CheckPredecessor;
 use super::conversation::Conversation;
 use super::id::Bits;
 use super::join::{Join, Joined, Through};
-use super::lookup::Lost;
+use super::lookup::LookupFailure;
 use super::neighbors::Neighbors;
 use super::peer::Peer;
 use super::rectify::Rectify;
@@ -268,10 +268,10 @@ impl Maintenance {
     }
 
     /// The neighbours from which a lookup may begin.
-    pub fn vantage(&self) -> Result<&Neighbors, Lost> {
+    pub fn vantage(&self) -> Result<&Neighbors, LookupFailure> {
         match self.standing {
-            Standing::Joining | Standing::Left => Err(Lost::NotJoined),
-            Standing::Isolated => Err(Lost::Isolated),
+            Standing::Joining | Standing::Left => Err(LookupFailure::NotJoined),
+            Standing::Isolated => Err(LookupFailure::Isolated),
             Standing::Member => Ok(&self.neighbors),
         }
     }
@@ -340,7 +340,7 @@ impl Maintenance {
     /// Nodes that a lookup found dead.
     pub fn forget(&mut self, dead: &[Peer]) {
         for peer in dead {
-            self.bury(*peer);
+            self.mark_dead(*peer);
         }
     }
 
@@ -513,7 +513,7 @@ impl Maintenance {
 
     /// Takes a dead node out of the neighbours, and lets the fingers know. The last successor stays
     /// until stabilize itself finds it dead: without it the node falls out of the ring.
-    fn bury(&mut self, dead: Peer) {
+    fn mark_dead(&mut self, dead: Peer) {
         let last = self.neighbors.successors() == [dead];
         if last {
             self.neighbors.doubt_successor();

@@ -17,7 +17,7 @@ use super::storm::threads::Threads;
 use super::tally::Tally;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::maintenance::Timer;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
@@ -54,7 +54,7 @@ pub struct Environment {
     /// The threads that nodes share, where work takes time.
     pub(super) threads: Threads,
     /// What came of lookups that were begun from outside, by their numbers.
-    pub(super) found: BTreeMap<u64, Result<Found, Lost>>,
+    pub(super) found: BTreeMap<u64, Result<Found, LookupFailure>>,
     /// Whether neighbours of some node have changed since this was last taken.
     pub(super) changed: bool,
     /// Lists that were just said: to whom, as the answer to which call, and behind whose they are.
@@ -206,7 +206,7 @@ impl Environment {
         let certain = matches!(post.content, Content::Severed);
         self.tally.messages += 1;
         match self.network.fate(post.from.slot, post.to, certain, &mut self.rng) {
-            Fate::Lost => self.tally.lost += 1,
+            Fate::LookupFailure => self.tally.lost += 1,
             Fate::Waits => {
                 self.tally.held += 1;
                 self.network.wait(post);

@@ -22,7 +22,7 @@ use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::Joined;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Lost, Question};
+use crate::protocol::lookup::{LookupFailure, Question};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -179,7 +179,7 @@ impl Host {
             Happening::End => self.ended = true,
             // Whoever has asked waits no longer.
             Happening::LookUp { number, asked, .. } if env.now >= asked + self.config.lookup_timeout => {
-                env.found.insert(number, Err(Lost::Timeout));
+                env.found.insert(number, Err(LookupFailure::Timeout));
             }
             Happening::LookUp { number, key, style, .. } => self.look_up(number, key, style, env),
             Happening::Verdict { run, alarm, verdict } => self.judged(run, alarm, verdict, env),

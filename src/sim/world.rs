@@ -11,7 +11,7 @@ use super::tables::Tables;
 use crate::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
@@ -243,28 +243,28 @@ impl World {
 
     /// What came of a lookup; `None` while it is under way, and for ever if the node that began it
     /// has died.
-    pub fn found(&self, number: u64) -> Option<&Result<Found, Lost>> {
+    pub fn found(&self, number: u64) -> Option<&Result<Found, LookupFailure>> {
         self.env.found.get(&number)
     }
 
     /// The same, to be forgotten.
-    pub fn take_found(&mut self, number: u64) -> Option<Result<Found, Lost>> {
+    pub fn take_found(&mut self, number: u64) -> Option<Result<Found, LookupFailure>> {
         self.env.found.remove(&number)
     }
 
     /// Looks a key up and waits for the answer; `None` if the node is not up, or dies before.
-    pub fn ask(&mut self, from: Peer, key: Id) -> Option<Result<Found, Lost>> {
+    pub fn ask(&mut self, from: Peer, key: Id) -> Option<Result<Found, LookupFailure>> {
         let number = self.lookup(from, key)?;
         self.wait_for(number, from)
     }
 
     /// The same in this style, whatever the node is configured with.
-    pub fn ask_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<Result<Found, Lost>> {
+    pub fn ask_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<Result<Found, LookupFailure>> {
         let number = self.lookup_in_style(from, key, style)?;
         self.wait_for(number, from)
     }
 
-    fn wait_for(&mut self, number: u64, from: Peer) -> Option<Result<Found, Lost>> {
+    fn wait_for(&mut self, number: u64, from: Peer) -> Option<Result<Found, LookupFailure>> {
         while !self.env.found.contains_key(&number) && self.is_up(from) {
             self.step();
         }

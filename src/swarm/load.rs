@@ -19,7 +19,7 @@ use super::site::{Seat, Site};
 use super::timeline::{Fate, Timeline};
 use crate::actors::node::LookupError;
 use crate::protocol::id::Id;
-use crate::protocol::lookup::Lost;
+use crate::protocol::lookup::LookupFailure;
 use crate::protocol::peer::Peer;
 
 /// Who asks.
@@ -195,7 +195,7 @@ async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers:
         match answered.0 {
             // Nodes that have stopped answer at once, again and again.
             Err(LookupError::Stopped) => return,
-            Err(LookupError::Lost(Lost::Busy)) => {
+            Err(LookupError::LookupFailure(LookupFailure::Busy)) => {
                 let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
                 sleep_until(again.min(time.end)).await;
                 pause = (pause * 2).min(MOST_REFUSED);
@@ -296,7 +296,7 @@ pub async fn trace(site: Site, share: Share) -> Traced {
 mod tests {
     use super::*;
     use crate::protocol::id::Bits;
-    use crate::protocol::lookup::Lost;
+    use crate::protocol::lookup::LookupFailure;
 
     const LOAD: Load = Load { demand: Demand::Clients(7), duration: Duration::ZERO, seed: 1 };
 
@@ -324,7 +324,7 @@ mod tests {
         let mut answers = Answers::default();
         answers.add(Duration::ZERO, Duration::from_micros(10), (Ok(right), right));
         answers.add(Duration::ZERO, Duration::from_secs(1000), (Ok(other), right));
-        answers.add(Duration::ZERO, Duration::ZERO, (Err(Lost::Timeout.into()), right));
+        answers.add(Duration::ZERO, Duration::ZERO, (Err(LookupFailure::Timeout.into()), right));
         let sum = Answers::sum([answers.clone(), answers]);
         assert_eq!((sum.lookups, sum.errors, sum.wrong, sum.latency.len()), (6, 2, 2, 4));
         let p50 = sum.latency.value_at_quantile(0.5);

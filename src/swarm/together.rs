@@ -5,9 +5,9 @@ use std::net::SocketAddrV4;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::process;
-use crate::actors::exchange::Exchange;
+use crate::actors::budget::ConnectionBudget;
 use crate::actors::node::{Node, StartError};
-use crate::actors::pool::Pool;
+use crate::actors::pool::ConnectionPool;
 use crate::config::Config;
 
 /// What all but the first of `n` nodes are configured with, if the first is at `first`: they join it, and
@@ -21,11 +21,11 @@ pub fn followers(config: &Config, first: SocketAddrV4, n: u16) -> impl Iterator<
 /// member. If one can't start, the others stop when nobody has them any more.
 pub async fn start_all(
     configs: Vec<Config>,
-    exchange: Exchange,
+    pool: ConnectionPool,
     at_once: usize,
     told: impl Fn(&Node),
 ) -> Result<Vec<Node>, StartError> {
-    let start = |config| Node::start_sharing(config, exchange.clone());
+    let start = |config| Node::start_sharing(config, pool.clone());
     let started = iter(configs).map(start).buffer_unordered(at_once);
     started.inspect_ok(told).try_collect().await
 }
@@ -41,10 +41,10 @@ const AT_ONCE: usize = 16;
 /// others leave.
 pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), StartError> {
     let config = if n > 1 { sharing_files(config, n) } else { config };
-    let exchange = Exchange::default();
-    let first = Node::start_sharing(config.clone(), exchange.clone()).await?;
+    let pool = ConnectionPool::default();
+    let first = Node::start_sharing(config.clone(), pool.clone()).await?;
     told(&first);
-    start_all(followers(&config, first.me().addr, n).collect(), exchange, AT_ONCE, told).await?;
+    start_all(followers(&config, first.me().addr, n).collect(), pool, AT_ONCE, told).await?;
     Ok(())
 }
 
@@ -52,5 +52,5 @@ pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), S
 fn sharing_files(config: Config, n: u16) -> Config {
     // Where they hardly suffice each node goes on with few: what can't be opened is said by whoever tries.
     let most = process::connections(n.into(), 1).map_or(FEWEST, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    Config { pool: Some(Pool::new(most)), accepting: Some(Pool::new(most)), ..config }
+    Config { budget: Some(ConnectionBudget::new(most)), accepting: Some(ConnectionBudget::new(most)), ..config }
 }

@@ -12,13 +12,13 @@ use chord::actors::drive::{Driver, Started};
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
 use chord::actors::routes::Routes;
-use chord::actors::turns::Turns;
-use chord::actors::view::View;
+use chord::actors::snapshot::Snapshot;
+use chord::actors::throttle::Throttle;
 use chord::actors::{Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Way};
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Finding, Found, Lookup, Lost, Question};
+use chord::protocol::lookup::{Finding, Found, Lookup, LookupFailure, Question};
 use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
@@ -89,7 +89,7 @@ impl Handler<Forget> for Nobody {
 /// A neighbours actor in a scripted world.
 struct Stage {
     neighbors: Addr<NeighborsActor>,
-    view: View,
+    view: Snapshot,
     joined: oneshot::Receiver<Result<(), JoinFailure>>,
     behaviour: Rc<RefCell<Behaviour>>,
     log: Rc<RefCell<Vec<(Duration, Call)>>>,
@@ -112,12 +112,12 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     let (report, joined) = oneshot::channel();
     let (ousted, _) = watch::channel(None);
     let joining = Joining::new(report, 10 * SECOND, ousted);
-    let view = View::new(FingerTable::alone(setup.me, SIX));
+    let view = Snapshot::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,
         view.clone(),
         Rc::new(driver),
-        Turns::default(),
+        Throttle::default(),
         nobody.clone().recipient(),
         nobody.recipient(),
         joining,
@@ -205,7 +205,7 @@ async fn joiner_becomes_a_member_with_a_whole_list() {
 async fn joiner_is_no_member_before() {
     tokio::time::pause();
     let stage = stage(|_| None);
-    assert_eq!(stage.view.vantage().unwrap_err(), Lost::NotJoined);
+    assert_eq!(stage.view.vantage().unwrap_err(), LookupFailure::NotJoined);
     let asked = Serve { request: Request::CheckPredecessor, plain: false, patience: None };
     assert_eq!(stage.neighbors.send(asked).await.unwrap().unwrap_err().code, Code::NotJoined);
 }
@@ -467,8 +467,8 @@ async fn broken_connection_to_the_successor_starts_a_round_at_once() {
 }
 
 /// What node 8 shows, for nobody to see.
-fn view() -> View {
-    View::new(FingerTable::alone(peer(8), SIX))
+fn view() -> Snapshot {
+    Snapshot::new(FingerTable::alone(peer(8), SIX))
 }
 
 /// Finds the owners of keys in the paper's ring of ten.
@@ -479,7 +479,7 @@ impl Actor for Ring {
 }
 
 impl Handler<Resolve> for Ring {
-    type Result = ResponseFuture<Result<Found, Lost>>;
+    type Result = ResponseFuture<Result<Found, LookupFailure>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         self.0.borrow_mut().push(self.1.elapsed());
@@ -498,7 +498,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, Throttle::default(), SECOND, 5 * SECOND).start();
     fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -521,7 +521,7 @@ async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happe
     let lookups = Rc::new(RefCell::new(Vec::new()));
     let ring: Recipient<Resolve> = Ring(lookups.clone(), Instant::now()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(true);
-    let fingers = FingersActor::new(table, view(), ring, Turns::default(), SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), ring, Throttle::default(), SECOND, 5 * SECOND).start();
     fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 2).await;
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
@@ -543,7 +543,7 @@ impl Actor for Fickle {
 }
 
 impl Handler<Resolve> for Fickle {
-    type Result = ResponseFuture<Result<Found, Lost>>;
+    type Result = ResponseFuture<Result<Found, LookupFailure>>;
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         *self.0.borrow_mut() += 1;
@@ -559,7 +559,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
     let lookups = Rc::new(RefCell::new(0));
     let fickle: Recipient<Resolve> = Fickle(lookups.clone()).start().recipient();
     let table = FixFingers::new(FingerTable::alone(peer(8), SIX));
-    let fingers = FingersActor::new(table, view(), fickle, Turns::default(), SECOND, 5 * SECOND).start();
+    let fingers = FingersActor::new(table, view(), fickle, Throttle::default(), SECOND, 5 * SECOND).start();
     let began = Instant::now();
     while began.elapsed() < 10 * SECOND {
         // Fingers die and neighbours change all the time, too.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use chord::actors::exchange::Exchange;
+use chord::actors::pool::ConnectionPool;
 use chord::actors::{Stop, Way};
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
@@ -69,11 +69,11 @@ async fn behind_a_front() -> (Us, Them, Them, Wire) {
 
 #[actix_rt::test]
 async fn one_connection_leads_to_all_nodes_of_a_thread() {
-    let exchange = Exchange::default();
+    let pool = ConnectionPool::default();
     let us = Us::start(1).await;
     let mut they = Vec::new();
     for incarnation in 2..10 {
-        they.push(Us::start_sharing(&exchange, incarnation).await);
+        they.push(Us::start_sharing(&pool, incarnation).await);
     }
     for _ in 0..3 {
         for (node, incarnation) in they.iter().zip(2..) {
@@ -266,9 +266,9 @@ async fn node_that_is_not_here_itself_has_refused() {
 
 #[actix_rt::test]
 async fn nodes_at_different_addresses_have_no_common_front() {
-    let (exchange, us) = (Exchange::default(), Us::start(1).await);
-    let one = Us::start_sharing_at(&exchange, Ipv4Addr::new(127, 0, 0, 3), 2).await;
-    let other = Us::start_sharing_at(&exchange, Ipv4Addr::new(127, 0, 0, 4), 3).await;
+    let (pool, us) = (ConnectionPool::default(), Us::start(1).await);
+    let one = Us::start_sharing_at(&pool, Ipv4Addr::new(127, 0, 0, 3), 2).await;
+    let other = Us::start_sharing_at(&pool, Ipv4Addr::new(127, 0, 0, 4), 3).await;
     for _ in 0..3 {
         assert_eq!(us.call(one.me, Way::Kept).await, alive());
         assert_eq!(us.call(other.me, Way::Kept).await, alive());
@@ -278,8 +278,8 @@ async fn nodes_at_different_addresses_have_no_common_front() {
 
 #[actix_rt::test]
 async fn plain_peers_hear_nothing_of_fronts() {
-    let exchange = Exchange::default();
-    let (front, behind) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
+    let pool = ConnectionPool::default();
+    let (front, behind) = (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await);
     // Whoever is asked first is the front.
     assert_eq!(behind.call(front.me, Way::Kept).await, alive());
     for numbered in [false, true] {
@@ -308,9 +308,9 @@ async fn node_that_names_itself_has_no_front() {
 
 #[actix_rt::test]
 async fn next_node_is_the_front_when_the_front_has_stopped() {
-    let exchange = Exchange::default();
+    let pool = ConnectionPool::default();
     let us = Us::start(1).await;
-    let [first, second, third] = [2, 3, 4].map(|incarnation| Us::start_sharing(&exchange, incarnation));
+    let [first, second, third] = [2, 3, 4].map(|incarnation| Us::start_sharing(&pool, incarnation));
     let (first, second, third) = (first.await, second.await, third.await);
     for node in [&first, &second, &third] {
         assert_eq!(us.call(node.me, Way::Kept).await, alive());
@@ -327,11 +327,11 @@ async fn next_node_is_the_front_when_the_front_has_stopped() {
 
 #[actix_rt::test]
 async fn node_that_has_stopped_behind_its_front_is_gone() {
-    let (exchange, us) = (Exchange::default(), Us::start(1).await);
+    let (pool, us) = (ConnectionPool::default(), Us::start(1).await);
     let config = Config::new(Ipv4Addr::new(127, 0, 0, 5));
-    let front = Node::start_sharing(config.clone(), exchange.clone()).await.unwrap();
+    let front = Node::start_sharing(config.clone(), pool.clone()).await.unwrap();
     let behind = Config { seeds: vec![front.me().addr], ..config };
-    let behind = Node::start_sharing(behind, exchange).await.unwrap();
+    let behind = Node::start_sharing(behind, pool).await.unwrap();
     for node in [&front, &behind, &behind] {
         assert!(matches!(us.call(node.me(), Way::Kept).await, Answer::Reply(_)));
     }
@@ -344,8 +344,8 @@ async fn node_that_has_stopped_behind_its_front_is_gone() {
 
 #[actix_rt::test]
 async fn question_to_a_stranger_is_refused_and_the_next_one_answered() {
-    let exchange = Exchange::default();
-    let (front, behind) = (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await);
+    let pool = ConnectionPool::default();
+    let (front, behind) = (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await);
     let stream = TcpStream::connect(front.me.addr).await.unwrap();
     let mut wire = Framed::new(stream, FrameCodec::default());
     let ask = Question { call_id: Some(1), to: Some(9), ..Question::plain(Request::CheckPredecessor) };

@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
 
-use chord::actors::exchange::Exchange;
 use chord::actors::node::State;
+use chord::actors::pool::ConnectionPool;
 use chord::protocol::id::Bits;
 use chord::protocol::lookup::iterative::Style;
 use chord::protocol::rpc::{Code, Dialect, Hop, Request, Response};
@@ -238,7 +238,7 @@ async fn node_before_a_liar(config: Config) -> (Node, Peer, Lies) {
         }
         other => alone(other),
     });
-    let node = Node::start_sharing(Config { seeds: vec![me.addr], ..config }, Exchange::default()).await.unwrap();
+    let node = Node::start_sharing(Config { seeds: vec![me.addr], ..config }, ConnectionPool::default()).await.unwrap();
     *lies.borrow_mut() = Box::new(honest(me, node.me()));
     (node, me, lies)
 }
@@ -377,7 +377,7 @@ async fn liar_that_is_everything_keeps_a_joiner_out_and_no_more() {
             _ => Response::Done,
         })
     });
-    let joining = Node::start_sharing(Config { seeds: vec![me.addr], ..config() }, Exchange::default());
+    let joining = Node::start_sharing(Config { seeds: vec![me.addr], ..config() }, ConnectionPool::default());
     let joined = timeout(LIES, joining).await;
     assert!(!matches!(joined, Ok(Ok(_))), "nobody vouches for its place");
     let allowed = BURST + PER_SECOND * (LIES.as_secs() as usize + 1);
@@ -397,10 +397,10 @@ async fn misplaced() -> Peer {
 async fn strict_node_does_not_join_through_one_that_is_not_where_it_says() {
     let liar = misplaced().await;
     let strict = Config { seeds: vec![liar.addr], strict_ids: true, ..config() };
-    assert!(matches!(Node::start_sharing(strict, Exchange::default()).await, Err(StartError::NoAnswer(_))));
+    assert!(matches!(Node::start_sharing(strict, ConnectionPool::default()).await, Err(StartError::NoAnswer(_))));
     let generous = Config { seeds: vec![liar.addr], ..config() };
     assert_eq!(
-        Node::start_sharing(generous, Exchange::default()).await.unwrap().state().await.unwrap().successors,
+        Node::start_sharing(generous, ConnectionPool::default()).await.unwrap().state().await.unwrap().successors,
         [liar]
     );
 }
@@ -409,7 +409,7 @@ async fn strict_node_does_not_join_through_one_that_is_not_where_it_says() {
 async fn strict_node_takes_no_neighbour_that_is_not_where_it_says() {
     let liar = misplaced().await;
     for strict_ids in [true, false] {
-        let node = Node::start_sharing(Config { strict_ids, ..config() }, Exchange::default()).await.unwrap();
+        let node = Node::start_sharing(Config { strict_ids, ..config() }, ConnectionPool::default()).await.unwrap();
         let me = node.me();
         for request in [
             Request::Notify { me: liar },
@@ -420,7 +420,7 @@ async fn strict_node_takes_no_neighbour_that_is_not_where_it_says() {
         }
         if strict_ids {
             let honest =
-                Node::start_sharing(Config { seeds: vec![me.addr], strict_ids, ..config() }, Exchange::default())
+                Node::start_sharing(Config { seeds: vec![me.addr], strict_ids, ..config() }, ConnectionPool::default())
                     .await
                     .unwrap();
             is_ring_of_two(&node, honest.me()).await;
@@ -437,7 +437,7 @@ async fn strict_node_does_not_follow_the_pointers_of_a_neighbour_that_lies() {
     let me = liar.me;
     let told = liar.start(honest(me, me));
     let strict = Config { seeds: vec![me.addr], strict_ids: true, ..config() };
-    let node = Node::start_sharing(strict, Exchange::default()).await.unwrap();
+    let node = Node::start_sharing(strict, ConnectionPool::default()).await.unwrap();
     *told.borrow_mut() = Box::new(lies(me, node.me(), nowhere.clone()));
     eventually("many lies", async || nowhere.made_up.get() > 1000).await;
     assert_eq!(nowhere.dials.get(), 0, "none of them has the identifier of its address");

@@ -12,14 +12,14 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
-use chord::actors::asking::{Asking, Heard, Pending};
-use chord::actors::crowd::Limits;
+use chord::actors::drops::DropCounters;
 use chord::actors::frames::Stream;
-use chord::actors::link::{Doubt, Link, News, Origin};
+use chord::actors::inbound::Limits;
+use chord::actors::link::{Doubt, Link, LinkEvent, Origin};
+use chord::actors::pending::{CallOutcome, Pending, PendingCalls};
 use chord::actors::routes::Routes;
 use chord::actors::serving::{Answered, Serves};
 use chord::actors::shared::Shared;
-use chord::actors::tally::Tally;
 use chord::actors::transport::Transport;
 use chord::actors::{Refusal, Serve, Severed, Slept};
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
@@ -93,10 +93,10 @@ impl Handler<Slept> for Host {
     fn handle(&mut self, _: Slept, _: &mut Self::Context) {}
 }
 
-impl Handler<News> for Host {
+impl Handler<LinkEvent> for Host {
     type Result = ();
-    fn handle(&mut self, news: News, _: &mut Self::Context) {
-        if let News::Closed { .. } = news {
+    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
+        if let LinkEvent::Closed { .. } = news {
             *self.closed.borrow_mut() = Some(Instant::now());
         }
     }
@@ -108,7 +108,7 @@ struct Line {
     link: Addr<Link>,
     /// Whether nothing can be written any more.
     broken: Arc<AtomicBool>,
-    asking: Asking,
+    asking: PendingCalls,
     wire: Framed<DuplexStream, FrameCodec>,
     _shared: Rc<Shared>,
     answering: Arc<Semaphore>,
@@ -169,10 +169,10 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         slept: host.clone().recipient(),
         routes: Routes::default(),
         news: host.recipient(),
-        tally: Tally::default(),
+        tally: DropCounters::default(),
         counters: Arc::default(),
     });
-    shared.routes.exchange.enter(&shared);
+    shared.routes.pool.enter(&shared);
     let (ours, theirs) = duplex(room);
     let broken = Arc::new(AtomicBool::new(false));
     let ours = Half { stream: ours, broken: broken.clone() };
@@ -206,7 +206,7 @@ impl Line {
     async fn is_asked(&mut self) {
         let heard = self.ask();
         self.answers_next().await;
-        assert!(matches!(heard.await, Heard::Reply(_)));
+        assert!(matches!(heard.await, CallOutcome::Reply(_)));
     }
 
     fn ask(&self) -> Pending {
@@ -308,7 +308,7 @@ async fn kept_connection_that_breaks_under_a_question_is_told_like_any_other() {
     let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
     line.is_asked().await;
     line.broken.store(true, SeqCst);
-    assert!(matches!(line.ask().await, Heard::Lost));
+    assert!(matches!(line.ask().await, CallOutcome::LookupFailure));
     line.closes_after(SECOND).await;
     assert_eq!(*line.said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
 }
@@ -451,7 +451,7 @@ async fn what_was_asked_before_the_other_end_closed_its_half_is_answered() {
     line.wire.get_mut().shutdown().await.unwrap();
     sleep(SECOND).await;
     assert!(line.closed.borrow().is_none(), "it is counted until they are");
-    assert!(matches!(line.ask().await, Heard::Lost), "but takes no more calls");
+    assert!(matches!(line.ask().await, CallOutcome::LookupFailure), "but takes no more calls");
     line.answering.add_permits(5);
     for _ in 0..5 {
         assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use chord::actors::exchange::Exchange;
+use chord::actors::pool::ConnectionPool;
 use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::{join, join_all};
@@ -61,7 +61,7 @@ fn through(seed: Peer, config: Config) -> Config {
 }
 
 async fn start(config: Config) -> Node {
-    tokio::time::timeout(2 * LIMIT, Node::start_sharing(config, Exchange::default()))
+    tokio::time::timeout(2 * LIMIT, Node::start_sharing(config, ConnectionPool::default()))
         .await
         .expect("it starts in time")
         .unwrap()
@@ -968,9 +968,11 @@ async fn broken_seed_is_no_answer() {
         let seed = Plain::start(Setup::default());
         seed.behaves(manner.clone());
         let begin = Instant::now();
-        let started =
-            Node::start_sharing(Config { join_timeout: limit, ..through(seed.me(), config()) }, Exchange::default())
-                .await;
+        let started = Node::start_sharing(
+            Config { join_timeout: limit, ..through(seed.me(), config()) },
+            ConnectionPool::default(),
+        )
+        .await;
         assert!(begin.elapsed() >= limit, "{manner:?}");
         assert!(begin.elapsed() < LIMIT, "{manner:?}");
         match started {
@@ -992,8 +994,10 @@ async fn seed_that_breaks_half_way_is_no_answer() {
     let attempts = breakages().into_iter().map(async |(manner, _)| {
         let seed = Plain::start(Setup::default());
         seed.behaves_in("get_successor_list", manner.clone());
-        let starting =
-            Node::start_sharing(Config { join_timeout: limit, ..through(seed.me(), config()) }, Exchange::default());
+        let starting = Node::start_sharing(
+            Config { join_timeout: limit, ..through(seed.me(), config()) },
+            ConnectionPool::default(),
+        );
         let started = tokio::time::timeout(LIMIT, starting).await;
         assert!(matches!(started, Ok(Err(StartError::NoAnswer(_)))), "{manner:?}: {:?}", started.map(|_| ()));
     });
@@ -1059,7 +1063,10 @@ async fn member_that_answers_without_meaning_keeps_its_place_and_confuses_nobody
         assert_eq!(flaws(&[&first, &second], &[&peer]).await, [""; 0]);
         // Keys beyond it: their owner is found, or it is said that none is.
         let beyond = first.lookup_id(second.me().id).await;
-        assert!(matches!(beyond, Err(LookupError::Lost(_))) || beyond == Ok(second.me()), "{manner:?}: {beyond:?}");
+        assert!(
+            matches!(beyond, Err(LookupError::LookupFailure(_))) || beyond == Ok(second.me()),
+            "{manner:?}: {beyond:?}"
+        );
         assert_eq!(first.lookup_id(on(peer.me().id, 14)).await, Ok(peer.me()), "{manner:?}");
         if let Some(word) = word {
             assert!(log.says(&[word, &peer.me().addr.to_string()]), "{manner:?}: {}", log.text());
@@ -1089,7 +1096,7 @@ async fn nonsense_of_a_plain_peer_is_not_answered() {
     seed.behaves(Manner::garbles());
     let _ = Node::start_sharing(
         Config { join_timeout: Duration::ZERO, ..through(seed.me(), config()) },
-        Exchange::default(),
+        ConnectionPool::default(),
     )
     .await;
     let answered = async || seed.connections().iter().all(|connection| connection.ended.is_some());

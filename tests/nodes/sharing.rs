@@ -1,7 +1,7 @@
 //! Nodes of one thread that share their connections.
 
-use chord::actors::asking::Heard;
-use chord::actors::exchange::Exchange;
+use chord::actors::pending::CallOutcome;
+use chord::actors::pool::ConnectionPool;
 use chord::actors::{Stop, Way};
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Dialect, Request, Response};
@@ -13,8 +13,8 @@ use crate::support::ends::{Them, Us, Wire, alive, question, wire_is_closed};
 
 /// Two nodes that may share connections, and a third.
 async fn three() -> (Us, Us, Them) {
-    let exchange = Exchange::default();
-    (Us::start_sharing(&exchange, 1).await, Us::start_sharing(&exchange, 2).await, Them::start().await)
+    let pool = ConnectionPool::default();
+    (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await, Them::start().await)
 }
 
 /// The same, when the first has made a connection to the third, and the other has called on it.
@@ -106,13 +106,13 @@ async fn no_call_is_lost_with_the_node_that_has_made_the_connection() {
 #[actix_rt::test]
 async fn connection_that_takes_no_more_calls_is_not_taken() {
     let (one, other, them, _wire) = sharing().await;
-    let route = one.routes.exchange.get(them.me.addr).expect("a connection");
-    route.asking.close(|| Heard::Lost);
+    let route = one.routes.pool.get(them.me.addr).expect("a connection");
+    route.asking.close(|| CallOutcome::LookupFailure);
     for way in [Way::Kept, Way::Again] {
         let us = if way == Way::Kept { &one } else { &other };
         let (answer, wire) = join(us.call(them.me, way), serve(&them, 1)).await;
         assert_eq!(answer, alive(), "{way:?}");
-        us.routes.exchange.get(them.me.addr).expect("the new one").asking.close(|| Heard::Lost);
+        us.routes.pool.get(them.me.addr).expect("the new one").asking.close(|| CallOutcome::LookupFailure);
         drop(wire);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chord::actors::exchange::Exchange;
+use chord::actors::pool::ConnectionPool;
 use chord::actors::transport::{Switchboard, Transport};
 use chord::protocol::id::Bits;
 use chord::swarm::judge::Judge;
@@ -118,7 +118,7 @@ async fn answers_that_name_another_than_the_owner_are_counted() {
     swarm.await_ideal(LIMIT).await.unwrap();
     // The swarm does not know of it: whatever it owns is wrong.
     let seeds = vec![swarm.first().me().addr];
-    let stranger = Node::start_sharing(Config { seeds, ..node() }, Exchange::default()).await.unwrap();
+    let stranger = Node::start_sharing(Config { seeds, ..node() }, ConnectionPool::default()).await.unwrap();
     let figures = swarm.load(load(Demand::Clients(2), 0)).await.unwrap();
     assert!(figures.wrong > 0 && figures.wrong <= figures.lookups + 2000, "{figures}");
     stranger.stop().await;

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chord::actors::asking::MAX_ASKED;
-use chord::actors::crowd::Limits;
-use chord::actors::exchange::Exchange;
-use chord::actors::pool::Pool;
+use chord::actors::budget::ConnectionBudget;
+use chord::actors::inbound::Limits;
+use chord::actors::pending::MAX_ASKED;
+use chord::actors::pool::ConnectionPool;
 use chord::actors::{Call, Stop, Way};
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::Answer;
@@ -60,11 +60,11 @@ async fn call_on_a_kept_connection_passes_no_mailbox() {
     assert_eq!(answer, alive());
     // The peers actor hears of it by message.
     eventually("the connection is kept for calls", async || {
-        us.routes.exchange.get(them.me.addr).is_some_and(|route| route.incarnation.is_some())
+        us.routes.pool.get(them.me.addr).is_some_and(|route| route.incarnation.is_some())
     })
     .await;
     us.peers.send(Stop).await.unwrap();
-    assert!(us.routes.exchange.get(them.me.addr).is_none(), "nothing is kept after the end");
+    assert!(us.routes.pool.get(them.me.addr).is_none(), "nothing is kept after the end");
     assert!(wire_is_closed(&mut wire).await);
 }
 
@@ -86,7 +86,7 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
     }
     assert!(wire_is_closed(&mut wires[0]).await);
     assert!(wire_is_open(&mut wires[1]).await && wire_is_open(&mut wires[2]).await);
-    assert!(us.routes.exchange.get(they[0].me.addr).is_none());
+    assert!(us.routes.pool.get(they[0].me.addr).is_none());
     eventually("it counts what is open", async || us.counters.read().open == 2).await;
     assert_eq!(us.counters.read().dialed, 3);
 }
@@ -95,8 +95,8 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
 /// on each of them, and turned everybody away, though the process had thousands left.
 #[actix_rt::test]
 async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() {
-    let pool = Pool::new(2);
-    let us = Us::start_in(Some(pool.clone()), 1, Limits { dialed: 1, ..Limits::default() }).await;
+    let budget = ConnectionBudget::new(2);
+    let us = Us::start_in(Some(budget.clone()), 1, Limits { dialed: 1, ..Limits::default() }).await;
     let they = [Them::start().await, Them::start().await, Them::start().await];
     let asked = async |them: &Them| {
         let mut wire = them.accept().await;
@@ -107,7 +107,7 @@ async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() 
     let meanwhile = async {
         let (mut first, mut second) = (asked(&they[0]).await, asked(&they[1]).await);
         assert_eq!(us.call(they[2].me, Way::Kept).await, Answer::Unasked, "nothing is left");
-        assert!(pool.take().is_none());
+        assert!(budget.take().is_none());
         they[0].answer(&mut first.0, &first.1).await;
         they[1].answer(&mut second.0, &second.1).await;
         (first.0, second.0)
@@ -122,7 +122,7 @@ async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() 
     .await;
     assert_eq!(answer, alive());
     assert!(wire_is_closed(&mut first).await && wire_is_closed(&mut second).await, "its share is one");
-    assert!(pool.take().is_some(), "and the other is back in the pool");
+    assert!(budget.take().is_some(), "and the other is back in the budget");
 }
 
 /// A call that was lost once is not repeated again: on a connection that is about to close it had no answer.
@@ -391,9 +391,9 @@ async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 
 #[actix_rt::test]
 async fn several_nodes_of_one_process_form_a_ring() {
-    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
+    let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
     let seeded = Config { seeds: vec![first.me().addr], ..config() };
-    let more = join_all((0..7).map(|_| Node::start_sharing(seeded.clone(), Exchange::default()))).await;
+    let more = join_all((0..7).map(|_| Node::start_sharing(seeded.clone(), ConnectionPool::default()))).await;
     let mut nodes = vec![first];
     nodes.extend(more.into_iter().map(Result::unwrap));
     let mut ring: Vec<Peer> = nodes.iter().map(Node::me).collect();
@@ -418,13 +418,15 @@ async fn several_nodes_of_one_process_form_a_ring() {
 
 #[actix_rt::test]
 async fn trace_tells_who_was_asked() {
-    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
+    let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
     assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
-    let second =
-        Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, Exchange::default()).await.unwrap();
-    let third = Node::start_sharing(Config { seeds: vec![first.me().addr], r: 1, ..config() }, Exchange::default())
+    let second = Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
         .await
         .unwrap();
+    let third =
+        Node::start_sharing(Config { seeds: vec![first.me().addr], r: 1, ..config() }, ConnectionPool::default())
+            .await
+            .unwrap();
     let nodes = [&first, &second, &third];
     eventually("a path", async || {
         let mut asked = Vec::new();
@@ -440,15 +442,17 @@ async fn trace_tells_who_was_asked() {
 
 #[actix_rt::test]
 async fn node_can_start_again_on_its_port_at_once() {
-    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
-    let second =
-        Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, Exchange::default()).await.unwrap();
+    let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
+    let second = Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
+        .await
+        .unwrap();
     let port = second.me().addr.port();
     eventually("a ring of two", async || first.state().await.unwrap().predecessor == Some(second.me())).await;
     second.stop().await;
-    let again = Node::start_sharing(Config { port, seeds: vec![first.me().addr], ..config() }, Exchange::default())
-        .await
-        .unwrap();
+    let again =
+        Node::start_sharing(Config { port, seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
+            .await
+            .unwrap();
     eventually("a ring of two", async || {
         again.state().await.unwrap().predecessor == Some(first.me())
             && first.state().await.unwrap().predecessor == Some(again.me())
@@ -460,7 +464,7 @@ async fn node_can_start_again_on_its_port_at_once() {
 
 #[actix_rt::test]
 async fn node_stops_when_its_last_handle_is_dropped() {
-    let node = Node::start_sharing(config(), Exchange::default()).await.unwrap();
+    let node = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
     let addr = node.me().addr;
     let clone = node.clone();
     drop(node);
@@ -471,22 +475,22 @@ async fn node_stops_when_its_last_handle_is_dropped() {
 
 #[actix_rt::test]
 async fn failure_to_start_says_why() {
-    let first = Node::start_sharing(config(), Exchange::default()).await.unwrap();
+    let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
     let taken = Config { port: first.me().addr.port(), ..config() };
     assert!(
-        matches!(Node::start_sharing(taken, Exchange::default()).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr)
+        matches!(Node::start_sharing(taken, ConnectionPool::default()).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr)
     );
     let nobody = Them::start().await.me.addr;
     let lonely = Config { seeds: vec![nobody], join_timeout: Duration::from_millis(200), ..config() };
     assert!(
-        matches!(Node::start_sharing(lonely, Exchange::default()).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody])
+        matches!(Node::start_sharing(lonely, ConnectionPool::default()).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody])
     );
     let twin = Config { seeds: vec![first.me().addr], id: Some(first.me().id), ..config() };
     assert!(
-        matches!(Node::start_sharing(twin, Exchange::default()).await, Err(StartError::IdTaken(taken)) if taken == first.me())
+        matches!(Node::start_sharing(twin, ConnectionPool::default()).await, Err(StartError::IdTaken(taken)) if taken == first.me())
     );
     assert!(matches!(
-        Node::start_sharing(Config { r: 0, ..config() }, Exchange::default()).await,
+        Node::start_sharing(Config { r: 0, ..config() }, ConnectionPool::default()).await,
         Err(StartError::Config(_))
     ));
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::iterative::Style;
-use chord::protocol::lookup::{Finding, Lookup, Lost, Question};
+use chord::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
 use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
@@ -445,12 +445,12 @@ impl Tables {
         }
     }
 
-    fn lookup(&self, from: Peer, key: Id) -> Result<Walk, Lost> {
+    fn lookup(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
         self.part(from, Question { key, hops: 0, want_path: false })
     }
 
     /// One node's part in a lookup, and with it those of all that it asks.
-    fn part(&self, me: Peer, question: Question) -> Result<Walk, Lost> {
+    fn part(&self, me: Peer, question: Question) -> Result<Walk, LookupFailure> {
         let mut lookup = self.begin(me, question);
         let (mut step, mut asked, mut timeouts) = (lookup.start(), Vec::new(), 0);
         loop {
@@ -486,7 +486,7 @@ impl Tables {
     }
 
     /// A lookup whose asker goes from node to node itself.
-    fn iterate(&self, from: Peer, key: Id) -> Result<Walk, Lost> {
+    fn iterate(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
         let mut asked = Vec::new();
         let question = Question { key, hops: 0, want_path: false };
         let lookup = self.begin(from, question).in_style(Style::Iterative);
@@ -533,7 +533,7 @@ impl Tables {
     fn mean_of(
         &self,
         lookups: u32,
-        look_up: fn(&Tables, Peer, Id) -> Result<Walk, Lost>,
+        look_up: fn(&Tables, Peer, Id) -> Result<Walk, LookupFailure>,
         measure: impl Fn(&Walk) -> usize,
     ) -> f64 {
         let living: Vec<Peer> = self.ring.iter().copied().filter(|peer| !self.dead.contains(peer)).collect();

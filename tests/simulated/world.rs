@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut, Range};
 use std::time::Duration;
 
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Found, Lost};
+use chord::protocol::lookup::{Found, LookupFailure};
 use chord::protocol::peer::Peer;
 use chord::sim::{Host, World as Simulated, draw::draw};
 
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Looks a key up and waits for the answer.
-    pub fn ask(&mut self, from: Peer, key: Id) -> Result<Found, Lost> {
+    pub fn ask(&mut self, from: Peer, key: Id) -> Result<Found, LookupFailure> {
         self.world.ask(from, key).expect("the asker lives")
     }
 

@@ -11,7 +11,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Finding, Lookup, Lost, Question};
+use super::{Finding, Lookup, LookupFailure, Question};
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
@@ -38,7 +38,7 @@ pub const MAX_DOUBTED: usize = 16;
 
 impl Question {
     /// A question that has made all its hops: whoever can't name the owner answers
-    /// [`TooManyHops`](super::Lost::TooManyHops).
+    /// [`TooManyHops`](super::LookupFailure::TooManyHops).
     pub fn here(key: Id) -> Question {
         Question { key, hops: MAX_HOPS, want_path: false }
     }
@@ -47,12 +47,12 @@ impl Question {
 impl Finding {
     /// What a lookup that stayed [`here`](Question::here) says to whoever goes on from there; `me` is its
     /// node as a hop, if wanted.
-    pub fn pointer(self, me: Option<Hop>) -> Result<Response, Lost> {
+    pub fn pointer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
         let path = me.into_iter().collect();
         match self.result {
             Ok(found) => Ok(Response::Successor { owner: found.owner, path }),
-            Err(Lost::TooManyHops) if self.preceding.is_empty() => Err(Lost::NoRoute),
-            Err(Lost::TooManyHops) => Ok(Response::Preceding { nodes: self.preceding, path }),
+            Err(LookupFailure::TooManyHops) if self.preceding.is_empty() => Err(LookupFailure::NoRoute),
+            Err(LookupFailure::TooManyHops) => Ok(Response::Preceding { nodes: self.preceding, path }),
             Err(lost) => Err(lost),
         }
     }
@@ -94,7 +94,7 @@ impl Lookup {
         preceding.sort_by_key(|node| Reverse(node.id.clockwise_from(me)));
         preceding.dedup();
         preceding.truncate(MAX_ALTERNATIVES);
-        match self.lost(Lost::TooManyHops) {
+        match self.lost(LookupFailure::TooManyHops) {
             Step::Done(finding) => Step::Done(Finding { preceding, ..finding }),
             other => other,
         }
@@ -167,7 +167,7 @@ mod tests {
         Answer::Reply(Response::Successor { owner: peer(n), path: vec![] })
     }
 
-    fn result(step: Step<Finding>) -> Result<Found, Lost> {
+    fn result(step: Step<Finding>) -> Result<Found, LookupFailure> {
         match step {
             Step::Done(finding) => finding.result,
             other => panic!("{other:?}"),
@@ -224,7 +224,7 @@ mod tests {
         lookup.start();
         lookup.resume(points(&[]));
         lookup.resume(Answer::Refused(Code::Unspecified));
-        assert_eq!(result(lookup.resume(Answer::Silent)), Err(Lost::NoRoute));
+        assert_eq!(result(lookup.resume(Answer::Silent)), Err(LookupFailure::NoRoute));
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
                     step = lookup.resume(Answer::Reply(Response::Preceding { nodes, path: vec![] }));
                 }
                 ended => {
-                    assert_eq!((result(ended), n), (Err(Lost::TooManyHops), u128::from(MAX_HOPS) + 2));
+                    assert_eq!((result(ended), n), (Err(LookupFailure::TooManyHops), u128::from(MAX_HOPS) + 2));
                     break;
                 }
             }
@@ -269,14 +269,14 @@ mod tests {
         from_8(Question::here(peer(key).id), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
     }
 
-    fn pointer(step: Step<Finding>) -> Result<Response, Lost> {
+    fn pointer(step: Step<Finding>) -> Result<Response, LookupFailure> {
         match step {
             Step::Done(finding) => finding.pointer(None),
             other => panic!("{other:?}"),
         }
     }
 
-    fn preceding(nodes: &[u8]) -> Result<Response, Lost> {
+    fn preceding(nodes: &[u8]) -> Result<Response, LookupFailure> {
         Ok(Response::Preceding { nodes: peers(nodes), path: vec![] })
     }
 
@@ -339,6 +339,6 @@ mod tests {
         lookup.neighbors.adopt(peers(&[14]));
         lookup.doubted = peers(&[14]);
         assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::CheckPredecessor));
-        assert_eq!(pointer(lookup.resume(Answer::Gone)), Err(Lost::Isolated));
+        assert_eq!(pointer(lookup.resume(Answer::Gone)), Err(LookupFailure::Isolated));
     }
 }

@@ -3,7 +3,7 @@
 //! A lookup *rests* first, if the budget of its thread has room ([`retry_budget`](crate::protocol::retry_budget)): retries at once are
 //! what keeps an overloaded ring overloaded.
 
-use super::{Finding, Lookup, Lost};
+use super::{Finding, Lookup, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
 
@@ -17,7 +17,7 @@ impl Lookup {
     pub(super) fn go_round(&mut self, busy: Peer) -> Step<Finding> {
         let most = if self.is_passed_on() { MAX_RESTS_PASSED_ON } else { MAX_RESTS };
         if self.rests >= most {
-            return self.lost(Lost::Busy);
+            return self.lost(LookupFailure::Busy);
         }
         self.busy.push(busy);
         self.rest()
@@ -39,7 +39,7 @@ impl Lookup {
                 self.decide()
             }
             _ if self.busy.is_empty() => self.ask_again(),
-            _ => self.lost(Lost::Busy),
+            _ => self.lost(LookupFailure::Busy),
         }
     }
 
@@ -47,7 +47,7 @@ impl Lookup {
     pub(super) fn ask_again(&mut self) -> Step<Finding> {
         self.rests = MAX_RESTS;
         match self.too_early.is_empty() {
-            true => self.lost(Lost::NoRoute),
+            true => self.lost(LookupFailure::NoRoute),
             false => {
                 let again = self.too_early.remove(0);
                 self.go_to(again)

@@ -22,7 +22,7 @@ fn names(n: u8, step: &Step<Finding>) -> bool {
     matches!(step, Step::Done(Finding { result: Ok(found), .. }) if found.owner == peer(n))
 }
 
-fn fails(why: Lost, step: &Step<Finding>) -> bool {
+fn fails(why: LookupFailure, step: &Step<Finding>) -> bool {
     matches!(step, Step::Done(Finding { result: Err(lost), .. }) if *lost == why)
 }
 
@@ -75,7 +75,7 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
     let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Unspecified)) else {
         panic!("three refusals are enough");
     };
-    assert_eq!((finding.result, finding.dead), (Err(Lost::NoRoute), vec![]));
+    assert_eq!((finding.result, finding.dead), (Err(LookupFailure::NoRoute), vec![]));
 }
 
 /// Three members that had been started again were all that a lookup asked: it was lost although the ring was
@@ -97,12 +97,12 @@ fn members_that_have_come_back_together_do_not_end_a_lookup() {
     assert!(names(56, &{ lookup.clone() }.resume(answer)));
     assert!(asks(32, &lookup.resume(again())));
     assert!(asks(21, &lookup.resume(again())));
-    assert!(fails(Lost::NoRoute, &lookup.resume(again())), "the second time they do count");
+    assert!(fails(LookupFailure::NoRoute, &lookup.resume(again())), "the second time they do count");
 }
 
 /// Puts a question to node `me` of a ring in which each node knows the three after it, and those from 40
 /// on have lost their ring; counts the questions that it costs.
-fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, Lost> {
+fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> {
     let mut neighbors = Neighbors::alone(peer(me), 3);
     neighbors.adopt(peers(&[me + 1, me + 2, me + 3]));
     let mut lookup = Lookup::new(Question { key: peer(60).id, hops, want_path: false }, neighbors, vec![]);
@@ -115,7 +115,7 @@ fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, Lost> {
         };
         *count += 1;
         let next = (1..43).find(|n| peer(*n) == next).expect("a node of the ring");
-        let answer = if next < 40 { questions(next, hops, count) } else { Err(Lost::Isolated) };
+        let answer = if next < 40 { questions(next, hops, count) } else { Err(LookupFailure::Isolated) };
         step = lookup.resume(match answer {
             Ok(owner) => Answer::Reply(Response::Successor { owner, path: vec![] }),
             Err(lost) => Answer::Refused(lost.into()),
@@ -128,13 +128,13 @@ fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, Lost> {
 #[test]
 fn lookup_that_fails_costs_a_few_questions_for_each_hop() {
     let mut count = 0;
-    assert_eq!(questions(1, 0, &mut count), Err(Lost::NoRoute));
+    assert_eq!(questions(1, 0, &mut count), Err(LookupFailure::NoRoute));
     assert!((13..100).contains(&count), "{count} questions");
 }
 
 #[test]
 fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
-    for (code, lost) in [(Code::NoRoute, Lost::NoRoute), (Code::Timeout, Lost::Timeout)] {
+    for (code, lost) in [(Code::NoRoute, LookupFailure::NoRoute), (Code::Timeout, LookupFailure::Timeout)] {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.start();
         assert!(asks(32, &lookup.resume(Answer::Refused(code))), "whoever began tries another way");
@@ -219,7 +219,7 @@ fn node_whose_whole_list_is_dead_names_nobody() {
     let mut lookup = lookup(20, &[14, 21], &[]);
     lookup.start();
     lookup.resume(Answer::Gone);
-    assert!(fails(Lost::Isolated, &lookup.resume(Answer::Gone)));
+    assert!(fails(LookupFailure::Isolated, &lookup.resume(Answer::Gone)));
 }
 
 #[test]
@@ -227,17 +227,17 @@ fn successor_that_could_not_be_pinged_is_not_named() {
     let mut lookup = lookup(13, &[14, 21], &[]);
     lookup.neighbors.doubt_successor();
     assert!(pings(14, &lookup.start()));
-    assert!(fails(Lost::Busy, &lookup.resume(Answer::Unasked)));
+    assert!(fails(LookupFailure::Busy, &lookup.resume(Answer::Unasked)));
 }
 
 #[test]
 fn question_that_has_gone_too_far_ends() {
     let mut lookup = lookup(54, &[14], &[]);
     lookup.question.hops = MAX_HOPS;
-    assert!(fails(Lost::TooManyHops, &lookup.start()));
+    assert!(fails(LookupFailure::TooManyHops, &lookup.start()));
     lookup.question.hops = MAX_HOPS - 1;
     assert!(asks(14, &lookup.start()));
-    assert!(fails(Lost::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
+    assert!(fails(LookupFailure::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
 }
 
 #[test]
@@ -262,19 +262,22 @@ fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
         assert_eq!(lookup.resume(Answer::Refused(Code::Busy)), Step::Rest { rests });
         lookup.resume(Answer::Rested);
     }
-    assert!(fails(Lost::Busy, &{ lookup.clone() }.resume(Answer::Refused(Code::Busy))), "it has rested often enough");
+    assert!(
+        fails(LookupFailure::Busy, &{ lookup.clone() }.resume(Answer::Refused(Code::Busy))),
+        "it has rested often enough"
+    );
 
     let mut poor = self::lookup(54, &[14], &[14, 42]);
     poor.start();
     poor.resume(Answer::Refused(Code::Busy));
-    assert!(fails(Lost::Busy, &poor.resume(Answer::Unasked)), "there are no retries left");
+    assert!(fails(LookupFailure::Busy, &poor.resume(Answer::Unasked)), "there are no retries left");
 
     let mut hop = self::lookup(54, &[14], &[14, 42]);
     hop.question.hops = 1;
     hop.start();
     hop.resume(Answer::Refused(Code::Busy));
     assert!(asks(14, &hop.resume(Answer::Rested)));
-    assert!(fails(Lost::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
+    assert!(fails(LookupFailure::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
 }
 
 /// A node that is unsure asks its successor who comes before it.
@@ -295,7 +298,7 @@ fn next_successor_is_named_only_if_it_knows_nobody_in_between_who_lives() {
     };
     let mut lookup = dropped();
     assert!(pings(18, &lookup.resume(comes_after(Some(18)))));
-    assert!(fails(Lost::Unsure, &lookup.resume(alive)));
+    assert!(fails(LookupFailure::Unsure, &lookup.resume(alive)));
     assert!(names(21, &dropped().resume(comes_after(Some(14)))), "it has yet to notice that 14 is dead");
 }
 
@@ -320,7 +323,7 @@ fn node_that_is_unsure_names_its_successor_only_when_that_claims_the_key() {
     assert!(names(14, &unsure(12).resume(comes_after(Some(11)))), "nobody is between that one and the key");
     assert!(names(14, &unsure(12).resume(comes_after(None))), "it knows nobody in between, either");
     for answer in [Answer::Refused(Code::Retry), Answer::Silent] {
-        assert!(fails(Lost::Unsure, &unsure(12).resume(answer)));
+        assert!(fails(LookupFailure::Unsure, &unsure(12).resume(answer)));
     }
 }
 
@@ -333,7 +336,7 @@ fn node_that_is_unsure_asks_whether_somebody_has_come_in_between() {
     };
     let alive = Answer::Reply(Response::Alive { plain: false, alone: false });
     for answer in [alive, Answer::Silent, Answer::Unasked] {
-        assert!(fails(Lost::Unsure, &asked().resume(answer)), "it may own the key");
+        assert!(fails(LookupFailure::Unsure, &asked().resume(answer)), "it may own the key");
     }
     let mut dead = asked();
     assert_eq!(dead.resume(Answer::Gone), whose_before(14));
@@ -360,7 +363,7 @@ fn nobody_is_led_from_one_impossible_owner_to_the_next_for_ever() {
     for n in 43..=45 {
         step = lookup.resume(Answer::Reply(Response::Successor { owner: peer(n), path: vec![] }));
     }
-    assert!(fails(Lost::NoRoute, &step), "{step:?}");
+    assert!(fails(LookupFailure::NoRoute, &step), "{step:?}");
 }
 
 /// Two plain peers that serve nobody while they ask waited for each other, each for a lookup that went to the other.
@@ -373,11 +376,11 @@ fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
     let owner = Answer::Reply(Response::Successor { owner: peer(56), path: vec![] });
     assert!(names(56, &found.resume(owner)));
     for answer in [Answer::Excused, Answer::Silent, Answer::Refused(Code::NoRoute), Answer::Refused(Code::Timeout)] {
-        assert!(fails(Lost::Timeout, &lookup.clone().resume(answer)));
+        assert!(fails(LookupFailure::Timeout, &lookup.clone().resume(answer)));
     }
     lookup.question.hops = 1;
     lookup.excused = false;
-    assert!(fails(Lost::Timeout, &lookup.resume(Answer::Excused)), "whoever began tries another way");
+    assert!(fails(LookupFailure::Timeout, &lookup.resume(Answer::Excused)), "whoever began tries another way");
 }
 
 /// A joiner waits for the answer, and would stay alone for ever if it were named.

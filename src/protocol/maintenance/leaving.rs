@@ -59,7 +59,7 @@ mod tests {
     use crate::protocol::check_predecessor::Checked;
     use crate::protocol::conversation::{Conversation, Outcome};
     use crate::protocol::join::Joined;
-    use crate::protocol::lookup::Lost;
+    use crate::protocol::lookup::LookupFailure;
     use crate::protocol::maintenance::Timer;
     use crate::protocol::rpc::{Code, Response};
     use crate::protocol::stabilize::Learned;
@@ -75,7 +75,7 @@ mod tests {
         let leave = leave(21, Some(14));
         assert_eq!(node.leave(), [(peer(32), leave.clone()), (peer(14), leave)]);
         assert_eq!(node.serve(&Request::CheckPredecessor, false), Err(Code::NotJoined));
-        assert_eq!(node.vantage(), Err(Lost::NotJoined));
+        assert_eq!(node.vantage(), Err(LookupFailure::NotJoined));
         assert_eq!(node.leave(), [], "once");
     }
 

@@ -83,7 +83,7 @@ impl Maintenance {
         }
         let before = self.neighbors.successors().to_vec();
         for dead in learned.dead {
-            self.bury(dead);
+            self.mark_dead(dead);
             if self.neighbors.drop_successor(dead) {
                 self.miss(dead);
             }
@@ -120,7 +120,7 @@ impl Maintenance {
     fn rectified(&mut self, verdict: Verdict) {
         let Verdict { notifier, answered, dead } = verdict;
         if let Some(dead) = dead {
-            self.bury(dead);
+            self.mark_dead(dead);
         }
         if self.admitted == Some(notifier) {
             self.admitted = None;
@@ -151,7 +151,7 @@ impl Maintenance {
                 self.predecessor_dialect = dialect.filter(|dialect| *dialect != Dialect::Ours);
                 self.untold = 0;
             }
-            Checked::Dead(peer) => self.bury(peer),
+            Checked::Dead(peer) => self.mark_dead(peer),
             Checked::Mute(peer) if self.neighbors.predecessor() == Some(peer) => {
                 self.untold = self.untold.saturating_add(1);
                 if self.untold >= MAX_UNTOLD && self.neighbors.drop_predecessor(peer) {

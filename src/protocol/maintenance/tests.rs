@@ -104,7 +104,7 @@ fn node_without_seeds_is_a_ring_of_one() {
 #[test]
 fn joiner_is_no_member_until_it_has_a_list() {
     let mut node = Maintenance::new(setup(21, 3, &[8]));
-    assert_eq!(node.vantage(), Err(Lost::NotJoined));
+    assert_eq!(node.vantage(), Err(LookupFailure::NotJoined));
     for request in [Request::CheckPredecessor, Request::GetPredecessor, Request::Notify { me: peer(8) }] {
         assert_eq!(node.serve(&request, false), Err(Code::NotJoined), "{request:?}");
     }
@@ -438,7 +438,7 @@ fn node_that_lost_its_whole_list_names_no_owners_but_lives() {
     let mut node = member_after(8, &[32]);
     stabilize(&mut node, dead(32));
     assert_eq!(node.standing(), Standing::Isolated);
-    assert_eq!(node.vantage(), Err(Lost::Isolated));
+    assert_eq!(node.vantage(), Err(LookupFailure::Isolated));
     assert_eq!(node.serve(&Request::GetPredecessor, false), Err(Code::Retry));
     assert!(node.serve(&Request::CheckPredecessor, false).is_ok());
     assert!(node.serve(&Request::Notify { me: peer(14) }, false).is_ok());

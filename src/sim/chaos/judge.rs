@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bound;
 use crate::protocol::id::Id;
-use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::sim::oracle::{self, Survey};
 use crate::sim::world::World;
@@ -248,7 +248,7 @@ impl Judge {
         self.lookups.len()
     }
 
-    fn judge(&mut self, world: &World, asked: Asked, result: Result<Found, Lost>) -> Result<(), String> {
+    fn judge(&mut self, world: &World, asked: Asked, result: Result<Found, LookupFailure>) -> Result<(), String> {
         let found = match result {
             Ok(found) => found.owner,
             Err(lost) => {
@@ -290,15 +290,15 @@ impl Judge {
 }
 
 /// Why a lookup found no owner, in a word.
-pub(in crate::sim) fn reason(lost: Lost) -> &'static str {
+pub(in crate::sim) fn reason(lost: LookupFailure) -> &'static str {
     match lost {
-        Lost::NotJoined => "not joined",
-        Lost::Isolated => "isolated",
-        Lost::NoRoute => "no route",
-        Lost::TooManyHops => "too many hops",
-        Lost::Timeout => "timeout",
-        Lost::Busy => "busy",
-        Lost::Unsure => "unsure",
+        LookupFailure::NotJoined => "not joined",
+        LookupFailure::Isolated => "isolated",
+        LookupFailure::NoRoute => "no route",
+        LookupFailure::TooManyHops => "too many hops",
+        LookupFailure::Timeout => "timeout",
+        LookupFailure::Busy => "busy",
+        LookupFailure::Unsure => "unsure",
     }
 }
 

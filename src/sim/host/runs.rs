@@ -12,7 +12,7 @@ use super::{Host, thread};
 use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Finding, Lookup, Lost, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, MAX_BEGINNINGS, Question};
 use crate::protocol::patient::{Patient, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -93,7 +93,7 @@ pub(super) enum Purpose {
         number: u64,
         want_path: bool,
         asked: Duration,
-        say: fn(Finding, Option<Hop>) -> Result<Response, Lost>,
+        say: fn(Finding, Option<Hop>) -> Result<Response, LookupFailure>,
     },
     /// Somebody outside wants to know, under this number.
     Outside(u64),
@@ -164,7 +164,7 @@ impl Host {
         if let (Some((sought, _)), Step::Ask(..)) = (&lookup, &step) {
             let (class, whose) = self.client(&purpose, sought, env);
             if !env.admit(self.place.slot, class, whose) {
-                return self.resolved(purpose, Err(Lost::Busy), env);
+                return self.resolved(purpose, Err(LookupFailure::Busy), env);
             }
             client = Some(whose).filter(|_| class != Class::Maintenance);
         }
@@ -200,7 +200,7 @@ impl Host {
         let step = run.talk.resume(answer);
         env.charge(self.place.slot, |prices| prices.step);
         let dead = run.talk.take_dead();
-        self.bury(&dead, env);
+        self.mark_dead(&dead, env);
         self.follow(number, step, env);
     }
 
@@ -291,7 +291,7 @@ impl Host {
     /// The time of a lookup is over.
     pub(super) fn out_of_time(&mut self, number: u64, env: &mut Environment) {
         if let Some(run) = self.end(number, env) {
-            self.resolved(run.purpose, Err(Lost::Timeout), env);
+            self.resolved(run.purpose, Err(LookupFailure::Timeout), env);
         }
     }
 
@@ -316,7 +316,7 @@ impl Host {
             }
             End::Told => {}
             End::Finding(finding) => {
-                self.bury(&finding.dead, env);
+                self.mark_dead(&finding.dead, env);
                 self.found(run, finding, env);
             }
         }
@@ -333,7 +333,7 @@ impl Host {
                     let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
                     return self.seek((sought, beginnings + 1), patience, run.purpose, env);
                 }
-                Err(Lost::NoRoute)
+                Err(LookupFailure::NoRoute)
             }
             _ => Ok(finding),
         };
@@ -349,7 +349,7 @@ impl Host {
     }
 
     /// Tells both tables who turned out dead.
-    fn bury(&mut self, dead: &[Peer], env: &mut Environment) {
+    fn mark_dead(&mut self, dead: &[Peer], env: &mut Environment) {
         if !dead.is_empty() && !env.frozen {
             self.maintenance.forget(dead);
             self.forget_fingers(dead, env);
@@ -399,7 +399,7 @@ impl Host {
         }
     }
 
-    fn resolved(&mut self, purpose: Purpose, found: Result<Finding, Lost>, env: &mut Environment) {
+    fn resolved(&mut self, purpose: Purpose, found: Result<Finding, LookupFailure>, env: &mut Environment) {
         match purpose {
             // Maintenance holds conversations, which no time limit ends.
             Purpose::Maintenance | Purpose::News => {}

@@ -102,7 +102,7 @@ impl Player for ByHand {
             ["suspect", node] => self.suspect(circle.peer(node)?),
             ["notify", from, to] => self.notify(circle.peer(from)?, circle.peer(to)?),
             ["meet", from, to, node] => self.meet(circle.peer(from)?, circle.peer(to)?, circle.peer(node)?),
-            ["bury", node, dead] => self.bury(circle.peer(node)?, circle.peer(dead)?),
+            ["bury", node, dead] => self.mark_dead(circle.peer(node)?, circle.peer(dead)?),
             ["admission", node] => self.admission(circle.peer(node)?),
             ["crash", node] => self.crash(circle.peer(node)?),
             ["leave", node] => self.leave(circle.peer(node)?),
@@ -363,7 +363,7 @@ impl ByHand {
         Ok(())
     }
 
-    fn bury(&mut self, me: Peer, dead: Peer) -> Result<(), String> {
+    fn mark_dead(&mut self, me: Peer, dead: Peer) -> Result<(), String> {
         self.node(me)?.maintenance.forget(&[dead]);
         self.tell(me);
         Ok(())

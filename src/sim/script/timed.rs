@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::{Circle, Played, Player};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::sim::draw::draw;
 use crate::sim::nodes::{number_of, numbered};
@@ -98,6 +98,6 @@ impl Timed {
     }
 }
 
-fn not_found(name: &str, key: u32, lost: Lost) -> String {
+fn not_found(name: &str, key: u32, lost: LookupFailure) -> String {
     format!("{name} does not find {key}: {lost}\n")
 }

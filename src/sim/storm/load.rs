@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::protocol::id::Id;
-use crate::protocol::lookup::{Found, Lost};
+use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::sim::chaos::reason;
 use crate::sim::nodes::owner;
@@ -141,7 +141,7 @@ impl Load {
         }
     }
 
-    fn judge(&mut self, asked: &Asked, found: Result<Found, Lost>, now: Duration) {
+    fn judge(&mut self, asked: &Asked, found: Result<Found, LookupFailure>, now: Duration) {
         let counts = &mut self.counts;
         match found {
             Ok(found) if self.members.may_own(asked.key, found.owner, asked.at, now) => {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
-use chord::actors::crowd::Limits;
-use chord::actors::exchange::Exchange;
+use chord::actors::budget::ConnectionBudget;
+use chord::actors::drops::DropCounters;
+use chord::actors::inbound::Limits;
 use chord::actors::listener::Listener;
 use chord::actors::peers::Peers;
-use chord::actors::pool::Pool;
+use chord::actors::pool::ConnectionPool;
 use chord::actors::routes::Routes;
 use chord::actors::shared::Shared;
-use chord::actors::tally::Tally;
 use chord::actors::traffic::Counters;
 use chord::actors::transport::Transport;
 use chord::actors::{Call, Refusal, Serve, Severed, Slept, Way};
@@ -78,26 +78,32 @@ impl Us {
         Us::start_in(None, incarnation, limits).await
     }
 
-    pub async fn start_in(pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
-        Us::start_over(Exchange::default(), Ipv4Addr::LOCALHOST, pool, incarnation, limits).await
+    pub async fn start_in(budget: Option<ConnectionBudget>, incarnation: u64, limits: Limits) -> Us {
+        Us::start_over(ConnectionPool::default(), Ipv4Addr::LOCALHOST, budget, incarnation, limits).await
     }
 
-    /// Nodes with the same exchange share their connections.
-    pub async fn start_sharing(exchange: &Exchange, incarnation: u64) -> Us {
-        Us::start_sharing_at(exchange, Ipv4Addr::LOCALHOST, incarnation).await
+    /// Nodes with the same pool share their connections.
+    pub async fn start_sharing(pool: &ConnectionPool, incarnation: u64) -> Us {
+        Us::start_sharing_at(pool, Ipv4Addr::LOCALHOST, incarnation).await
     }
 
-    pub async fn start_sharing_at(exchange: &Exchange, ip: Ipv4Addr, incarnation: u64) -> Us {
-        Us::start_over(exchange.clone(), ip, None, incarnation, Limits::default()).await
+    pub async fn start_sharing_at(pool: &ConnectionPool, ip: Ipv4Addr, incarnation: u64) -> Us {
+        Us::start_over(pool.clone(), ip, None, incarnation, Limits::default()).await
     }
 
-    async fn start_over(exchange: Exchange, ip: Ipv4Addr, pool: Option<Pool>, incarnation: u64, limits: Limits) -> Us {
+    async fn start_over(
+        pool: ConnectionPool,
+        ip: Ipv4Addr,
+        budget: Option<ConnectionBudget>,
+        incarnation: u64,
+        limits: Limits,
+    ) -> Us {
         let any = SocketAddrV4::new(ip, 0);
         let socket = Transport::Tcp.listen(any).await.unwrap();
         let me = Peer::at(SocketAddrV4::new(*any.ip(), socket.port().unwrap()), Bits::FULL);
         let severed = Rc::new(RefCell::new(Vec::new()));
         let local = Local { severed: severed.clone() }.start();
-        let (routes, counters) = (Routes::over(exchange), Arc::<Counters>::default());
+        let (routes, counters) = (Routes::over(pool), Arc::<Counters>::default());
         let peers = Peers::create(|ctx| {
             let shared = Shared {
                 me,
@@ -113,10 +119,10 @@ impl Us {
                 slept: local.recipient(),
                 routes: routes.clone(),
                 news: ctx.address().recipient(),
-                tally: Tally::default(),
+                tally: DropCounters::default(),
                 counters: counters.clone(),
             };
-            Peers::new(Rc::new(shared), pool, None)
+            Peers::new(Rc::new(shared), budget, None)
         });
         Listener::new(socket, peers.clone().recipient()).start();
         Us { me, peers, severed, routes, counters }

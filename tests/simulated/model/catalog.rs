@@ -199,7 +199,7 @@ impl Catalog {
             Waiting::Lookup(request) => Asking::Lookup(self.requests.number(request)),
         });
         for other in 1..self.places {
-            if let Some(after) = self.run(|| rules.bury(&local, other)).flatten() {
+            if let Some(after) = self.run(|| rules.mark_dead(&local, other)).flatten() {
                 options.burying.push((other, self.number(after)));
             }
         }

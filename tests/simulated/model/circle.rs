@@ -9,7 +9,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Found, Lost};
+use chord::protocol::lookup::{Found, LookupFailure};
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Request, Response};
@@ -120,7 +120,7 @@ impl Turn {
 }
 
 /// What a lookup that ended without another node's help says to whoever asked.
-pub fn named(result: Result<Found, Lost>) -> Answer {
+pub fn named(result: Result<Found, LookupFailure>) -> Answer {
     match result {
         Ok(Found { owner, path, .. }) => Answer::Reply(Response::Successor { owner, path }),
         Err(lost) => Answer::Refused(lost.into()),

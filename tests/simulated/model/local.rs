@@ -310,7 +310,7 @@ impl Rules {
     }
 
     /// The node after a lookup of its own found another one dead.
-    pub fn bury(self, local: &Local, dead: Place) -> Option<Local> {
+    pub fn mark_dead(self, local: &Local, dead: Place) -> Option<Local> {
         let Local::Up(up) = local else { return None };
         let (neighbors, dead) = (up.node.neighbors(), peer(dead));
         if !neighbors.successors().contains(&dead) && neighbors.predecessor() != Some(dead) {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 /// Whose turn it is. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Throttle(Arc<Semaphore>);
 
 /// So many joins, or lookups of fingers, are under way at once.
 const AT_ONCE: usize = 16;
@@ -21,13 +21,13 @@ const AT_ONCE: usize = 16;
 /// One that takes longer, since somebody is silent, is no reason for others to wait.
 const LONGEST: Duration = Duration::from_millis(100);
 
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns(Arc::new(Semaphore::new(AT_ONCE)))
+impl Default for Throttle {
+    fn default() -> Throttle {
+        Throttle(Arc::new(Semaphore::new(AT_ONCE)))
     }
 }
 
-impl Turns {
+impl Throttle {
     /// What comes of this when it is its turn.
     pub async fn take<F: Future>(&self, begin: impl FnOnce() -> F) -> F::Output {
         // An error would mean that there are no turns any more.
@@ -56,7 +56,7 @@ mod tests {
     #[actix_rt::test]
     async fn no_more_than_some_are_under_way_at_once() {
         tokio::time::pause();
-        let (turns, now, most) = (Turns::default(), Rc::new(Cell::new(0)), Cell::new(0));
+        let (turns, now, most) = (Throttle::default(), Rc::new(Cell::new(0)), Cell::new(0));
         join_all((0..3 * AT_ONCE).map(|_| {
             turns.take(|| {
                 let now = now.clone();
@@ -75,7 +75,7 @@ mod tests {
     #[actix_rt::test]
     async fn those_that_take_long_hold_nobody_up() {
         tokio::time::pause();
-        let (turns, began) = (Turns::default(), Instant::now());
+        let (turns, began) = (Throttle::default(), Instant::now());
         let slow = join_all((0..AT_ONCE).map(|_| turns.take(|| sleep(100 * LONGEST))));
         let quick = async {
             turns.take(|| async {}).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// What was kept off, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shed {
+pub enum DropReason {
     /// A connection, since there were too many in all.
     Crowded,
     /// A connection, since there were too many from its address.
@@ -26,7 +26,7 @@ pub enum Shed {
     Starved,
 }
 
-/// What each is called in the log, in the order of [`Shed`].
+/// What each is called in the log, in the order of [`DropReason`].
 const NAMES: [&str; 8] = [
     "connections beyond the limit",
     "connections beyond the limit for their address",
@@ -43,12 +43,12 @@ pub const SUMMARY_EVERY: Duration = Duration::from_secs(10);
 
 /// How often each has happened since the last summary.
 #[derive(Debug, Default)]
-pub struct Tally([Cell<u64>; NAMES.len()]);
+pub struct DropCounters([Cell<u64>; NAMES.len()]);
 
-impl Tally {
+impl DropCounters {
     /// One more. Says whether it is the first of its kind in a while, which deserves a line of its
     /// own.
-    pub fn count(&self, shed: Shed) -> bool {
+    pub fn count(&self, shed: DropReason) -> bool {
         let count = &self.0[shed as usize];
         count.set(count.get().saturating_add(1));
         count.get() == 1
@@ -75,16 +75,16 @@ mod tests {
 
     #[test]
     fn many_events_make_one_line() {
-        let tally = Tally::default();
-        assert!(tally.count(Shed::Nonsense), "the first is told by itself");
-        assert!((1..1000).all(|_| !tally.count(Shed::Nonsense)));
-        assert!(tally.count(Shed::Unread));
-        tally.count(Shed::Starved);
-        tally.count(Shed::Starved);
+        let tally = DropCounters::default();
+        assert!(tally.count(DropReason::Nonsense), "the first is told by itself");
+        assert!((1..1000).all(|_| !tally.count(DropReason::Nonsense)));
+        assert!(tally.count(DropReason::Unread));
+        tally.count(DropReason::Starved);
+        tally.count(DropReason::Starved);
         let line = "1000 connections that talked nonsense, 2 connections for want of files";
         assert_eq!(tally.summary().as_deref(), Some(line));
         assert_eq!(tally.summary(), None, "each is told once");
-        assert!(tally.count(Shed::Nonsense));
+        assert!(tally.count(DropReason::Nonsense));
         assert_eq!(tally.summary(), None, "and was told by itself");
     }
 }

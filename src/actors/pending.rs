@@ -24,7 +24,7 @@ use crate::wire::{Frame, Question, Reply};
 
 /// Asks the other end of one connection. Clones ask the same.
 #[derive(Clone)]
-pub struct Asking(Rc<RefCell<Inner>>);
+pub struct PendingCalls(Rc<RefCell<Inner>>);
 
 struct Inner {
     shared: Rc<Shared>,
@@ -37,7 +37,7 @@ struct Inner {
     /// Questions that wait for the connection, or for the first echo.
     waiting: VecDeque<Waiting>,
     /// Questions in flight, by the number of the call.
-    asked: HashMap<u64, oneshot::Sender<Heard>>,
+    asked: HashMap<u64, oneshot::Sender<CallOutcome>>,
     last_call: u64,
     /// Whether this end has said who it is.
     introduced: bool,
@@ -46,8 +46,8 @@ struct Inner {
 /// A question that was put, or waits until it may be: comes to what is heard of it. When it is dropped, nobody waits
 /// for the answer any more.
 pub struct Pending {
-    heard: oneshot::Receiver<Heard>,
-    asking: Asking,
+    heard: oneshot::Receiver<CallOutcome>,
+    asking: PendingCalls,
     /// Its number, if it was put at once and the answer is still to come.
     call: Option<u64>,
 }
@@ -57,17 +57,17 @@ struct Waiting {
     /// The port of the node that is asked, if it is not the one that the connection was made to.
     to: Option<u16>,
     patience: Option<Duration>,
-    asker: oneshot::Sender<Heard>,
+    asker: oneshot::Sender<CallOutcome>,
 }
 
 /// What came of a question.
 #[derive(Debug)]
-pub enum Heard {
+pub enum CallOutcome {
     Reply(Reply),
     /// Nobody listens there.
     Refused,
     /// The connection was closed before a reply came, or could not be made in time.
-    Lost,
+    LookupFailure,
     /// The other end turned out to be a plain peer while the question was waiting: it needs a
     /// connection of its own.
     Plain,
@@ -75,16 +75,16 @@ pub enum Heard {
     Busy,
 }
 
-impl Heard {
+impl CallOutcome {
     /// What it says of the other end that a connection could not be made.
-    pub(super) fn unconnected(error: &io::Error) -> Heard {
+    pub(super) fn unconnected(error: &io::Error) -> CallOutcome {
         match Errno::from_io_error(error) {
             // Out of files, ports or memory: nobody else is to blame.
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => Heard::Busy,
-            _ if error.kind() == io::ErrorKind::ConnectionRefused => Heard::Refused,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => CallOutcome::Busy,
+            _ if error.kind() == io::ErrorKind::ConnectionRefused => CallOutcome::Refused,
             // Whatever else keeps this node from another (a firewall, a route that is gone): as far as it can tell, nobody
             // lives there.
-            _ => Heard::Lost,
+            _ => CallOutcome::LookupFailure,
         }
     }
 }
@@ -126,10 +126,10 @@ impl Pending {
     }
 }
 
-impl Asking {
+impl PendingCalls {
     /// A connection that has yet to be made.
-    pub fn new(origin: Origin, shared: Rc<Shared>) -> Asking {
-        Asking(Rc::new(RefCell::new(Inner {
+    pub fn new(origin: Origin, shared: Rc<Shared>) -> PendingCalls {
+        PendingCalls(Rc::new(RefCell::new(Inner {
             shared,
             origin,
             kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
@@ -213,7 +213,7 @@ impl Asking {
 
     /// No more questions are put, and everyone who waits for an answer hears this. What was to be
     /// written still is.
-    pub fn close(&self, heard: impl Fn() -> Heard) {
+    pub fn close(&self, heard: impl Fn() -> CallOutcome) {
         let mut inner = self.0.borrow_mut();
         inner.closed = true;
         inner.outbox = None;
@@ -223,18 +223,18 @@ impl Asking {
         // One that was dialled as plain has said nothing new.
         let plain = inner.kind == Kind::Plain && !matches!(inner.origin, Origin::DialedPlain(_));
         for waiting in inner.waiting.drain(..) {
-            tell(waiting.asker, if plain { Heard::Plain } else { heard() });
+            tell(waiting.asker, if plain { CallOutcome::Plain } else { heard() });
         }
     }
 }
 
 impl Future for Pending {
-    type Output = Heard;
+    type Output = CallOutcome;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Heard> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let heard = ready!(Pin::new(&mut self.heard).poll(cx));
         self.call = None;
-        Poll::Ready(heard.unwrap_or(Heard::Lost))
+        Poll::Ready(heard.unwrap_or(CallOutcome::LookupFailure))
     }
 }
 
@@ -257,9 +257,9 @@ impl Inner {
             Class::Forwarded | Class::Begun => MAX_LOOKUPS_ASKED,
         };
         if self.closed {
-            tell(question.asker, Heard::Lost);
+            tell(question.asker, CallOutcome::LookupFailure);
         } else if self.asked.len() + self.waiting.len() >= most {
-            tell(question.asker, Heard::Busy);
+            tell(question.asker, CallOutcome::Busy);
         } else if self.may_put() {
             return self.put(question);
         } else if urgency(&question.request) == Urgency::Urgent {
@@ -298,7 +298,7 @@ impl Inner {
 
     fn put(&mut self, Waiting { request, to, patience, asker }: Waiting) -> Option<u64> {
         let Some(outbox) = &self.outbox else {
-            tell(asker, Heard::Lost);
+            tell(asker, CallOutcome::LookupFailure);
             return None;
         };
         let urgency = urgency(&request);
@@ -316,7 +316,7 @@ impl Inner {
             },
         };
         if outbox.is_full(urgency) || outbox.put(Frame::Call(question), urgency, None).is_err() {
-            tell(asker, Heard::Busy);
+            tell(asker, CallOutcome::Busy);
             return None;
         }
         self.shared.counters.asked.add(1);
@@ -347,7 +347,7 @@ impl Inner {
             // What a plain peer says with our numbers is not to be believed.
             (reply.call_id, reply.responder) = (None, None);
         }
-        tell(asker, Heard::Reply(reply));
+        tell(asker, CallOutcome::Reply(reply));
         if first { Echo::First { incarnation, front } } else { Echo::Nothing }
     }
 }
@@ -360,7 +360,7 @@ pub(super) fn urgency(request: &Request) -> Urgency {
     }
 }
 
-fn tell(asker: oneshot::Sender<Heard>, heard: Heard) {
+fn tell(asker: oneshot::Sender<CallOutcome>, heard: CallOutcome) {
     // An error means that nobody waits any more.
     let _ = asker.send(heard);
 }
@@ -372,22 +372,22 @@ mod tests {
     #[test]
     fn only_a_refused_connection_proves_that_nobody_is_there() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert!(matches!(Heard::unconnected(&refused), Heard::Refused));
+        assert!(matches!(CallOutcome::unconnected(&refused), CallOutcome::Refused));
         let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
-        assert!(matches!(Heard::unconnected(&unreachable), Heard::Lost));
+        assert!(matches!(CallOutcome::unconnected(&unreachable), CallOutcome::LookupFailure));
     }
 
     #[test]
     fn being_out_of_files_is_nobody_else_s_fault() {
         for own in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
-            assert!(matches!(Heard::unconnected(&own.into()), Heard::Busy), "{own}");
+            assert!(matches!(CallOutcome::unconnected(&own.into()), CallOutcome::Busy), "{own}");
         }
     }
 
     #[test]
     fn whoever_is_behind_a_firewall_is_no_want_of_files() {
         for theirs in [Errno::ACCESS, Errno::PERM, Errno::INVAL, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::IO] {
-            assert!(matches!(Heard::unconnected(&theirs.into()), Heard::Lost), "{theirs}");
+            assert!(matches!(CallOutcome::unconnected(&theirs.into()), CallOutcome::LookupFailure), "{theirs}");
         }
     }
 }

@@ -16,15 +16,15 @@ const ONE_EVERY: Duration = Duration::from_millis(20);
 
 /// What is left of the allowance.
 #[derive(Clone, Copy, Debug)]
-pub struct Strangers {
+pub struct DialLimiter {
     left: u32,
     /// Up to when the allowance has grown.
     since: Instant,
 }
 
-impl Strangers {
-    pub fn new(now: Instant) -> Strangers {
-        Strangers { left: BURST, since: now }
+impl DialLimiter {
+    pub fn new(now: Instant) -> DialLimiter {
+        DialLimiter { left: BURST, since: now }
     }
 
     /// Whether one more may be dialled now.
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     /// How many of `n` dials in these seconds are allowed.
-    fn allowed(strangers: &mut Strangers, from: Instant, seconds: u64, n: u32) -> usize {
+    fn allowed(strangers: &mut DialLimiter, from: Instant, seconds: u64, n: u32) -> usize {
         let step = Duration::from_secs(seconds) / n;
         (1..=n).filter(|i| strangers.may_dial(from + step * *i)).count()
     }
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_burst_is_allowed_and_then_some_per_second() {
         let now = Instant::now();
-        let mut strangers = Strangers::new(now);
+        let mut strangers = DialLimiter::new(now);
         assert_eq!((0..1000).filter(|_| strangers.may_dial(now)).count(), 256);
         let ten = allowed(&mut strangers, now, 10, 100_000);
         assert!((499..=500).contains(&ten), "50 a second: {ten}");
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn rest_does_not_save_up_more_than_a_burst() {
         let now = Instant::now();
-        let mut strangers = Strangers::new(now);
+        let mut strangers = DialLimiter::new(now);
         let later = now + Duration::from_secs(365 * 24 * 3600);
         assert_eq!((0..1000).filter(|_| strangers.may_dial(later)).count(), 256);
         assert!(strangers.may_dial(later + ONE_EVERY));

@@ -12,17 +12,17 @@ use std::sync::Arc;
 
 use super::Severed;
 use crate::protocol::fingers::FingerTable;
-use crate::protocol::lookup::{Lookup, Lost, Question};
+use crate::protocol::lookup::{Lookup, LookupFailure, Question};
 use crate::protocol::maintenance::Maintenance;
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
 /// The tables of a node, as their owners have published them last. Clones are the same.
 #[derive(Clone)]
-pub struct View(Rc<RefCell<Tables>>);
+pub struct Snapshot(Rc<RefCell<Tables>>);
 
 struct Tables {
-    neighbors: Result<Neighbors, Lost>,
+    neighbors: Result<Neighbors, LookupFailure>,
     fingers: FingerTable,
     /// Who may have died, as the owner of the neighbours has yet to hear: once for each message that is on
     /// its way to it.
@@ -33,11 +33,11 @@ struct Tables {
     slept: u32,
 }
 
-impl View {
+impl Snapshot {
     /// A node that has not joined a ring yet, with this finger table.
-    pub fn new(fingers: FingerTable) -> View {
-        View(Rc::new(RefCell::new(Tables {
-            neighbors: Err(Lost::NotJoined),
+    pub fn new(fingers: FingerTable) -> Snapshot {
+        Snapshot(Rc::new(RefCell::new(Tables {
+            neighbors: Err(LookupFailure::NotJoined),
             fingers,
             doubted: Vec::new(),
             severed: Vec::new(),
@@ -56,7 +56,7 @@ impl View {
 
     /// The node has stopped: nothing is to begin here any more.
     pub fn withdraw(&self) {
-        self.0.borrow_mut().neighbors = Err(Lost::NotJoined);
+        self.0.borrow_mut().neighbors = Err(LookupFailure::NotJoined);
     }
 
     /// The fingers are these now.
@@ -113,12 +113,12 @@ impl View {
     }
 
     /// The neighbours from which a lookup may begin.
-    pub fn vantage(&self) -> Result<Neighbors, Lost> {
+    pub fn vantage(&self) -> Result<Neighbors, LookupFailure> {
         self.0.borrow().neighbors.clone()
     }
 
     /// A lookup that begins here and now.
-    pub fn lookup(&self, question: Question) -> Result<Lookup, Lost> {
+    pub fn lookup(&self, question: Question) -> Result<Lookup, LookupFailure> {
         let tables = self.0.borrow();
         let mut neighbors = tables.neighbors.clone()?;
         let is_doubted = |head: Peer| {
@@ -151,7 +151,7 @@ mod tests {
     /// connection had broken.
     #[test]
     fn successor_is_pinged_while_a_doubt_about_it_is_on_its_way() {
-        let view = View::new(FingerTable::alone(peer(8), Bits::FULL));
+        let view = Snapshot::new(FingerTable::alone(peer(8), Bits::FULL));
         let mut neighbors = Neighbors::alone(peer(8), 4);
         neighbors.adopt(vec![peer(14), peer(21)]);
         view.0.borrow_mut().neighbors = Ok(neighbors);

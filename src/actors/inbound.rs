@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::drops::DropReason;
 use super::link::LinkId;
-use super::tally::Shed;
 
 /// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ impl Default for Limits {
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// When the other end of a connection last sent a whole valid frame; none if it never did.
-pub type Pulse = Rc<Cell<Option<Instant>>>;
+pub type LastSeen = Rc<Cell<Option<Instant>>>;
 
 /// The accepted connections of a node.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct InboundLimiter {
     limits: Limits,
     /// Where the node itself lives.
     home: Ipv4Addr,
@@ -56,23 +56,29 @@ pub struct Crowd {
 struct Member {
     from: IpAddr,
     since: Instant,
-    pulse: Pulse,
+    pulse: LastSeen,
 }
 
-impl Crowd {
+impl InboundLimiter {
     /// Nobody yet, at a node that lives at `home`.
-    pub fn new(limits: Limits, home: Ipv4Addr) -> Crowd {
-        Crowd { limits, home, members: BTreeMap::new() }
+    pub fn new(limits: Limits, home: Ipv4Addr) -> InboundLimiter {
+        InboundLimiter { limits, home, members: BTreeMap::new() }
     }
 
     /// Takes a connection in; who has to leave for it, and why. A connection that leaves is counted
     /// no more from then on.
-    pub fn enter(&mut self, link: LinkId, from: IpAddr, since: Instant, pulse: Pulse) -> Option<(LinkId, Shed)> {
+    pub fn enter(
+        &mut self,
+        link: LinkId,
+        from: IpAddr,
+        since: Instant,
+        pulse: LastSeen,
+    ) -> Option<(LinkId, DropReason)> {
         let theirs = |member: &Member| member.from == from;
         let leaving = if !self.is_home(from) && self.count(theirs) >= self.limits.per_address {
-            self.least(theirs).map(|least| (least, Shed::Overbearing))
+            self.least(theirs).map(|least| (least, DropReason::Overbearing))
         } else if self.members.len() >= self.limits.in_all {
-            self.least(|_| true).map(|least| (least, Shed::Crowded))
+            self.least(|_| true).map(|least| (least, DropReason::Crowded))
         } else {
             None
         };
@@ -135,27 +141,27 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(10, 0, 1, n))
     }
 
-    /// A crowd of at most six, two of an address; connections enter a second apart.
+    /// At most six, two of an address; connections enter a second apart.
     struct Door {
-        crowd: Crowd,
+        inbound: InboundLimiter,
         opened: Instant,
-        pulses: BTreeMap<LinkId, Pulse>,
+        pulses: BTreeMap<LinkId, LastSeen>,
     }
 
     impl Door {
         fn open() -> Door {
             let limits = Limits { dialed: 6, in_all: 6, per_address: 2 };
-            Door { crowd: Crowd::new(limits, HOME), opened: Instant::now(), pulses: BTreeMap::new() }
+            Door { inbound: InboundLimiter::new(limits, HOME), opened: Instant::now(), pulses: BTreeMap::new() }
         }
 
         fn at(&self, second: u64) -> Instant {
             self.opened + Duration::from_secs(second)
         }
 
-        fn enter(&mut self, link: LinkId, from: IpAddr) -> Option<(LinkId, Shed)> {
-            let pulse = Pulse::default();
+        fn enter(&mut self, link: LinkId, from: IpAddr) -> Option<(LinkId, DropReason)> {
+            let pulse = LastSeen::default();
             self.pulses.insert(link, pulse.clone());
-            self.crowd.enter(link, from, self.at(link), pulse)
+            self.inbound.enter(link, from, self.at(link), pulse)
         }
 
         fn talks(&self, link: LinkId, second: u64) {
@@ -170,8 +176,8 @@ mod tests {
             assert_eq!(door.enter(link, LOOPBACK), None);
         }
         door.talks(1, 6);
-        assert_eq!(door.enter(7, LOOPBACK), Some((2, Shed::Crowded)));
-        assert_eq!(door.enter(8, LOOPBACK), Some((3, Shed::Crowded)));
+        assert_eq!(door.enter(7, LOOPBACK), Some((2, DropReason::Crowded)));
+        assert_eq!(door.enter(8, LOOPBACK), Some((3, DropReason::Crowded)));
     }
 
     #[test]
@@ -181,8 +187,8 @@ mod tests {
             door.enter(link, LOOPBACK);
             door.talks(link, 100 - link);
         }
-        assert_eq!(door.enter(7, LOOPBACK), Some((6, Shed::Crowded)));
-        assert_eq!(door.enter(8, LOOPBACK), Some((7, Shed::Crowded)), "a newcomer that is still silent");
+        assert_eq!(door.enter(7, LOOPBACK), Some((6, DropReason::Crowded)));
+        assert_eq!(door.enter(8, LOOPBACK), Some((7, DropReason::Crowded)), "a newcomer that is still silent");
     }
 
     #[test]
@@ -191,7 +197,7 @@ mod tests {
         assert_eq!(door.enter(1, stranger(1)), None);
         assert_eq!(door.enter(2, stranger(2)), None);
         assert_eq!(door.enter(3, stranger(2)), None);
-        assert_eq!(door.enter(4, stranger(2)), Some((2, Shed::Overbearing)));
+        assert_eq!(door.enter(4, stranger(2)), Some((2, DropReason::Overbearing)));
         assert_eq!(door.enter(5, stranger(3)), None);
     }
 
@@ -200,7 +206,7 @@ mod tests {
         for home in [LOOPBACK, HOME.into()] {
             let mut door = Door::open();
             assert!((1..=6).all(|link| door.enter(link, home).is_none()), "{home}");
-            assert_eq!(door.enter(7, home), Some((1, Shed::Crowded)), "but not without bound");
+            assert_eq!(door.enter(7, home), Some((1, DropReason::Crowded)), "but not without bound");
         }
     }
 
@@ -210,10 +216,10 @@ mod tests {
         for link in 1..=6 {
             door.enter(link, LOOPBACK);
         }
-        door.crowd.leave(4);
+        door.inbound.leave(4);
         assert_eq!(door.enter(7, LOOPBACK), None);
-        assert_eq!(door.enter(8, LOOPBACK), Some((1, Shed::Crowded)));
-        assert_eq!(door.crowd.members.len(), 6);
+        assert_eq!(door.enter(8, LOOPBACK), Some((1, DropReason::Crowded)));
+        assert_eq!(door.inbound.members.len(), 6);
     }
 
     /// A fresh ping was closed before it was read, since the connections of a flood had all just come, too.
@@ -223,10 +229,10 @@ mod tests {
         door.enter(1, stranger(1));
         door.enter(2, stranger(2));
         door.talks(1, 1);
-        assert_eq!(door.crowd.thin_out(door.at(1)), Some(1), "it has spoken at least");
+        assert_eq!(door.inbound.thin_out(door.at(1)), Some(1), "it has spoken at least");
         door.enter(3, stranger(3));
-        assert_eq!(door.crowd.thin_out(door.at(4)), Some(2), "it has had its time");
-        assert_eq!(door.crowd.thin_out(door.at(4)), Some(3));
-        assert_eq!(door.crowd.thin_out(door.at(4)), None);
+        assert_eq!(door.inbound.thin_out(door.at(4)), Some(2), "it has had its time");
+        assert_eq!(door.inbound.thin_out(door.at(4)), Some(3));
+        assert_eq!(door.inbound.thin_out(door.at(4)), None);
     }
 }

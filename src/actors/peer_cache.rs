@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// What the node at each address is. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Known(Rc<RefCell<Inner>>);
+pub struct PeerCache(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
@@ -26,7 +26,7 @@ const MAX_KNOWN: usize = 4096;
 /// A plain peer is believed to be one for this long: it may be upgraded.
 const PLAIN_FOR: Duration = Duration::from_secs(60);
 
-impl Known {
+impl PeerCache {
     /// Whether it was ever reached, as far as is remembered.
     pub fn contains(&self, addr: SocketAddrV4) -> bool {
         let Inner { ours, plain } = &*self.0.borrow();
@@ -81,7 +81,7 @@ mod tests {
     #[actix_rt::test]
     async fn peer_that_was_plain_is_remembered_until_it_answers_as_another() {
         tokio::time::pause();
-        let (known, addr) = (Known::default(), SocketAddrV4::new([127, 0, 0, 2].into(), 7));
+        let (known, addr) = (PeerCache::default(), SocketAddrV4::new([127, 0, 0, 2].into(), 7));
         known.learn_plain(addr);
         assert!(known.is_plain(addr) && known.was_plain(addr));
         tokio::time::advance(PLAIN_FOR).await;
