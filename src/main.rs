@@ -3,19 +3,8 @@
 // These end the program when nobody reads it.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-mod chaos;
-mod churn;
 mod cli;
-mod interrupt;
-mod living;
-mod merge;
-mod outcome;
-mod paper;
-mod progress;
-mod ring;
-mod storm;
-mod swarming;
-mod text;
+mod commands;
 
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
@@ -25,15 +14,16 @@ use anyhow::{Context, Result};
 use chord::actors::worker::runtime;
 use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
+use commands::{chaos, churn, merge, node, paper, ring, storm, swarm};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     block_signals();
     own_terminals();
     match cli::parse(std::env::args_os()) {
-        Ok(cli::Run::Node(host)) => run(living::run(host), "warn"),
+        Ok(cli::Run::Node(host)) => run(node::run(host), "warn"),
         // What a node warns of, hundreds of them have said in a second.
-        Ok(cli::Run::Swarm(swarm)) => run(swarming::run(swarm), "error"),
+        Ok(cli::Run::Swarm(swarm)) => run(swarm::run(swarm), "error"),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
         Ok(cli::Run::Sim(cli::Sim::Merge(merge))) => merge::run(&merge),

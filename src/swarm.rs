@@ -21,16 +21,16 @@
 //! # }
 //! ```
 //!
-//! [`Worker`] is a thread of nodes, [`together`] how nodes start together, [`elders`] who is in a ring that
-//! they join, [`site`] the nodes of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
+//! [`Worker`] is a thread of nodes, [`together`] how nodes start together, [`existing_members`] who is in a ring that
+//! they join, [`local_nodes`] those of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
 //! has it look keys up, [`judge`] says who is right when others come and go, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
 
-pub mod elders;
+pub mod existing_members;
 pub mod figures;
 pub mod judge;
 pub mod load;
+pub mod local_nodes;
 pub mod process;
-pub mod site;
 pub mod timeline;
 pub mod together;
 pub mod watch;
@@ -53,8 +53,8 @@ use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;
 use figures::{Figures, Formation, Idle, Memory, ratio};
 pub use load::{Demand, Load};
+use local_nodes::LocalNodes;
 use process::NoRoom;
-use site::Site;
 use together::{followers, start_all};
 
 /// What a swarm is started with.
@@ -96,7 +96,7 @@ pub enum SwarmError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("can't see who is in the ring that was joined: {0}")]
-    Elders(LookupError),
+    ExistingMembers(LookupError),
     #[error(transparent)]
     Ended(#[from] Ended),
 }
@@ -129,9 +129,9 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Swarm {
     workers: Vec<Worker>,
     /// Of each worker; the first node stands first in the first.
-    sites: Vec<Site>,
+    local_nodes: Vec<LocalNodes>,
     config: SwarmConfig,
-    elders: Vec<Peer>,
+    existing: Vec<Peer>,
     began: Instant,
     joined: Duration,
     memory_before: Option<u64>,
@@ -158,7 +158,7 @@ impl Swarm {
         let leader = Config { join_timeout: config.node.join_timeout, ..node.clone() };
         let first = workers[0].run(move |pool| Node::start_sharing(leader, pool)).await??;
         told(Forming::Joined);
-        let elders = if config.node.seeds.is_empty() { Vec::new() } else { elders::of(&first).await? };
+        let existing = if config.node.seeds.is_empty() { Vec::new() } else { existing_members::of(&first).await? };
         let mut shares = vec![Vec::new(); workers.len()];
         for (n, follower) in (1..).zip(followers(&node, first.me().addr, config.nodes)) {
             shares[n % workers.len()].push(follower);
@@ -175,26 +175,26 @@ impl Swarm {
         // They have become members in any order; a seed chooses among them by their places.
         nodes.iter_mut().for_each(|nodes| nodes.sort_by_key(|node| node.me().addr));
         nodes[0].insert(0, first);
-        let peers = nodes.iter().flatten().map(Node::me).chain(elders.iter().copied()).collect();
+        let peers = nodes.iter().flatten().map(Node::me).chain(existing.iter().copied()).collect();
         let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.r));
         let others = !config.node.seeds.is_empty();
-        let sites = nodes.into_iter().map(|nodes| Site::new(nodes, tables.clone(), others)).collect();
-        Ok(Swarm { workers, sites, config, elders, began, joined, memory_before, told })
+        let local_nodes = nodes.into_iter().map(|nodes| LocalNodes::new(nodes, tables.clone(), others)).collect();
+        Ok(Swarm { workers, local_nodes, config, existing, began, joined, memory_before, told })
     }
 
     /// Its nodes, the first of them first.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.sites.iter().flat_map(Site::nodes)
+        self.local_nodes.iter().flat_map(LocalNodes::nodes)
     }
 
     /// The first node.
     pub fn first(&self) -> &Node {
-        self.sites[0].first()
+        self.local_nodes[0].first()
     }
 
     /// The members of the ring that it joined, as they were then.
-    pub fn elders(&self) -> &[Peer] {
-        &self.elders
+    pub fn existing(&self) -> &[Peer] {
+        &self.existing
     }
 
     /// What it was started with.
@@ -206,7 +206,7 @@ impl Swarm {
     /// ring that was joined must have lists of the same length, and stay.
     pub async fn await_ideal(&self, limit: Duration) -> Result<Formation, NotIdeal> {
         let (deadline, told) = (Instant::now() + limit, self.told.clone());
-        let seen = self.on_all(move |site, _| watch::until_ideal(site, deadline, told.clone())).await?;
+        let seen = self.on_all(move |nodes, _| watch::until_ideal(nodes, deadline, told.clone())).await?;
         let wrong: usize = seen.iter().map(|seen| seen.err().unwrap_or(0)).sum();
         if wrong > 0 {
             return Err(NotIdeal::Wrong { wrong, nodes: self.config.nodes, limit });
@@ -251,9 +251,9 @@ impl Swarm {
         let threads = self.config.threads;
         let (began, before) = (SystemTime::now(), self.traffic());
         let start = Instant::now();
-        let answers = self.on_all(move |site, k| load::run(site, load.share(k, threads), start)).await?;
+        let answers = self.on_all(move |nodes, k| load::run(nodes, load.share(k, threads), start)).await?;
         let (elapsed, after) = (start.elapsed(), self.traffic());
-        let traced = self.on_all(move |site, k| load::trace(site, load.traced(k, threads))).await?;
+        let traced = self.on_all(move |nodes, k| load::trace(nodes, load.traced(k, threads))).await?;
         let (dialed, dead) = (after.dialed - before.dialed, self.traffic().dead - before.dead);
         Ok(Figures { began, dialed, dead, ..Figures::new(load.demand, elapsed, answers, traced) })
     }
@@ -261,13 +261,13 @@ impl Swarm {
     /// Stops all nodes. They take leave of nobody.
     pub async fn stop(self) {
         // An error means that they have stopped.
-        let _ = self.on_all(|site, _| async move { drop(join_all(site.nodes().map(Node::stop)).await) }).await;
+        let _ = self.on_all(|nodes, _| async move { drop(join_all(nodes.nodes().map(Node::stop)).await) }).await;
     }
 
     /// Has all nodes leave the ring that they joined, and stops them.
     pub async fn leave(self) {
         // An error means that they have stopped.
-        let _ = self.on_all(|site, _| async move { drop(join_all(site.nodes().map(Node::leave)).await) }).await;
+        let _ = self.on_all(|nodes, _| async move { drop(join_all(nodes.nodes().map(Node::leave)).await) }).await;
     }
 
     /// What all nodes together have done on the network.
@@ -283,14 +283,17 @@ impl Swarm {
     }
 
     /// Does the same on each thread with its nodes; the threads are numbered.
-    async fn on_all<F>(&self, work: impl Fn(Site, u16) -> F + Clone + Send + 'static) -> Result<Vec<F::Output>, Ended>
+    async fn on_all<F>(
+        &self,
+        work: impl Fn(LocalNodes, u16) -> F + Clone + Send + 'static,
+    ) -> Result<Vec<F::Output>, Ended>
     where
         F: Future<Output: Send + 'static> + 'static,
     {
-        let threads = (0..).zip(self.workers.iter().zip(&self.sites));
-        let done = threads.map(|(k, (worker, site))| {
-            let (work, site) = (work.clone(), site.clone());
-            worker.run(move |_| work(site, k))
+        let threads = (0..).zip(self.workers.iter().zip(&self.local_nodes));
+        let done = threads.map(|(k, (worker, nodes))| {
+            let (work, nodes) = (work.clone(), nodes.clone());
+            worker.run(move |_| work(nodes, k))
         });
         try_join_all(done).await
     }

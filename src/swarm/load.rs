@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep_until};
 
-use super::site::{Seat, Site};
+use super::local_nodes::{LocalNode, LocalNodes};
 use super::timeline::{Fate, Timeline};
 use crate::actors::node::LookupError;
 use crate::protocol::id::Id;
@@ -167,30 +167,30 @@ impl Answers {
 }
 
 /// Does this share of a load that begins now, on the thread of its nodes.
-pub async fn run(site: Site, share: Share, began: Instant) -> Answers {
+pub async fn run(nodes: LocalNodes, share: Share, began: Instant) -> Answers {
     let until = began + share.load.duration;
     match share.load.demand {
         Demand::Clients(all) => {
             let answers = RefCell::new(Answers::default());
-            let clients = share.numbers(all).map(|number| client(&site, share.rng(number), began..until, &answers));
+            let clients = share.numbers(all).map(|number| client(&nodes, share.rng(number), began..until, &answers));
             join_all(clients).await;
             answers.take()
         }
         Demand::Rate(rate) => {
             let gap = f64::from(share.threads) / f64::from(rate);
-            arrivals(&site, share.rng(share.thread.into()), began..until, gap).await
+            arrivals(&nodes, share.rng(share.thread.into()), began..until, gap).await
         }
     }
 }
 
-async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers: &RefCell<Answers>) {
+async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, answers: &RefCell<Answers>) {
     let mut pause = REFUSED;
     loop {
         let begin = Instant::now();
         if begin >= time.end {
             return;
         }
-        let (took, answered) = lookup(site, site.draw(&mut rng), begin).await;
+        let (took, answered) = lookup(nodes, nodes.draw(&mut rng), begin).await;
         answers.borrow_mut().add(time.start.elapsed(), took, answered);
         match answered.0 {
             // Nodes that have stopped answer at once, again and again.
@@ -206,15 +206,15 @@ async fn client(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, answers:
 }
 
 /// How long it took from `begin` on, and the answer.
-async fn lookup(site: &Site, (seat, key): (&Seat, Id), begin: Instant) -> (Duration, Answered) {
-    let found = seat.node.lookup_id(key).await;
+async fn lookup(nodes: &LocalNodes, (local, key): (&LocalNode, Id), begin: Instant) -> (Duration, Answered) {
+    let found = local.node.lookup_id(key).await;
     let took = begin.elapsed();
-    (took, (found, site.owner(&seat.node, key, found.ok()).await))
+    (took, (found, nodes.owner(&local.node, key, found.ok()).await))
 }
 
 /// Lookups that come at random times, so many seconds apart on average. Whoever begins late because the thread
 /// is busy has waited all the same: that counts.
-async fn arrivals(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f64) -> Answers {
+async fn arrivals(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f64) -> Answers {
     let Range { start: began, end: until } = time;
     let mut answers = Answers::default();
     let mut under_way = FuturesUnordered::new();
@@ -238,7 +238,7 @@ async fn arrivals(site: &Site, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f
         }
         let now = Instant::now();
         let begin = if now - due > TIMER { due } else { now };
-        let lookup = lookup(site, site.draw(&mut rng), begin);
+        let lookup = lookup(nodes, nodes.draw(&mut rng), begin);
         if under_way.len() < MAX_UNDER_WAY {
             under_way.push(lookup);
         } else {
@@ -277,17 +277,17 @@ impl Traced {
 }
 
 /// Traces this share of some lookups, one after the other.
-pub async fn trace(site: Site, share: Share) -> Traced {
+pub async fn trace(nodes: LocalNodes, share: Share) -> Traced {
     let mut rng = share.rng(share.thread.into());
     let mut traced = Traced::default();
     for _ in share.numbers(TRACED) {
-        let (seat, key) = site.draw(&mut rng);
-        let Ok(found) = seat.node.trace(key).await else { continue };
-        let walk = site.tables.lookup(seat.at, key);
+        let (local, key) = nodes.draw(&mut rng);
+        let Ok(found) = local.node.trace(key).await else { continue };
+        let walk = nodes.tables.lookup(local.at, key);
         traced.lookups += 1;
         traced.calls += found.path.len() as u64;
         traced.ideal += walk.path.len() as u64;
-        traced.wrong += u64::from(found.owner != site.owner(&seat.node, key, Some(found.owner)).await);
+        traced.wrong += u64::from(found.owner != nodes.owner(&local.node, key, Some(found.owner)).await);
     }
     traced
 }

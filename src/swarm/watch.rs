@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::site::Site;
+use super::local_nodes::LocalNodes;
 use super::{Forming, Told};
 use crate::actors::node::State;
 
@@ -34,23 +34,23 @@ pub struct Seen {
 }
 
 /// Waits until all nodes are right; how many are not at the deadline, if they are not.
-pub async fn until_ideal(site: Site, deadline: Instant, told: Told) -> Result<Seen, usize> {
-    let neighbors = until(&site, Site::has_neighbors, deadline, &|| ()).await?;
-    let tables = until(&site, Site::is_ideal, deadline, &|| told(Forming::Right)).await?;
+pub async fn until_ideal(nodes: LocalNodes, deadline: Instant, told: Told) -> Result<Seen, usize> {
+    let neighbors = until(&nodes, LocalNodes::has_neighbors, deadline, &|| ()).await?;
+    let tables = until(&nodes, LocalNodes::is_ideal, deadline, &|| told(Forming::Right)).await?;
     Ok(Seen { neighbors, tables })
 }
 
-type Right = fn(&Site, usize, &State) -> bool;
+type Right = fn(&LocalNodes, usize, &State) -> bool;
 
-async fn until(site: &Site, right: Right, deadline: Instant, told: &dyn Fn()) -> Result<Instant, usize> {
-    let mut wrong: VecDeque<usize> = (0..site.seats().len()).collect();
+async fn until(nodes: &LocalNodes, right: Right, deadline: Instant, told: &dyn Fn()) -> Result<Instant, usize> {
+    let mut wrong: VecDeque<usize> = (0..nodes.locals().len()).collect();
     let mut told = Some(told);
     loop {
-        wait(site, right, deadline, &mut wrong, told.take()).await?;
+        wait(nodes, right, deadline, &mut wrong, told.take()).await?;
         let seen = Instant::now();
         // A node that was right may have been disturbed since.
-        for begin in (0..site.seats().len()).step_by(BATCH) {
-            wrong.extend(ask(site, right, (begin..site.seats().len()).take(BATCH)).await);
+        for begin in (0..nodes.locals().len()).step_by(BATCH) {
+            wrong.extend(ask(nodes, right, (begin..nodes.locals().len()).take(BATCH)).await);
         }
         if wrong.is_empty() {
             return Ok(seen);
@@ -60,7 +60,7 @@ async fn until(site: &Site, right: Right, deadline: Instant, told: &dyn Fn()) ->
 
 /// Waits until each of these was right once, and tells of each.
 async fn wait(
-    site: &Site,
+    nodes: &LocalNodes,
     right: Right,
     deadline: Instant,
     wrong: &mut VecDeque<usize>,
@@ -72,7 +72,7 @@ async fn wait(
             return Err(wrong.len());
         }
         let asked = wrong.len().min(BATCH);
-        let still = ask(site, right, wrong.drain(..asked).collect::<Vec<_>>()).await;
+        let still = ask(nodes, right, wrong.drain(..asked).collect::<Vec<_>>()).await;
         if let Some(told) = told {
             (still.len()..asked).for_each(|_| told());
         }
@@ -85,11 +85,11 @@ async fn wait(
 }
 
 /// Who of these is wrong.
-async fn ask(site: &Site, right: Right, seats: impl IntoIterator<Item = usize>) -> Vec<usize> {
-    let asked = seats.into_iter().map(|k| async move {
-        let seat = &site.seats()[k];
-        let state = seat.node.state().await;
-        (k, state.is_some_and(|state| right(site, seat.at, &state)))
+async fn ask(nodes: &LocalNodes, right: Right, locals: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    let asked = locals.into_iter().map(|k| async move {
+        let local = &nodes.locals()[k];
+        let state = local.node.state().await;
+        (k, state.is_some_and(|state| right(nodes, local.at, &state)))
     });
     join_all(asked).await.into_iter().filter(|(_, right)| !right).map(|(k, _)| k).collect()
 }

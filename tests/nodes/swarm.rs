@@ -164,31 +164,31 @@ async fn ring_that_does_not_form_in_time_says_how_many_are_wrong() {
 
 #[actix_rt::test]
 async fn swarm_joins_a_ring_knows_its_members_and_leaves_it() {
-    let elders = swarm(5, 1, node()).await;
-    elders.await_ideal(LIMIT).await.unwrap();
-    let joiners = swarm(7, 2, Config { seeds: vec![elders.first().me().addr], ..node() }).await;
+    let existing = swarm(5, 1, node()).await;
+    existing.await_ideal(LIMIT).await.unwrap();
+    let joiners = swarm(7, 2, Config { seeds: vec![existing.first().me().addr], ..node() }).await;
     joiners.await_ideal(LIMIT).await.unwrap();
-    assert_eq!(joiners.elders().iter().copied().collect::<BTreeSet<_>>(), members(&elders));
+    assert_eq!(joiners.existing().iter().copied().collect::<BTreeSet<_>>(), members(&existing));
     let figures = joiners.load(load(Demand::Clients(2), 0)).await.unwrap();
     assert_eq!((figures.errors, figures.wrong), (0, 0), "{figures}");
-    assert!(elders.await_ideal(SECOND / 10).await.is_err(), "they know the joiners");
+    assert!(existing.await_ideal(SECOND / 10).await.is_err(), "they know the joiners");
     joiners.leave().await;
-    elders.await_ideal(LIMIT).await.unwrap();
-    elders.stop().await;
+    existing.await_ideal(LIMIT).await.unwrap();
+    existing.stop().await;
 }
 
 /// Whatever a node owned that had come, or that took over what another had left, counted as wrong.
 #[actix_rt::test]
 async fn right_answers_are_right_when_the_joined_ring_changes() {
-    let elders = swarm(5, 1, node()).await;
-    elders.await_ideal(LIMIT).await.unwrap();
-    let joiners = swarm(3, 2, Config { seeds: vec![elders.first().me().addr], ..node() }).await;
+    let existing = swarm(5, 1, node()).await;
+    existing.await_ideal(LIMIT).await.unwrap();
+    let joiners = swarm(3, 2, Config { seeds: vec![existing.first().me().addr], ..node() }).await;
     joiners.await_ideal(LIMIT).await.unwrap();
-    let members: BTreeSet<Peer> = members(&elders).union(&members(&joiners)).copied().collect();
+    let members: BTreeSet<Peer> = members(&existing).union(&members(&joiners)).copied().collect();
 
-    let seeds = vec![elders.first().me().addr];
+    let seeds = vec![existing.first().me().addr];
     let stranger = Node::start(Config { seeds, ..node() }).await.unwrap();
-    elders.nodes().nth(2).expect("five").leave().await;
+    existing.nodes().nth(2).expect("five").leave().await;
     let mut named = BTreeSet::new();
     let settled = async {
         while !named.contains(&stranger.me()) {
@@ -205,7 +205,7 @@ async fn right_answers_are_right_when_the_joined_ring_changes() {
         assert_eq!(figures.wrong, 0, "{figures}");
     }
     joiners.leave().await;
-    elders.stop().await;
+    existing.stop().await;
 }
 
 /// A ring that says so of itself is believed, and what a node denies is wrong in any ring.

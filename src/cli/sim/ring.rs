@@ -12,7 +12,7 @@ use chord::sim::ring::play::{self, Command};
 use clap::{ArgGroup, ValueEnum};
 
 use crate::cli::{NotAccepted, number};
-use crate::text;
+use crate::commands::text;
 
 /// Makes one ring by the protocol's own joins, checks all its tables, and shows it
 ///

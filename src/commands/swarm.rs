@@ -13,9 +13,9 @@ use futures::FutureExt;
 use futures::future::try_join;
 use serde_json::json;
 
+use super::node::{answer, begin, told_to_end};
+use super::progress::Progress;
 use crate::cli;
-use crate::living::{answer, begin, told_to_end};
-use crate::progress::Progress;
 
 /// A ring that has not formed by then does not: a thousand nodes take seconds.
 const FORMS_WITHIN: Duration = Duration::from_secs(600);
@@ -96,7 +96,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, print
         let SwarmConfig { nodes, threads, node, .. } = swarm.config();
         let data = json!({
             "nodes": nodes,
-            "others": swarm.elders().len(),
+            "others": swarm.existing().len(),
             "r": node.r,
             "threads": threads,
             "transport": node.transport.to_string(),
@@ -115,7 +115,7 @@ fn heading(swarm: &Swarm) -> String {
     let SwarmConfig { nodes, threads, node, .. } = swarm.config();
     let (address, first, last) = (node.address, node.port, node.port + (nodes - 1));
     let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
-    let others = match swarm.elders().len() {
+    let others = match swarm.existing().len() {
         0 => String::new(),
         others => format!(", in a ring with {others} others"),
     };

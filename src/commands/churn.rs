@@ -7,9 +7,9 @@ use std::time::Instant;
 use chord::console::streams::{complain, output};
 use chord::sim::churn::sweep;
 
+use super::interrupt::{self, Interrupt};
+use super::progress::Progress;
 use crate::cli::Churn;
-use crate::interrupt::{self, Interrupt};
-use crate::progress::Progress;
 
 /// Runs the histories.
 pub fn run(churn: &Churn) -> ExitCode {

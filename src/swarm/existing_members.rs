@@ -6,20 +6,20 @@ use crate::protocol::peer::Peer;
 use crate::swarm::SwarmError;
 
 /// So many members are looked for: no more nodes have a place at one address.
-const MAX_ELDERS: usize = 1 << 16;
+const MAX_EXISTING: usize = 1 << 16;
 
 /// The other members of the ring of a node, in the order of the circle from that node on: each is the owner
 /// of the point after the one before. Right if nobody comes or goes meanwhile.
 pub async fn of(node: &Node) -> Result<Vec<Peer>, SwarmError> {
-    let mut elders: Vec<Peer> = Vec::new();
-    while elders.len() < MAX_ELDERS {
-        let last = elders.last().copied().unwrap_or(node.me());
-        let next = node.lookup_id(last.id.next(Bits::FULL)).await.map_err(SwarmError::Elders)?;
+    let mut existing: Vec<Peer> = Vec::new();
+    while existing.len() < MAX_EXISTING {
+        let last = existing.last().copied().unwrap_or(node.me());
+        let next = node.lookup_id(last.id.next(Bits::FULL)).await.map_err(SwarmError::ExistingMembers)?;
         // The node has just joined: the one before it may name the one behind it.
         if !next.id.in_open(last.id, node.me().id) {
             break;
         }
-        elders.push(next);
+        existing.push(next);
     }
-    Ok(elders)
+    Ok(existing)
 }

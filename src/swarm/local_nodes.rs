@@ -13,8 +13,8 @@ use crate::sim::tables::Tables;
 
 /// The nodes of one thread, and the tables of the whole ring by definition. Clones are the same.
 #[derive(Clone)]
-pub struct Site {
-    seats: Arc<[Seat]>,
+pub struct LocalNodes {
+    locals: Arc<[LocalNode]>,
     pub tables: Arc<Tables>,
     /// Judges answers that are not those of the tables; `None` where nobody else is in the ring.
     judge: Option<Arc<Judge>>,
@@ -22,17 +22,17 @@ pub struct Site {
 
 /// A node, and where it stands in the ring of the tables.
 #[derive(Clone)]
-pub struct Seat {
+pub struct LocalNode {
     pub node: Node,
     pub at: usize,
 }
 
-impl Site {
+impl LocalNodes {
     /// The nodes, each of which is in the ring of the tables; at least one. `others` says whether the ring has members
     /// that come and go.
-    pub fn new(nodes: Vec<Node>, tables: Arc<Tables>, others: bool) -> Site {
-        let seat = |node: Node| tables.position(node.me()).map(|at| Seat { node, at });
-        Site { seats: nodes.into_iter().filter_map(seat).collect(), tables, judge: others.then(Arc::default) }
+    pub fn new(nodes: Vec<Node>, tables: Arc<Tables>, others: bool) -> LocalNodes {
+        let local = |node: Node| tables.position(node.me()).map(|at| LocalNode { node, at });
+        LocalNodes { locals: nodes.into_iter().filter_map(local).collect(), tables, judge: others.then(Arc::default) }
     }
 
     /// The owner of a key, by which this node's answer is judged: that of the tables, or the one named if that may be
@@ -45,21 +45,21 @@ impl Site {
         }
     }
 
-    pub fn seats(&self) -> &[Seat] {
-        &self.seats
+    pub fn locals(&self) -> &[LocalNode] {
+        &self.locals
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.seats.iter().map(|seat| &seat.node)
+        self.locals.iter().map(|local| &local.node)
     }
 
     pub fn first(&self) -> &Node {
-        &self.seats[0].node
+        &self.locals[0].node
     }
 
     /// One of the nodes, and a key for it to look up.
-    pub fn draw(&self, rng: &mut impl Rng) -> (&Seat, Id) {
-        (&self.seats[rng.random_range(0..self.seats.len())], Id::from_bytes(rng.random()))
+    pub fn draw(&self, rng: &mut impl Rng) -> (&LocalNode, Id) {
+        (&self.locals[rng.random_range(0..self.locals.len())], Id::from_bytes(rng.random()))
     }
 
     /// Whether a node that stands there has the right successor and predecessor.
