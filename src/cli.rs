@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use chord::config::{PERIOD, R};
+use chord::node::config::{PERIOD, R};
 use chord::protocol::lookup::iterative::Style;
 use chord::protocol::peer::is_unicast;
 use chord::{Config, Id};

@@ -13,7 +13,7 @@ pub mod terminal;
 use std::fmt;
 use std::io::Write;
 
-use crate::actors::node::{LookupError, State};
+use crate::node::{LookupError, State};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 

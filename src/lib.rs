@@ -45,9 +45,10 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod actors;
-pub mod config;
 #[cfg(feature = "cli")]
 pub mod console;
+pub mod net;
+pub mod node;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -55,14 +56,14 @@ pub mod sim;
 pub mod swarm;
 pub mod wire;
 
-pub use actors::node::{LookupError, Node, StartError, State};
-pub use actors::traffic::Traffic;
-pub use actors::worker::Worker;
-pub use config::Config;
-pub use protocol::id::Id;
-pub use protocol::peer::Peer;
-
 /// What stands in the README is compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+pub use net::traffic::Traffic;
+pub use node::config::{self, Config};
+pub use node::worker::Worker;
+pub use node::{LookupError, Node, StartError, State};
+pub use protocol::id::Id;
+pub use protocol::peer::Peer;

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use chord::actors::worker::runtime;
 use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
+use chord::node::worker::runtime;
 use commands::{chaos, churn, merge, node, paper, ring, storm, swarm};
 use tracing_subscriber::EnvFilter;
 
@@ -88,7 +88,7 @@ fn log(usual: &str) {
 mod tests {
     use std::net::{Ipv4Addr, SocketAddrV4};
 
-    use chord::actors::pool::ConnectionPool;
+    use chord::net::pool::ConnectionPool;
     use chord::{Config, Node};
     use futures::FutureExt;
 

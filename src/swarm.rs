@@ -42,11 +42,11 @@ use std::time::{Duration, SystemTime};
 use futures::future::{join_all, try_join_all};
 use tokio::time::{Instant, sleep};
 
-use crate::actors::budget::ConnectionBudget;
-use crate::actors::node::{LookupError, Node, StartError};
-use crate::actors::transport::Transport;
-use crate::actors::worker::{Ended, Worker};
-use crate::config::Config;
+use crate::net::limits::budget::ConnectionBudget;
+use crate::net::transport::Transport;
+use crate::node::config::Config;
+use crate::node::worker::{Ended, Worker};
+use crate::node::{LookupError, Node, StartError};
 use crate::protocol::fix_fingers::youth;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;

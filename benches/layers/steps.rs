@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use actix_rt::System;
 use bytes::BytesMut;
-use chord::actors::pool::ConnectionPool;
+use chord::net::pool::ConnectionPool;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Finding, Lookup, Question as Wanted};

@@ -12,11 +12,11 @@ use actix::Recipient;
 use futures::future::{Either, LocalBoxFuture, select};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::neighbors::jittered;
-use super::routes::{Calling, Routes};
-use super::thread::{Overdue, Suspected, Thread, Verdict};
-use super::traffic::Counters;
-use super::{Call, Way};
+use crate::actors::messages::{Call, Way};
+use crate::actors::neighbors::jittered;
+use crate::actors::thread::{Overdue, Suspected, Thread, Verdict};
+use crate::net::routes::{Calling, Routes};
+use crate::net::traffic::Counters;
 use crate::protocol::failure_detector::KEPT_SHARE;
 use crate::protocol::local_health::Ripe;
 use crate::protocol::patient::{Patient, patience};

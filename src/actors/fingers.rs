@@ -7,10 +7,10 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture,
 };
 
-use super::neighbors::jittered;
-use super::snapshot::Snapshot;
-use super::throttle::Throttle;
-use super::{Disturbed, Forget, Resolve, ShowFingers, Stop};
+use crate::actors::messages::{Disturbed, Forget, Resolve, ShowFingers, Stop};
+use crate::actors::neighbors::jittered;
+use crate::actors::snapshot::Snapshot;
+use crate::actors::throttle::Throttle;
 use crate::protocol::admission::Class;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::lookup::Question;

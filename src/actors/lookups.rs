@@ -7,11 +7,11 @@ use actix::Recipient;
 use futures::future::{LocalBoxFuture, join_all};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::drive::{Driver, Started};
-use super::neighbors::jittered;
-use super::serving::Answered;
-use super::snapshot::Snapshot;
-use super::{Forget, Resolve, Serve, Severed};
+use crate::actors::drive::{Driver, Started};
+use crate::actors::messages::{Forget, Resolve, Serve, Severed};
+use crate::actors::neighbors::jittered;
+use crate::actors::snapshot::Snapshot;
+use crate::net::serving::Answered;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::retry::MAX_RESTS;
 use crate::protocol::lookup::{Finding, Lookup, LookupFailure, MAX_BEGINNINGS, Question};

@@ -11,10 +11,12 @@ use futures::future::join_all;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-use super::drive::Driver;
-use super::snapshot::Snapshot;
-use super::throttle::Throttle;
-use super::{Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way};
+use crate::actors::drive::Driver;
+use crate::actors::messages::{
+    Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way,
+};
+use crate::actors::snapshot::Snapshot;
+use crate::actors::throttle::Throttle;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};

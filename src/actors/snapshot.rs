@@ -10,7 +10,7 @@ use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Severed;
+use crate::actors::messages::Severed;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::lookup::{Lookup, LookupFailure, Question};
 use crate::protocol::maintenance::Maintenance;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use chord::Config;
-use chord::actors::transport::{Switchboard, Transport};
+use chord::net::transport::{Switchboard, Transport};
 use chord::sim::nodes::counted;
 use chord::swarm::{Demand, Load, SwarmConfig};
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use chord::actors::worker::runtime;
 use chord::console::streams::complain;
+use chord::node::worker::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.

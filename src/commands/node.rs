@@ -6,9 +6,9 @@ use std::net::SocketAddrV4;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
-use chord::config::r_for;
 use chord::console::streams::complain;
 use chord::console::{self, Command, input, terminal};
+use chord::node::config::r_for;
 use chord::swarm::together;
 use chord::{Node, StartError};
 use futures::future::{join_all, select_all};

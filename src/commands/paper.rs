@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use chord::actors::worker::runtime;
 use chord::console::streams::complain;
+use chord::node::worker::runtime;
 use chord::sim::paper::report::{MARK, NAME, csv, markdown, names};
 use chord::sim::paper::{self, Chapter, Experiment, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -24,7 +24,7 @@ use super::nodes::hashed;
 use super::queue::Queue;
 use super::tables::Tables;
 use super::world::World;
-use crate::config::Config;
+use crate::node::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::Found;
 use report::Report;

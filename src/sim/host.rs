@@ -16,7 +16,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::environment::{Environment, Happening, Place, Slot};
-use crate::config::Config;
+use crate::node::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};

@@ -108,7 +108,7 @@ impl Circle {
                 self.bits = m.ok_or("bits takes a number from 1 to 24")?;
             }
             ["r", r] => {
-                let r = r.parse().ok().filter(|r| crate::config::R.contains(r));
+                let r = r.parse().ok().filter(|r| crate::node::config::R.contains(r));
                 self.r = r.ok_or("r takes a number from 1 to 32")?;
             }
             _ => return Ok(false),

@@ -8,7 +8,7 @@ use super::environment::{Content, Environment, Event, Happening, Place, Post, Sl
 use super::host::Host;
 use super::nodes;
 use super::tables::Tables;
-use crate::config::Config;
+use crate::node::config::Config;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, LookupFailure};

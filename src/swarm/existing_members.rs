@@ -1,6 +1,6 @@
 //! Who is in a ring that a swarm joins.
 
-use crate::actors::node::Node;
+use crate::node::Node;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;
 use crate::swarm::SwarmError;

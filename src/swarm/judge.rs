@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::Framed;
 
-use crate::actors::node::Node;
+use crate::node::Node;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Request, Response};

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::local_nodes::{LocalNode, LocalNodes};
 use super::timeline::{Fate, Timeline};
-use crate::actors::node::LookupError;
+use crate::node::LookupError;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::LookupFailure;
 use crate::protocol::peer::Peer;

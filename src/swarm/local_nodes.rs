@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::judge::Judge;
 
-use crate::actors::node::{Node, State};
+use crate::node::{Node, State};
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;

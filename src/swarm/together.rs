@@ -5,10 +5,10 @@ use std::net::SocketAddrV4;
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::process;
-use crate::actors::budget::ConnectionBudget;
-use crate::actors::node::{Node, StartError};
-use crate::actors::pool::ConnectionPool;
-use crate::config::Config;
+use crate::net::limits::budget::ConnectionBudget;
+use crate::net::pool::ConnectionPool;
+use crate::node::config::Config;
+use crate::node::{Node, StartError};
 
 /// What all but the first of `n` nodes are configured with, if the first is at `first`: they join it, and
 /// have the ports after that of `config`, or any that are free if that is 0.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::local_nodes::LocalNodes;
 use super::{Forming, Told};
-use crate::actors::node::State;
+use crate::node::State;
 
 /// So many nodes are asked at a time.
 const BATCH: usize = 64;

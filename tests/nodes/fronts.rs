@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use chord::actors::pool::ConnectionPool;
 use chord::actors::{Stop, Way};
+use chord::net::pool::ConnectionPool;
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};

@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
 
-use chord::actors::node::State;
-use chord::actors::pool::ConnectionPool;
+use chord::net::pool::ConnectionPool;
+use chord::node::State;
 use chord::protocol::id::Bits;
 use chord::protocol::lookup::iterative::Style;
 use chord::protocol::rpc::{Code, Dialect, Hop, Request, Response};

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use chord::actors::pool::ConnectionPool;
+use chord::net::pool::ConnectionPool;
 use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::{join, join_all};

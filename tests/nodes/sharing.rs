@@ -1,8 +1,8 @@
 //! Nodes of one thread that share their connections.
 
-use chord::actors::pending::CallOutcome;
-use chord::actors::pool::ConnectionPool;
 use chord::actors::{Stop, Way};
+use chord::net::pending::CallOutcome;
+use chord::net::pool::ConnectionPool;
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Dialect, Request, Response};
 use chord::wire::{Frame, Reply};

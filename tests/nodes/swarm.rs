@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chord::actors::pool::ConnectionPool;
-use chord::actors::transport::{Switchboard, Transport};
+use chord::net::pool::ConnectionPool;
+use chord::net::transport::{Switchboard, Transport};
 use chord::protocol::id::Bits;
 use chord::swarm::judge::Judge;
 use chord::swarm::{Demand, Forming, Load, NotIdeal, Swarm, SwarmConfig, SwarmError, together};

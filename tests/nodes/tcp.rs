@@ -3,11 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use chord::actors::budget::ConnectionBudget;
-use chord::actors::inbound::Limits;
-use chord::actors::pending::MAX_ASKED;
-use chord::actors::pool::ConnectionPool;
 use chord::actors::{Call, Stop, Way};
+use chord::net::limits::budget::ConnectionBudget;
+use chord::net::limits::inbound::Limits;
+use chord::net::pending::MAX_ASKED;
+use chord::net::pool::ConnectionPool;
 use chord::protocol::id::Bits;
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Code, Dialect, Request, Response};

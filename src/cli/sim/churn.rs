@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use chord::Config;
-use chord::config::R;
+use chord::node::config::R;
 use chord::sim::churn::Workload;
 use chord::sim::delay::Delay;
 

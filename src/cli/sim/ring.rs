@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use chord::Peer;
-use chord::config::R;
+use chord::node::config::R;
 use chord::protocol::id::{Bits, Id};
 use chord::sim::ring::members;
 use chord::sim::ring::picture::Arrows;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::node::config::Config;
 use crate::protocol::acquaintances::Acquaintances;
 use crate::sim::network::LATE;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::seq::IndexedRandom;
 
 use super::members::Collision;
-use crate::config::PERIOD;
+use crate::node::config::PERIOD;
 use crate::protocol::id::Bits;
 use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chord::Peer;
-use chord::config::r_for;
+use chord::node::config::r_for;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::drops::DropReason;
-use super::link::LinkId;
+use crate::net::limits::drops::DropReason;
+use crate::net::link::LinkId;
 
 /// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl InboundLimiter {
 }
 
 /// Most nodes of a thread have no connections once they are at rest: then the tree is to take nothing.
-pub(super) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
+pub(crate) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
     open.remove(&link);
     if open.is_empty() {
         *open = BTreeMap::new();

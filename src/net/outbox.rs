@@ -16,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
-use super::traffic::Counters;
+use crate::net::traffic::Counters;
 use crate::wire::{Frame, FrameCodec, WireError};
 
 /// Where frames are put that are to be written. Clones are the same; when the last is dropped, nothing more

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Decoder;
 
-use super::outbox::Outgoing;
+use crate::net::outbox::Outgoing;
 
 use crate::wire::{Frame, FrameCodec, WireError};
 

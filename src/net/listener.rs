@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
 
-use super::Stop;
-use super::frames::Stream;
-use super::transport::Socket;
+use crate::actors::messages::Stop;
+use crate::net::frames::Stream;
+use crate::net::transport::Socket;
 
 /// Somebody has connected, or can't.
 #[derive(actix::Message)]

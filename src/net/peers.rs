@@ -9,18 +9,18 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseF
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use super::budget::{ConnectionBudget, Ticket};
-use super::dials::DialLimiter;
-use super::drops::{DropReason, SUMMARY_EVERY};
-use super::frames::Stream;
-use super::inbound::{InboundLimiter, LastSeen, remove};
-use super::link::{Doubt, Link, LinkEvent, LinkId, Origin};
-use super::listener::Accepted;
-use super::pending::PendingCalls;
-use super::pool::Route;
-use super::routes::Routes;
-use super::shared::Shared;
-use super::{Call, Stop, Way};
+use crate::actors::messages::{Call, Stop, Way};
+use crate::net::frames::Stream;
+use crate::net::limits::budget::{ConnectionBudget, Ticket};
+use crate::net::limits::dials::DialLimiter;
+use crate::net::limits::drops::{DropReason, SUMMARY_EVERY};
+use crate::net::limits::inbound::{InboundLimiter, LastSeen, remove};
+use crate::net::link::{Doubt, Link, LinkEvent, LinkId, Origin};
+use crate::net::listener::Accepted;
+use crate::net::pending::PendingCalls;
+use crate::net::pool::Route;
+use crate::net::routes::Routes;
+use crate::net::shared::Shared;
 use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::{Code, Request};
 

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::actors::budget::ConnectionBudget;
-use crate::actors::inbound::Limits;
-use crate::actors::transport::Transport;
+use crate::net::limits::budget::ConnectionBudget;
+use crate::net::limits::inbound::Limits;
+use crate::net::transport::Transport;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::{Peer, is_unicast};

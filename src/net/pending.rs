@@ -15,9 +15,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::link::Origin;
-use super::outbox::{Outbox, Urgency};
-use super::shared::Shared;
+use crate::net::link::Origin;
+use crate::net::outbox::{Outbox, Urgency};
+use crate::net::shared::Shared;
 use crate::protocol::admission::{Class, MAX_LOOKUPS};
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, Question, Reply};
@@ -77,7 +77,7 @@ pub enum CallOutcome {
 
 impl CallOutcome {
     /// What it says of the other end that a connection could not be made.
-    pub(super) fn unconnected(error: &io::Error) -> CallOutcome {
+    pub(crate) fn unconnected(error: &io::Error) -> CallOutcome {
         match Errno::from_io_error(error) {
             // Out of files, ports or memory: nobody else is to blame.
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => CallOutcome::Busy,
@@ -353,7 +353,7 @@ impl Inner {
 }
 
 /// When a question, or its answer, leaves.
-pub(super) fn urgency(request: &Request) -> Urgency {
+pub(crate) fn urgency(request: &Request) -> Urgency {
     match Class::of(request) {
         Class::Maintenance => Urgency::Urgent,
         Class::Forwarded | Class::Begun => Urgency::InTurn,

@@ -17,13 +17,13 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::frames::Reader;
-use super::lookups::Lookups;
-use super::outbox::{Backlog, Outbox, Urgency};
-use super::pending::urgency;
-use super::shared::Shared;
-use super::thread::Client;
-use super::{Refusal, Serve, Severed};
+use crate::actors::lookups::Lookups;
+use crate::actors::messages::{Refusal, Serve, Severed};
+use crate::actors::thread::Client;
+use crate::net::frames::Reader;
+use crate::net::outbox::{Backlog, Outbox, Urgency};
+use crate::net::pending::urgency;
+use crate::net::shared::Shared;
 use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
@@ -202,7 +202,7 @@ struct Back {
 
 impl Shared {
     /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
-    pub(super) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
+    pub(crate) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
         let (call_id, pool) = (question.call_id, &self.routes.pool);
         let (asked, front) = match question.to {
             None => (Some(self.clone()), pool.front(self.me.addr)),

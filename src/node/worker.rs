@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::pool::ConnectionPool;
+use crate::net::pool::ConnectionPool;
 
 /// A thread on which nodes live, and share their connections. It ends, with all that it runs, when this is dropped.
 pub struct Worker {

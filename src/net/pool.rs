@@ -22,12 +22,12 @@ use std::time::Duration;
 use actix::Addr;
 use tokio::time::Instant;
 
-use super::link::{Link, LinkEvent, LinkId, Retire};
-use super::pending::PendingCalls;
-use super::shared::Shared;
-use super::thread::Thread;
-use super::throttle::Throttle;
-use super::{Severed, Slept};
+use crate::actors::messages::{Severed, Slept};
+use crate::actors::thread::Thread;
+use crate::actors::throttle::Throttle;
+use crate::net::link::{Link, LinkEvent, LinkId, Retire};
+use crate::net::pending::PendingCalls;
+use crate::net::shared::Shared;
 use crate::protocol::fronts::{Behind, Fronts};
 
 /// The kept connection to each node. Clones are the same.
@@ -85,12 +85,12 @@ impl ConnectionPool {
     }
 
     /// The node of this thread that lives there.
-    pub(super) fn node(&self, addr: SocketAddrV4) -> Option<Rc<Shared>> {
+    pub(crate) fn node(&self, addr: SocketAddrV4) -> Option<Rc<Shared>> {
         self.0.nodes.borrow().get(&addr)?.upgrade()
     }
 
     /// The port of the node that takes calls for that one of this thread, if it is another.
-    pub(super) fn front(&self, node: SocketAddrV4) -> Option<u16> {
+    pub(crate) fn front(&self, node: SocketAddrV4) -> Option<u16> {
         if self.0.nodes.borrow().len() == 1 {
             return None;
         }
@@ -114,13 +114,13 @@ impl ConnectionPool {
     }
 
     /// Whether this connection is kept for calls to that address.
-    pub(super) fn keeps(&self, addr: SocketAddrV4, link: LinkId) -> bool {
+    pub(crate) fn keeps(&self, addr: SocketAddrV4, link: LinkId) -> bool {
         self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
     }
 
     /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
     /// is no connection to it yet.
-    pub(super) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
+    pub(crate) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
         let mut fronts = self.0.fronts.borrow_mut();
         let Some(front) = fronts.learn(addr, front, incarnation, self.0.thread.now()) else {
             fronts.behind(addr).for_each(|addr| self.retire(addr));
@@ -136,7 +136,7 @@ impl ConnectionPool {
     }
 
     /// The front of that node has said that it does not know it.
-    pub(super) fn refused_by_front(&self, addr: SocketAddrV4) {
+    pub(crate) fn refused_by_front(&self, addr: SocketAddrV4) {
         self.0.fronts.borrow_mut().refused(addr, self.0.thread.now());
     }
 
@@ -167,7 +167,7 @@ impl ConnectionPool {
     }
 
     /// Something is read: the thread looks at the clock.
-    pub(super) fn look(&self, now: Instant) {
+    pub(crate) fn look(&self, now: Instant) {
         if let Some(length) = self.0.thread.look(now) {
             self.slept(length);
         }
@@ -183,7 +183,7 @@ impl ConnectionPool {
     }
 
     /// The process has too many connections that others have made: whichever of its nodes has most closes one.
-    pub(super) fn thin_out(&self) {
+    pub(crate) fn thin_out(&self) {
         let most = self.living().into_iter().max_by_key(|node| node.accepted.get());
         if let Some(node) = most.filter(|node| node.accepted.get() > 0) {
             node.news.do_send(LinkEvent::TooMany);
@@ -195,35 +195,35 @@ impl ConnectionPool {
     }
 
     /// Whose turn it is to join.
-    pub(super) fn joins(&self) -> Throttle {
+    pub(crate) fn joins(&self) -> Throttle {
         self.0.joins.clone()
     }
 
     /// Whose turn it is to look a finger up.
-    pub(super) fn finger_lookups(&self) -> Throttle {
+    pub(crate) fn finger_lookups(&self) -> Throttle {
         self.0.finger_lookups.clone()
     }
 
     /// A number that no other connection has.
-    pub(super) fn next_link(&self) -> LinkId {
+    pub(crate) fn next_link(&self) -> LinkId {
         self.0.last_link.set(self.0.last_link.get() + 1);
         self.0.last_link.get()
     }
 
     /// Keeps this connection, rather than any other, for calls to that address.
-    pub(super) fn keep(&self, addr: SocketAddrV4, route: Route) {
+    pub(crate) fn keep(&self, addr: SocketAddrV4, route: Route) {
         self.0.routes.borrow_mut().insert(addr, route);
     }
 
     /// The node at the other end of that connection, if it is kept, is of our own kind.
-    pub(super) fn is_ours(&self, addr: SocketAddrV4, link: LinkId, incarnation: u64) {
+    pub(crate) fn is_ours(&self, addr: SocketAddrV4, link: LinkId, incarnation: u64) {
         if let Some(route) = self.0.routes.borrow_mut().get_mut(&addr).filter(|route| route.id == link) {
             route.incarnation = Some(incarnation);
         }
     }
 
     /// Keeps that connection no more.
-    pub(super) fn forget(&self, addr: SocketAddrV4, link: LinkId) {
+    pub(crate) fn forget(&self, addr: SocketAddrV4, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link) {
             routes.remove(&addr);
@@ -231,7 +231,7 @@ impl ConnectionPool {
     }
 
     /// That connection does not lead to whoever lives there.
-    pub(super) fn mistaken(&self, addr: SocketAddrV4, link: LinkId) {
+    pub(crate) fn mistaken(&self, addr: SocketAddrV4, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link)
             && let Some(mistaken) = routes.remove(&addr)
@@ -241,7 +241,7 @@ impl ConnectionPool {
     }
 
     /// Keeps none of those connections any more.
-    pub(super) fn forget_all(&self, links: impl Fn(LinkId) -> bool) {
+    pub(crate) fn forget_all(&self, links: impl Fn(LinkId) -> bool) {
         self.0.routes.borrow_mut().retain(|_, route| !links(route.id));
     }
 }

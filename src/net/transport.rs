@@ -10,7 +10,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::frames::Stream;
+use crate::net::frames::Stream;
 
 /// What connections are made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

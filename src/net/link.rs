@@ -6,8 +6,8 @@
 //! comes from a plain peer: it is the last one on the connection.
 //!
 //! What the other end makes this one do is bounded: lookups that the thread can't take on are refused, whoever does
-//! not read its answers is not read from ([`serving`](super::serving)), and whoever does not get on with a frame
-//! loses the connection ([`frames`](super::frames)).
+//! not read its answers is not read from ([`serving`](crate::net::serving)), and whoever does not get on with a frame
+//! loses the connection ([`frames`](crate::net::frames)).
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
@@ -18,14 +18,14 @@ use futures::stream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::Stop;
-use super::drops::DropReason;
-use super::frames::Stream;
-use super::inbound::LastSeen;
-use super::outbox::outbox;
-use super::pending::{CallOutcome, Echo, Kind, PendingCalls};
-use super::serving::{Incoming, Reading, Served, Turn};
-use super::shared::Shared;
+use crate::actors::messages::Stop;
+use crate::net::frames::Stream;
+use crate::net::limits::drops::DropReason;
+use crate::net::limits::inbound::LastSeen;
+use crate::net::outbox::outbox;
+use crate::net::pending::{CallOutcome, Echo, Kind, PendingCalls};
+use crate::net::serving::{Incoming, Reading, Served, Turn};
+use crate::net::shared::Shared;
 use crate::protocol::rpc::Request;
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 

@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use actix::Addr;
 use tokio::time::timeout;
 
-use super::Stop;
-use super::drops::{DropCounters, DropReason};
-use super::link::{Link, LinkId};
-use super::peer_cache::PeerCache;
-use super::pending::{CallOutcome, Pending};
-use super::pool::{ConnectionPool, Route};
-use super::{Call, Way};
+use crate::actors::messages::Stop;
+use crate::actors::messages::{Call, Way};
+use crate::net::limits::drops::{DropCounters, DropReason};
+use crate::net::link::{Link, LinkId};
+use crate::net::peer_cache::PeerCache;
+use crate::net::pending::{CallOutcome, Pending};
+use crate::net::pool::{ConnectionPool, Route};
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Code;
 use crate::wire::Reply;
@@ -47,7 +47,7 @@ impl Routes {
     }
 
     /// Makes a call on this connection.
-    pub(super) fn calling(&self, call: Call, Route { id, asking, incarnation, held, to, .. }: &Route) -> Calling {
+    pub(crate) fn calling(&self, call: Call, Route { id, asking, incarnation, held, to, .. }: &Route) -> Calling {
         let addr = call.target.addr();
         let heard = asking.ask(call.request.clone(), *to, call.patience);
         let before = self.known.incarnation(addr);
@@ -68,7 +68,7 @@ impl Routes {
     }
 
     /// Makes a call on a connection that was made for it, and that closes with it.
-    pub(super) fn calling_once(&self, call: Call, route: &Route) -> Calling {
+    pub(crate) fn calling_once(&self, call: Call, route: &Route) -> Calling {
         Calling { _once: Some(Box::new(Once(route.link.clone()))), ..self.calling(call, route) }
     }
 }

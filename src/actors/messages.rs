@@ -1,0 +1,126 @@
+//! What actors say to each other, and to links.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+
+use crate::protocol::admission::Class;
+use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::{Found, LookupFailure, Question};
+use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
+use crate::protocol::procedure::{Answer, Target};
+use crate::protocol::rpc::{Code, Request, Response};
+
+/// Put a question to another node.
+///
+/// The answer is never late: whoever asks bounds its patience. It is [`Answer::Silent`] when it is
+/// certain that no reply will come.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Answer")]
+pub struct Call {
+    pub target: Target,
+    pub request: Request,
+    pub way: Way,
+    /// What is left of the patience of whoever waits for a forwarded question.
+    pub patience: Option<Duration>,
+}
+
+/// Which connection a [`Call`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The one that is kept, or a new one.
+    Kept,
+    /// The same, for a call that was lost with a closing connection: it is not repeated again.
+    Again,
+    /// A new one made for this call, which proves that the target can be reached now.
+    Fresh,
+}
+
+/// Answer the question of a peer.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<Response, Refusal>")]
+pub struct Serve {
+    pub request: Request,
+    /// Whether it is a plain peer that asks.
+    pub plain: bool,
+    /// How long the peer waits, if it said so.
+    pub patience: Option<Duration>,
+}
+
+/// Why a question was not answered, for programs and for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: Code,
+    pub why: String,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal { code, why: code.to_string() }
+    }
+}
+
+impl From<LookupFailure> for Refusal {
+    fn from(lost: LookupFailure) -> Refusal {
+        Refusal { code: lost.into(), why: lost.to_string() }
+    }
+}
+
+/// Find the owner of a key.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Result<Found, LookupFailure>")]
+pub struct Resolve {
+    pub question: Question,
+    /// Who is taken for the owner.
+    pub guess: Option<Peer>,
+    pub style: Style,
+    pub patience: Duration,
+    /// What it is to the limits: lookups of fingers are maintenance.
+    pub class: Class,
+}
+
+/// These nodes are dead. Both tables hear of it.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forget(pub Vec<Peer>);
+
+/// The neighbours changed, so that fingers may have; or the whole ring is about to.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Disturbed {
+    pub everywhere: bool,
+}
+
+/// A kept connection broke: whoever lives there may have died.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Severed(pub Arc<BTreeSet<SocketAddrV4>>);
+
+/// The thread of the node has slept for so long that others may have given the node up.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Slept;
+
+/// The neighbours as they are, for people to look at.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Neighbors")]
+pub struct ShowNeighbors;
+
+/// All fingers as they are, for people to look at.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<Peer>")]
+pub struct ShowFingers;
+
+/// Leave the ring: tell the neighbours, and wait a moment for them to hear it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+/// End. Whoever has children ends them first.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Stop;

@@ -1,0 +1,16 @@
+//! What a node tells of itself.
+
+use crate::protocol::peer::Peer;
+
+/// What a node knows of its ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub me: Peer,
+    /// The length r of a full successor list.
+    pub r: usize,
+    /// Nearest first, at most r; empty in a ring of one.
+    pub successors: Vec<Peer>,
+    pub predecessor: Option<Peer>,
+    /// All 160 fingers: `fingers[i - 1]` succeeds `me + 2^(i - 1)`.
+    pub fingers: Vec<Peer>,
+}
