@@ -12,8 +12,8 @@ use actix::Recipient;
 use futures::future::{Either, LocalBoxFuture, select};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::actors::jitter::jittered;
 use crate::actors::messages::{Call, Way};
-use crate::actors::neighbors::jittered;
 use crate::actors::thread::{Overdue, Suspected, Thread, Verdict};
 use crate::net::routes::{Calling, Routes};
 use crate::net::traffic::Counters;

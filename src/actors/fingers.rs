@@ -7,8 +7,8 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture,
 };
 
+use crate::actors::jitter::jittered;
 use crate::actors::messages::{Disturbed, Forget, Resolve, ShowFingers, Stop};
-use crate::actors::neighbors::jittered;
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
 use crate::protocol::admission::Class;

@@ -8,8 +8,8 @@ use futures::future::{LocalBoxFuture, join_all};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::actors::drive::{Driver, Started};
+use crate::actors::jitter::jittered;
 use crate::actors::messages::{Forget, Resolve, Serve, Severed};
-use crate::actors::neighbors::jittered;
 use crate::actors::snapshot::Snapshot;
 use crate::net::serving::Answered;
 use crate::protocol::lookup::iterative::Style;

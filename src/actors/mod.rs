@@ -40,8 +40,10 @@
 //! ticks with `do_send`. What happens in a conversation is decided in [`crate::protocol`]; the
 //! [`drive`] module is the only bridge.
 
+pub mod desk;
 pub mod drive;
 pub mod fingers;
+pub mod jitter;
 pub mod lookups;
 pub mod messages;
 pub mod neighbors;

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::actors::drive::Driver;
+use crate::actors::jitter::jittered;
 use crate::actors::messages::{
     Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way,
 };
@@ -183,11 +184,6 @@ impl NeighborsActor {
 /// Something that is said to a neighbour.
 fn told(peer: Peer, request: Request) -> Call {
     Call { target: peer.into(), request, way: Way::Kept, patience: None }
-}
-
-/// A duration off by up to a quarter, so that nodes that start together do not stay in step.
-pub fn jittered(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.75..1.25))
 }
 
 impl Actor for NeighborsActor {

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::join4;
 use rustix::process::{Resource, getrlimit};
 
+use crate::actors::desk::Desk;
 use crate::actors::drive::Driver;
 use crate::actors::fingers::FingersActor;
 use crate::actors::lookups::Lookups;
@@ -21,7 +22,6 @@ use crate::net::listener::Listener;
 use crate::net::peers::Peers;
 use crate::net::pool::ConnectionPool;
 use crate::net::routes::Routes;
-use crate::net::serving::Desk;
 use crate::net::shared::Shared;
 use crate::net::traffic::Counters;
 use crate::net::transport::Socket;

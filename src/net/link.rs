@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::actors::messages::Stop;
+use crate::net::events::{Doubt, LinkEvent, LinkId, Origin, Retire};
 use crate::net::frames::Stream;
 use crate::net::limits::drops::DropReason;
 use crate::net::limits::inbound::LastSeen;
@@ -29,63 +30,10 @@ use crate::net::shared::Shared;
 use crate::protocol::rpc::Request;
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
-/// The number of a connection, among those of an pool.
-pub type LinkId = u64;
-
-/// What a connection learned about its other end.
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub enum LinkEvent {
-    /// The node at this address, which was dialled, knows the extensions, and runs as this.
-    Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64, front: Option<u16> },
-    /// The node at this address is a plain peer.
-    Plain { link: LinkId, addr: SocketAddrV4 },
-    /// The caller on an accepted connection says that it is the node at this address.
-    Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
-    /// The connection takes no more calls.
-    Closing { link: LinkId, addr: Option<SocketAddrV4> },
-    /// The process has too many connections that others have made, and this node most of them.
-    TooMany,
-    /// The connection is closed.
-    Closed { link: LinkId, addr: Option<SocketAddrV4> },
-}
-
-/// Find out whether the other end is still there: somebody doubts it.
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub struct Doubt;
-
-/// No more calls are made on it: close when those are answered that were made.
-#[derive(Clone, Copy, Debug, actix::Message)]
-#[rtype(result = "()")]
-pub struct Retire;
-
 /// Everything is written, or nothing can be written any more.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Written(Result<(), WireError>);
-
-/// How a connection came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Dialled, to be kept if the other end can.
-    Dialed(SocketAddrV4),
-    /// Dialled for one call.
-    DialedOnce(SocketAddrV4),
-    /// Dialled for one call to a peer that is known to be plain: no extension is sent.
-    DialedPlain(SocketAddrV4),
-    Accepted(IpAddr),
-}
-
-impl Origin {
-    /// Who was dialled.
-    pub fn addr(self) -> Option<SocketAddrV4> {
-        match self {
-            Origin::Dialed(addr) | Origin::DialedOnce(addr) | Origin::DialedPlain(addr) => Some(addr),
-            Origin::Accepted(_) => None,
-        }
-    }
-}
 
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@
 //! [`pool`], which all nodes of a thread may share, over [`routes`] that mind what the [`peer_cache`] has of their targets.
 //! Connections are made of a [`transport`]; [`limits`] say how many there may be.
 
+pub mod events;
 pub mod frames;
 pub mod limits;
 pub mod link;

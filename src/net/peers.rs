@@ -10,12 +10,13 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::actors::messages::{Call, Stop, Way};
+use crate::net::events::{Doubt, LinkEvent, LinkId, Origin};
 use crate::net::frames::Stream;
 use crate::net::limits::budget::{ConnectionBudget, Ticket};
 use crate::net::limits::dials::DialLimiter;
 use crate::net::limits::drops::{DropReason, SUMMARY_EVERY};
 use crate::net::limits::inbound::{InboundLimiter, LastSeen, remove};
-use crate::net::link::{Doubt, Link, LinkEvent, LinkId, Origin};
+use crate::net::link::Link;
 use crate::net::listener::Accepted;
 use crate::net::pending::PendingCalls;
 use crate::net::pool::Route;

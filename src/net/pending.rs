@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use crate::net::link::Origin;
+use crate::net::events::Origin;
 use crate::net::outbox::{Outbox, Urgency};
 use crate::net::shared::Shared;
 use crate::protocol::admission::{Class, MAX_LOOKUPS};

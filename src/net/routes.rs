@@ -10,8 +10,9 @@ use tokio::time::timeout;
 
 use crate::actors::messages::Stop;
 use crate::actors::messages::{Call, Way};
+use crate::net::events::LinkId;
 use crate::net::limits::drops::{DropCounters, DropReason};
-use crate::net::link::{Link, LinkId};
+use crate::net::link::Link;
 use crate::net::peer_cache::PeerCache;
 use crate::net::pending::{CallOutcome, Pending};
 use crate::net::pool::{ConnectionPool, Route};

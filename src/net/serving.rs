@@ -17,7 +17,6 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use crate::actors::lookups::Lookups;
 use crate::actors::messages::{Refusal, Serve, Severed};
 use crate::actors::thread::Client;
 use crate::net::frames::Reader;
@@ -151,27 +150,6 @@ pub enum Answered {
     /// It was answered at once.
     Now(Result<Response, Refusal>),
     Later(LocalBoxFuture<'static, Result<Response, Refusal>>),
-}
-
-/// A node: lookups begin, and most often end, where their questions are read; whoever owns the neighbours
-/// answers the others.
-pub struct Desk {
-    pub lookups: Lookups,
-    pub neighbors: Recipient<Serve>,
-}
-
-impl Serves for Desk {
-    fn serve(&self, serve: Serve) -> Answered {
-        self.lookups.serve(&serve).unwrap_or_else(|| self.neighbors.serve(serve))
-    }
-
-    fn doubt(&self, severed: &Severed) {
-        self.lookups.sever(severed);
-    }
-
-    fn slept(&self) {
-        self.lookups.slept();
-    }
 }
 
 /// An actor that is asked by message.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actors::messages::{Severed, Slept};
+use crate::net::events::LinkEvent;
 use crate::net::limits::drops::DropCounters;
 use crate::net::limits::inbound::Limits;
-use crate::net::link::LinkEvent;
 use crate::net::routes::Routes;
 use crate::net::serving::Serves;
 use crate::net::traffic::Counters;

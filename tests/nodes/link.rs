@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use chord::actors::{Refusal, Serve, Severed, Slept};
+use chord::net::events::{Doubt, LinkEvent, Origin};
 use chord::net::frames::Stream;
 use chord::net::limits::drops::DropCounters;
 use chord::net::limits::inbound::Limits;
-use chord::net::link::{Doubt, Link, LinkEvent, Origin};
+use chord::net::link::Link;
 use chord::net::pending::{CallOutcome, Pending, PendingCalls};
 use chord::net::routes::Routes;
 use chord::net::serving::{Answered, Serves};

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::net::events::LinkId;
 use crate::net::limits::drops::DropReason;
-use crate::net::link::LinkId;
 
 /// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
