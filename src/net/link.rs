@@ -197,7 +197,7 @@ impl Link {
             self.shared.news.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
         let Some(outbox) = self.asking.outbox() else { return };
-        self.shared.ask(question, outbox, &self.served, turn);
+        self.shared.take_on(question, outbox, &self.served, turn);
     }
 
     /// Counts what the other end did wrong.

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
 use crate::net::traffic::Counters;
+use crate::protocol::admission::Class;
+use crate::protocol::rpc::Request;
 use crate::wire::{Frame, FrameCodec, WireError};
 
 /// Where frames are put that are to be written. Clones are the same; when the last is dropped, nothing more
@@ -67,6 +69,16 @@ pub enum Urgency {
     Urgent,
     /// In its turn: lookups.
     InTurn,
+}
+
+impl Urgency {
+    /// When a question, or its answer, leaves.
+    pub fn of(request: &Request) -> Urgency {
+        match Class::of(request) {
+            Class::Maintenance => Urgency::Urgent,
+            Class::Forwarded | Class::Begun => Urgency::InTurn,
+        }
+    }
 }
 
 /// Bytes that wait on all connections of the process, in whole steps of [`STEP`] for each chunk.

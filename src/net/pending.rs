@@ -262,8 +262,8 @@ impl Inner {
             tell(question.asker, CallOutcome::Busy);
         } else if self.may_put() {
             return self.put(question);
-        } else if urgency(&question.request) == Urgency::Urgent {
-            let first = |waiting: &Waiting| urgency(&waiting.request) == Urgency::InTurn;
+        } else if Urgency::of(&question.request) == Urgency::Urgent {
+            let first = |waiting: &Waiting| Urgency::of(&waiting.request) == Urgency::InTurn;
             let at = self.waiting.iter().position(first).unwrap_or(self.waiting.len());
             self.waiting.insert(at, question);
         } else {
@@ -301,7 +301,7 @@ impl Inner {
             tell(asker, CallOutcome::LookupFailure);
             return None;
         };
-        let urgency = urgency(&request);
+        let urgency = Urgency::of(&request);
         self.last_call += 1;
         let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
         self.introduced |= introduces;
@@ -349,14 +349,6 @@ impl Inner {
         }
         tell(asker, CallOutcome::Reply(reply));
         if first { Echo::First { incarnation, front } } else { Echo::Nothing }
-    }
-}
-
-/// When a question, or its answer, leaves.
-pub(crate) fn urgency(request: &Request) -> Urgency {
-    match Class::of(request) {
-        Class::Maintenance => Urgency::Urgent,
-        Class::Forwarded | Class::Begun => Urgency::InTurn,
     }
 }
 

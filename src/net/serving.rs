@@ -21,7 +21,6 @@ use crate::actors::messages::{Refusal, Serve, Severed};
 use crate::actors::thread::Client;
 use crate::net::frames::Reader;
 use crate::net::outbox::{Backlog, Outbox, Urgency};
-use crate::net::pending::urgency;
 use crate::net::shared::Shared;
 use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Response};
@@ -180,13 +179,13 @@ struct Back {
 
 impl Shared {
     /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
-    pub(crate) fn ask(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
+    pub(crate) fn take_on(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
         let (call_id, pool) = (question.call_id, &self.routes.pool);
         let (asked, front) = match question.to {
             None => (Some(self.clone()), pool.front(self.me.addr)),
             Some(port) => (pool.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
         };
-        let urgency = question.request.as_ref().map_or(Urgency::Urgent, urgency);
+        let urgency = question.request.as_ref().map_or(Urgency::Urgent, Urgency::of);
         let back = Back { outbox, call_id, front, urgency, turn };
         let Some(asked) = asked else {
             return self.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));

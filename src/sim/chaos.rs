@@ -42,7 +42,6 @@ use director::Director;
 use judge::Judge;
 
 pub use director::Temper;
-pub(super) use judge::reason;
 pub use judge::{Breach, Verdicts};
 pub use report::{Faults, Report};
 

@@ -18,10 +18,10 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::chaos::reason;
 use super::delay::{Delay, exponential};
 use super::nodes::hashed;
 use super::queue::Queue;
+use super::reason::reason;
 use super::tables::Tables;
 use super::world::World;
 use crate::node::config::Config;

@@ -28,6 +28,7 @@ pub mod oracle;
 pub mod paper;
 pub mod plot;
 pub mod queue;
+mod reason;
 pub mod ring;
 pub mod script;
 pub mod storm;

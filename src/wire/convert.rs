@@ -1,50 +1,16 @@
 //! Between the protocol's types and those of the wire, which are not to be trusted.
 
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
 
+use super::error::WireError;
 use super::node::{Ids, id, id_bytes, node, port};
 use super::proto;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Dialect, Hop, Request, Response};
-
-/// What came over the wire can't be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum WireError {
-    #[error("frame length outside 8 to {} bytes", super::MAX_FRAME)]
-    Length,
-    #[error("not a protobuf message: {0}")]
-    Protobuf(#[from] prost::DecodeError),
-    #[error("identifier of {0} bytes instead of 20")]
-    Id(usize),
-    #[error("{0:?} is not a unicast IPv4 address")]
-    Address(String),
-    #[error("port {0} is outside 1 to 65535")]
-    Port(u32),
-    #[error("identifier {} is not the SHA-1 of {}", .0.id, .0.addr)]
-    NotItsId(Peer),
-    #[error("there is no call named {0:?}")]
-    UnknownCall(String),
-    #[error("a frame was begun and not completed in time")]
-    Slow,
-    #[error("nothing is read any more")]
-    Unread,
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl WireError {
-    fn code(&self) -> Code {
-        match self {
-            WireError::UnknownCall(_) => Code::UnknownCall,
-            _ => Code::BadRequest,
-        }
-    }
-}
 
 /// A call as it travels.
 #[derive(Debug)]

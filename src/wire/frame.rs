@@ -6,7 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
-use super::convert::{Question, Reply, WireError};
+use super::convert::{Question, Reply};
+use super::error::WireError;
 use super::node::Ids;
 use super::proto;
 

@@ -5,10 +5,12 @@
 
 mod code;
 mod convert;
+mod error;
 mod frame;
 mod node;
 
-pub use convert::{Question, Reply, WireError};
+pub use convert::{Question, Reply};
+pub use error::WireError;
 pub use frame::{Frame, FrameCodec, MAX_FRAME};
 pub use node::Ids;
 

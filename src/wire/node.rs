@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bytes::Bytes;
 
-use super::convert::WireError;
+use super::error::WireError;
 use super::proto;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::{Peer, is_unicast};

@@ -1,5 +1,6 @@
 //! Whether what a protocol promises is kept, as long as what it needs is given.
 
+use crate::sim::reason::reason;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -286,19 +287,6 @@ impl Judge {
             self.verdicts.stale += 1;
         }
         Ok(())
-    }
-}
-
-/// Why a lookup found no owner, in a word.
-pub(in crate::sim) fn reason(lost: LookupFailure) -> &'static str {
-    match lost {
-        LookupFailure::NotJoined => "not joined",
-        LookupFailure::Isolated => "isolated",
-        LookupFailure::NoRoute => "no route",
-        LookupFailure::TooManyHops => "too many hops",
-        LookupFailure::Timeout => "timeout",
-        LookupFailure::Busy => "busy",
-        LookupFailure::Unsure => "unsure",
     }
 }
 

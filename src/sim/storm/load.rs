@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
-use crate::sim::chaos::reason;
 use crate::sim::nodes::owner;
+use crate::sim::reason::reason;
 use crate::sim::world::World;
 
 /// Answers are counted in intervals of this length.
