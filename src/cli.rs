@@ -265,7 +265,7 @@ fn configure(args: Args) -> Result<Host, String> {
         seeds: seed.into_iter().collect(),
         id: args.id,
         strict_ids: args.strict_ids,
-        r: args.r,
+        successors: args.r,
         stabilize: args.stabilize,
         fix_fingers: args.fix_fingers,
         check_predecessor: args.check_predecessor,

@@ -176,7 +176,7 @@ impl Swarm {
         nodes.iter_mut().for_each(|nodes| nodes.sort_by_key(|node| node.me().addr));
         nodes[0].insert(0, first);
         let peers = nodes.iter().flatten().map(Node::me).chain(existing.iter().copied()).collect();
-        let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.r));
+        let tables = Arc::new(Tables::by_definition(peers, Bits::FULL, config.node.successors));
         let others = !config.node.seeds.is_empty();
         let local_nodes = nodes.into_iter().map(|nodes| LocalNodes::new(nodes, tables.clone(), others)).collect();
         Ok(Swarm { workers, local_nodes, config, existing, began, joined, memory_before, told })

@@ -48,7 +48,7 @@ pub fn wire(
     let setup = Setup {
         me,
         bits: Bits::FULL,
-        r: config.r,
+        r: config.successors,
         stabilize_every: config.stabilize,
         check_predecessor_every: config.check_predecessor,
         seeds: config.seeds.clone(),
@@ -73,7 +73,7 @@ pub fn wire(
     let lookups = Lookups::new(me, view.clone(), driver.clone(), tables);
     let shared = Rc::new(Shared {
         me,
-        r: config.r,
+        r: config.successors,
         incarnation: rand::random(),
         rpc_timeout: config.rpc_timeout,
         limits: Limits {

@@ -213,7 +213,7 @@ impl Args {
             port: self.port,
             transport: self.transport,
             seeds: seed.into_iter().collect(),
-            r: self.r,
+            successors: self.r,
             stabilize: self.stabilize,
             fix_fingers: self.fix_fingers,
             check_predecessor: self.check_predecessor,
@@ -278,7 +278,7 @@ mod tests {
         let expected = Config {
             port: 4171,
             seeds: vec!["127.0.0.3:4172".parse().unwrap()],
-            r: 5,
+            successors: 5,
             stabilize: millis(1),
             fix_fingers: millis(2),
             check_predecessor: millis(3),

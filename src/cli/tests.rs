@@ -40,7 +40,7 @@ fn complaint(line: &str) -> String {
 fn course_flags_make_a_configuration() {
     let config = chord(&format!("{GOOD} --ja 127.0.0.2 --jp 4171 -i {}", "0f".repeat(20))).unwrap();
     assert_eq!(config.address, Ipv4Addr::LOCALHOST);
-    assert_eq!((config.port, config.r), (4170, 4));
+    assert_eq!((config.port, config.successors), (4170, 4));
     assert_eq!(config.seeds, ["127.0.0.2:4171".parse().unwrap()]);
     assert_eq!(config.fix_fingers, Duration::from_millis(20));
     assert_eq!(config.id, Some(Id::from_bytes([0x0f; 20])));

@@ -21,7 +21,7 @@ use crate::cli::Host;
 pub async fn run(host: Host) -> Result<()> {
     let mut told_to_end = pin!(told_to_end()?);
     begin(host.warning.as_deref(), &host.config.seeds);
-    let (r, virtual_nodes) = (host.config.r, host.virtual_nodes);
+    let (r, virtual_nodes) = (host.config.successors, host.virtual_nodes);
     let members = RefCell::new(Vec::new());
     let joined = |node: &Node| {
         tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");

@@ -97,7 +97,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, print
         let data = json!({
             "nodes": nodes,
             "others": swarm.existing().len(),
-            "r": node.r,
+            "r": node.successors,
             "threads": threads,
             "transport": node.transport.to_string(),
             "seed": wanted.seed,
@@ -119,6 +119,6 @@ fn heading(swarm: &Swarm) -> String {
         0 => String::new(),
         others => format!(", in a ring with {others} others"),
     };
-    let (r, transport) = (node.r, &node.transport);
+    let (r, transport) = (node.successors, &node.transport);
     format!("nodes        {nodes} at {address}, ports {first} to {last}, r = {r}, {threads}, over {transport}{others}")
 }

@@ -30,7 +30,7 @@ pub struct Config {
     pub strict_ids: bool,
     /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members
     /// survives the loss of any r - 1 of them at once. Nodes of one process are lost at once: see [`r_for`].
-    pub r: usize,
+    pub successors: usize,
     /// Between two rounds of stabilize that change nothing, 1 ms to 60 s; rounds that change
     /// something follow each other at once. Default 1 s. How long a silent death goes unnoticed.
     pub stabilize: Duration,
@@ -105,8 +105,8 @@ pub enum ConfigError {
     JoinTimeout(Duration),
     #[error("an identifier of one's own is not for a ring with strict identifiers")]
     StrictIds,
-    #[error("r is {0}: from 1 to 32")]
-    R(usize),
+    #[error("successors is {0}: from 1 to 32")]
+    Successors(usize),
     #[error("{field} is 0: at least 1")]
     Connections { field: &'static str },
     #[error("{0} is the node itself: a node can't join through itself")]
@@ -125,7 +125,7 @@ impl Config {
             seeds: Vec::new(),
             id: None,
             strict_ids: false,
-            r: 4,
+            successors: 4,
             stabilize: Duration::from_secs(1),
             fix_fingers: Duration::from_secs(1),
             paced_fingers: false,
@@ -160,8 +160,8 @@ impl Config {
         if self.join_timeout > Duration::from_secs(3600) {
             return Err(ConfigError::JoinTimeout(self.join_timeout));
         }
-        if !R.contains(&self.r) {
-            return Err(ConfigError::R(self.r));
+        if !R.contains(&self.successors) {
+            return Err(ConfigError::Successors(self.successors));
         }
         if self.strict_ids && self.id.is_some() {
             return Err(ConfigError::StrictIds);
@@ -213,7 +213,7 @@ mod tests {
             assert_eq!(Config::new(ip).validate(), Err(ConfigError::Address(ip)));
         }
         for (r, good) in [(0, false), (1, true), (32, true), (33, false)] {
-            assert_eq!(Config { r, ..config() }.validate().is_ok(), good, "r = {r}");
+            assert_eq!(Config { successors: r, ..config() }.validate().is_ok(), good, "r = {r}");
         }
         for (millis, good) in [(0, false), (1, true), (60_000, true), (60_001, false)] {
             let time = Duration::from_millis(millis);

@@ -253,7 +253,7 @@ impl History {
         }
         self.judge.try_to_resume(&self.world);
         let (ring, right) = (self.world.live(), self.judge.verdicts.right);
-        let judged = ring.len() > self.world.config.r;
+        let judged = ring.len() > self.world.config.successors;
         for _ in 0..LAST_LOOKUPS {
             let key = self.director.key(self.world.bits().count());
             let Some(from) = self.director.choose(&ring) else { break };
@@ -388,7 +388,7 @@ impl History {
             seed,
             temper: self.temper,
             nodes: (self.nodes, self.world.live().len()),
-            r: self.world.config.r,
+            r: self.world.config.successors,
             fingerprint: self.world.env.log.fingerprint(),
             time: self.world.now(),
             held: self.judge.held(self.world.now()),

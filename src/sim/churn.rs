@@ -133,7 +133,7 @@ pub fn sweep(
 
 impl<'a> Churn<'a> {
     fn new(seed: u64, workload: &'a Workload) -> Churn<'a> {
-        let mut world = World::new(seed, Bits::FULL, workload.config.r);
+        let mut world = World::new(seed, Bits::FULL, workload.config.successors);
         world.config = workload.config.clone();
         world.env.network.delay = workload.delay.clone();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -161,7 +161,7 @@ impl<'a> Churn<'a> {
         for node in 0..self.workload.nodes {
             self.push(self.workload.lookup_every, Turn::LookUp(node));
         }
-        let tables = Tables::by_definition(living, Bits::FULL, self.workload.config.r);
+        let tables = Tables::by_definition(living, Bits::FULL, self.workload.config.successors);
         self.world.settle(&tables, &[hashed(0)]);
     }
 

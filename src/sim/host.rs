@@ -302,7 +302,7 @@ fn setup(me: Peer, bits: Bits, config: &Config) -> Setup {
     Setup {
         me,
         bits,
-        r: config.r,
+        r: config.successors,
         stabilize_every: config.stabilize,
         check_predecessor_every: config.check_predecessor,
         seeds: config.seeds.clone(),

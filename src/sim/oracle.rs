@@ -99,7 +99,7 @@ impl Survey {
     /// principals, and a living node in every list, also in those that are yet to be adopted.
     pub fn can_spare(&self, world: &World, victims: &[Peer]) -> bool {
         let remains = |peer: &Peer| !victims.contains(peer);
-        let r = world.config.r;
+        let r = world.config.successors;
         let survivors = world.hosts().filter(|host| host.is_alive() && remains(&host.me));
         let lives = |list: &[Peer]| list.iter().any(|entry| remains(entry) && lives(world, *entry));
         let mut lists = survivors.filter(|host| host.is_member() || host.lists_said().next().is_some()).map(|host| {

@@ -40,7 +40,7 @@ impl World {
     /// Nobody, on a circle of so many bits; successor lists will have `r` entries.
     pub fn new(seed: u64, bits: Bits, r: usize) -> World {
         World {
-            config: Config { r, ..Config::new(Ipv4Addr::LOCALHOST) },
+            config: Config { successors: r, ..Config::new(Ipv4Addr::LOCALHOST) },
             env: Environment::new(seed, bits),
             bits,
             hosts: Vec::new(),

@@ -288,7 +288,7 @@ async fn plain_caller_is_answered_in_the_family_s_bytes() {
 async fn successor_list_is_served_with_exactly_r_entries() {
     let peer = Plain::start(Setup { r: 32, ..Setup::default() });
     for r in [1, 2, 4, 32] {
-        let node = start(through(peer.me(), Config { r, ..calm() })).await;
+        let node = start(through(peer.me(), Config { successors: r, ..calm() })).await;
         let round: Vec<Peer> = [node.me(), peer.me()].into_iter().cycle().take(r).collect();
         assert_eq!(ask(node.me().addr, "get_successor_list", &[]).await.nodes(), round);
     }
@@ -502,7 +502,7 @@ async fn callers_that_stall_or_leave_early_keep_nobody_waiting() {
 #[actix_rt::test]
 async fn caller_that_never_reads_is_dropped() {
     use tokio::io::AsyncWriteExt;
-    let node = start(Config { r: 32, ..idle() }).await;
+    let node = start(Config { successors: 32, ..idle() }).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(node.me().addr.into()).await.unwrap();

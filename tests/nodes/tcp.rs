@@ -423,10 +423,12 @@ async fn trace_tells_who_was_asked() {
     let second = Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
         .await
         .unwrap();
-    let third =
-        Node::start_sharing(Config { seeds: vec![first.me().addr], r: 1, ..config() }, ConnectionPool::default())
-            .await
-            .unwrap();
+    let third = Node::start_sharing(
+        Config { seeds: vec![first.me().addr], successors: 1, ..config() },
+        ConnectionPool::default(),
+    )
+    .await
+    .unwrap();
     let nodes = [&first, &second, &third];
     eventually("a path", async || {
         let mut asked = Vec::new();
@@ -490,7 +492,7 @@ async fn failure_to_start_says_why() {
         matches!(Node::start_sharing(twin, ConnectionPool::default()).await, Err(StartError::IdTaken(taken)) if taken == first.me())
     );
     assert!(matches!(
-        Node::start_sharing(Config { r: 0, ..config() }, ConnectionPool::default()).await,
+        Node::start_sharing(Config { successors: 0, ..config() }, ConnectionPool::default()).await,
         Err(StartError::Config(_))
     ));
 }

@@ -297,7 +297,7 @@ fn nodes_with_lists_of_different_lengths_are_one_ring() {
         let mut world = World::new(seed, Bits::FULL, 3);
         world.start(hashed(0), &[]);
         for joiner in &nodes(10)[1..] {
-            world.config.r = world.env.rng.random_range(2..=6);
+            world.config.successors = world.env.rng.random_range(2..=6);
             world.start(*joiner, &[hashed(0)]);
         }
         world.settle(MINUTE);

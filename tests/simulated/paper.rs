@@ -672,7 +672,7 @@ impl State {
         if before.is_some_and(|before| before.lists == lists && before.in_flight == in_flight) {
             return None;
         }
-        let mut state = State { r: world.config.r, lists, in_flight, principals: BTreeSet::new() };
+        let mut state = State { r: world.config.successors, lists, in_flight, principals: BTreeSet::new() };
         let extended = state.extended_lists();
         let skips = |list: &Vec<Peer>, p: Peer| list.windows(2).any(|pair| p.id.in_open(pair[0].id, pair[1].id));
         let is_principal = |p: &Peer| !extended.iter().any(|list| skips(list, *p));

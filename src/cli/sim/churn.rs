@@ -169,7 +169,7 @@ impl Args {
                 fix_fingers: self.period,
                 check_predecessor: self.period,
                 paced_fingers: !self.hurry,
-                r: self.r,
+                successors: self.r,
                 ..workload.config
             },
         };
@@ -214,7 +214,7 @@ mod tests {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         assert_eq!((workload.nodes, workload.life, workload.absence), (9, minutes(1), minutes(2)));
         assert_eq!((workload.lookup_every, workload.time), (minutes(3), minutes(4)));
-        let Config { stabilize, fix_fingers, check_predecessor, paced_fingers, r, .. } = workload.config;
+        let Config { stabilize, fix_fingers, check_predecessor, paced_fingers, successors: r, .. } = workload.config;
         assert_eq!((stabilize, fix_fingers, check_predecessor), (minutes(5), minutes(5), minutes(5)));
         assert_eq!((paced_fingers, r), (false, 6));
     }

@@ -35,7 +35,7 @@ pub fn notice(config: &Config) -> Duration {
 ///    that ends with the time limit.
 pub fn repair(config: &Config, nodes: usize) -> Duration {
     let t = config.rpc_timeout;
-    let (r, n) = (config.r as u32, nodes as u32);
+    let (r, n) = (config.successors as u32, nodes as u32);
     let round = jittered(config.stabilize) + 4 * t;
     let lookups = 2 * (n.max(2).ilog2() + 3);
     config.lookup_timeout

@@ -134,7 +134,7 @@ impl Judge {
             return Ok(());
         }
         let principals = self.survey.principals().len();
-        if principals <= world.config.r {
+        if principals <= world.config.successors {
             self.breach(world, format!("{principals} principals are left"));
         } else if let Some(bereft) = self.survey.bereft() {
             self.breach(world, format!("the whole list of {} is dead", world.name(bereft)));
@@ -159,7 +159,7 @@ impl Judge {
         let principals = self.survey.principals().len();
         // Whoever is paused is a member, too, but none of the ring that looks ideal without it.
         let whole = self.survey.bereft().is_none() && self.survey.ring().is_some();
-        if whole && principals > world.config.r && principals == self.survey.members().len() {
+        if whole && principals > world.config.successors && principals == self.survey.members().len() {
             (self.holding, self.since) = (true, world.now());
             self.keep_ring(world.now());
         }

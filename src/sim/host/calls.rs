@@ -169,7 +169,7 @@ impl Host {
     ) {
         match answer {
             Ok(response) => {
-                let reply = Reply::to(&response, self.me, self.config.r);
+                let reply = Reply::to(&response, self.me, self.config.successors);
                 let list = match response {
                     Response::Predecessor { successors, .. } => successors,
                     Response::SuccessorList { successors, .. } => Some(successors),

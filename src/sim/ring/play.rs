@@ -163,7 +163,7 @@ impl Stage {
                 if ring.is_empty() {
                     return Err("nobody is left".into());
                 }
-                let tables = Tables::by_definition(ring, bits, self.world.config.r);
+                let tables = Tables::by_definition(ring, bits, self.world.config.successors);
                 let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
                 let n = tables.ring().len();
                 let verb = if n == 1 { "is" } else { "are" };
