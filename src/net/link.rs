@@ -128,7 +128,7 @@ impl Link {
     /// Takes nothing more in, and ends when what is owed to the other end has been written.
     fn close(&mut self) {
         self.shared.news.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
-        self.asking.close(|| CallOutcome::LookupFailure);
+        self.asking.close(|| CallOutcome::Lost);
     }
 
     /// It was not this end that wanted it to end: whoever lived at the other one may have died.
@@ -273,7 +273,7 @@ impl Actor for Link {
             writing.abort();
         }
         self.shared.news.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
-        self.asking.close(|| CallOutcome::LookupFailure);
+        self.asking.close(|| CallOutcome::Lost);
         self.served.give_up();
     }
 }

@@ -67,7 +67,7 @@ pub enum CallOutcome {
     /// Nobody listens there.
     Refused,
     /// The connection was closed before a reply came, or could not be made in time.
-    LookupFailure,
+    Lost,
     /// The other end turned out to be a plain peer while the question was waiting: it needs a
     /// connection of its own.
     Plain,
@@ -84,7 +84,7 @@ impl CallOutcome {
             _ if error.kind() == io::ErrorKind::ConnectionRefused => CallOutcome::Refused,
             // Whatever else keeps this node from another (a firewall, a route that is gone): as far as it can tell, nobody
             // lives there.
-            _ => CallOutcome::LookupFailure,
+            _ => CallOutcome::Lost,
         }
     }
 }
@@ -234,7 +234,7 @@ impl Future for Pending {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let heard = ready!(Pin::new(&mut self.heard).poll(cx));
         self.call = None;
-        Poll::Ready(heard.unwrap_or(CallOutcome::LookupFailure))
+        Poll::Ready(heard.unwrap_or(CallOutcome::Lost))
     }
 }
 
@@ -257,7 +257,7 @@ impl Inner {
             Class::Forwarded | Class::Begun => MAX_LOOKUPS_ASKED,
         };
         if self.closed {
-            tell(question.asker, CallOutcome::LookupFailure);
+            tell(question.asker, CallOutcome::Lost);
         } else if self.asked.len() + self.waiting.len() >= most {
             tell(question.asker, CallOutcome::Busy);
         } else if self.may_put() {
@@ -298,7 +298,7 @@ impl Inner {
 
     fn put(&mut self, Waiting { request, to, patience, asker }: Waiting) -> Option<u64> {
         let Some(outbox) = &self.outbox else {
-            tell(asker, CallOutcome::LookupFailure);
+            tell(asker, CallOutcome::Lost);
             return None;
         };
         let urgency = Urgency::of(&request);
@@ -366,7 +366,7 @@ mod tests {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert!(matches!(CallOutcome::unconnected(&refused), CallOutcome::Refused));
         let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
-        assert!(matches!(CallOutcome::unconnected(&unreachable), CallOutcome::LookupFailure));
+        assert!(matches!(CallOutcome::unconnected(&unreachable), CallOutcome::Lost));
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn whoever_is_behind_a_firewall_is_no_want_of_files() {
         for theirs in [Errno::ACCESS, Errno::PERM, Errno::INVAL, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::IO] {
-            assert!(matches!(CallOutcome::unconnected(&theirs.into()), CallOutcome::LookupFailure), "{theirs}");
+            assert!(matches!(CallOutcome::unconnected(&theirs.into()), CallOutcome::Lost), "{theirs}");
         }
     }
 }

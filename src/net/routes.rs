@@ -164,8 +164,8 @@ impl Calling {
             }
             CallOutcome::Refused => Answer::Gone,
             CallOutcome::Busy => Answer::Unasked,
-            CallOutcome::LookupFailure if call.way != Way::Kept => Answer::Silent,
-            CallOutcome::LookupFailure => return Err(Call { way: Way::Again, ..call }),
+            CallOutcome::Lost if call.way != Way::Kept => Answer::Silent,
+            CallOutcome::Lost => return Err(Call { way: Way::Again, ..call }),
             CallOutcome::Plain => {
                 known.learn_plain(call.target.addr());
                 return Err(call);

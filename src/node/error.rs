@@ -37,7 +37,7 @@ fn join(addrs: &[SocketAddrV4]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     #[error(transparent)]
-    LookupFailure(#[from] LookupFailure),
+    Failed(#[from] LookupFailure),
     #[error("the node was stopped")]
     Stopped,
 }

@@ -206,7 +206,7 @@ impl Environment {
         let certain = matches!(post.content, Content::Severed);
         self.tally.messages += 1;
         match self.network.fate(post.from.slot, post.to, certain, &mut self.rng) {
-            Fate::LookupFailure => self.tally.lost += 1,
+            Fate::Lost => self.tally.lost += 1,
             Fate::Waits => {
                 self.tally.held += 1;
                 self.network.wait(post);

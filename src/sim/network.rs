@@ -40,7 +40,7 @@ pub const LATE: Duration = Duration::from_millis(300);
 /// What becomes of a message.
 #[derive(Debug)]
 pub(super) enum Fate {
-    LookupFailure,
+    Lost,
     /// It arrives after this time, and perhaps once more after that one.
     Arrives(Duration, Option<Duration>),
     Waits,
@@ -97,13 +97,13 @@ impl Network {
     /// heard: such news, which is `certain`, is not lost by chance.
     pub(super) fn fate(&self, from: Slot, to: Slot, certain: bool, rng: &mut impl Rng) -> Fate {
         if !self.cut.is_empty() && self.cut.contains(&(from, to)) {
-            return Fate::LookupFailure;
+            return Fate::Lost;
         }
         if !self.held.is_empty() && self.held.contains_key(&(from, to)) {
             return Fate::Waits;
         }
         if !certain && self.loss > 0.0 && rng.random_bool(self.loss) {
-            return Fate::LookupFailure;
+            return Fate::Lost;
         }
         let once = self.time(from, to, rng);
         let again = self.duplication > 0.0 && !certain && rng.random_bool(self.duplication);

@@ -195,7 +195,7 @@ async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, a
         match answered.0 {
             // Nodes that have stopped answer at once, again and again.
             Err(LookupError::Stopped) => return,
-            Err(LookupError::LookupFailure(LookupFailure::Busy)) => {
+            Err(LookupError::Failed(LookupFailure::Busy)) => {
                 let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
                 sleep_until(again.min(time.end)).await;
                 pause = (pause * 2).min(MOST_REFUSED);

@@ -309,7 +309,7 @@ async fn kept_connection_that_breaks_under_a_question_is_told_like_any_other() {
     let mut line = line(Origin::Dialed(peer(1).addr), 4096, 0);
     line.is_asked().await;
     line.broken.store(true, SeqCst);
-    assert!(matches!(line.ask().await, CallOutcome::LookupFailure));
+    assert!(matches!(line.ask().await, CallOutcome::Lost));
     line.closes_after(SECOND).await;
     assert_eq!(*line.said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
 }
@@ -452,7 +452,7 @@ async fn what_was_asked_before_the_other_end_closed_its_half_is_answered() {
     line.wire.get_mut().shutdown().await.unwrap();
     sleep(SECOND).await;
     assert!(line.closed.borrow().is_none(), "it is counted until they are");
-    assert!(matches!(line.ask().await, CallOutcome::LookupFailure), "but takes no more calls");
+    assert!(matches!(line.ask().await, CallOutcome::Lost), "but takes no more calls");
     line.answering.add_permits(5);
     for _ in 0..5 {
         assert!(matches!(line.wire.next().await, Some(Ok(Frame::Return(_)))));

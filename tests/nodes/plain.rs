@@ -1063,10 +1063,7 @@ async fn member_that_answers_without_meaning_keeps_its_place_and_confuses_nobody
         assert_eq!(flaws(&[&first, &second], &[&peer]).await, [""; 0]);
         // Keys beyond it: their owner is found, or it is said that none is.
         let beyond = first.lookup_id(second.me().id).await;
-        assert!(
-            matches!(beyond, Err(LookupError::LookupFailure(_))) || beyond == Ok(second.me()),
-            "{manner:?}: {beyond:?}"
-        );
+        assert!(matches!(beyond, Err(LookupError::Failed(_))) || beyond == Ok(second.me()), "{manner:?}: {beyond:?}");
         assert_eq!(first.lookup_id(on(peer.me().id, 14)).await, Ok(peer.me()), "{manner:?}");
         if let Some(word) = word {
             assert!(log.says(&[word, &peer.me().addr.to_string()]), "{manner:?}: {}", log.text());
