@@ -117,8 +117,8 @@ impl Handler<Slept> for Host {
 
 impl Handler<LinkEvent> for Host {
     type Result = ();
-    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
-        if let LinkEvent::Closed { .. } = news {
+    fn handle(&mut self, event: LinkEvent, _: &mut Self::Context) {
+        if let LinkEvent::Closed { .. } = event {
             self.seen.closed.set(self.seen.closed.get() + 1);
         }
     }
@@ -197,8 +197,8 @@ async fn scenario(u: &mut Unstructured<'_>) {
         severed: host.clone().recipient(),
         slept: host.clone().recipient(),
         routes: Routes::default(),
-        news: host.clone().recipient(),
-        tally: DropCounters::default(),
+        events: host.clone().recipient(),
+        drops: DropCounters::default(),
         counters: Arc::default(),
     });
     shared.routes.pool.enter(&shared);
@@ -214,14 +214,14 @@ async fn scenario(u: &mut Unstructured<'_>) {
     let other =
         Rc::new(Other { writing: RefCell::new(Some(writing)), written: Cell::new(0), reads: Cell::new(true), manner });
     let link = Link::over(1, Stream::new(ours), origin, shared.clone());
-    let (asking, link) = (link.asking(), link.start());
+    let (pending, link) = (link.pending(), link.start());
     let read = spawn_local({
         let other = other.clone();
         async move { other.read(reading).await }
     });
     let mut asked = Vec::new();
     for _ in 0..MOST_ACTS {
-        if u.is_empty() || act(u, &link, &asking, &other, &mut asked).await.is_err() {
+        if u.is_empty() || act(u, &link, &pending, &other, &mut asked).await.is_err() {
             break;
         }
     }
@@ -237,7 +237,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
     assert!(seen.most_served.get() <= MAX_SERVED, "{} questions were served at once", seen.most_served.get());
     assert_eq!(seen.serving.get(), 0);
     read.abort();
-    drop(asking);
+    drop(pending);
     assert_eq!(Rc::strong_count(&shared), 1, "nothing of it stays behind");
 }
 
@@ -245,7 +245,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
 async fn act(
     u: &mut Unstructured<'_>,
     link: &Addr<Link>,
-    asking: &PendingCalls,
+    pending: &PendingCalls,
     other: &Rc<Other>,
     asked: &mut Vec<tokio::task::JoinHandle<()>>,
 ) -> Result<()> {
@@ -268,7 +268,7 @@ async fn act(
             let reply = words::frame(&words::reply(u, call)?);
             other.write(&reply).await;
         }
-        9..=11 => asked.extend((0..u.int_in_range(1..=3)?).map(|_| ask(asking))),
+        9..=11 => asked.extend((0..u.int_in_range(1..=3)?).map(|_| ask(pending))),
         12 => link.do_send(Doubt),
         13 => {
             const TIMES: [u64; 6] = [0, 1, 300, 1_500, 4_900, 91_000];
@@ -278,7 +278,7 @@ async fn act(
             0..=4 => drop(other.writing.take()),
             5..=9 => other.reads.set(false),
             // More than may be asked at once; it takes its time.
-            10 if asked.is_empty() => asked.extend((0..MAX_ASKED + 6).map(|_| ask(asking))),
+            10 if asked.is_empty() => asked.extend((0..MAX_ASKED + 6).map(|_| ask(pending))),
             _ => link.do_send(Stop),
         },
         _ => tokio::task::yield_now().await,
@@ -286,8 +286,8 @@ async fn act(
     Ok(())
 }
 
-fn ask(asking: &PendingCalls) -> tokio::task::JoinHandle<()> {
-    let heard = asking.ask(Request::GetPredecessor, None, None);
+fn ask(pending: &PendingCalls) -> tokio::task::JoinHandle<()> {
+    let heard = pending.ask(Request::GetPredecessor, None, None);
     spawn_local(async move {
         if let Ok(CallOutcome::Reply(reply)) = timeout(PATIENCE, heard).await {
             // Whatever it is, it can be read.

@@ -19,9 +19,9 @@ use crate::protocol::lookup::iterative::Style;
 /// Runs [`FixFingers`]: one lookup at a time.
 pub struct FingersActor {
     fingers: FixFingers,
-    view: Snapshot,
+    snapshot: Snapshot,
     resolve: Rc<Recipient<Resolve>>,
-    turns: Throttle,
+    throttle: Throttle,
     every: Duration,
     lookup_timeout: Duration,
     /// The number of the last tick that was scheduled, and when it is due; none while a lookup is
@@ -44,18 +44,18 @@ struct FixFingerNow(u64);
 impl FingersActor {
     pub fn new(
         fingers: FixFingers,
-        view: Snapshot,
+        snapshot: Snapshot,
         resolve: Recipient<Resolve>,
-        turns: Throttle,
+        throttle: Throttle,
         every: Duration,
         lookup_timeout: Duration,
     ) -> Self {
         let resolve = Rc::new(resolve);
         FingersActor {
             fingers,
-            view,
+            snapshot,
             resolve,
-            turns,
+            throttle,
             every,
             lookup_timeout,
             scheduled: None,
@@ -103,7 +103,7 @@ impl Handler<FixFingerNow> for FingersActor {
         self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
         let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
-        let (turns, resolve) = (self.turns.clone(), self.resolve.clone());
+        let (turns, resolve) = (self.throttle.clone(), self.resolve.clone());
         let found = async move {
             let find = || {
                 let (style, class) = (Style::Recursive, Class::Maintenance);
@@ -114,7 +114,7 @@ impl Handler<FixFingerNow> for FingersActor {
         ctx.spawn(found.into_actor(self).map(|found, actor, ctx| {
             let owner = found.ok().and_then(Result::ok).map(|found| found.owner);
             let pace = actor.fingers.digest(owner);
-            actor.view.publish_fingers(actor.fingers.table());
+            actor.snapshot.publish_fingers(actor.fingers.table());
             actor.schedule(pace, ctx);
         }));
     }
@@ -138,7 +138,7 @@ impl Handler<Forget> for FingersActor {
     fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
         for peer in dead {
             if self.fingers.forget(peer) {
-                self.view.publish_fingers(self.fingers.table());
+                self.snapshot.publish_fingers(self.fingers.table());
                 self.hurry(ctx);
             }
         }

@@ -25,7 +25,7 @@ pub struct Lookups(Rc<Inner>);
 
 struct Inner {
     me: Peer,
-    view: Snapshot,
+    snapshot: Snapshot,
     driver: Rc<Driver>,
     /// Who is to hear of the dead.
     tables: [Recipient<Forget>; 2],
@@ -38,9 +38,9 @@ enum Begun {
 }
 
 impl Lookups {
-    /// Looks keys up from what is seen in the view; `tables` are to hear of the dead.
-    pub fn new(me: Peer, view: Snapshot, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
-        Lookups(Rc::new(Inner { me, view, driver, tables }))
+    /// Looks keys up from what is seen in the snapshot; `tables` are to hear of the dead.
+    pub fn new(me: Peer, snapshot: Snapshot, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
+        Lookups(Rc::new(Inner { me, snapshot, driver, tables }))
     }
 
     /// The lookup of an embedding program, or of this node's own fingers.
@@ -66,12 +66,12 @@ impl Lookups {
     /// Whoever lived at the other end of a connection may have died: the owner of the neighbours is on the way to hear
     /// it.
     pub fn sever(&self, severed: &Severed) {
-        self.0.view.sever(severed);
+        self.0.snapshot.sever(severed);
     }
 
     /// The node has slept: the owner of the neighbours is on the way to hear it.
     pub fn slept(&self) {
-        self.0.view.sleep();
+        self.0.snapshot.sleep();
     }
 
     /// This node's part in the lookup of another; `None` if it asks something else.
@@ -118,7 +118,7 @@ impl Lookups {
 
 impl Inner {
     fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, LookupFailure> {
-        Ok(match Started::new(begin(self.view.lookup(question)?)).at_once() {
+        Ok(match Started::new(begin(self.snapshot.lookup(question)?)).at_once() {
             Ok(finding) => Begun::Found(finding),
             Err(started) => Begun::UnderWay(Box::new(started)),
         })
@@ -163,7 +163,7 @@ impl Inner {
                 // Both tables are to have heard of all the dead before they are seen again.
                 self.doubt(&finding.dead);
                 join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
-                if !finding.is_outdated(question.key, &self.view.vantage()?) {
+                if !finding.is_outdated(question.key, &self.snapshot.vantage()?) {
                     return Ok(finding);
                 }
                 started = match self.begin(question, begin)? {
@@ -181,7 +181,7 @@ impl Inner {
     }
 
     fn doubt(&self, dead: &[Peer]) {
-        dead.iter().for_each(|dead| self.view.doubt(dead.addr));
+        dead.iter().for_each(|dead| self.snapshot.doubt(dead.addr));
     }
 
     fn forget(&self, dead: &[Peer]) {

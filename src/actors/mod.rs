@@ -1,30 +1,6 @@
 //! The actors: thin shells that run the protocol over TCP.
 //!
-//! ```text
-//!                console, embedding program
-//!                          |  Resolve, Show, Leave, Stop
-//!                          v
-//!                    +-----------+      Leave, ShowNeighbors      +-----------+
-//!                    |   node    | -----------------------------> | neighbors | owns Maintenance
-//!                    +-----------+ ------------+                  +-----------+
-//!                          |   ^ Resolve       v ShowFingers        |  |  |  ^
-//!                          |   |          +---------+   Disturbed,  |  |  |  | Serve,
-//!                          |   +--------- | fingers | <-- Forget ---+  |  |  | Severed,
-//!                          v              +---------+                  |  |  | Forget
-//!                    +-----------+             | owns FixFingers       |  |  |
-//!                    |  lookups  | <- reads -- view <--- publish ------+  |  |
-//!                    +-----------+                                        |  |
-//!                      |       ^ Serve                                    |  |
-//!                 Call v       |                                     Call |  |
-//!                    +-----------+ <--------------------------------------+  |
-//!                    |   peers   |   owns the table of connections           |
-//!                    +-----------+ <----------+                              |
-//!                      |      ^ News          | Accepted                     |
-//!                  Ask v      |          +----------+                        |
-//!                    +-----------+       | listener |                        |
-//!                    |   link    |       +----------+                        |
-//!                    +-----------+ one per TCP connection, frames the calls -+
-//! ```
+//! `docs/architecture.md` has them in a picture, with the way of a lookup from file to file.
 //!
 //! What all nodes of a thread decide together (whom they take for dead, what they take on, how often they ask again) is in
 //! [`thread`].

@@ -29,10 +29,10 @@ use crate::protocol::spread::Spread;
 /// Runs [`Maintenance`]: carries out its effects and holds its conversations, one at a time.
 pub struct NeighborsActor {
     maintenance: Maintenance,
-    view: Snapshot,
+    snapshot: Snapshot,
     driver: Rc<Driver>,
     /// Whose turn it is to join.
-    turns: Throttle,
+    throttle: Throttle,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
     /// The timers that are set; a timer that is set anew replaces the old one.
@@ -103,9 +103,9 @@ struct Fire(Timer, u64);
 impl NeighborsActor {
     pub fn new(
         setup: Setup,
-        view: Snapshot,
+        snapshot: Snapshot,
         driver: Rc<Driver>,
-        turns: Throttle,
+        throttle: Throttle,
         disturbed: Recipient<Disturbed>,
         forget: Recipient<Forget>,
         mut joining: Joining,
@@ -114,12 +114,12 @@ impl NeighborsActor {
         if maintenance.vantage().is_ok() {
             joining.report(Ok(()));
         }
-        view.publish_neighbors(&maintenance);
+        snapshot.publish_neighbors(&maintenance);
         NeighborsActor {
             maintenance,
-            view,
+            snapshot,
             driver,
-            turns,
+            throttle,
             disturbed,
             forget,
             armed: Default::default(),
@@ -130,13 +130,13 @@ impl NeighborsActor {
 
     /// Does whatever there is to be done: after every event.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        self.view.publish_neighbors(&self.maintenance);
+        self.snapshot.publish_neighbors(&self.maintenance);
         let conversation = self.maintenance.next_conversation();
         for effect in self.maintenance.effects() {
             self.carry_out(effect, ctx);
         }
         if let Some(conversation) = conversation {
-            let (driver, turns) = (self.driver.clone(), self.turns.clone());
+            let (driver, turns) = (self.driver.clone(), self.throttle.clone());
             let outcome = async move {
                 match conversation {
                     Conversation::Join(_) => turns.take(|| driver.run(conversation)).await,
@@ -155,7 +155,7 @@ impl NeighborsActor {
             Effect::Wake(timer, after) => self.arm(timer, after, ctx),
             Effect::Tell(peer, request) => self.driver.calls.do_send(told(peer, request)),
             Effect::Spread(news) => {
-                let spread = Spread::new(self.maintenance.neighbors().me().id, self.view.known(), news);
+                let spread = Spread::new(self.maintenance.neighbors().me().id, self.snapshot.known(), news);
                 let driver = self.driver.clone();
                 let told = async move { driver.run(spread).await };
                 ctx.spawn(told.into_actor(self));
@@ -231,7 +231,7 @@ impl Handler<Forget> for NeighborsActor {
 
     fn handle(&mut self, Forget(dead): Forget, ctx: &mut Self::Context) {
         self.maintenance.forget(&dead);
-        dead.iter().for_each(|dead| self.view.heard(dead.addr));
+        dead.iter().for_each(|dead| self.snapshot.heard(dead.addr));
         self.advance(ctx);
     }
 }
@@ -241,7 +241,7 @@ impl Handler<Severed> for NeighborsActor {
 
     fn handle(&mut self, severed: Severed, ctx: &mut Self::Context) {
         self.maintenance.severed(|addr| severed.0.contains(&addr));
-        self.view.severed(&severed);
+        self.snapshot.severed(&severed);
         self.advance(ctx);
     }
 }
@@ -251,7 +251,7 @@ impl Handler<Slept> for NeighborsActor {
 
     fn handle(&mut self, _: Slept, ctx: &mut Self::Context) {
         self.maintenance.slept();
-        self.view.slept();
+        self.snapshot.slept();
         self.advance(ctx);
     }
 }
@@ -261,7 +261,7 @@ impl Handler<Leave> for NeighborsActor {
 
     fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
         let leave = self.maintenance.leave().into_iter();
-        self.view.publish_neighbors(&self.maintenance);
+        self.snapshot.publish_neighbors(&self.maintenance);
         let heard = join_all(leave.map(|(peer, request)| self.driver.calls.send(told(peer, request))));
         // Whoever does not hear it in time finds this node dead.
         Box::pin(async move { drop(timeout(LEAVING, heard).await) })
@@ -272,7 +272,7 @@ impl Handler<Stop> for NeighborsActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.view.withdraw();
+        self.snapshot.withdraw();
         ctx.stop();
     }
 }

@@ -68,9 +68,9 @@ pub fn wire(
         counters: counters.clone(),
     });
     let table = FingerTable::alone(me, Bits::FULL);
-    let view = Snapshot::new(table.clone());
+    let snapshot = Snapshot::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
-    let lookups = Lookups::new(me, view.clone(), driver.clone(), tables);
+    let lookups = Lookups::new(me, snapshot.clone(), driver.clone(), tables);
     let shared = Rc::new(Shared {
         me,
         r: config.successors,
@@ -88,8 +88,8 @@ pub fn wire(
         severed: neighbors.address().recipient(),
         slept: neighbors.address().recipient(),
         routes,
-        news: peers.address().recipient(),
-        tally: DropCounters::default(),
+        events: peers.address().recipient(),
+        drops: DropCounters::default(),
         counters,
     });
     let peers = peers.run(Peers::new(shared, config.budget.clone(), config.accepting.clone()));
@@ -98,14 +98,14 @@ pub fn wire(
     let resolve = node.address().recipient();
     let fingers = fingers.run(FingersActor::new(
         table,
-        view.clone(),
+        snapshot.clone(),
         resolve,
         finger_lookups,
         config.fix_fingers,
         config.lookup_timeout,
     ));
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
-    let neighbors = neighbors.run(NeighborsActor::new(setup, view, driver, joins, disturbed, forget, joining));
+    let neighbors = neighbors.run(NeighborsActor::new(setup, snapshot, driver, joins, disturbed, forget, joining));
     node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups })))
 }
 

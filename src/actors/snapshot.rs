@@ -151,26 +151,26 @@ mod tests {
     /// connection had broken.
     #[test]
     fn successor_is_pinged_while_a_doubt_about_it_is_on_its_way() {
-        let view = Snapshot::new(FingerTable::alone(peer(8), Bits::FULL));
+        let snapshot = Snapshot::new(FingerTable::alone(peer(8), Bits::FULL));
         let mut neighbors = Neighbors::alone(peer(8), 4);
         neighbors.adopt(vec![peer(14), peer(21)]);
-        view.0.borrow_mut().neighbors = Ok(neighbors);
+        snapshot.0.borrow_mut().neighbors = Ok(neighbors);
         let question = Question { key: peer(13).id, hops: 0, want_path: false };
-        let is_named = || match view.lookup(question).unwrap().start() {
+        let is_named = || match snapshot.lookup(question).unwrap().start() {
             Step::Done(_) => true,
             Step::Ask(_, Request::CheckPredecessor) => false,
             other => panic!("{other:?}"),
         };
         let (head, other) = (peer(14).addr, peer(21).addr);
         assert!(is_named());
-        view.doubt(other);
+        snapshot.doubt(other);
         assert!(is_named(), "the doubt is about another");
-        view.doubt(head);
-        view.doubt(head);
+        snapshot.doubt(head);
+        snapshot.doubt(head);
         assert!(!is_named());
-        view.heard(head);
+        snapshot.heard(head);
         assert!(!is_named(), "the second message is still on its way");
-        view.heard(head);
+        snapshot.heard(head);
         assert!(is_named());
     }
 }

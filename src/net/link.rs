@@ -57,7 +57,7 @@ pub struct Link {
     /// The stream, if there is one before the actor starts.
     stream: Option<Stream>,
     /// Questions to the other end.
-    asking: PendingCalls,
+    pending: PendingCalls,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<SocketAddrV4>,
     /// Whether it closes when the calls are answered that were made on it.
@@ -66,7 +66,7 @@ pub struct Link {
     since: Instant,
     /// When the last whole valid frame came; shared with the peers actor, which closes the most
     /// silent connections when there are too many.
-    pulse: LastSeen,
+    last_seen: LastSeen,
     /// What is being answered.
     served: Served,
     /// Whether it is finding out if the other end is still there.
@@ -78,7 +78,7 @@ impl Link {
     pub fn dial(id: LinkId, origin: Origin, shared: Rc<Shared>) -> Link {
         Link {
             id,
-            asking: PendingCalls::new(origin, shared.clone()),
+            pending: PendingCalls::new(origin, shared.clone()),
             shared,
             origin,
             stream: None,
@@ -86,7 +86,7 @@ impl Link {
             retired: false,
             writing: None,
             since: Instant::now(),
-            pulse: LastSeen::default(),
+            last_seen: LastSeen::default(),
             served: Served::default(),
             doubting: false,
         }
@@ -104,13 +104,13 @@ impl Link {
     }
 
     /// When the last whole valid frame came.
-    pub fn pulse(&self) -> LastSeen {
-        self.pulse.clone()
+    pub fn last_seen(&self) -> LastSeen {
+        self.last_seen.clone()
     }
 
     /// Asks the other end, also before the connection is made.
-    pub fn asking(&self) -> PendingCalls {
-        self.asking.clone()
+    pub fn pending(&self) -> PendingCalls {
+        self.pending.clone()
     }
 
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
@@ -122,21 +122,21 @@ impl Link {
         let link = ctx.address();
         let writing = actix_rt::spawn(async move { link.do_send(Written(writer.write_all(outgoing).await)) });
         self.writing = Some(writing.abort_handle());
-        self.asking.open(outbox);
+        self.pending.open(outbox);
     }
 
     /// Takes nothing more in, and ends when what is owed to the other end has been written.
     fn close(&mut self) {
-        self.shared.news.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
-        self.asking.close(|| CallOutcome::Lost);
+        self.shared.events.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
+        self.pending.close(|| CallOutcome::Lost);
     }
 
     /// It was not this end that wanted it to end: whoever lived at the other one may have died.
     fn broke(&mut self) {
-        if self.asking.is_closed() {
+        if self.pending.is_closed() {
             return;
         }
-        if let (Kind::Ours, Some(addr)) = (self.asking.kind(), self.addr) {
+        if let (Kind::Ours, Some(addr)) = (self.pending.kind(), self.addr) {
             self.shared.routes.pool.severed(addr);
             // A node closes both halves at once; others may still want their answers.
             self.served.give_up();
@@ -147,30 +147,30 @@ impl Link {
     /// A whole valid frame has come.
     fn see(&self) {
         let now = Instant::now();
-        self.pulse.set(Some(now));
+        self.last_seen.set(Some(now));
         self.shared.routes.pool.look(now);
     }
 
     /// How long the other end has sent no whole valid frame.
     fn silence(&self) -> Duration {
-        self.pulse.get().unwrap_or(self.since).elapsed()
+        self.last_seen.get().unwrap_or(self.since).elapsed()
     }
 
     fn returned(&mut self, reply: Reply) {
-        match (self.asking.returned(reply, self.addr), self.addr) {
+        match (self.pending.returned(reply, self.addr), self.addr) {
             (Echo::Late, _) => return self.see(),
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
             (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
-                self.shared.news.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
+                self.shared.events.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
             }
             (Echo::First { incarnation: None, .. }, Some(addr)) => {
-                self.shared.news.do_send(LinkEvent::Plain { link: self.id, addr });
+                self.shared.events.do_send(LinkEvent::Plain { link: self.id, addr });
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
         self.see();
-        if self.asking.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
-            self.asking.go_on();
+        if self.pending.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
+            self.pending.go_on();
             self.close_if_done();
         } else {
             self.close();
@@ -178,7 +178,7 @@ impl Link {
     }
 
     fn close_if_done(&mut self) {
-        if self.retired && !self.asking.is_awaited() {
+        if self.retired && !self.pending.is_awaited() {
             self.close();
         }
     }
@@ -188,33 +188,33 @@ impl Link {
             self.see();
         }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
-            self.asking.is_ours();
+            self.pending.is_ours();
         }
         if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller)
             && ip == IpAddr::V4(*caller.addr.ip())
         {
             self.addr = Some(caller.addr);
-            self.shared.news.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });
+            self.shared.events.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });
         }
-        let Some(outbox) = self.asking.outbox() else { return };
+        let Some(outbox) = self.pending.outbox() else { return };
         self.shared.take_on(question, outbox, &self.served, turn);
     }
 
     /// Counts what the other end did wrong.
-    fn shed(&self, error: &WireError) {
+    fn count_drop(&self, error: &WireError) {
         let shed = match error {
             WireError::Io(error) => return tracing::debug!(%error, peer = ?self.addr, "can't write to a connection"),
             WireError::Slow => DropReason::Slow,
             WireError::Unread => DropReason::Unread,
             _ => DropReason::Nonsense,
         };
-        if self.shared.tally.count(shed) {
+        if self.shared.drops.count(shed) {
             tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
         }
     }
 
     fn misunderstood(&mut self, error: WireError, turn: Turn) {
-        self.shed(&error);
+        self.count_drop(&error);
         // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
         if matches!(self.origin, Origin::Accepted(_)) {
             let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None };
@@ -224,13 +224,13 @@ impl Link {
 
     /// Closes a connection on which nothing happens.
     fn watch(&mut self, ctx: &mut Context<Link>) {
-        let limit = match (self.origin, self.asking.kind()) {
+        let limit = match (self.origin, self.pending.kind()) {
             (Origin::Accepted(_), Kind::Ours) => ACCEPTED_IDLE,
             (Origin::Dialed(_), Kind::Ours) => DIALED_IDLE,
             _ => PLAIN_IDLE,
         };
         let idle = self.silence();
-        if idle >= limit && !self.asking.is_awaited() && !self.served.is_busy() {
+        if idle >= limit && !self.pending.is_awaited() && !self.served.is_busy() {
             tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
         } else {
@@ -255,10 +255,10 @@ impl Actor for Link {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
                         let starved = matches!(CallOutcome::unconnected(&error), CallOutcome::Busy);
-                        if starved && link.shared.tally.count(DropReason::Starved) {
+                        if starved && link.shared.drops.count(DropReason::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
-                        link.asking.close(|| CallOutcome::unconnected(&error));
+                        link.pending.close(|| CallOutcome::unconnected(&error));
                         ctx.stop();
                     }
                     Err(_) => ctx.stop(),
@@ -272,8 +272,8 @@ impl Actor for Link {
         if let Some(writing) = &self.writing {
             writing.abort();
         }
-        self.shared.news.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
-        self.asking.close(|| CallOutcome::Lost);
+        self.shared.events.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
+        self.pending.close(|| CallOutcome::Lost);
         self.served.give_up();
     }
 }
@@ -282,17 +282,17 @@ impl Handler<Doubt> for Link {
     type Result = ();
 
     fn handle(&mut self, _: Doubt, ctx: &mut Self::Context) {
-        if self.doubting || self.asking.kind() != Kind::Ours || self.asking.is_closed() {
+        if self.doubting || self.pending.kind() != Kind::Ours || self.pending.is_closed() {
             return;
         }
         self.doubting = true;
-        self.asking.say(Request::CheckPredecessor);
-        let (before, thread) = (self.pulse.get(), self.shared.routes.pool.thread().clone());
+        self.pending.say(Request::CheckPredecessor);
+        let (before, thread) = (self.last_seen.get(), self.shared.routes.pool.thread().clone());
         let patience = self.shared.rpc_timeout;
         let waited = async move { thread.wait(patience).await };
         ctx.spawn(waited.into_actor(self).map(move |(), link, ctx| {
             link.doubting = false;
-            if link.pulse.get() == before {
+            if link.last_seen.get() == before {
                 tracing::debug!(peer = ?link.addr, "closing a connection that leads nowhere");
                 link.broke();
                 ctx.stop();
@@ -315,7 +315,7 @@ impl Handler<Written> for Link {
 
     fn handle(&mut self, Written(written): Written, ctx: &mut Self::Context) {
         if let Err(error) = written {
-            self.shed(&error);
+            self.count_drop(&error);
             // Its end may not have been read yet.
             self.broke();
         }
@@ -334,7 +334,7 @@ impl Handler<Stop> for Link {
 impl StreamHandler<Incoming> for Link {
     fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
         match incoming {
-            _ if self.asking.is_closed() => {}
+            _ if self.pending.is_closed() => {}
             Incoming::Question(question, turn) => self.called(question, turn),
             Incoming::Reply(reply) => self.returned(reply),
             Incoming::Nonsense(error, turn) => self.misunderstood(error, turn),

@@ -34,7 +34,7 @@ pub struct Peers {
     inbound: InboundLimiter,
     /// Every open connection that this node made; at most as many as the limits say.
     dialed: BTreeMap<LinkId, Dialed>,
-    strangers: DialLimiter,
+    dials: DialLimiter,
     /// What this node shares with others of its process: of the connections that they make, and of those that others do.
     budget: Option<ConnectionBudget>,
     accepting: Option<ConnectionBudget>,
@@ -44,13 +44,13 @@ pub struct Peers {
 #[derive(Clone)]
 struct Open {
     link: Addr<Link>,
-    asking: PendingCalls,
+    pending: PendingCalls,
 }
 
 struct Dialed {
     open: Open,
     since: Instant,
-    pulse: LastSeen,
+    last_seen: LastSeen,
     /// Each call that waits for its answer has a clone.
     calls: Rc<()>,
     /// What it holds of the budget.
@@ -76,7 +76,7 @@ impl Peers {
             accepted: BTreeMap::new(),
             inbound: InboundLimiter::new(shared.limits, *shared.me.addr.ip()),
             dialed: BTreeMap::new(),
-            strangers: DialLimiter::new(Instant::now()),
+            dials: DialLimiter::new(Instant::now()),
             shared,
             budget,
             accepting,
@@ -102,23 +102,23 @@ impl Peers {
     fn dial(&mut self, origin: Origin) -> Option<Taken> {
         let now = Instant::now();
         let stranger = origin.addr().is_none_or(|addr| !self.shared.routes.known.contains(addr));
-        let room = self.make_room().filter(|_| !stranger || self.strangers.may_dial(now));
+        let room = self.make_room().filter(|_| !stranger || self.dials.may_dial(now));
         let Some(ticket) = room else {
-            if self.shared.tally.count(DropReason::Undialed) {
+            if self.shared.drops.count(DropReason::Undialed) {
                 tracing::warn!(addr = ?origin.addr(), "too many nodes to call at once");
             }
             return None;
         };
         let id = self.shared.routes.pool.next_link();
         let link = Link::dial(id, origin, self.shared.clone());
-        let (pulse, asking, calls) = (link.pulse(), link.asking(), Rc::new(()));
-        let open = Open { link: link.start(), asking };
-        let Open { link, asking } = open.clone();
-        let route = Route { id, link, asking, incarnation: None, held: Some(calls.clone()), to: None };
+        let (last_seen, pending, calls) = (link.last_seen(), link.pending(), Rc::new(()));
+        let open = Open { link: link.start(), pending };
+        let Open { link, pending } = open.clone();
+        let route = Route { id, link, pending, incarnation: None, held: Some(calls.clone()), to: None };
         if let Origin::Dialed(addr) = origin {
             self.shared.routes.pool.keep(addr, route.clone());
         }
-        self.dialed.insert(id, Dialed { open, since: now, pulse, calls, _ticket: ticket });
+        self.dialed.insert(id, Dialed { open, since: now, last_seen, calls, _ticket: ticket });
         self.shared.counters.dialed.add(1);
         self.count();
         Some(Taken { route, made_for_it: true, once: !matches!(origin, Origin::Dialed(_)) })
@@ -128,20 +128,20 @@ impl Peers {
     fn accept(&mut self, stream: Stream, from: SocketAddr) {
         let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
-        if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.pulse()) {
-            if self.shared.tally.count(why) {
+        if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.last_seen()) {
+            if self.shared.drops.count(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
             self.dismiss(leaving);
         }
-        let asking = link.asking();
+        let pending = link.pending();
         let ticket = self.accepting.as_ref().map_or_else(Ticket::free, |budget| {
             budget.take().unwrap_or_else(|| {
                 self.shared.routes.pool.thin_out();
                 budget.take_one_too_many()
             })
         });
-        self.accepted.insert(id, (Open { link: link.start(), asking }, ticket));
+        self.accepted.insert(id, (Open { link: link.start(), pending }, ticket));
         self.count();
     }
 
@@ -168,15 +168,15 @@ impl Peers {
     fn close_idle(&mut self) -> bool {
         // One clone is here, and one with the route if it is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
-            let addr = dialed.open.asking.addr();
+            let addr = dialed.open.pending.addr();
             let kept = addr.is_some_and(|addr| self.shared.routes.pool.keeps(addr, *id));
             Rc::strong_count(&dialed.calls) == 1 + usize::from(kept)
         };
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
-        let least = idle.min_by_key(|(_, open)| open.pulse.get().unwrap_or(open.since)).map(|(id, _)| *id);
+        let least = idle.min_by_key(|(_, open)| open.last_seen.get().unwrap_or(open.since)).map(|(id, _)| *id);
         let Some((id, closed)) = least.and_then(|id| self.dialed.remove_entry(&id)) else { return false };
         // At once: a call that still took it would be lost with it.
-        self.unroute(closed.open.asking.addr(), id);
+        self.unroute(closed.open.pending.addr(), id);
         closed.open.link.do_send(Stop);
         true
     }
@@ -188,7 +188,7 @@ impl Peers {
 
     /// Writes down what was shed, now and then.
     fn report(&mut self, ctx: &mut Context<Peers>) {
-        if let Some(shed) = self.shared.tally.summary() {
+        if let Some(shed) = self.shared.drops.summary() {
             tracing::warn!("kept off: {shed}");
         }
         ctx.run_later(SUMMARY_EVERY, Peers::report);
@@ -241,7 +241,7 @@ impl Handler<Accepted> for Peers {
     fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Self::Context) {
         match accepted {
             Ok((stream, from)) => self.accept(stream, from),
-            Err(error) if self.shared.tally.count(DropReason::Starved) => {
+            Err(error) if self.shared.drops.count(DropReason::Starved) => {
                 tracing::warn!(%error, "can't accept a connection");
             }
             Err(_) => {}
@@ -252,8 +252,8 @@ impl Handler<Accepted> for Peers {
 impl Handler<LinkEvent> for Peers {
     type Result = ();
 
-    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
-        match news {
+    fn handle(&mut self, event: LinkEvent, _: &mut Self::Context) {
+        match event {
             LinkEvent::Ours { link, addr, incarnation, front } => {
                 let pool = self.shared.routes.pool.clone();
                 pool.is_ours(addr, link, incarnation);
@@ -261,7 +261,7 @@ impl Handler<LinkEvent> for Peers {
                     && let Some(Taken { route, .. }) = self.dial(Origin::Dialed(front))
                 {
                     // What it says of the other end is all that is wanted.
-                    route.asking.say(Request::CheckPredecessor);
+                    route.pending.say(Request::CheckPredecessor);
                 }
             }
             LinkEvent::Plain { link, addr } => {
@@ -272,19 +272,19 @@ impl Handler<LinkEvent> for Peers {
             // address itself has said when it was dialled.
             LinkEvent::Introduced { link, addr, incarnation } => {
                 let Routes { pool, known } = &self.shared.routes;
-                if let Some((Open { link: accepted, asking }, _)) = self.accepted.get(&link)
+                if let Some((Open { link: accepted, pending }, _)) = self.accepted.get(&link)
                     && known.incarnation(addr) == Some(incarnation)
                     && pool.get(addr).is_none()
                 {
                     let incarnation = Some(incarnation);
-                    let (accepted, asking) = (accepted.clone(), asking.clone());
-                    let route = Route { id: link, link: accepted, asking, incarnation, held: None, to: None };
+                    let (accepted, pending) = (accepted.clone(), pending.clone());
+                    let route = Route { id: link, link: accepted, pending, incarnation, held: None, to: None };
                     pool.keep(addr, route);
                 }
             }
             LinkEvent::TooMany => {
                 if let Some(leaving) = self.inbound.thin_out(Instant::now()) {
-                    if self.shared.tally.count(DropReason::Crowded) {
+                    if self.shared.drops.count(DropReason::Crowded) {
                         tracing::warn!("one connection too many for this process");
                     }
                     self.dismiss(leaving);

@@ -47,7 +47,7 @@ struct Inner {
 /// for the answer any more.
 pub struct Pending {
     heard: oneshot::Receiver<CallOutcome>,
-    asking: PendingCalls,
+    pending: PendingCalls,
     /// Its number, if it was put at once and the answer is still to come.
     call: Option<u64>,
 }
@@ -122,7 +122,7 @@ pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 impl Pending {
     /// What all connections of the node share that owns this one.
     pub fn shared(&self) -> Rc<Shared> {
-        self.asking.shared()
+        self.pending.shared()
     }
 }
 
@@ -146,7 +146,7 @@ impl PendingCalls {
     pub fn ask(&self, request: Request, to: Option<u16>, patience: Option<Duration>) -> Pending {
         let (asker, heard) = oneshot::channel();
         let call = self.0.borrow_mut().ask(Waiting { request, to, patience, asker });
-        Pending { heard, asking: self.clone(), call }
+        Pending { heard, pending: self.clone(), call }
     }
 
     /// Puts a question whose answer nobody waits for: that it comes is all that is wanted.
@@ -241,7 +241,7 @@ impl Future for Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         let Some(call) = self.call else { return };
-        let mut inner = self.asking.0.borrow_mut();
+        let mut inner = self.pending.0.borrow_mut();
         // A plain peer's next answer is to this question, whoever waits for it.
         if inner.kind == Kind::Ours {
             inner.asked.remove(&call);

@@ -58,7 +58,7 @@ struct Inner {
 pub struct Route {
     pub id: LinkId,
     pub link: Addr<Link>,
-    pub asking: PendingCalls,
+    pub pending: PendingCalls,
     /// The run of the program at its other end, once it is known that it is of our own kind.
     pub incarnation: Option<u64>,
     /// Whoever waits for an answer has a clone, if a node of this thread made the connection.
@@ -104,7 +104,7 @@ impl ConnectionPool {
     /// so by message, but a call that it has lost is repeated at once, by whichever node.
     pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
         let routes = self.0.routes.borrow();
-        let open = |addr| routes.get(addr).filter(|route| !route.asking.is_closed());
+        let open = |addr| routes.get(addr).filter(|route| !route.pending.is_closed());
         let Some(Behind { front, incarnation }) = self.0.fronts.borrow().get(addr) else {
             return open(&addr).cloned();
         };
@@ -187,7 +187,7 @@ impl ConnectionPool {
     pub(crate) fn thin_out(&self) {
         let most = self.living().into_iter().max_by_key(|node| node.accepted.get());
         if let Some(node) = most.filter(|node| node.accepted.get() > 0) {
-            node.news.do_send(LinkEvent::TooMany);
+            node.events.do_send(LinkEvent::TooMany);
         }
     }
 

@@ -48,11 +48,11 @@ impl Routes {
     }
 
     /// Makes a call on this connection.
-    pub(crate) fn calling(&self, call: Call, Route { id, asking, incarnation, held, to, .. }: &Route) -> Calling {
+    pub(crate) fn calling(&self, call: Call, Route { id, pending, incarnation, held, to, .. }: &Route) -> Calling {
         let addr = call.target.addr();
-        let heard = asking.ask(call.request.clone(), *to, call.patience);
+        let heard = pending.ask(call.request.clone(), *to, call.patience);
         let before = self.known.incarnation(addr);
-        let lives_there = to.is_some() || asking.addr() == Some(addr);
+        let lives_there = to.is_some() || pending.addr() == Some(addr);
         let (known, behind) = (self.known.clone(), to.is_some());
         Calling {
             call: Some(call),
@@ -160,7 +160,7 @@ impl Calling {
                 {
                     shared.routes.pool.thread().heard(peer);
                 }
-                understand(&call, *before, &reply, &shared.tally)
+                understand(&call, *before, &reply, &shared.drops)
             }
             CallOutcome::Refused => Answer::Gone,
             CallOutcome::Busy => Answer::Unasked,

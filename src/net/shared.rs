@@ -38,7 +38,7 @@ pub struct Shared {
     pub slept: Recipient<Slept>,
     /// Where connections are kept.
     pub routes: Routes,
-    pub news: Recipient<LinkEvent>,
-    pub tally: DropCounters,
+    pub events: Recipient<LinkEvent>,
+    pub drops: DropCounters,
     pub counters: Arc<Counters>,
 }

@@ -96,8 +96,8 @@ impl Handler<Slept> for Host {
 
 impl Handler<LinkEvent> for Host {
     type Result = ();
-    fn handle(&mut self, news: LinkEvent, _: &mut Self::Context) {
-        if let LinkEvent::Closed { .. } = news {
+    fn handle(&mut self, event: LinkEvent, _: &mut Self::Context) {
+        if let LinkEvent::Closed { .. } = event {
             *self.closed.borrow_mut() = Some(Instant::now());
         }
     }
@@ -109,7 +109,7 @@ struct Line {
     link: Addr<Link>,
     /// Whether nothing can be written any more.
     broken: Arc<AtomicBool>,
-    asking: PendingCalls,
+    pending: PendingCalls,
     wire: Framed<DuplexStream, FrameCodec>,
     _shared: Rc<Shared>,
     answering: Arc<Semaphore>,
@@ -169,8 +169,8 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         severed: host.clone().recipient(),
         slept: host.clone().recipient(),
         routes: Routes::default(),
-        news: host.recipient(),
-        tally: DropCounters::default(),
+        events: host.recipient(),
+        drops: DropCounters::default(),
         counters: Arc::default(),
     });
     shared.routes.pool.enter(&shared);
@@ -178,9 +178,9 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
     let broken = Arc::new(AtomicBool::new(false));
     let ours = Half { stream: ours, broken: broken.clone() };
     let link = Link::over(1, Stream::new(ours), origin, shared.clone());
-    let asking = link.asking();
+    let pending = link.pending();
     Line {
-        asking,
+        pending,
         link: link.start(),
         broken,
         wire: Framed::new(theirs, FrameCodec::default()),
@@ -211,7 +211,7 @@ impl Line {
     }
 
     fn ask(&self) -> Pending {
-        self.asking.ask(Request::CheckPredecessor, None, None)
+        self.pending.ask(Request::CheckPredecessor, None, None)
     }
 
     async fn answers_next(&mut self) {

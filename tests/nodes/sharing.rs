@@ -107,12 +107,12 @@ async fn no_call_is_lost_with_the_node_that_has_made_the_connection() {
 async fn connection_that_takes_no_more_calls_is_not_taken() {
     let (one, other, them, _wire) = sharing().await;
     let route = one.routes.pool.get(them.me.addr).expect("a connection");
-    route.asking.close(|| CallOutcome::Lost);
+    route.pending.close(|| CallOutcome::Lost);
     for way in [Way::Kept, Way::Again] {
         let us = if way == Way::Kept { &one } else { &other };
         let (answer, wire) = join(us.call(them.me, way), serve(&them, 1)).await;
         assert_eq!(answer, alive(), "{way:?}");
-        us.routes.pool.get(them.me.addr).expect("the new one").asking.close(|| CallOutcome::Lost);
+        us.routes.pool.get(them.me.addr).expect("the new one").pending.close(|| CallOutcome::Lost);
         drop(wire);
     }
 }

@@ -56,7 +56,7 @@ pub struct InboundLimiter {
 struct Member {
     from: IpAddr,
     since: Instant,
-    pulse: LastSeen,
+    last_seen: LastSeen,
 }
 
 impl InboundLimiter {
@@ -72,7 +72,7 @@ impl InboundLimiter {
         link: LinkId,
         from: IpAddr,
         since: Instant,
-        pulse: LastSeen,
+        last_seen: LastSeen,
     ) -> Option<(LinkId, DropReason)> {
         let theirs = |member: &Member| member.from == from;
         let leaving = if !self.is_home(from) && self.count(theirs) >= self.limits.per_address {
@@ -85,7 +85,7 @@ impl InboundLimiter {
         if let Some((leaving, _)) = leaving {
             self.leave(leaving);
         }
-        self.members.insert(link, Member { from, since, pulse });
+        self.members.insert(link, Member { from, since, last_seen });
         leaving
     }
 
@@ -93,7 +93,7 @@ impl InboundLimiter {
     /// are others.
     pub fn thin_out(&mut self, now: Instant) -> Option<LinkId> {
         let settled = |member: &Member| now.saturating_duration_since(member.since) >= SETTLED;
-        let spoken = |member: &Member| member.pulse.get().is_some();
+        let spoken = |member: &Member| member.last_seen.get().is_some();
         let leaving = self.least(settled).or_else(|| self.least(spoken)).or_else(|| self.least(|_| true))?;
         self.leave(leaving);
         Some(leaving)
@@ -115,7 +115,7 @@ impl InboundLimiter {
 
     fn least(&self, which: impl Fn(&Member) -> bool) -> Option<LinkId> {
         let candidates = self.members.iter().filter(|(_, member)| which(member));
-        let least = candidates.min_by_key(|(link, member)| (member.pulse.get(), member.since, **link));
+        let least = candidates.min_by_key(|(link, member)| (member.last_seen.get(), member.since, **link));
         least.map(|(link, _)| *link)
     }
 }
@@ -159,9 +159,9 @@ mod tests {
         }
 
         fn enter(&mut self, link: LinkId, from: IpAddr) -> Option<(LinkId, DropReason)> {
-            let pulse = LastSeen::default();
-            self.pulses.insert(link, pulse.clone());
-            self.inbound.enter(link, from, self.at(link), pulse)
+            let last_seen = LastSeen::default();
+            self.pulses.insert(link, last_seen.clone());
+            self.inbound.enter(link, from, self.at(link), last_seen)
         }
 
         fn talks(&self, link: LinkId, second: u64) {

@@ -118,8 +118,8 @@ impl Us {
                 severed: local.clone().recipient(),
                 slept: local.recipient(),
                 routes: routes.clone(),
-                news: ctx.address().recipient(),
-                tally: DropCounters::default(),
+                events: ctx.address().recipient(),
+                drops: DropCounters::default(),
                 counters: counters.clone(),
             };
             Peers::new(Rc::new(shared), budget, None)
