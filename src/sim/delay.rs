@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-use super::environment::Slot;
+use super::events::Slot;
 
 /// How long a message takes on its way.
 ///

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::environment::{Environment, Happening, Place, Slot};
+use super::environment::Environment;
+use super::events::{Happening, Place, Slot};
 use crate::node::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};

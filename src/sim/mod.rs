@@ -18,6 +18,7 @@ pub mod churn;
 pub mod delay;
 pub mod draw;
 pub mod environment;
+pub mod events;
 pub mod host;
 pub mod ideal;
 pub mod log;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt};
 
 use super::delay::{Delay, USUAL};
-use super::environment::{Post, Slot};
+use super::events::{Post, Slot};
 
 /// The state of the network between all nodes.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::environment::{Content, Environment, Event, Happening, Place, Post, Slot};
+use super::environment::Environment;
+use super::events::{Content, Event, Happening, Place, Post, Slot};
 use super::host::Host;
 use super::nodes;
 use super::tables::Tables;

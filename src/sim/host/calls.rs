@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::super::environment::{Content, Environment, Place, Post, Slot};
+use super::super::environment::Environment;
+use super::super::events::{Content, Place, Post, Slot};
 use super::super::nodes::number_of;
 use super::contacts::Known;
 use super::runs::{Purpose, Sought};

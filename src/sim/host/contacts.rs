@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sim::environment::Slot;
+use crate::sim::events::Slot;
 
 /// By the slots of the others.
 #[derive(Default)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::super::environment::{Environment, Happening, Place};
+use super::super::environment::Environment;
+use super::super::events::{Happening, Place};
 use super::calls::Way;
 use super::thread::Wait;
 use super::{Host, thread};

@@ -5,7 +5,8 @@
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use super::super::environment::{Content, Environment, Place, Post};
+use super::super::environment::Environment;
+use super::super::events::{Content, Place, Post};
 use super::Host;
 use super::calls::Way;
 use super::runs::{Purpose, Run, Sought, alive};
@@ -15,7 +16,7 @@ use crate::protocol::local_health::Ripe;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Request;
-use crate::sim::environment::Happening;
+use crate::sim::events::Happening;
 use crate::sim::storm::thread::{Client, Waiting};
 
 /// A node that is probed for all nodes of the thread that suspect it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Circle;
 use crate::sim::delay::Delay;
-use crate::sim::environment::Slot;
+use crate::sim::events::Slot;
 use crate::sim::nodes::numbered;
 use crate::sim::storm::{Defences, Prices};
 use crate::sim::world::World;

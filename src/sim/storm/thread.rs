@@ -16,7 +16,7 @@ use crate::protocol::fronts::Fronts;
 use crate::protocol::local_health::{LocalHealth, Ripe};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::RetryBudget;
-use crate::sim::environment::{Event, Place, Post, Slot};
+use crate::sim::events::{Event, Place, Post, Slot};
 
 use super::prices::Prices;
 

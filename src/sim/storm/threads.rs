@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::protocol::admission::Class;
 use crate::protocol::local_health::BEAT;
 use crate::protocol::peer::Peer;
-use crate::sim::environment::{Content, Environment, Event, Happening, Post, Slot};
+use crate::sim::environment::Environment;
+use crate::sim::events::{Content, Event, Happening, Post, Slot};
 
 use super::prices::Prices;
 use super::thread::{Client, Defences, Thread, Waiting};

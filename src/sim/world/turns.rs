@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::World;
 use crate::protocol::peer::Peer;
-use crate::sim::environment::{Happening, Slot};
+use crate::sim::events::{Happening, Slot};
 use crate::sim::storm::prices::Prices;
 use crate::sim::storm::thread::Defences;
 
