@@ -167,6 +167,7 @@ impl NeighborsActor {
                 self.driver.counters.dead.add(1);
                 self.forget.do_send(Forget(vec![peer]));
             }
+            Effect::Recall => self.maintenance.recall(self.snapshot.fingers().into_iter()),
             Effect::Tried(joined) => self.joining.tried(&joined),
         }
     }

@@ -67,6 +67,11 @@ impl Snapshot {
         }
     }
 
+    /// The nodes that are fingers, nearest first.
+    pub fn fingers(&self) -> Vec<Peer> {
+        self.0.borrow().fingers.distinct().collect()
+    }
+
     /// All members of the ring that the node knows, fingers and successors.
     pub fn known(&self) -> Vec<Peer> {
         let tables = self.0.borrow();

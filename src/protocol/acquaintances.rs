@@ -73,6 +73,20 @@ impl Acquaintances {
         self.round.clear();
     }
 
+    /// Remembers a peer that may know where the ring is, after some were lost: it is asked right after the one that was
+    /// lost last. Whoever waits longest for its turn makes room.
+    pub fn recall(&mut self, addr: SocketAddrV4) {
+        if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
+            return;
+        }
+        if self.met.len() == Self::MAX_MET
+            && let Some(gone) = self.met.pop_back()
+        {
+            self.confirmed.remove(&gone);
+        }
+        self.met.insert(self.met.len().min(1), addr);
+    }
+
     /// A peer was asked out of turn: others are asked first.
     pub fn asked(&mut self, addr: SocketAddrV4) {
         if let Some(at) = self.met.iter().position(|known| *known == addr) {
@@ -181,6 +195,18 @@ mod tests {
         known.meet(addr(10));
         known.meet(addr(11));
         assert_eq!(turns(&mut known, 6), [2, 11, 3, 10, 2, 11]);
+    }
+
+    #[test]
+    fn who_is_recalled_is_asked_after_who_was_lost_and_takes_the_place_of_who_waits_longest() {
+        let mut known = of(&[]);
+        (10..26).for_each(|port| known.meet(addr(port)));
+        known.lose(addr(10));
+        known.recall(addr(30));
+        known.recall(addr(30));
+        assert_eq!(known.count(), Acquaintances::MAX_MET);
+        assert_eq!(turns(&mut known, 3), [10, 30, 25]);
+        assert!(!known.all().any(|known| known == addr(11)), "it would have been the last");
     }
 
     #[test]

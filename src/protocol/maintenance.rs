@@ -188,6 +188,8 @@ pub enum Effect {
     Merging,
     /// A node is dead: the finger table is to hear of it.
     Dead(Peer),
+    /// Neighbours were lost: the fingers are to be [recalled](Maintenance::recall), before they are forgotten.
+    Recall,
     /// An attempt to join has ended; or the ring has taken another node with this one's identifier while this one was
     /// away, and it is no member any more.
     Tried(Joined),
@@ -199,6 +201,9 @@ pub enum Effect {
 /// timers go on. A ring that settles needs fewer; whoever lies to a node, or keeps it busy, drives
 /// it no faster than this.
 const MAX_ERRANDS: u32 = 64;
+
+/// So many fingers are remembered when neighbours are lost, half of what there is room for.
+const MAX_RECALLED: usize = Acquaintances::MAX_MET / 2;
 
 /// How long that pause is.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -342,6 +347,13 @@ impl Maintenance {
         for peer in dead {
             self.mark_dead(*peer);
         }
+    }
+
+    /// The fingers as they are when neighbours were lost, nearest first. Those who are left may be several rings, and know of each
+    /// other by their fingers only: those that lie farthest are asked as acquaintances are.
+    pub fn recall(&mut self, fingers: impl DoubleEndedIterator<Item = Peer>) {
+        let farthest: Vec<_> = fingers.rev().take(MAX_RECALLED).collect();
+        farthest.iter().rev().for_each(|finger| self.acquaintances.recall(finger.addr));
     }
 
     /// Kept connections broke: whoever lived at those addresses may have died.
@@ -532,6 +544,9 @@ impl Maintenance {
     /// Somebody was lost, and may be back soon.
     fn miss(&mut self, lost: Peer) {
         self.acquaintances.lose(lost.addr);
+        if !self.effects.contains(&Effect::Recall) {
+            self.effects.push(Effect::Recall);
+        }
         let first = self.reunite_pause().first;
         if self.reunite_after > first {
             // Many may have died with it, and the ring be more than one.

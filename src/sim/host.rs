@@ -248,6 +248,10 @@ impl Host {
                 env.note(|env| format!("{} found {} dead", env.name(self.me.id), env.name(peer.id)));
                 self.forget_fingers(&[peer], env);
             }
+            Effect::Recall => {
+                let fingers: Vec<_> = self.fingers.table().distinct().collect();
+                self.maintenance.recall(fingers.into_iter());
+            }
             Effect::Tried(joined) => self.tried(&joined, env),
         }
     }

@@ -726,7 +726,12 @@ impl Besieged {
             match effect {
                 Effect::Wake(timer, _) => drop(self.armed.insert(timer as usize, timer)),
                 Effect::Tell(peer, request) => assert_ne!(peer.id, me.id, "{request:?}"),
-                Effect::Changed | Effect::Merging | Effect::Spread(_) | Effect::Dead(_) | Effect::Tried(_) => {}
+                Effect::Changed
+                | Effect::Merging
+                | Effect::Spread(_)
+                | Effect::Dead(_)
+                | Effect::Recall
+                | Effect::Tried(_) => {}
             }
         }
     }

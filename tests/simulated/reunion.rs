@@ -91,7 +91,18 @@ fn survivors_become_one_ring(seed: u64) -> Option<Result<Duration, String>> {
     world.run(Duration::from_millis(rng.random_range(0..60_000)));
     peers.shuffle(&mut rng);
     peers[..10].iter().for_each(|peer| world.crash(*peer));
-    (oracle::knowledge(&world).len() == 1).then(|| world.run_until(300 * SECOND, World::ideal))
+    know_of_each_other(&world).then(|| world.run_until(300 * SECOND, World::ideal))
+}
+
+/// Whether any two of those who live are connected by nodes of which one knows the other, be it as a finger.
+fn know_of_each_other(world: &World) -> bool {
+    let mut groups: Vec<Vec<Peer>> = oracle::knowledge(world);
+    for host in world.hosts().filter(|host| host.is_alive()) {
+        let known = |peer: &Peer| *peer == host.me || host.fingers.table().distinct().any(|finger| finger == *peer);
+        let (joined, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.iter().any(known));
+        groups = others.into_iter().chain([joined.concat()]).collect();
+    }
+    groups.len() == 1
 }
 
 fn survivors(seeds: std::ops::Range<u64>) {

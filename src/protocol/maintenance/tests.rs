@@ -466,6 +466,22 @@ fn isolated_node_asks_everyone_three_times_before_it_is_alone() {
     assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE), "and goes on asking");
 }
 
+/// Found by real processes: eight who were left of eighteen were several rings, and knew of each other by fingers only.
+#[test]
+fn member_that_lost_neighbours_asks_its_farthest_fingers() {
+    let mut node = member(&[32, 38, 42]);
+    stabilize(&mut node, dead(32));
+    assert!(node.effects().contains(&Effect::Recall));
+    node.recall((0..=MAX_RECALLED as u8).map(|n| peer(40 + n)));
+    let known: Vec<_> = node.known().collect();
+    assert!(!known.contains(&peer(40).addr), "the nearest is one too many");
+    assert!((41..=40 + MAX_RECALLED as u8).all(|n| known.contains(&peer(n).addr)));
+    assert_eq!(node.acquaintances.next_of_round(), Some(peer(32).addr), "who was lost may be back");
+    assert_eq!(node.acquaintances.next_of_round(), Some(peer(8).addr), "a seed");
+    let farthest = peer(40 + MAX_RECALLED as u8);
+    assert_eq!(node.acquaintances.next_of_round(), Some(farthest.addr), "and the fingers");
+}
+
 #[test]
 fn isolated_node_returns_through_those_whom_it_took_for_dead() {
     let mut node = member_after(14, &[32, 38, 42]);
