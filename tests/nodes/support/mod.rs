@@ -26,13 +26,41 @@ pub mod torture;
 #[cfg(target_os = "linux")]
 pub mod verdicts;
 
-use std::sync::Mutex;
+use std::cell::RefCell;
+use std::panic;
+use std::sync::{Mutex, MutexGuard, Once};
+use std::thread;
 
 /// Held by tests that run rings of real processes.
 static ONE_RING: Mutex<()> = Mutex::new(());
 
+thread_local! {
+    /// Why this thread panicked.
+    static WHY: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// One test's turn to run a ring of real processes.
+pub struct Alone(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
+
 /// Waits for its turn: rings of real processes run one after the other. What is timed in them is healing, not the
 /// scheduler, and they take the same addresses.
-pub fn alone() -> impl Drop {
-    ONE_RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+pub fn alone() -> Alone {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |why| {
+            WHY.set(Some(why.to_string()));
+            usual(why);
+        }));
+    });
+    Alone(ONE_RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+}
+
+/// Many processes tell what they logged when a test fails: behind all of that, once more why it did.
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- why it failed:\n{}", WHY.take().unwrap_or_default());
+        }
+    }
 }

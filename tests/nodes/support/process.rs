@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -33,6 +33,8 @@ pub struct Process {
     input: Option<ChildStdin>,
     output: Receiver<String>,
     errors: Arc<Mutex<String>>,
+    /// Reads its standard error until that ends.
+    reader: Option<JoinHandle<()>>,
 }
 
 /// What a process prints of its state.
@@ -101,7 +103,7 @@ impl Process {
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         let errors = Arc::new(Mutex::new(String::new()));
         let (kept, stderr) = (errors.clone(), BufReader::new(child.stderr.take().unwrap()));
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&line);
@@ -109,7 +111,7 @@ impl Process {
             }
         });
         let input = child.stdin.take();
-        Process { peer, child, input, output, errors }
+        Process { peer, child, input, output, errors, reader: Some(reader) }
     }
 
     /// Its number in `/proc`.
@@ -189,13 +191,16 @@ impl Process {
         self.peer.addr
     }
 
-    /// Waits until it ends; its exit status.
+    /// Waits until it has ended and all that it said has been read; its exit status.
     pub fn wait(&mut self) -> Option<i32> {
         let mut status = None;
         eventually(ANSWER, || {
             status = self.child.try_wait().expect("it can be waited for");
             if status.is_some() { Ok(()) } else { Err("still running".into()) }
         });
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it reads lines");
+        }
         status.and_then(|status| status.code())
     }
 
@@ -215,7 +220,9 @@ impl Drop for Process {
             let errors = self.errors();
             let lines: Vec<_> = errors.lines().collect();
             let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-            eprintln!("--- {} printed {} lines on standard error:\n{}", self.peer, lines.len(), last.join("\n"));
+            if !last.is_empty() {
+                eprintln!("--- {} printed {} lines on standard error:\n{}", self.peer, lines.len(), last.join("\n"));
+            }
         }
     }
 }
