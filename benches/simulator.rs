@@ -53,7 +53,7 @@ fn ring(r: usize) -> Workload {
         lookup_every: Duration::from_secs(60),
         time: Duration::from_secs(200),
         delay: Delay::Uniform(USUAL),
-        config: Config { successors: r, ..Config::new(workload.config.address) },
+        config: Config { successors: r, ..Config::new(workload.config.listen.ip()) },
     }
 }
 

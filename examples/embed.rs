@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn start(n: usize) -> Result<Vec<Node>, StartError> {
     let config = Config { stabilize: Duration::from_millis(200), ..Config::new(Ipv4Addr::LOCALHOST) };
     let first = Node::start(config.clone()).await?;
-    let seeded = Config { seeds: vec![first.me().addr], ..config };
+    let seeded = Config { seeds: vec![first.me().addr.into()], ..config };
     let mut nodes = vec![first];
     while nodes.len() < n {
         nodes.push(Node::start(seeded.clone()).await?);

@@ -8,13 +8,14 @@ mod words;
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use chord::net::seed::{self, Seed};
 use chord::node::config::{PERIOD, R};
+use chord::protocol::addr::{Addr, callable};
 use chord::protocol::lookup::iterative::Style;
-use chord::protocol::peer::is_unicast;
 use chord::{Config, Id};
 use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -28,17 +29,21 @@ pub use swarm::Swarm;
 #[derive(Debug, Parser)]
 #[command(name = "chord", version, styles = Styles::plain(), max_term_width = 100, after_help = AFTER_HELP)]
 struct Args {
-    /// Address to bind and to advertise: an IPv4 address that others can call
+    /// Address to advertise, and to bind unless --bind is given: an IPv4 or IPv6 address that others can call
     #[arg(short = 'a', value_name = "IP", value_parser = address)]
-    address: Ipv4Addr,
+    address: IpAddr,
 
-    /// Port to listen on, 1 to 65535
+    /// Port to advertise, and to listen on unless --bind gives another, 1 to 65535
     #[arg(short = 'p', value_name = "PORT", value_parser = port, allow_hyphen_values = true)]
     port: u16,
 
-    /// Address of a node of the ring to join
-    #[arg(long = "ja", value_name = "IP", value_parser = address, requires = "join_port")]
-    join_address: Option<Ipv4Addr>,
+    /// Address of this machine to listen at, 0.0.0.0 for all, [::] for all with IPv6; a port if it is not that of -p
+    #[arg(long, value_name = "IP[:PORT]", value_parser = bind)]
+    bind: Option<Bind>,
+
+    /// Address or name of a node of the ring to join; a name is resolved anew at each try
+    #[arg(long = "ja", value_name = "HOST", value_parser = seed_host, requires = "join_port")]
+    join_address: Option<seed::Host>,
 
     /// Port of that node, 1 to 65535
     #[arg(long = "jp", value_name = "PORT", value_parser = port, requires = "join_address", allow_hyphen_values = true)]
@@ -101,7 +106,8 @@ type Accepted = &'static [(&'static str, &'static str)];
 const ACCEPTED: Accepted = &[
     ("-a", ADDRESS),
     ("-p", PORT),
-    ("--ja", ADDRESS),
+    ("--bind", BIND),
+    ("--ja", HOST),
     ("--jp", PORT),
     ("--ts", MILLISECONDS),
     ("--tff", MILLISECONDS),
@@ -114,8 +120,10 @@ const ACCEPTED: Accepted = &[
     ("--lookup-timeout", TIME),
     ("--iterative", "no value"),
 ];
-const ADDRESS: &str = "an IPv4 address that others can call, like 128.8.126.63 (127.0.0.1 for rings on one machine), not 0.0.0.0, \
-     multicast or broadcast";
+const ADDRESS: &str =
+    "an IPv4 or IPv6 address that others can call, like 128.8.126.63 (127.0.0.1 for rings on one machine)";
+const HOST: &str = "an address or a name of a host, like 128.8.126.63 or example.org";
+const BIND: &str = "an address of this machine, 0.0.0.0 or [::], and perhaps a port, like 0.0.0.0:4170";
 const PORT: &str = "a number from 1 to 65535";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
 const TIME: &str = "a time from 1ms to 60s";
@@ -125,8 +133,31 @@ const TIME: &str = "a time from 1ms to 60s";
 #[error("not accepted")]
 struct NotAccepted;
 
-fn address(text: &str) -> Result<Ipv4Addr, NotAccepted> {
-    text.parse().ok().filter(|ip| is_unicast(*ip)).ok_or(NotAccepted)
+fn address(text: &str) -> Result<IpAddr, NotAccepted> {
+    text.parse().ok().and_then(|ip| callable(ip).ok()).ok_or(NotAccepted)
+}
+
+fn seed_host(text: &str) -> Result<seed::Host, NotAccepted> {
+    text.parse().map_err(|_| NotAccepted)
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+struct Bind {
+    ip: IpAddr,
+    /// That of `-p`, if none is given.
+    port: Option<u16>,
+}
+
+/// An address of one machine or all of its addresses, in brackets or not, with or without a port.
+fn bind(text: &str) -> Result<Bind, NotAccepted> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|bare| bare.contains(':'));
+    let (ip, port) = match (bare.unwrap_or(text).parse::<IpAddr>(), text.parse::<Addr>()) {
+        (Ok(ip), _) => (ip, None),
+        (_, Ok(addr)) => (addr.ip(), Some(addr.port()).filter(|port| *port != 0)),
+        _ => return Err(NotAccepted),
+    };
+    Ok(Bind { ip, port })
 }
 
 fn number<T: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Result<T, NotAccepted> {
@@ -238,11 +269,11 @@ fn command() -> clap::Command {
 
 /// Checks that so many nodes, which this flag has asked for, have ports, and that the ring of another node is
 /// to be joined.
-fn check_ports(ip: Ipv4Addr, first: u16, n: u16, seed: Option<SocketAddrV4>, flag: &str) -> Result<(), String> {
+fn check_ports(ip: IpAddr, first: u16, n: u16, seed: Option<&Seed>, flag: &str) -> Result<(), String> {
     let Some(last) = first.checked_add(n - 1) else {
         return Err(format!("{flag} is {n}: from port {first} on there are only {}", u16::MAX - first + 1));
     };
-    if seed.is_some_and(|seed| *seed.ip() == ip && (first..=last).contains(&seed.port())) {
+    if seed.and_then(Seed::addr).is_some_and(|seed| seed.ip() == ip && (first..=last).contains(&seed.port())) {
         let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
         return Err(why.into());
     }
@@ -250,8 +281,8 @@ fn check_ports(ip: Ipv4Addr, first: u16, n: u16, seed: Option<SocketAddrV4>, fla
 }
 
 fn configure(args: Args) -> Result<Host, String> {
-    let seed = args.join_address.zip(args.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
-    check_ports(args.address, args.port, args.virtual_nodes, seed, "--virtual-nodes")?;
+    let seed = args.join_address.zip(args.join_port).map(|(host, port)| Seed { host, port });
+    check_ports(args.address, args.port, args.virtual_nodes, seed.as_ref(), "--virtual-nodes")?;
     if args.virtual_nodes > 1 && args.id.is_some() {
         let why = "-i and --virtual-nodes exclude each other: an identifier is for one node";
         return Err(why.into());
@@ -260,8 +291,12 @@ fn configure(args: Args) -> Result<Host, String> {
         let why = "-i and --strict-ids exclude each other: with --strict-ids an identifier is the SHA-1 of \"ip:port\"";
         return Err(why.into());
     }
+    let warning = given::unreachable(args.address, seed.as_ref());
+    let Bind { ip, port } = args.bind.unwrap_or(Bind { ip: args.address, port: None });
+    let listen = Addr::new(ip, port.unwrap_or(args.port));
     let config = Config {
-        port: args.port,
+        listen,
+        advertise: args.bind.map(|_| Addr::new(args.address, args.port)),
         seeds: seed.into_iter().collect(),
         id: args.id,
         strict_ids: args.strict_ids,
@@ -274,7 +309,6 @@ fn configure(args: Args) -> Result<Host, String> {
         lookup_style: if args.iterative { Style::Iterative } else { Style::Recursive },
         ..Config::new(args.address)
     };
-    let warning = given::unreachable(args.address, seed);
     Ok(Host { config, virtual_nodes: args.virtual_nodes, warning })
 }
 
@@ -298,8 +332,11 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
         ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value: {}", accepted(flag)),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::TooManyValues => {
             let takes = accepted(flag);
-            let given =
-                if takes == ADDRESS { format!(", {}", given::instead_of_address(&value)) } else { String::new() };
+            let given = if [ADDRESS, HOST].contains(&takes) {
+                format!(", {}", given::instead_of_address(&value, takes == HOST))
+            } else {
+                String::new()
+            };
             format!("{flag} is {:?}{given}: it takes {takes}", words::shown(&value))
         }
         ErrorKind::UnknownArgument => {

@@ -119,7 +119,8 @@ pub fn render_help() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use crate::protocol::addr::Addr;
+    use std::net::Ipv4Addr;
 
     use super::*;
     use crate::protocol::lookup::LookupFailure;
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn list_longer_than_the_ring_goes_round_and_round() {
-        let [me, b, c] = [1, 2, 3].map(|port| Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL));
+        let [me, b, c] = [1, 2, 3].map(|port| Peer::at(Addr::new(Ipv4Addr::LOCALHOST, port), Bits::FULL));
         let state = State { me, r: 6, successors: vec![b, c], predecessor: None, fingers: vec![] };
         let answer = String::from_utf8(render_state(&state)).unwrap();
         let expected = [b, c, me, b, c, me]

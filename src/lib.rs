@@ -10,7 +10,7 @@
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let first = Node::start(Config::new(Ipv4Addr::LOCALHOST)).await?;
-//!     let config = Config { seeds: vec![first.me().addr], ..Config::new(Ipv4Addr::LOCALHOST) };
+//!     let config = Config { seeds: vec![first.me().addr.into()], ..Config::new(Ipv4Addr::LOCALHOST) };
 //!     let second = Node::start(config).await?;
 //!
 //!     let owner = second.lookup("Hello").await?;
@@ -61,9 +61,11 @@ pub mod wire;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use net::seed::Seed;
 pub use net::traffic::Traffic;
 pub use node::config::{self, Config};
 pub use node::worker::Worker;
 pub use node::{LookupError, Node, StartError, State};
+pub use protocol::addr::Addr;
 pub use protocol::id::Id;
 pub use protocol::peer::Peer;

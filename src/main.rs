@@ -86,7 +86,8 @@ fn log(usual: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddrV4};
+    use chord::Addr;
+    use std::net::Ipv4Addr;
 
     use chord::net::pool::ConnectionPool;
     use chord::{Config, Node};
@@ -96,8 +97,8 @@ mod tests {
 
     #[test]
     fn actors_that_have_not_run_yet_end_with_their_runtime() {
-        let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
-        let config = Config { seeds: vec![nobody], ..Config::new(Ipv4Addr::LOCALHOST) };
+        let nobody = Addr::new(Ipv4Addr::LOCALHOST, 1);
+        let config = Config { seeds: vec![nobody.into()], ..Config::new(Ipv4Addr::LOCALHOST) };
         let ended = block_on(async {
             // As when a signal comes just then.
             assert!(Node::start_sharing(config, ConnectionPool::default()).now_or_never().is_none());

@@ -47,6 +47,7 @@ use crate::net::transport::Transport;
 use crate::node::config::Config;
 use crate::node::worker::{Ended, Worker};
 use crate::node::{LookupError, Node, StartError};
+use crate::protocol::addr::Addr;
 use crate::protocol::fix_fingers::youth;
 use crate::protocol::id::Bits;
 use crate::protocol::peer::Peer;
@@ -323,8 +324,9 @@ impl SwarmConfig {
         if *at_once == 0 {
             return Err(SwarmError::NoneAtOnce);
         }
-        if node.port.checked_add(nodes - 1).is_none() {
-            return Err(SwarmError::Ports { nodes: *nodes, port: node.port });
+        let ports = [Some(node.listen), node.advertise].map(|addr| addr.map_or(0u16, Addr::port));
+        if let Some(port) = ports.into_iter().find(|port| port.checked_add(nodes - 1).is_none()) {
+            return Err(SwarmError::Ports { nodes: *nodes, port });
         }
         if node.id.is_some() && *nodes > 1 {
             return Err(SwarmError::OneId(*nodes));

@@ -1,7 +1,7 @@
 //! The steps that a call and a lookup are made of: what benches time, and whose instructions are counted.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use actix_rt::System;
 use bytes::BytesMut;
@@ -15,7 +15,7 @@ use chord::protocol::procedure::{Procedure, Step};
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::sim::tables::Tables;
 use chord::wire::{Frame, FrameCodec, Question, Reply};
-use chord::{Config, Node};
+use chord::{Addr, Config, Node};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::line::{self, Line};
@@ -38,7 +38,7 @@ pub fn reply() -> Frame {
 }
 
 fn peer(port: u16) -> Peer {
-    Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
+    Peer::at(Addr::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
 }
 
 /// A frame in bytes.
@@ -144,7 +144,7 @@ impl Served {
             let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), ConnectionPool::default())
                 .await
                 .map_err(io::Error::other)?;
-            let seeds = vec![first.me().addr];
+            let seeds = vec![first.me().addr.into()];
             let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
             let second = Node::start_sharing(config, ConnectionPool::default()).await.map_err(io::Error::other)?;
             let (me, call) = (first.me(), line::call(first.me(), false));

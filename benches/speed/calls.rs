@@ -48,7 +48,7 @@ impl Callee {
                 let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), ConnectionPool::default())
                     .await
                     .map_err(io::Error::other)?;
-                let seeds = vec![first.me().addr];
+                let seeds = vec![first.me().addr.into()];
                 let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
                 let second = Node::start_sharing(config, ConnectionPool::default()).await.map_err(io::Error::other)?;
                 let me = first.me();

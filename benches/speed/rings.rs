@@ -2,13 +2,13 @@
 //! what it costs to be there.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use chord::Peer;
 use chord::protocol::id::Bits;
+use chord::{Addr, Peer};
 use serde_json::Value;
 
 use super::calls::floor;
@@ -231,7 +231,7 @@ fn one_process() -> io::Result<(f64, f64)> {
     ])?;
     thread::sleep(Duration::from_secs(10));
     let before = one.resident()?;
-    let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT - 1);
+    let addr = Addr::new(Ipv4Addr::LOCALHOST, PORT - 1);
     let me = Peer::at(addr, Bits::FULL);
     let after = actix_rt::System::new().block_on(async {
         let (addr, call) = (SocketAddr::from(addr), line::call(me, false));

@@ -3,12 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, Handler, ResponseFuture};
+use actix::{Actor, Context, Handler, ResponseFuture};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
 use chord::actors::{Refusal, Serve, Severed, Slept, Stop};
@@ -24,7 +24,7 @@ use chord::net::transport::Transport;
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Reply};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
@@ -61,7 +61,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn peer(n: u8) -> Peer {
-    Peer { id: Id::from_bytes([n; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+    Peer { id: Id::from_bytes([n; 20]), addr: Addr::new(Ipv4Addr::LOCALHOST, n.into()) }
 }
 
 /// What the rest of the node sees of the connection.
@@ -244,7 +244,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
 /// One thing happens.
 async fn act(
     u: &mut Unstructured<'_>,
-    link: &Addr<Link>,
+    link: &actix::Addr<Link>,
     pending: &PendingCalls,
     other: &Rc<Other>,
     asked: &mut Vec<tokio::task::JoinHandle<()>>,

@@ -1,7 +1,6 @@
 //! The only bridge from conversations as values to actors.
 
 use std::mem;
-use std::net::SocketAddrV4;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use crate::actors::messages::{Call, Way};
 use crate::actors::thread::{Overdue, Suspected, Thread, Verdict};
 use crate::net::routes::{Calling, Routes};
 use crate::net::traffic::Counters;
+use crate::protocol::addr::Addr;
 use crate::protocol::failure_detector::KEPT_SHARE;
 use crate::protocol::local_health::Ripe;
 use crate::protocol::patient::{Patient, patience};
@@ -52,6 +52,10 @@ impl<P: Procedure> Started<P> {
     }
 
     /// Its output, if it asks nobody.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is handed back and used at once; a box would cost each call an allocation"
+    )]
     pub fn at_once(self) -> Result<P::Output, Started<P>> {
         match self.step {
             Step::Done(output) => Ok(output),
@@ -70,7 +74,7 @@ struct Open {
     /// When nobody waits for it any longer.
     until: Instant,
     /// The hop, if it is a lookup that waits there.
-    hop: Option<SocketAddrV4>,
+    hop: Option<Addr>,
     /// Kept once the lookup has waited there for longer than it should.
     overdue: Option<Overdue>,
 }
@@ -83,6 +87,7 @@ enum Aside {
 }
 
 /// A call that was made, or that whoever makes connections is to make: comes to its answer.
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 enum Asked {
     Kept(Calling, Rc<Recipient<Call>>),
     Elsewhere(LocalBoxFuture<'static, Answer>),

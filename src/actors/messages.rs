@@ -1,12 +1,12 @@
 //! What actors say to each other, and to links.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
 
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, LookupFailure, Question};
@@ -98,7 +98,7 @@ pub struct Disturbed {
 /// A kept connection broke: whoever lives there may have died.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Severed(pub Arc<BTreeSet<SocketAddrV4>>);
+pub struct Severed(pub Arc<BTreeSet<Addr>>);
 
 /// The thread of the node has slept for so long that others may have given the node up.
 #[derive(Clone, Copy, Debug, Message)]

@@ -18,6 +18,7 @@ use crate::actors::messages::{
 };
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
+use crate::net::names::Names;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
@@ -46,6 +47,8 @@ pub struct NeighborsActor {
 pub enum JoinFailure {
     /// No seed answered in time.
     NoAnswer,
+    /// No seed has an address: none of their names resolves.
+    NoAddress,
     /// The seeds answered, but none became a member in time.
     NotJoined,
     /// A member at another address has the identifier.
@@ -61,6 +64,8 @@ pub struct Joining {
     limit: Duration,
     /// Hears who has the identifier, when that is another node.
     ousted: watch::Sender<Option<Peer>>,
+    /// Where the seeds are, if some have names.
+    names: Option<Rc<Names>>,
 }
 
 impl Joining {
@@ -69,11 +74,13 @@ impl Joining {
         report: oneshot::Sender<Result<(), JoinFailure>>,
         limit: Duration,
         ousted: watch::Sender<Option<Peer>>,
+        names: Option<Names>,
     ) -> Joining {
-        Joining { report: Some(report), answered: Instant::now(), limit, ousted }
+        Joining { report: Some(report), answered: Instant::now(), limit, ousted, names: names.map(Rc::new) }
     }
 
-    fn tried(&mut self, joined: &Joined) {
+    /// An attempt has ended; whether an address is known to try next.
+    fn tried(&mut self, joined: &Joined, knows_any: bool) {
         match joined {
             Joined::Member(_) => self.report(Ok(())),
             Joined::IdTaken(taken) => {
@@ -83,7 +90,8 @@ impl Joining {
             Joined::NotNow => self.answered = Instant::now(),
             Joined::NotJoined | Joined::NoAnswer if self.answered.elapsed() < self.limit => {}
             Joined::NotJoined => self.report(Err(JoinFailure::NotJoined)),
-            Joined::NoAnswer => self.report(Err(JoinFailure::NoAnswer)),
+            Joined::NoAnswer if knows_any => self.report(Err(JoinFailure::NoAnswer)),
+            Joined::NoAnswer => self.report(Err(JoinFailure::NoAddress)),
         }
     }
 
@@ -150,6 +158,11 @@ impl NeighborsActor {
         }
     }
 
+    fn fired(&mut self, timer: Timer, ctx: &mut Context<Self>) {
+        self.maintenance.fired(timer);
+        self.advance(ctx);
+    }
+
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
             Effect::Wake(timer, after) => self.arm(timer, after, ctx),
@@ -168,7 +181,7 @@ impl NeighborsActor {
                 self.forget.do_send(Forget(vec![peer]));
             }
             Effect::Recall => self.maintenance.recall(self.snapshot.fingers().into_iter()),
-            Effect::Tried(joined) => self.joining.tried(&joined),
+            Effect::Tried(joined) => self.joining.tried(&joined, self.maintenance.known().next().is_some()),
         }
     }
 
@@ -202,8 +215,16 @@ impl Handler<Fire> for NeighborsActor {
         // A cancelled timer can fire all the same.
         if self.armed[timer as usize].is_some_and(|(armed, _)| armed == number) {
             self.armed[timer as usize] = None;
-            self.maintenance.fired(timer);
-            self.advance(ctx);
+            match self.joining.names.clone().filter(|_| timer.asks_seeds()) {
+                None => self.fired(timer, ctx),
+                Some(names) => {
+                    let resolved = async move { names.resolve().await };
+                    ctx.spawn(resolved.into_actor(self).map(move |seeds, actor, ctx| {
+                        actor.maintenance.know_seeds(seeds);
+                        actor.fired(timer, ctx);
+                    }));
+                }
+            }
         }
     }
 }

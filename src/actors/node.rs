@@ -22,6 +22,7 @@ use crate::net::listener::Listener;
 use crate::net::peers::Peers;
 use crate::net::pool::ConnectionPool;
 use crate::net::routes::Routes;
+use crate::net::seed::Seed;
 use crate::net::shared::Shared;
 use crate::net::traffic::Counters;
 use crate::net::transport::Socket;
@@ -51,7 +52,8 @@ pub fn wire(
         r: config.successors,
         stabilize_every: config.stabilize,
         check_predecessor_every: config.check_predecessor,
-        seeds: config.seeds.clone(),
+        seeds: config.seeds.iter().filter_map(Seed::addr).collect(),
+        creates: config.seeds.is_empty(),
     };
     // Their addresses come first, since they know each other.
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());

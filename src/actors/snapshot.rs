@@ -6,11 +6,11 @@
 //! them that a node may have died says so here, too.
 
 use std::cell::RefCell;
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::actors::messages::Severed;
+use crate::protocol::addr::Addr;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::lookup::{Lookup, LookupFailure, Question};
 use crate::protocol::maintenance::Maintenance;
@@ -26,7 +26,7 @@ struct Tables {
     fingers: FingerTable,
     /// Who may have died, as the owner of the neighbours has yet to hear: once for each message that is on
     /// its way to it.
-    doubted: Vec<SocketAddrV4>,
+    doubted: Vec<Addr>,
     /// The same, of connections that broke: many may have led to one front.
     severed: Vec<Severed>,
     /// How many messages are on their way that the node has slept.
@@ -81,12 +81,12 @@ impl Snapshot {
 
     /// Whoever lives there may have died: the owner of the neighbours is told so in a message, and until it has
     /// read it the node is not named without a ping.
-    pub fn doubt(&self, addr: SocketAddrV4) {
+    pub fn doubt(&self, addr: Addr) {
         self.0.borrow_mut().doubted.push(addr);
     }
 
     /// The owner of the neighbours has read such a message.
-    pub fn heard(&self, addr: SocketAddrV4) {
+    pub fn heard(&self, addr: Addr) {
         let doubted = &mut self.0.borrow_mut().doubted;
         if let Some(at) = doubted.iter().position(|other| *other == addr) {
             doubted.swap_remove(at);
@@ -149,7 +149,7 @@ mod tests {
     use crate::protocol::rpc::Request;
 
     fn peer(n: u8) -> Peer {
-        Peer { id: Id::from_number(n.into(), Bits::FULL), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+        Peer { id: Id::from_number(n.into(), Bits::FULL), addr: Addr::new(Ipv4Addr::LOCALHOST, n.into()) }
     }
 
     /// A node was named as an owner after its death: the question was read before the message that its

@@ -5,13 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Admission, Class};
 use crate::protocol::bulkhead::Bulkhead;
 use crate::protocol::excuses::Excuses;
@@ -80,14 +81,14 @@ pub struct Place {
 /// A question of a plain caller that is being answered, until it is dropped.
 pub struct Answering {
     thread: Thread,
-    from: Ipv4Addr,
+    from: IpAddr,
     number: u64,
 }
 
 /// A lookup that is overdue at a hop, until it is dropped.
 pub struct Overdue {
     thread: Thread,
-    hop: SocketAddrV4,
+    hop: Addr,
 }
 
 /// How a wait for the verdict on a node begins.
@@ -204,7 +205,7 @@ impl Thread {
     }
 
     /// A question of a plain caller was read, and will be answered.
-    pub fn answers(&self, from: Ipv4Addr) -> Answering {
+    pub fn answers(&self, from: IpAddr) -> Answering {
         let number = self.0.excuses.borrow_mut().begins(from, self.now());
         Answering { thread: self.clone(), from, number }
     }
@@ -221,19 +222,19 @@ impl Thread {
     }
 
     /// Whether a lookup may be sent to that hop now.
-    pub fn admits(&self, hop: SocketAddrV4) -> bool {
+    pub fn admits(&self, hop: Addr) -> bool {
         self.0.budget.borrow_mut().earn();
         self.0.bulkhead.borrow_mut().admits(hop, self.seen())
     }
 
     /// A lookup waits at that hop for longer than it should.
-    pub fn overdue(&self, hop: SocketAddrV4) -> Overdue {
+    pub fn overdue(&self, hop: Addr) -> Overdue {
         self.0.bulkhead.borrow_mut().overdue(hop, self.now());
         Overdue { thread: self.clone(), hop }
     }
 
     /// That hop has answered a lookup.
-    pub fn answered(&self, hop: SocketAddrV4) {
+    pub fn answered(&self, hop: Addr) {
         self.0.bulkhead.borrow_mut().answered(hop, self.seen());
     }
 

@@ -1,24 +1,24 @@
 //! What was given for an address that is none, in words.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::path::Path;
 
-/// What this text is instead of an IPv4 address that others can call.
-pub fn instead_of_address(text: &str) -> &'static str {
-    if let Ok(ip) = text.parse::<Ipv4Addr>() {
-        return match ip {
-            Ipv4Addr::UNSPECIFIED => "all addresses of a machine, and none that others can call",
-            Ipv4Addr::BROADCAST => "the broadcast address",
-            ip if ip.is_multicast() => "a multicast address",
-            _ => "an address that others can't call",
-        };
+use chord::Seed;
+use chord::protocol::addr::{Addr, callable};
+
+/// What this text is instead of an address that others can call, or a name of one if that is taken, too.
+pub fn instead_of_address(text: &str, or_name: bool) -> String {
+    if let Ok(Err(why)) = text.parse().map(callable) {
+        return why.to_string();
     }
-    let bare = text.trim_start_matches('[').split(['%', ']']).next().unwrap_or_default();
-    if text.is_empty() {
+    let (bare, zone) = text.split_once('%').unwrap_or((text, ""));
+    let what = if text.is_empty() {
         "nothing"
-    } else if bare.parse::<Ipv6Addr>().is_ok() {
-        "an IPv6 address"
-    } else if text.parse::<SocketAddrV4>().is_ok() {
+    } else if !zone.is_empty() && bare.parse::<Ipv6Addr>().is_ok() {
+        "an IPv6 address with a zone, which means something on one machine only"
+    } else if text.starts_with('[') && text.ends_with(']') {
+        "an address in brackets, which are for one with a port"
+    } else if text.parse::<Addr>().is_ok() {
         "an address with a port, which has a flag of its own"
     } else if text.contains("://") {
         "a URL"
@@ -26,9 +26,12 @@ pub fn instead_of_address(text: &str) -> &'static str {
         "a network interface, and not its address"
     } else if looks_like_number(text) {
         "not four numbers from 0 to 255"
+    } else if or_name {
+        "no name of a host"
     } else {
         "a name, and not its address"
-    }
+    };
+    what.into()
 }
 
 fn is_interface(text: &str) -> bool {
@@ -48,8 +51,8 @@ fn looks_like_number(text: &str) -> bool {
 
 /// Why nobody of the ring that is joined can call this node, if that is so: it is at an address of this machine only, and
 /// the seed is another machine.
-pub fn unreachable(address: Ipv4Addr, seed: Option<SocketAddrV4>) -> Option<String> {
-    let seed = seed.filter(|seed| address.is_loopback() && !is_own(*seed.ip()))?;
+pub fn unreachable(address: IpAddr, seed: Option<&Seed>) -> Option<String> {
+    let seed = seed.and_then(Seed::addr).filter(|seed| address.is_loopback() && !is_own(seed.ip()))?;
     Some(format!(
         "-a {address} can be called from this machine only, but {seed} is another machine: nobody there can call this \
          node; give -a the address that others call"
@@ -57,7 +60,7 @@ pub fn unreachable(address: Ipv4Addr, seed: Option<SocketAddrV4>) -> Option<Stri
 }
 
 /// Whether an address is one of this machine: only then something can be bound to it.
-fn is_own(ip: Ipv4Addr) -> bool {
+fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
@@ -73,9 +76,11 @@ mod tests {
             ("eth0", "a network interface"),
             ("enp3", "a network interface"),
             ("lo", "a network interface"),
-            ("::1", "an IPv6 address"),
-            ("fe80::1%eth0", "an IPv6 address"),
-            ("[::1]", "an IPv6 address"),
+            ("fe80::1%eth0", "an IPv6 address with a zone"),
+            ("fe80::1", "a link-local IPv6 address"),
+            ("[::1]", "an address in brackets"),
+            ("::", "all addresses"),
+            ("[::1]:4170", "an address with a port"),
             ("0.0.0.0", "all addresses"),
             ("255.255.255.255", "the broadcast address"),
             ("224.0.0.1", "a multicast address"),
@@ -85,7 +90,7 @@ mod tests {
             ("127.0.0.256", "not four numbers"),
             ("", "nothing"),
         ] {
-            let said = instead_of_address(text);
+            let said = instead_of_address(text, false);
             // An interface is known where there is one.
             assert!(said.starts_with(expected) || text == "lo" && said.starts_with("a name"), "{text}: {said}");
         }
@@ -93,8 +98,8 @@ mod tests {
 
     #[test]
     fn node_at_loopback_can_not_be_called_from_another_machine() {
-        let at = |text: &str| Some(text.parse().unwrap());
-        let warns = |ip: [u8; 4], seed| unreachable(ip.into(), seed).is_some();
+        let at = |text: &str| Some(text.parse::<Seed>().unwrap());
+        let warns = |ip: [u8; 4], seed: Option<Seed>| unreachable(ip.into(), seed.as_ref()).is_some();
         assert!(warns([127, 0, 0, 1], at("192.0.2.1:4170")));
         assert!(!warns([127, 0, 0, 1], at("127.0.0.2:4170")));
         assert!(!warns([127, 0, 0, 1], None));

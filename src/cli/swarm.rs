@@ -1,14 +1,15 @@
 //! The flags of `chord swarm`.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chord::Config;
+use chord::net::seed::{self, Seed};
 use chord::net::transport::{Switchboard, Transport};
 use chord::sim::nodes::counted;
 use chord::swarm::{Demand, Load, SwarmConfig};
 
-use super::{Accepted, NotAccepted, address, number, period, port, successors, timeout};
+use super::{Accepted, NotAccepted, address, number, period, port, seed_host, successors, timeout};
 
 /// Runs many nodes in this process, on consecutive ports, and measures them
 ///
@@ -27,11 +28,11 @@ pub struct Args {
 
     /// Address to bind and to advertise
     #[arg(short = 'a', value_name = "IP", value_parser = address, default_value = "127.0.0.1")]
-    address: Ipv4Addr,
+    address: IpAddr,
 
-    /// Address of a node of the ring to join: one that is at rest, and has the same -r
-    #[arg(long = "ja", value_name = "IP", value_parser = address, requires = "join_port")]
-    join_address: Option<Ipv4Addr>,
+    /// Address or name of a node of the ring to join: one that is at rest, and has the same -r
+    #[arg(long = "ja", value_name = "HOST", value_parser = seed_host, requires = "join_port")]
+    join_address: Option<seed::Host>,
 
     /// Port of that node, 1 to 65535
     #[arg(long = "jp", value_name = "PORT", value_parser = port, requires = "join_address", allow_hyphen_values = true)]
@@ -116,7 +117,7 @@ pub const ACCEPTED: Accepted = &[
     ("-n", "a number from 1 to 16384"),
     ("-p", super::PORT),
     ("-a", super::ADDRESS),
-    ("--ja", super::ADDRESS),
+    ("--ja", super::HOST),
     ("--jp", super::PORT),
     ("--ts", super::MILLISECONDS),
     ("--tff", super::MILLISECONDS),
@@ -197,9 +198,9 @@ fn seed(text: &str) -> Result<u64, NotAccepted> {
 impl Args {
     /// What is to be run, or why it can't.
     pub fn read(self) -> Result<Swarm, String> {
-        let seed = self.join_address.zip(self.join_port).map(|(ip, port)| SocketAddrV4::new(ip, port));
-        super::check_ports(self.address, self.port, self.nodes, seed, "-n")?;
-        let warning = super::given::unreachable(self.address, seed);
+        let seed = self.join_address.zip(self.join_port).map(|(host, port)| Seed { host, port });
+        super::check_ports(self.address, self.port, self.nodes, seed.as_ref(), "-n")?;
+        let warning = super::given::unreachable(self.address, seed.as_ref());
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
             let nodes = counted(self.nodes.into(), "node");
             return Err(format!("--threads is {threads}: {nodes} can't share more threads than there are nodes"));
@@ -210,7 +211,6 @@ impl Args {
             return Err(format!("{flag} is of a load, and there is none: give --clients or --rate, too"));
         }
         let node = Config {
-            port: self.port,
             transport: self.transport,
             seeds: seed.into_iter().collect(),
             successors: self.r,
@@ -219,7 +219,7 @@ impl Args {
             check_predecessor: self.check_predecessor,
             rpc_timeout: self.rpc_timeout,
             lookup_timeout: self.lookup_timeout,
-            ..Config::new(self.address)
+            ..Config::at((self.address, self.port))
         };
         let (seconds, seed) = (self.seconds.unwrap_or(SECONDS_OF_LOAD), self.seed.unwrap_or_default());
         Ok(Swarm {
@@ -241,6 +241,8 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use clap::{CommandFactory, Parser};
 
     use super::*;
@@ -263,7 +265,7 @@ mod tests {
         assert_eq!(read("-n 1").unwrap().config.threads, 1);
         assert_eq!(read("--nodes 64").unwrap().config.nodes, 64);
         let (rpc_timeout, lookup_timeout) = (Duration::from_secs(20), Duration::from_secs(60));
-        let expected = Config { port: 4170, rpc_timeout, lookup_timeout, ..Config::new(Ipv4Addr::LOCALHOST) };
+        let expected = Config { rpc_timeout, lookup_timeout, ..Config::at((Ipv4Addr::LOCALHOST, 4170)) };
         assert_eq!((config.node, config.at_once), (expected, u16::MAX));
         assert_eq!((idle, load, seed, json, quit), (None, None, 0, false, false));
     }
@@ -276,7 +278,6 @@ mod tests {
         assert_eq!((config.nodes, config.threads), (9, 2));
         let millis = Duration::from_millis;
         let expected = Config {
-            port: 4171,
             seeds: vec!["127.0.0.3:4172".parse().unwrap()],
             successors: 5,
             stabilize: millis(1),
@@ -284,7 +285,7 @@ mod tests {
             check_predecessor: millis(3),
             rpc_timeout: millis(12_000),
             lookup_timeout: millis(13_000),
-            ..Config::new(Ipv4Addr::new(127, 0, 0, 2))
+            ..Config::at((Ipv4Addr::new(127, 0, 0, 2), 4171))
         };
         assert_eq!((config.node, config.at_once), (expected, 11));
         let duration = Duration::from_secs(8);

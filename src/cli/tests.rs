@@ -39,8 +39,7 @@ fn complaint(line: &str) -> String {
 #[test]
 fn course_flags_make_a_configuration() {
     let config = chord(&format!("{GOOD} --ja 127.0.0.2 --jp 4171 -i {}", "0f".repeat(20))).unwrap();
-    assert_eq!(config.address, Ipv4Addr::LOCALHOST);
-    assert_eq!((config.port, config.successors), (4170, 4));
+    assert_eq!((config.listen.to_string(), config.advertise, config.successors), ("127.0.0.1:4170".into(), None, 4));
     assert_eq!(config.seeds, ["127.0.0.2:4171".parse().unwrap()]);
     assert_eq!(config.fix_fingers, Duration::from_millis(20));
     assert_eq!(config.id, Some(Id::from_bytes([0x0f; 20])));
@@ -49,9 +48,34 @@ fn course_flags_make_a_configuration() {
 }
 
 #[test]
+fn seed_may_have_a_name() {
+    let seed = |host: &str| chord(&format!("{GOOD} --ja {host} --jp 4171")).unwrap().seeds[0].to_string();
+    assert_eq!(seed("seed-1.example.org"), "seed-1.example.org:4171");
+    assert_eq!(seed("2001:db8::1"), "[2001:db8::1]:4171");
+}
+
+#[test]
+fn listening_is_not_advertising() {
+    for (flag, listens) in [
+        ("0.0.0.0", "0.0.0.0:4170"),
+        ("0.0.0.0:5000", "0.0.0.0:5000"),
+        ("[::]", "[::]:4170"),
+        ("::", "[::]:4170"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("192.0.2.7:0", "192.0.2.7:4170"),
+    ] {
+        let config = chord(&format!("{GOOD} --bind {flag}")).unwrap();
+        assert_eq!(config.listen.to_string(), listens, "{flag}");
+        assert_eq!(config.advertise, Some("127.0.0.1:4170".parse().unwrap()));
+        assert_eq!(config.validate(), Ok(()));
+    }
+}
+
+#[test]
 fn each_flag_is_refused_outside_its_range_by_name() {
     for (flag, values) in [
-        ("-a", vec!["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::1", ""]),
+        ("-a", vec!["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::", "fe80::1", "[::1]", ""]),
+        ("--bind", vec!["", "localhost", "1.2.3.4:", "1.2.3.4:65536", "[::1", "::1]", "[1.2.3.4]", "fe80::1%eth0"]),
         ("-p", vec!["0", "65536", "-1", "x"]),
         ("--ts", vec!["0", "60001", "-1", "1.5", "99999999999999999999999"]),
         ("--tff", vec!["0", "60001", "1s"]),
@@ -211,7 +235,7 @@ fn flag_without_its_value_is_named_and_not_the_next_word() {
     for line in ["-p --ts 1000", "-p -r 4", "-p --ts=1000", "-p -a127.0.0.1", "-a 127.0.0.1 -p --tff 1", "-p -h"] {
         assert_eq!(complaint(line), "-p needs a value: a number from 1 to 65535", "{line}");
     }
-    assert!(complaint("--ja --jp 4170 -r --ts 1").starts_with("--ja needs a value: an IPv4 address"));
+    assert!(complaint("--ja --jp 4170 -r --ts 1").starts_with("--ja needs a value: an address or a name"));
     assert!(complaint("--ja --jp 4170 -r --ts 1").contains("; -r needs a value: a number from 1 to 32"));
     assert_eq!(complaint("swarm -n --clients 4"), "-n needs a value: a number from 1 to 16384");
     assert_eq!(complaint("-p −1"), "-p is \"−1\": it takes a number from 1 to 65535");
@@ -221,12 +245,17 @@ fn flag_without_its_value_is_named_and_not_the_next_word() {
 
 #[test]
 fn what_was_given_for_an_address_is_said() {
-    for (given, what) in [("localhost", "a name"), ("eth0", "a network interface"), ("::1", "an IPv6 address")] {
-        for flag in ["-a", "--ja"] {
-            let why = complaint(&format!("{flag} {given}"));
-            assert!(why.starts_with(&format!("{flag} is {given:?}, {what}")), "{why}");
-            assert!(why.contains("it takes an IPv4 address that others can call, like 128.8.126.63"), "{why}");
-        }
+    for (flag, given, what) in [
+        ("-a", "localhost", "a name"),
+        ("-a", "eth0", "a network interface"),
+        ("-a", "fe80::1", "a link-local IPv6 address"),
+        ("--ja", "0.0.0.0", "all addresses"),
+        ("--ja", "a..b", "no name of a host"),
+        ("--ja", "1.2.3.4:4170", "an address with a port"),
+    ] {
+        let why = complaint(&format!("{flag} {given}"));
+        assert!(why.starts_with(&format!("{flag} is {given:?}, {what}")), "{why}");
+        assert!(why.contains("like 128.8.126.63"), "{why}");
     }
 }
 

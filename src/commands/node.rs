@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};
-use std::net::SocketAddrV4;
 use std::pin::pin;
 
 use anyhow::{Context, Result};
@@ -10,7 +9,7 @@ use chord::console::streams::complain;
 use chord::console::{self, Command, input, terminal};
 use chord::node::config::r_for;
 use chord::swarm::together;
-use chord::{Node, StartError};
+use chord::{Node, Seed, StartError};
 use futures::future::{join_all, select_all};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -44,12 +43,12 @@ pub async fn run(host: Host) -> Result<()> {
 }
 
 /// Says what is to be warned of, and on a terminal which ring is to be joined: a seed that does not answer takes its time.
-pub fn begin(warning: Option<&str>, seeds: &[SocketAddrV4]) {
+pub fn begin(warning: Option<&str>, seeds: &[Seed]) {
     if let Some(warning) = warning {
         complain(format_args!("chord: warning: {warning}"));
     }
     if !seeds.is_empty() && stderr().is_terminal() {
-        let seeds: Vec<_> = seeds.iter().map(SocketAddrV4::to_string).collect();
+        let seeds: Vec<_> = seeds.iter().map(Seed::to_string).collect();
         complain(format_args!("joining {} …", seeds.join(", ")));
     }
 }

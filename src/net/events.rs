@@ -1,6 +1,8 @@
 //! What a connection is, and what it is told and tells.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
+
+use crate::protocol::addr::Addr;
 
 /// The number of a connection, among those of a pool.
 pub type LinkId = u64;
@@ -10,17 +12,17 @@ pub type LinkId = u64;
 #[rtype(result = "()")]
 pub enum LinkEvent {
     /// The node at this address, which was dialled, knows the extensions, and runs as this.
-    Ours { link: LinkId, addr: SocketAddrV4, incarnation: u64, front: Option<u16> },
+    Ours { link: LinkId, addr: Addr, incarnation: u64, front: Option<u16> },
     /// The node at this address is a plain peer.
-    Plain { link: LinkId, addr: SocketAddrV4 },
+    Plain { link: LinkId, addr: Addr },
     /// The caller on an accepted connection says that it is the node at this address.
-    Introduced { link: LinkId, addr: SocketAddrV4, incarnation: u64 },
+    Introduced { link: LinkId, addr: Addr, incarnation: u64 },
     /// The connection takes no more calls.
-    Closing { link: LinkId, addr: Option<SocketAddrV4> },
+    Closing { link: LinkId, addr: Option<Addr> },
     /// The process has too many connections that others have made, and this node most of them.
     TooMany,
     /// The connection is closed.
-    Closed { link: LinkId, addr: Option<SocketAddrV4> },
+    Closed { link: LinkId, addr: Option<Addr> },
 }
 
 /// Find out whether the other end is still there: somebody doubts it.
@@ -37,17 +39,17 @@ pub struct Retire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Dialled, to be kept if the other end can.
-    Dialed(SocketAddrV4),
+    Dialed(Addr),
     /// Dialled for one call.
-    DialedOnce(SocketAddrV4),
+    DialedOnce(Addr),
     /// Dialled for one call to a peer that is known to be plain: no extension is sent.
-    DialedPlain(SocketAddrV4),
+    DialedPlain(Addr),
     Accepted(IpAddr),
 }
 
 impl Origin {
     /// Who was dialled.
-    pub fn addr(self) -> Option<SocketAddrV4> {
+    pub fn addr(self) -> Option<Addr> {
         match self {
             Origin::Dialed(addr) | Origin::DialedOnce(addr) | Origin::DialedPlain(addr) => Some(addr),
             Origin::Accepted(_) => None,

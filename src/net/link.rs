@@ -9,7 +9,6 @@
 //! not read its answers is not read from ([`serving`](crate::net::serving)), and whoever does not get on with a frame
 //! loses the connection ([`frames`](crate::net::frames)).
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::net::outbox::outbox;
 use crate::net::pending::{CallOutcome, Echo, Kind, PendingCalls};
 use crate::net::serving::{Incoming, Reading, Served, Turn};
 use crate::net::shared::Shared;
+use crate::protocol::addr::Addr;
 use crate::protocol::rpc::Request;
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
@@ -59,7 +59,7 @@ pub struct Link {
     /// Questions to the other end.
     pending: PendingCalls,
     /// The address of the node at the other end, dialled or introduced.
-    addr: Option<SocketAddrV4>,
+    addr: Option<Addr>,
     /// Whether it closes when the calls are answered that were made on it.
     retired: bool,
     writing: Option<AbortHandle>,
@@ -93,7 +93,7 @@ impl Link {
     }
 
     /// A connection that somebody else has made.
-    pub fn accept(id: LinkId, stream: Stream, from: SocketAddr, shared: Rc<Shared>) -> Link {
+    pub fn accept(id: LinkId, stream: Stream, from: Addr, shared: Rc<Shared>) -> Link {
         let served = Served::from(from.ip());
         Link { served, ..Link::over(id, stream, Origin::Accepted(from.ip()), shared) }
     }
@@ -191,7 +191,7 @@ impl Link {
             self.pending.is_ours();
         }
         if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller)
-            && ip == IpAddr::V4(*caller.addr.ip())
+            && ip == caller.addr.ip()
         {
             self.addr = Some(caller.addr);
             self.shared.events.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });

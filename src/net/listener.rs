@@ -1,7 +1,6 @@
 //! Accepts connections and hands them to the peers actor.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture};
@@ -9,11 +8,12 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult
 use crate::actors::messages::Stop;
 use crate::net::frames::Stream;
 use crate::net::transport::Socket;
+use crate::protocol::addr::Addr;
 
 /// Somebody has connected, or can't.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-pub struct Accepted(pub io::Result<(Stream, SocketAddr)>);
+pub struct Accepted(pub io::Result<(Stream, Addr)>);
 
 /// The listening socket.
 pub struct Listener {

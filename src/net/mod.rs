@@ -3,19 +3,22 @@
 //! A [`link`] is one connection: its [`frames`], its [`outbox`], the calls that are [`pending`] on it and those that it is
 //! [`serving`]. The [`peers`] actor owns those of a node; the [`listener`] hands it those that others make. Calls find kept ones in the
 //! [`pool`], which all nodes of a thread may share, over [`routes`] that mind what the [`peer_cache`] has of their targets.
-//! Connections are made of a [`transport`]; [`limits`] say how many there may be.
+//! Connections are made of a [`transport`]; [`limits`] say how many there may be. A [`seed`] may have a name, which
+//! [`names`] resolve.
 
 pub mod events;
 pub mod frames;
 pub mod limits;
 pub mod link;
 pub mod listener;
+pub mod names;
 pub mod outbox;
 pub mod peer_cache;
 pub mod peers;
 pub mod pending;
 pub mod pool;
 pub mod routes;
+pub mod seed;
 pub mod serving;
 pub mod shared;
 pub mod traffic;

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::protocol::addr::Addr;
 
 /// What the node at each address is. Clones are the same.
 #[derive(Clone, Default)]
@@ -15,9 +16,9 @@ pub struct PeerCache(Rc<RefCell<Inner>>);
 #[derive(Default)]
 struct Inner {
     /// Those that know the extensions, and the run of their program that was reached last.
-    ours: HashMap<SocketAddrV4, u64>,
+    ours: HashMap<Addr, u64>,
     /// Those that were plain peers, at this time.
-    plain: HashMap<SocketAddrV4, Instant>,
+    plain: HashMap<Addr, Instant>,
 }
 
 /// Nodes of either kind that are remembered; beyond, somebody is forgotten, and learned anew.
@@ -28,42 +29,42 @@ const PLAIN_FOR: Duration = Duration::from_secs(60);
 
 impl PeerCache {
     /// Whether it was ever reached, as far as is remembered.
-    pub fn contains(&self, addr: SocketAddrV4) -> bool {
+    pub fn contains(&self, addr: Addr) -> bool {
         let Inner { ours, plain } = &*self.0.borrow();
         ours.contains_key(&addr) || plain.contains_key(&addr)
     }
 
     /// The run of its program that was reached last, if it is of our own kind.
-    pub fn incarnation(&self, addr: SocketAddrV4) -> Option<u64> {
+    pub fn incarnation(&self, addr: Addr) -> Option<u64> {
         self.0.borrow().ours.get(&addr).copied()
     }
 
     /// Whether it is a plain peer.
-    pub fn is_plain(&self, addr: SocketAddrV4) -> bool {
+    pub fn is_plain(&self, addr: Addr) -> bool {
         self.0.borrow().plain.get(&addr).is_some_and(|since| since.elapsed() < PLAIN_FOR)
     }
 
     /// Whether it is one, or was when it was last reached: such a belief is renewed with an answer.
-    pub fn was_plain(&self, addr: SocketAddrV4) -> bool {
+    pub fn was_plain(&self, addr: Addr) -> bool {
         self.0.borrow().plain.contains_key(&addr)
     }
 
     /// It is of our own kind, in this run of its program.
-    pub fn learn_ours(&self, addr: SocketAddrV4, incarnation: u64) {
+    pub fn learn_ours(&self, addr: Addr, incarnation: u64) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
         plain.remove(&addr);
         remember(ours, addr, incarnation);
     }
 
     /// It is a plain peer.
-    pub fn learn_plain(&self, addr: SocketAddrV4) {
+    pub fn learn_plain(&self, addr: Addr) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
         ours.remove(&addr);
         remember(plain, addr, Instant::now());
     }
 }
 
-fn remember<T>(nodes: &mut HashMap<SocketAddrV4, T>, addr: SocketAddrV4, what: T) {
+fn remember<T>(nodes: &mut HashMap<Addr, T>, addr: Addr, what: T) {
     if nodes.len() >= MAX_KNOWN
         && !nodes.contains_key(&addr)
         && let Some(forgotten) = nodes.keys().next().copied()
@@ -81,7 +82,7 @@ mod tests {
     #[actix_rt::test]
     async fn peer_that_was_plain_is_remembered_until_it_answers_as_another() {
         tokio::time::pause();
-        let (known, addr) = (PeerCache::default(), SocketAddrV4::new([127, 0, 0, 2].into(), 7));
+        let (known, addr) = (PeerCache::default(), Addr::new([127, 0, 0, 2], 7));
         known.learn_plain(addr);
         assert!(known.is_plain(addr) && known.was_plain(addr));
         tokio::time::advance(PLAIN_FOR).await;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::net::{SocketAddr, SocketAddrV4};
 use std::rc::Rc;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use futures::future::join_all;
 use tokio::time::Instant;
 
@@ -22,6 +21,7 @@ use crate::net::pending::PendingCalls;
 use crate::net::pool::Route;
 use crate::net::routes::Routes;
 use crate::net::shared::Shared;
+use crate::protocol::addr::Addr;
 use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::{Code, Request};
 
@@ -43,7 +43,7 @@ pub struct Peers {
 /// A connection, and who asks on it.
 #[derive(Clone)]
 struct Open {
-    link: Addr<Link>,
+    link: actix::Addr<Link>,
     pending: PendingCalls,
 }
 
@@ -74,7 +74,7 @@ impl Peers {
         shared.routes.pool.enter(&shared);
         Peers {
             accepted: BTreeMap::new(),
-            inbound: InboundLimiter::new(shared.limits, *shared.me.addr.ip()),
+            inbound: InboundLimiter::new(shared.limits, shared.me.addr.ip()),
             dialed: BTreeMap::new(),
             dials: DialLimiter::new(Instant::now()),
             shared,
@@ -84,7 +84,7 @@ impl Peers {
     }
 
     /// The connection that a call takes; none if one would have to be made and must not be.
-    fn take(&mut self, addr: SocketAddrV4, way: Way) -> Option<Taken> {
+    fn take(&mut self, addr: Addr, way: Way) -> Option<Taken> {
         let kept = self.shared.routes.pool.get(addr);
         match (way, kept) {
             (_, _) if self.shared.routes.known.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
@@ -125,7 +125,7 @@ impl Peers {
     }
 
     /// Takes in a connection that somebody else has made; another may have to leave for it.
-    fn accept(&mut self, stream: Stream, from: SocketAddr) {
+    fn accept(&mut self, stream: Stream, from: Addr) {
         let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
         if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.last_seen()) {
@@ -194,7 +194,7 @@ impl Peers {
         ctx.run_later(SUMMARY_EVERY, Peers::report);
     }
 
-    fn unroute(&self, addr: Option<SocketAddrV4>, link: LinkId) {
+    fn unroute(&self, addr: Option<Addr>, link: LinkId) {
         if let Some(addr) = addr {
             self.shared.routes.pool.forget(addr, link);
         }

@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddrV4;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -18,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::net::events::Origin;
 use crate::net::outbox::{Outbox, Urgency};
 use crate::net::shared::Shared;
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Class, MAX_LOOKUPS};
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, Question, Reply};
@@ -174,7 +174,7 @@ impl PendingCalls {
     }
 
     /// Who was dialled.
-    pub fn addr(&self) -> Option<SocketAddrV4> {
+    pub fn addr(&self) -> Option<Addr> {
         self.0.borrow().origin.addr()
     }
 
@@ -202,7 +202,7 @@ impl PendingCalls {
 
     /// A reply has come: hands it to whoever asked. The next of the questions that wait are put by
     /// [`go_on`](Self::go_on).
-    pub fn returned(&self, reply: Reply, other_end: Option<SocketAddrV4>) -> Echo {
+    pub fn returned(&self, reply: Reply, other_end: Option<Addr>) -> Echo {
         self.0.borrow_mut().returned(reply, other_end)
     }
 
@@ -324,7 +324,7 @@ impl Inner {
         Some(self.last_call)
     }
 
-    fn returned(&mut self, mut reply: Reply, other_end: Option<SocketAddrV4>) -> Echo {
+    fn returned(&mut self, mut reply: Reply, other_end: Option<Addr>) -> Echo {
         let asker = match reply.call_id {
             Some(call) => self.asked.remove(&call),
             // A plain peer answers in order, and there is one question in flight.

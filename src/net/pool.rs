@@ -14,12 +14,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddrV4;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
 use tokio::time::Instant;
 
 use crate::actors::messages::{Severed, Slept};
@@ -29,6 +27,7 @@ use crate::net::events::{LinkEvent, LinkId, Retire};
 use crate::net::link::Link;
 use crate::net::pending::PendingCalls;
 use crate::net::shared::Shared;
+use crate::protocol::addr::Addr;
 use crate::protocol::fronts::{Behind, Fronts};
 
 /// The kept connection to each node. Clones are the same.
@@ -37,15 +36,15 @@ pub struct ConnectionPool(Rc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    routes: RefCell<HashMap<SocketAddrV4, Route>>,
+    routes: RefCell<HashMap<Addr, Route>>,
     /// Nodes elsewhere that have a front.
     fronts: RefCell<Fronts>,
     /// What its nodes decide together.
     thread: Thread,
     /// The nodes of this thread.
-    nodes: RefCell<HashMap<SocketAddrV4, Weak<Shared>>>,
+    nodes: RefCell<HashMap<Addr, Weak<Shared>>>,
     /// The one of them that takes calls for all.
-    front: Cell<Option<SocketAddrV4>>,
+    front: Cell<Option<Addr>>,
     /// Whose turn it is to join.
     joins: Throttle,
     /// Whose turn it is to look a finger up.
@@ -57,7 +56,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Route {
     pub id: LinkId,
-    pub link: Addr<Link>,
+    pub link: actix::Addr<Link>,
     pub pending: PendingCalls,
     /// The run of the program at its other end, once it is known that it is of our own kind.
     pub incarnation: Option<u64>,
@@ -86,12 +85,12 @@ impl ConnectionPool {
     }
 
     /// The node of this thread that lives there.
-    pub(crate) fn node(&self, addr: SocketAddrV4) -> Option<Rc<Shared>> {
+    pub(crate) fn node(&self, addr: Addr) -> Option<Rc<Shared>> {
         self.0.nodes.borrow().get(&addr)?.upgrade()
     }
 
     /// The port of the node that takes calls for that one of this thread, if it is another.
-    pub(crate) fn front(&self, node: SocketAddrV4) -> Option<u16> {
+    pub(crate) fn front(&self, node: Addr) -> Option<u16> {
         if self.0.nodes.borrow().len() == 1 {
             return None;
         }
@@ -102,7 +101,7 @@ impl ConnectionPool {
 
     /// The kept connection to that address, if there is one. One that takes no more calls is none: its owner hears
     /// so by message, but a call that it has lost is repeated at once, by whichever node.
-    pub fn get(&self, addr: SocketAddrV4) -> Option<Route> {
+    pub fn get(&self, addr: Addr) -> Option<Route> {
         let routes = self.0.routes.borrow();
         let open = |addr| routes.get(addr).filter(|route| !route.pending.is_closed());
         let Some(Behind { front, incarnation }) = self.0.fronts.borrow().get(addr) else {
@@ -115,13 +114,13 @@ impl ConnectionPool {
     }
 
     /// Whether this connection is kept for calls to that address.
-    pub(crate) fn keeps(&self, addr: SocketAddrV4, link: LinkId) -> bool {
+    pub(crate) fn keeps(&self, addr: Addr, link: LinkId) -> bool {
         self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
     }
 
     /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
     /// is no connection to it yet.
-    pub(crate) fn learn_front(&self, addr: SocketAddrV4, front: Option<u16>, incarnation: u64) -> Option<SocketAddrV4> {
+    pub(crate) fn learn_front(&self, addr: Addr, front: Option<u16>, incarnation: u64) -> Option<Addr> {
         let mut fronts = self.0.fronts.borrow_mut();
         let Some(front) = fronts.learn(addr, front, incarnation, self.0.thread.now()) else {
             fronts.behind(addr).for_each(|addr| self.retire(addr));
@@ -137,12 +136,12 @@ impl ConnectionPool {
     }
 
     /// The front of that node has said that it does not know it.
-    pub(crate) fn refused_by_front(&self, addr: SocketAddrV4) {
+    pub(crate) fn refused_by_front(&self, addr: Addr) {
         self.0.fronts.borrow_mut().refused(addr, self.0.thread.now());
     }
 
     /// Calls to that address take another way from now on.
-    fn retire(&self, addr: SocketAddrV4) {
+    fn retire(&self, addr: Addr) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.held.is_some() && route.incarnation.is_some())
             && let Some(retired) = routes.remove(&addr)
@@ -152,7 +151,7 @@ impl ConnectionPool {
     }
 
     /// A kept connection broke: every node hears that whoever lives there may have died, and all who are behind it.
-    pub fn severed(&self, addr: SocketAddrV4) {
+    pub fn severed(&self, addr: Addr) {
         let mut doubted = self.0.fronts.borrow_mut().lost(addr);
         doubted.insert(addr);
         let severed = Severed(Arc::new(doubted));
@@ -212,19 +211,19 @@ impl ConnectionPool {
     }
 
     /// Keeps this connection, rather than any other, for calls to that address.
-    pub(crate) fn keep(&self, addr: SocketAddrV4, route: Route) {
+    pub(crate) fn keep(&self, addr: Addr, route: Route) {
         self.0.routes.borrow_mut().insert(addr, route);
     }
 
     /// The node at the other end of that connection, if it is kept, is of our own kind.
-    pub(crate) fn is_ours(&self, addr: SocketAddrV4, link: LinkId, incarnation: u64) {
+    pub(crate) fn is_ours(&self, addr: Addr, link: LinkId, incarnation: u64) {
         if let Some(route) = self.0.routes.borrow_mut().get_mut(&addr).filter(|route| route.id == link) {
             route.incarnation = Some(incarnation);
         }
     }
 
     /// Keeps that connection no more.
-    pub(crate) fn forget(&self, addr: SocketAddrV4, link: LinkId) {
+    pub(crate) fn forget(&self, addr: Addr, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link) {
             routes.remove(&addr);
@@ -232,7 +231,7 @@ impl ConnectionPool {
     }
 
     /// That connection does not lead to whoever lives there.
-    pub(crate) fn mistaken(&self, addr: SocketAddrV4, link: LinkId) {
+    pub(crate) fn mistaken(&self, addr: Addr, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link)
             && let Some(mistaken) = routes.remove(&addr)

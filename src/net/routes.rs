@@ -36,6 +36,10 @@ impl Routes {
     }
 
     /// Makes a call on the kept connection, if there is one to a node of our own kind.
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is handed back and used at once; a box would cost each call an allocation"
+    )]
     pub fn call(&self, call: Call) -> Result<Calling, Call> {
         let route = match call.way {
             Way::Kept => self.pool.get(call.target.addr()).filter(|route| route.incarnation.is_some()),
@@ -130,6 +134,10 @@ impl Calling {
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "it is handed back and used at once; a box would cost each call an allocation"
+    )]
     fn understand(&self, call: Call, heard: CallOutcome) -> Result<Answer, Call> {
         let Calling { known, before, proved, lives_there, behind, link, .. } = self;
         let shared = self.heard.shared();

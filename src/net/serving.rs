@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use crate::actors::thread::Client;
 use crate::net::frames::Reader;
 use crate::net::outbox::{Backlog, Outbox, Urgency};
 use crate::net::shared::Shared;
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
@@ -183,7 +184,7 @@ impl Shared {
         let (call_id, pool) = (question.call_id, &self.routes.pool);
         let (asked, front) = match question.to {
             None => (Some(self.clone()), pool.front(self.me.addr)),
-            Some(port) => (pool.node(SocketAddrV4::new(*self.me.addr.ip(), port)), None),
+            Some(port) => (pool.node(Addr::new(self.me.addr.ip(), port)), None),
         };
         let urgency = question.request.as_ref().map_or(Urgency::Urgent, Urgency::of);
         let back = Back { outbox, call_id, front, urgency, turn };
@@ -207,7 +208,7 @@ impl Shared {
             Answered::Now(answer) => asked.answer(back, answer),
             Answered::Later(answer) => {
                 let plain = match served.0.from {
-                    Some(IpAddr::V4(from)) if back.call_id.is_none() => Some(thread.answers(from)),
+                    Some(from) if back.call_id.is_none() => Some(thread.answers(from)),
                     _ => None,
                 };
                 served.go_on(async move {

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::option;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::net::frames::Stream;
+use crate::protocol::addr::Addr;
 
 /// What connections are made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,10 +25,10 @@ pub enum Transport {
 
 /// Connects the nodes of one process without the network. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Switchboard(Arc<Mutex<HashMap<SocketAddrV4, mpsc::Sender<Incoming>>>>);
+pub struct Switchboard(Arc<Mutex<HashMap<Addr, mpsc::Sender<Incoming>>>>);
 
 /// A connection, and who has made it.
-type Incoming = (DuplexStream, SocketAddr);
+type Incoming = (DuplexStream, Addr);
 
 /// Where others connect to.
 pub enum Socket {
@@ -36,7 +38,7 @@ pub enum Socket {
 
 /// A place on a switchboard, until it is dropped.
 pub struct Place {
-    addr: SocketAddrV4,
+    addr: Addr,
     switchboard: Switchboard,
     incoming: mpsc::Receiver<Incoming>,
 }
@@ -50,6 +52,15 @@ const BACKLOG: usize = 128;
 /// The first port that is given to whoever wants any, as in the kernel.
 const FIRST_FREE: u16 = 32_768;
 
+/// The standard library's sockets take an `Addr` as they take its own addresses.
+impl ToSocketAddrs for Addr {
+    type Iter = option::IntoIter<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        Ok(Some(self.socket()).into_iter())
+    }
+}
+
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -61,20 +72,37 @@ impl fmt::Display for Transport {
 
 impl Transport {
     /// Where others connect to, at that address; port 0 is any that is free.
-    pub async fn listen(&self, addr: SocketAddrV4) -> io::Result<Socket> {
+    pub async fn listen(&self, addr: Addr) -> io::Result<Socket> {
         match self {
-            Transport::Tcp => TcpListener::bind(addr).await.map(Socket::Tcp),
+            Transport::Tcp => bind(addr.into()).map(Socket::Tcp),
             Transport::Memory(switchboard) => switchboard.take(addr).map(Socket::Memory),
         }
     }
 
     /// A connection to that address from another, where others can connect to whoever makes it.
-    pub async fn connect(&self, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<Stream> {
+    pub async fn connect(&self, from: Addr, to: Addr) -> io::Result<Stream> {
         match self {
-            Transport::Tcp => others_only(TcpStream::connect(to).await?).map(Stream::from),
+            Transport::Tcp => others_only(TcpStream::connect(to.socket()).await?).map(Stream::from),
             Transport::Memory(switchboard) => switchboard.connect(from, to).await.map(Stream::new),
         }
     }
+}
+
+/// The kernel's queue of connections that nobody has accepted yet.
+const WAITING: u32 = 1024;
+
+/// Listens at an address. All of IPv6 is all of IPv4, too, whatever the system's default is.
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    // Connections of a program that ran here before may not have been forgotten yet.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    #[cfg(unix)]
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    socket.bind(addr)?;
+    socket.listen(WAITING)
 }
 
 /// Refuses a connection to itself. The kernel makes one where nobody listens at a port from which connections are made, when
@@ -98,9 +126,9 @@ impl Socket {
     }
 
     /// The next connection, and where it comes from.
-    pub async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+    pub async fn accept(&mut self) -> io::Result<(Stream, Addr)> {
         match self {
-            Socket::Tcp(socket) => socket.accept().await.map(|(stream, from)| (stream.into(), from)),
+            Socket::Tcp(socket) => socket.accept().await.map(|(stream, from)| (stream.into(), from.into())),
             Socket::Memory(place) => {
                 let (stream, from) = place.incoming.recv().await.ok_or(ErrorKind::BrokenPipe)?;
                 Ok((Stream::new(stream), from))
@@ -110,15 +138,15 @@ impl Socket {
 }
 
 impl Switchboard {
-    fn places(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, mpsc::Sender<Incoming>>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<Addr, mpsc::Sender<Incoming>>> {
         // No panic leaves the table between two states.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, addr: SocketAddrV4) -> io::Result<Place> {
+    fn take(&self, addr: Addr) -> io::Result<Place> {
         let mut places = self.places();
         let addr = if addr.port() == 0 {
-            let mut any = (FIRST_FREE..=u16::MAX).map(|port| SocketAddrV4::new(*addr.ip(), port));
+            let mut any = (FIRST_FREE..=u16::MAX).map(|port| addr.with_port(port));
             any.find(|addr| !places.contains_key(addr)).ok_or(ErrorKind::AddrInUse)?
         } else {
             addr
@@ -132,10 +160,10 @@ impl Switchboard {
         Ok(Place { addr, switchboard: self.clone(), incoming })
     }
 
-    async fn connect(&self, from: SocketAddrV4, to: SocketAddrV4) -> io::Result<DuplexStream> {
+    async fn connect(&self, from: Addr, to: Addr) -> io::Result<DuplexStream> {
         let place = self.places().get(&to).cloned().ok_or(ErrorKind::ConnectionRefused)?;
         let (ours, theirs) = duplex(ON_THE_WAY);
-        place.send((theirs, from.into())).await.map_err(|_| ErrorKind::ConnectionRefused)?;
+        place.send((theirs, from)).await.map_err(|_| ErrorKind::ConnectionRefused)?;
         Ok(ours)
     }
 }
@@ -161,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    fn at(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+    fn at(port: u16) -> Addr {
+        Addr::new(Ipv4Addr::LOCALHOST, port)
     }
 
     #[actix_rt::test]
@@ -188,7 +216,7 @@ mod tests {
         let transport = Transport::Memory(Switchboard::default());
         let mut socket = transport.listen(at(7)).await.unwrap();
         let _stream = transport.connect(at(8), at(7)).await.unwrap();
-        assert_eq!(socket.accept().await.unwrap().1, SocketAddr::from(at(8)));
+        assert_eq!(socket.accept().await.unwrap().1, at(8));
     }
 
     #[actix_rt::test]

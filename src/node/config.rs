@@ -1,27 +1,32 @@
 //! What a node is configured with.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::net::limits::budget::ConnectionBudget;
 use crate::net::limits::inbound::Limits;
+use crate::net::seed::Seed;
 use crate::net::transport::Transport;
+use crate::protocol::addr::{Addr, NotCallable, callable};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::peer::{Peer, is_unicast};
+use crate::protocol::peer::Peer;
 
 /// What a node is configured with. Begin with [`Config::new`] and change what you need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The address to bind, and to advertise: one that others can call.
-    pub address: Ipv4Addr,
-    /// The port to listen on. Default 0: any that is free.
-    pub port: u16,
+    /// Where the node listens: an address of this machine, `0.0.0.0` for all its IPv4 addresses, or `[::]` for these and all its
+    /// IPv6 addresses. Port 0 is any that is free, as [`Config::new`] has it.
+    pub listen: Addr,
+    /// What others call, where that is not `listen`: behind a forwarder, or if the node listens at all addresses. Port 0 is the
+    /// port that it listens on. Default none: `listen`, which must be an address that others can call.
+    pub advertise: Option<Addr>,
     /// What connections are made of. Default TCP.
     pub transport: Transport,
-    /// Nodes of the ring to join, tried in turn. Default none: a new ring is created.
-    pub seeds: Vec<SocketAddrV4>,
+    /// Nodes of the ring to join, tried in turn: at each try a name is resolved anew, and each of its addresses has its turn.
+    /// Default none: a new ring is created.
+    pub seeds: Vec<Seed>,
     /// The identifier. Default none: SHA-1 of `address:port`.
     pub id: Option<Id>,
     /// Whether to believe only in nodes whose identifier is the SHA-1 of their `address:port`, so
@@ -69,7 +74,7 @@ pub struct Config {
     /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
     /// those that have longest sent none.
     pub connections: usize,
-    /// The same from one address, except loopback and the node's own, where a whole ring may live.
+    /// The same from one address, or one IPv6 network of 64 bits, except loopback and the node's own, where a whole ring may live.
     /// Default 64.
     pub connections_per_address: usize,
 }
@@ -97,8 +102,8 @@ pub fn r_for(virtual_nodes: u16) -> usize {
 /// A configuration that no node can run with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("address {0} can't be called by others: not 0.0.0.0, multicast or broadcast")]
-    Address(Ipv4Addr),
+    #[error("others can't call {ip}: that is {why}")]
+    Address { ip: IpAddr, why: NotCallable },
     #[error("{field} is {value:?}: from 1ms to 60s")]
     Period { field: &'static str, value: Duration },
     #[error("join_timeout is {0:?}: up to 1h")]
@@ -110,17 +115,17 @@ pub enum ConfigError {
     #[error("{field} is 0: at least 1")]
     Connections { field: &'static str },
     #[error("{0} is the node itself: a node can't join through itself")]
-    JoinsItself(SocketAddrV4),
-    #[error("seed {0} can't be called: not 0.0.0.0, multicast, broadcast or port 0")]
-    Seed(SocketAddrV4),
+    JoinsItself(Addr),
+    #[error("seed {seed} can't be called: that is {why}")]
+    Seed { seed: Addr, why: NotCallable },
 }
 
 impl Config {
     /// A node at `address`, on any free port, that creates a ring.
-    pub fn new(address: Ipv4Addr) -> Config {
+    pub fn new(address: impl Into<IpAddr>) -> Config {
         Config {
-            address,
-            port: 0,
+            listen: Addr::new(address, 0),
+            advertise: None,
             transport: Transport::Tcp,
             seeds: Vec::new(),
             id: None,
@@ -142,11 +147,16 @@ impl Config {
         }
     }
 
+    /// The same at a port of one's choice.
+    pub fn at(listen: impl Into<Addr>) -> Config {
+        let listen = listen.into();
+        Config { listen, ..Config::new(listen.ip()) }
+    }
+
     /// Checks that a node can run with this.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if !is_unicast(self.address) {
-            return Err(ConfigError::Address(self.address));
-        }
+        let called = self.advertise.unwrap_or(self.listen).ip();
+        callable(called).map_err(|why| ConfigError::Address { ip: called, why })?;
         let periods = [
             ("stabilize", self.stabilize),
             ("fix_fingers", self.fix_fingers),
@@ -176,26 +186,37 @@ impl Config {
         if let Some((field, _)) = connections.into_iter().find(|(_, limit)| *limit == 0) {
             return Err(ConfigError::Connections { field });
         }
-        for seed in &self.seeds {
-            if *seed == SocketAddrV4::new(self.address, self.port) {
-                return Err(ConfigError::JoinsItself(*seed));
+        for seed in self.seeds.iter().filter_map(Seed::addr) {
+            if seed == self.advertised(self.listen.port()) {
+                return Err(ConfigError::JoinsItself(seed));
             }
-            if !is_unicast(*seed.ip()) || seed.port() == 0 {
-                return Err(ConfigError::Seed(*seed));
-            }
+            seed.check().map_err(|why| ConfigError::Seed { seed, why })?;
         }
         Ok(())
     }
 
+    /// What others call when the node listens on `port`.
+    fn advertised(&self, port: u16) -> Addr {
+        let addr = self.advertise.unwrap_or(self.listen);
+        if addr.port() == 0 || self.advertise.is_none() { addr.with_port(port) } else { addr }
+    }
+
+    /// Where it listens. In memory nobody forwards anything: that is what others call.
+    pub(crate) fn listens_at(&self) -> Addr {
+        if self.transport == Transport::Tcp { self.listen } else { self.advertised(self.listen.port()) }
+    }
+
     /// The node that listens on `port`.
     pub(crate) fn peer(&self, port: u16) -> Peer {
-        let addr = SocketAddrV4::new(self.address, port);
+        let addr = self.advertised(port);
         Peer { id: self.id.unwrap_or_else(|| Id::of_address(addr, Bits::FULL)), addr }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn config() -> Config {
@@ -210,7 +231,9 @@ mod tests {
     #[test]
     fn each_limit_is_checked_at_both_ends() {
         for ip in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
-            assert_eq!(Config::new(ip).validate(), Err(ConfigError::Address(ip)));
+            assert!(
+                matches!(Config::new(ip).validate(), Err(ConfigError::Address { ip: refused, .. }) if refused == ip)
+            );
         }
         for (r, good) in [(0, false), (1, true), (32, true), (33, false)] {
             assert_eq!(Config { successors: r, ..config() }.validate().is_ok(), good, "r = {r}");
@@ -262,8 +285,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_advertised_is_what_others_call() {
+        let everywhere = Config::new(Ipv4Addr::UNSPECIFIED);
+        assert!(matches!(everywhere.validate(), Err(ConfigError::Address { why: NotCallable::Unspecified, .. })));
+        let advertise = |text: &str| Config { advertise: Some(text.parse().unwrap()), ..everywhere.clone() };
+        let peer = |text: &str| advertise(text).peer(7).addr.to_string();
+        assert_eq!(advertise("192.0.2.1:0").validate(), Ok(()));
+        assert_eq!(peer("192.0.2.1:0"), "192.0.2.1:7");
+        assert_eq!(peer("[2001:db8::1]:9"), "[2001:db8::1]:9", "a forwarder may have another port");
+        assert!(advertise("[fe80::1]:0").validate().is_err());
+    }
+
+    #[test]
     fn node_can_not_join_through_itself() {
-        let itself = Config { port: 4170, seeds: vec!["127.0.0.1:4170".parse().unwrap()], ..config() };
+        let itself = Config { seeds: vec!["127.0.0.1:4170".parse().unwrap()], ..Config::at(([127, 0, 0, 1], 4170)) };
         assert!(matches!(itself.validate(), Err(ConfigError::JoinsItself(_))));
     }
 }

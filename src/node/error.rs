@@ -1,11 +1,12 @@
 //! What can go wrong, and what a caller can do about it.
 
 use std::io;
-use std::net::SocketAddrV4;
 
 use actix::MailboxError;
 
+use crate::net::seed::Seed;
 use crate::node::config::ConfigError;
+use crate::protocol::addr::Addr;
 use crate::protocol::lookup::LookupFailure;
 use crate::protocol::peer::Peer;
 
@@ -16,21 +17,23 @@ pub enum StartError {
     Config(#[from] ConfigError),
     // Not as the source of the error: whoever prints those, too, would say it twice.
     #[error("can't listen on {addr}: {why}")]
-    Listen { addr: SocketAddrV4, why: io::Error },
+    Listen { addr: Addr, why: io::Error },
     #[error("can't start a thread for the node: {0}")]
     Thread(io::Error),
     #[error("no answer from {}: is a node running there?", join(.0))]
-    NoAnswer(Vec<SocketAddrV4>),
+    NoAnswer(Vec<Seed>),
+    #[error("{} has no address: does the name resolve?", join(.0))]
+    NoAddress(Vec<Seed>),
     #[error("{} answers, but has not joined a ring itself", join(.0))]
-    NotJoined(Vec<SocketAddrV4>),
+    NotJoined(Vec<Seed>),
     #[error("identifier {} is taken by the node at {}", .0.id, .0.addr)]
     IdTaken(Peer),
     #[error("the node was stopped")]
     Stopped,
 }
 
-fn join(addrs: &[SocketAddrV4]) -> String {
-    addrs.iter().map(SocketAddrV4::to_string).collect::<Vec<_>>().join(", ")
+fn join(seeds: &[Seed]) -> String {
+    seeds.iter().map(Seed::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Why a lookup has no answer.

@@ -1,10 +1,8 @@
 //! A running node, as a program holds it.
 
-use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
 use tokio::sync::{oneshot, watch};
 
 use super::error::{LookupError, StartError};
@@ -12,6 +10,7 @@ use super::state::State;
 use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{NodeActor, Show, wire};
+use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
 use crate::net::traffic::{Counters, Traffic};
 use crate::node::config::Config;
@@ -37,7 +36,7 @@ struct Handle {
     me: Peer,
     lookup_style: Style,
     lookup_timeout: Duration,
-    node: Addr<NodeActor>,
+    node: actix::Addr<NodeActor>,
     counters: Arc<Counters>,
     ousted: watch::Receiver<Option<Peer>>,
 }
@@ -82,7 +81,7 @@ impl Node {
     /// As [`Node::start`].
     pub async fn start_sharing(config: Config, pool: ConnectionPool) -> Result<Node, StartError> {
         config.validate()?;
-        let addr = SocketAddrV4::new(config.address, config.port);
+        let addr = config.listens_at();
         let listen = |why| StartError::Listen { addr, why };
         let socket = config.transport.listen(addr).await.map_err(listen)?;
         let port = socket.port().map_err(listen)?;
@@ -90,7 +89,8 @@ impl Node {
         let (report, joined) = oneshot::channel();
         let counters = Arc::new(Counters::default());
         let (oust, ousted) = watch::channel(None);
-        let joining = Joining::new(report, config.join_timeout, oust);
+        let names = Names::new(&config.seeds, config.rpc_timeout);
+        let joining = Joining::new(report, config.join_timeout, oust, names);
         let node = wire(&config, pool, me, socket, joining, counters.clone());
         let Config { lookup_style, lookup_timeout, .. } = config;
         let handle = Handle { me, lookup_style, lookup_timeout, node, counters, ousted };
@@ -98,6 +98,7 @@ impl Node {
         match joined.await {
             Ok(Ok(())) => Ok(node),
             Ok(Err(JoinFailure::NoAnswer)) => Err(StartError::NoAnswer(config.seeds)),
+            Ok(Err(JoinFailure::NoAddress)) => Err(StartError::NoAddress(config.seeds)),
             Ok(Err(JoinFailure::NotJoined)) => Err(StartError::NotJoined(config.seeds)),
             Ok(Err(JoinFailure::IdTaken(taken))) => Err(StartError::IdTaken(taken)),
             Err(_) => Err(StartError::Stopped),

@@ -4,23 +4,24 @@
 //! seeds and the peers that it met, and asks one of them now and then.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
+
+use super::addr::Addr;
 
 /// Seeds, and the addresses of past and present peers; asked in turn.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acquaintances {
-    me: SocketAddrV4,
+    me: Addr,
     /// Given by the user; never forgotten.
-    seeds: Vec<SocketAddrV4>,
+    seeds: Vec<Addr>,
     /// At most [`Acquaintances::MAX_MET`], next to be asked first; no seed, and never `me`.
-    met: VecDeque<SocketAddrV4>,
+    met: VecDeque<Addr>,
     /// Whose turn it is among the seeds, and whether it is a seed's turn at all.
     next_seed: usize,
     seeds_turn: bool,
     /// Known to be members of this ring when they were asked last; all others are asked more often.
-    confirmed: BTreeSet<SocketAddrV4>,
+    confirmed: BTreeSet<Addr>,
     /// Who is still to be asked before the next rest.
-    round: VecDeque<SocketAddrV4>,
+    round: VecDeque<Addr>,
 }
 
 impl Acquaintances {
@@ -33,7 +34,7 @@ impl Acquaintances {
     const ROUND: usize = 2;
 
     /// Of the node at `me`, with these seeds.
-    pub fn new(me: SocketAddrV4, seeds: Vec<SocketAddrV4>) -> Acquaintances {
+    pub fn new(me: Addr, seeds: Vec<Addr>) -> Acquaintances {
         let seeds = seeds.into_iter().filter(|seed| *seed != me).collect();
         Acquaintances {
             me,
@@ -46,8 +47,16 @@ impl Acquaintances {
         }
     }
 
+    /// The seeds are elsewhere, or there are others: names that have other addresses now.
+    pub fn know_seeds(&mut self, seeds: Vec<Addr>) {
+        self.seeds = seeds.into_iter().filter(|seed| *seed != self.me).collect();
+        self.next_seed = self.next_seed.min(self.seeds.len().saturating_sub(1));
+        self.met.retain(|known| !self.seeds.contains(known));
+        self.confirmed.retain(|known| self.seeds.contains(known) || self.met.contains(known));
+    }
+
     /// Remembers a peer that is or was alive; the one that waits longest for its turn makes room.
-    pub fn meet(&mut self, addr: SocketAddrV4) {
+    pub fn meet(&mut self, addr: Addr) {
         if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
             return;
         }
@@ -63,7 +72,7 @@ impl Acquaintances {
 
     /// Remembers a peer that has just been lost: it is the next to be asked, as it may be back
     /// soon.
-    pub fn lose(&mut self, addr: SocketAddrV4) {
+    pub fn lose(&mut self, addr: Addr) {
         let seed = self.seeds.iter().position(|seed| *seed == addr);
         self.seeds_turn = seed.is_some();
         self.next_seed = seed.unwrap_or(self.next_seed);
@@ -75,7 +84,7 @@ impl Acquaintances {
 
     /// Remembers a peer that may know where the ring is, after some were lost: it is asked right after the one that was
     /// lost last. Whoever waits longest for its turn makes room.
-    pub fn recall(&mut self, addr: SocketAddrV4) {
+    pub fn recall(&mut self, addr: Addr) {
         if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
             return;
         }
@@ -88,7 +97,7 @@ impl Acquaintances {
     }
 
     /// A peer was asked out of turn: others are asked first.
-    pub fn asked(&mut self, addr: SocketAddrV4) {
+    pub fn asked(&mut self, addr: Addr) {
         if let Some(at) = self.met.iter().position(|known| *known == addr) {
             self.met.remove(at);
             self.met.push_back(addr);
@@ -96,14 +105,14 @@ impl Acquaintances {
     }
 
     /// A peer has shown that it is a member of this ring.
-    pub fn confirm(&mut self, addr: SocketAddrV4) {
+    pub fn confirm(&mut self, addr: Addr) {
         if self.seeds.contains(&addr) || self.met.contains(&addr) {
             self.confirmed.insert(addr);
         }
     }
 
     /// A peer may be a member of this ring no more.
-    pub fn doubt(&mut self, addr: SocketAddrV4) {
+    pub fn doubt(&mut self, addr: Addr) {
         self.confirmed.remove(&addr);
     }
 
@@ -114,10 +123,10 @@ impl Acquaintances {
 
     /// Whom to ask next about its ring: in each round some that are not known to be members of this one, and
     /// whoever else's turn it is.
-    pub fn next_of_round(&mut self) -> Option<SocketAddrV4> {
+    pub fn next_of_round(&mut self) -> Option<Addr> {
         if self.round.is_empty() {
             let turn = self.take_turn();
-            let doubtful = |known: &&SocketAddrV4| !self.confirmed.contains(*known) && Some(**known) != turn;
+            let doubtful = |known: &&Addr| !self.confirmed.contains(*known) && Some(**known) != turn;
             let seeds = self.seeds.iter().filter(doubtful).take(Self::ROUND);
             let met: Vec<_> = self.met.iter().filter(doubtful).take(Self::ROUND).copied().collect();
             self.round = turn.into_iter().chain(seeds.copied()).chain(met.iter().copied()).collect();
@@ -134,7 +143,7 @@ impl Acquaintances {
     }
 
     /// Whose turn it is to be asked: a seed and a met peer alternate. `None` when nobody is known.
-    pub fn take_turn(&mut self) -> Option<SocketAddrV4> {
+    pub fn take_turn(&mut self) -> Option<Addr> {
         let seed_first = self.seeds_turn;
         self.seeds_turn = !seed_first;
         if seed_first {
@@ -145,7 +154,7 @@ impl Acquaintances {
     }
 
     /// All who are known.
-    pub fn all(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+    pub fn all(&self) -> impl Iterator<Item = Addr> + '_ {
         self.seeds.iter().chain(&self.met).copied()
     }
 
@@ -154,13 +163,13 @@ impl Acquaintances {
         self.seeds.len() + self.met.len()
     }
 
-    fn next_seed(&mut self) -> Option<SocketAddrV4> {
+    fn next_seed(&mut self) -> Option<Addr> {
         let seed = *self.seeds.get(self.next_seed % self.seeds.len().max(1))?;
         self.next_seed = (self.next_seed + 1) % self.seeds.len();
         Some(seed)
     }
 
-    fn next_met(&mut self) -> Option<SocketAddrV4> {
+    fn next_met(&mut self) -> Option<Addr> {
         let next = *self.met.front()?;
         self.met.rotate_left(1);
         Some(next)
@@ -171,8 +180,8 @@ impl Acquaintances {
 mod tests {
     use super::*;
 
-    fn addr(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new([127, 0, 0, 1].into(), port)
+    fn addr(port: u16) -> Addr {
+        Addr::new([127, 0, 0, 1], port)
     }
 
     fn of(seeds: &[u16]) -> Acquaintances {
@@ -207,6 +216,25 @@ mod tests {
         assert_eq!(known.count(), Acquaintances::MAX_MET);
         assert_eq!(turns(&mut known, 3), [10, 30, 25]);
         assert!(!known.all().any(|known| known == addr(11)), "it would have been the last");
+    }
+
+    #[test]
+    fn seeds_that_have_moved_are_asked_where_they_are_and_all_else_is_as_before() {
+        let mut known = of(&[2, 3]);
+        known.meet(addr(4));
+        known.meet(addr(10));
+        assert_eq!(turns(&mut known, 1), [2]);
+        (2..=4).for_each(|port| known.confirm(addr(port)));
+        known.know_seeds([1, 3, 4, 5].map(addr).to_vec());
+        assert_eq!(
+            turns(&mut known, 5),
+            [10, 4, 10, 5, 10],
+            "oneself is no seed, and whoever is one is no other acquaintance"
+        );
+        known.know_seeds(vec![addr(3)]);
+        assert_eq!(turns(&mut known, 3), [3, 10, 3]);
+        known.know_seeds(Vec::new());
+        assert_eq!(turns(&mut known, 2), [10, 10]);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! may have under way, whoever sends lookups there, and how many.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use super::addr::Addr;
 use super::admission::MAX_LOOKUPS;
 
 /// Lookups that may be overdue at a hop that has answered none for a while.
@@ -32,7 +32,7 @@ const MAX_HOPS: usize = 1024;
 /// The hops of a thread at which lookups are overdue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bulkhead {
-    hops: BTreeMap<SocketAddrV4, Hop>,
+    hops: BTreeMap<Addr, Hop>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ struct Hop {
 
 impl Bulkhead {
     /// Whether another lookup may be sent there now.
-    pub fn admits(&mut self, hop: SocketAddrV4, now: Duration) -> bool {
+    pub fn admits(&mut self, hop: Addr, now: Duration) -> bool {
         if self.hops.is_empty() {
             return true;
         }
@@ -66,7 +66,7 @@ impl Bulkhead {
     }
 
     /// A lookup has waited there longer than it should.
-    pub fn overdue(&mut self, hop: SocketAddrV4, now: Duration) {
+    pub fn overdue(&mut self, hop: Addr, now: Duration) {
         if self.hops.len() >= MAX_HOPS {
             let old = |hop: &Hop| now.saturating_sub(hop.answered) >= REMEMBERED_FOR;
             self.hops.retain(|_, hop| hop.overdue > 0 || !old(hop));
@@ -78,7 +78,7 @@ impl Bulkhead {
     }
 
     /// An overdue lookup waits there no longer.
-    pub fn settled(&mut self, hop: SocketAddrV4) {
+    pub fn settled(&mut self, hop: Addr) {
         if let Some(entry) = self.hops.get_mut(&hop) {
             entry.overdue = entry.overdue.saturating_sub(1);
             if entry.overdue == 0 && entry.trial.is_none() {
@@ -88,7 +88,7 @@ impl Bulkhead {
     }
 
     /// The hop has answered a lookup.
-    pub fn answered(&mut self, hop: SocketAddrV4, now: Duration) {
+    pub fn answered(&mut self, hop: Addr, now: Duration) {
         if !self.hops.is_empty()
             && let Some(entry) = self.hops.get_mut(&hop)
         {
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn hops_are_bounded_and_those_of_long_ago_make_room() {
-        let hop = |n: usize| SocketAddrV4::new([10, 0, 0, 1].into(), n as u16);
+        let hop = |n: usize| Addr::new([10, 0, 0, 1], n as u16);
         let mut bulkhead = Bulkhead::default();
         for n in 0..2 * MAX_HOPS {
             bulkhead.overdue(hop(n), at(0));

@@ -14,7 +14,7 @@
 //! however many others ask from its host.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::peer::Peer;
@@ -35,7 +35,7 @@ pub fn excuse(period: Duration, rpc_timeout: Duration) -> Duration {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Excuses {
     /// Questions of plain callers that are being answered: when each was read, by its host.
-    open: BTreeMap<Ipv4Addr, BTreeMap<u64, Duration>>,
+    open: BTreeMap<IpAddr, BTreeMap<u64, Duration>>,
     last: u64,
     silent: BTreeMap<Peer, Silent>,
 }
@@ -59,27 +59,27 @@ impl Silent {
 }
 
 /// All loopback addresses belong to one host, and a program listens at one and calls from another.
-fn host(addr: Ipv4Addr) -> Ipv4Addr {
-    if addr.is_loopback() { Ipv4Addr::LOCALHOST } else { addr }
+fn host(addr: IpAddr) -> IpAddr {
+    if addr.is_loopback() { Ipv4Addr::LOCALHOST.into() } else { addr }
 }
 
 impl Excuses {
     /// A question of a plain caller was read, and will be answered. Returns its number.
-    pub fn begins(&mut self, from: Ipv4Addr, now: Duration) -> u64 {
+    pub fn begins(&mut self, from: IpAddr, now: Duration) -> u64 {
         self.last += 1;
         self.open.entry(host(from)).or_default().insert(self.last, now);
         self.last
     }
 
     /// It was answered, or nobody waits for the answer any more.
-    pub fn ends(&mut self, from: Ipv4Addr, number: u64, now: Duration) {
+    pub fn ends(&mut self, from: IpAddr, number: u64, now: Duration) {
         let host = self::host(from);
         let Some(open) = self.open.get_mut(&host) else { return };
         let Some(read) = open.remove(&number) else { return };
         if open.is_empty() {
             self.open.remove(&host);
         }
-        let there = self.silent.iter_mut().filter(|(peer, _)| self::host(*peer.addr.ip()) == host);
+        let there = self.silent.iter_mut().filter(|(peer, _)| self::host(peer.addr.ip()) == host);
         for silent in there.map(|(_, silent)| silent).filter(|silent| silent.is_excused_by(read)) {
             silent.excused = now;
         }
@@ -87,7 +87,7 @@ impl Excuses {
 
     /// Whether a plain peer may be waiting for an answer from here.
     pub fn may_be_asking(&self, peer: Peer) -> bool {
-        let Some(open) = self.open.get(&host(*peer.addr.ip())) else { return false };
+        let Some(open) = self.open.get(&host(peer.addr.ip())) else { return false };
         self.silent.get(&peer).is_none_or(|silent| open.values().any(|read| silent.is_excused_by(*read)))
     }
 
@@ -99,7 +99,7 @@ impl Excuses {
         let new = Silent { since, excused: since, patience, noticed: now };
         let silent = self.silent.entry(peer).or_insert(new);
         silent.noticed = now;
-        let open = self.open.get(&host(*peer.addr.ip()));
+        let open = self.open.get(&host(peer.addr.ip()));
         if open.is_some_and(|open| open.values().any(|read| silent.is_excused_by(*read))) {
             silent.excused = now;
         }
@@ -122,6 +122,7 @@ impl Excuses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::addr::Addr;
     use crate::protocol::testing::peer;
 
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -131,7 +132,7 @@ mod tests {
     }
 
     fn at(last: u8) -> Peer {
-        Peer { addr: std::net::SocketAddrV4::new([10, 0, 0, last].into(), 7), ..peer(last) }
+        Peer { addr: Addr::new([10, 0, 0, last], 7), ..peer(last) }
     }
 
     #[test]
@@ -154,11 +155,11 @@ mod tests {
     #[test]
     fn peer_lives_while_its_question_is_being_answered_and_for_a_while_after() {
         let mut excuses = Excuses::default();
-        let question = excuses.begins(*at(1).addr.ip(), ms(500));
+        let question = excuses.begins(at(1).addr.ip(), ms(500));
         assert!(excuses.may_be_asking(at(1)));
         assert!(!excuses.may_be_asking(at(2)), "another host");
         assert!(excuses.excuse(at(1), ms(1000), PATIENCE, ms(5000)));
-        excuses.ends(*at(1).addr.ip(), question, ms(6000));
+        excuses.ends(at(1).addr.ip(), question, ms(6000));
         assert!(!excuses.may_be_asking(at(1)));
         assert!(excuses.excuse(at(1), ms(5000), PATIENCE, ms(7999)));
         assert!(!excuses.excuse(at(1), ms(5000), PATIENCE, ms(8000)));
@@ -167,11 +168,11 @@ mod tests {
     #[test]
     fn others_who_ask_from_the_host_of_a_stopped_peer_excuse_it_not_for_ever() {
         let mut excuses = Excuses::default();
-        let mut last = excuses.begins(*at(1).addr.ip(), ms(0));
+        let mut last = excuses.begins(at(1).addr.ip(), ms(0));
         let end = (0..100).map(|n| ms(n * 100)).find(|now| {
             // Somebody always asks.
-            let next = excuses.begins(*at(1).addr.ip(), *now);
-            excuses.ends(*at(1).addr.ip(), std::mem::replace(&mut last, next), *now);
+            let next = excuses.begins(at(1).addr.ip(), *now);
+            excuses.ends(at(1).addr.ip(), std::mem::replace(&mut last, next), *now);
             !excuses.excuse(at(1), ms(0), PATIENCE, *now)
         });
         assert!(end.is_some_and(|end| end <= 3 * PATIENCE), "{end:?}");
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn loopback_addresses_are_one_host() {
         let mut excuses = Excuses::default();
-        excuses.begins([127, 0, 0, 1].into(), ms(0));
+        excuses.begins(Ipv4Addr::LOCALHOST.into(), ms(0));
         let there = Peer { addr: "127.0.0.2:7".parse().unwrap(), ..peer(7) };
         assert!(excuses.may_be_asking(there));
     }
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn silent_peers_that_are_remembered_are_bounded() {
         let mut excuses = Excuses::default();
-        let others = |n: usize| Peer { addr: std::net::SocketAddrV4::new([10, 0, 0, 1].into(), n as u16), ..peer(1) };
+        let others = |n: usize| Peer { addr: Addr::new([10, 0, 0, 1], n as u16), ..peer(1) };
         assert!((1..=MAX_SILENT).all(|n| excuses.excuse(others(n), ms(0), PATIENCE, ms(0))));
         assert!(!excuses.excuse(others(MAX_SILENT + 1), ms(0), PATIENCE, ms(0)));
         assert!(excuses.excuse(others(1), ms(0), PATIENCE, ms(0)));

@@ -125,6 +125,7 @@ impl FailureDetector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::addr::Addr;
     use crate::protocol::testing::peer;
 
     fn ms(n: u64) -> Duration {
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn probes_are_bounded_and_their_end_makes_room() {
         let mut detector = FailureDetector::default();
-        let others = |n: usize| Peer { addr: std::net::SocketAddrV4::new([10, 0, 0, 1].into(), n as u16), ..peer(1) };
+        let others = |n: usize| Peer { addr: Addr::new([10, 0, 0, 1], n as u16), ..peer(1) };
         assert!((1..=MAX_PROBES).all(|n| detector.suspect(others(n), ms(0)) == Suspicion::Probe));
         assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Unknown);
         detector.concluded(others(1), Some(true), ms(0));

@@ -5,22 +5,23 @@
 //! same front is not believed again for a while: else each call would learn it anew, and make a connection for that.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
 use std::time::Duration;
+
+use super::addr::Addr;
 
 /// Nodes elsewhere, and their fronts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fronts {
-    behind: BTreeMap<SocketAddrV4, Behind>,
+    behind: BTreeMap<Addr, Behind>,
     /// The same, by fronts.
-    of: BTreeMap<SocketAddrV4, BTreeSet<SocketAddrV4>>,
-    refusals: BTreeMap<SocketAddrV4, Refusal>,
+    of: BTreeMap<Addr, BTreeSet<Addr>>,
+    refusals: BTreeMap<Addr, Refusal>,
 }
 
 /// A node that has a front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind {
-    pub front: SocketAddrV4,
+    pub front: Addr,
     /// The run of its program when it said so.
     pub incarnation: u64,
 }
@@ -28,7 +29,7 @@ pub struct Behind {
 /// A front has said that it does not know the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Refusal {
-    front: SocketAddrV4,
+    front: Addr,
     since: Duration,
 }
 
@@ -43,19 +44,13 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 impl Fronts {
     /// The front of that node, if it has one.
-    pub fn get(&self, node: SocketAddrV4) -> Option<Behind> {
+    pub fn get(&self, node: Addr) -> Option<Behind> {
         self.behind.get(&node).copied()
     }
 
     /// A node has said what its front is: another port of its own address, or none. Returns the front if it is to be believed.
-    pub fn learn(
-        &mut self,
-        node: SocketAddrV4,
-        port: Option<u16>,
-        incarnation: u64,
-        now: Duration,
-    ) -> Option<SocketAddrV4> {
-        let front = port.map(|port| SocketAddrV4::new(*node.ip(), port)).filter(|front| *front != node);
+    pub fn learn(&mut self, node: Addr, port: Option<u16>, incarnation: u64, now: Duration) -> Option<Addr> {
+        let front = port.map(|port| Addr::new(node.ip(), port)).filter(|front| *front != node);
         let Some(front) = front.filter(|front| !self.is_refused(node, *front, now)) else {
             self.forget(node);
             return None;
@@ -72,13 +67,13 @@ impl Fronts {
         Some(front)
     }
 
-    fn is_refused(&self, node: SocketAddrV4, front: SocketAddrV4, now: Duration) -> bool {
+    fn is_refused(&self, node: Addr, front: Addr, now: Duration) -> bool {
         let refusal = self.refusals.get(&node).filter(|refusal| refusal.front == front);
         refusal.is_some_and(|refusal| now.saturating_sub(refusal.since) < REFUSED_FOR)
     }
 
     /// That node is not behind its front any more.
-    pub fn forget(&mut self, node: SocketAddrV4) {
+    pub fn forget(&mut self, node: Addr) {
         if let Some(Behind { front, .. }) = self.behind.remove(&node)
             && let Some(nodes) = self.of.get_mut(&front)
         {
@@ -90,7 +85,7 @@ impl Fronts {
     }
 
     /// The front of that node has said that it does not know it.
-    pub fn refused(&mut self, node: SocketAddrV4, now: Duration) {
+    pub fn refused(&mut self, node: Addr, now: Duration) {
         if let Some(Behind { front, .. }) = self.get(node) {
             if self.refusals.len() >= MAX_REFUSALS {
                 self.refusals.retain(|_, refusal| now.saturating_sub(refusal.since) < REFUSED_FOR);
@@ -102,12 +97,12 @@ impl Fronts {
     }
 
     /// Whoever is behind that front.
-    pub fn behind(&self, front: SocketAddrV4) -> impl Iterator<Item = SocketAddrV4> + '_ {
+    pub fn behind(&self, front: Addr) -> impl Iterator<Item = Addr> + '_ {
         self.of.get(&front).into_iter().flatten().copied()
     }
 
     /// The connection to that front is lost: forgets who was behind it, and says who that was.
-    pub fn lost(&mut self, front: SocketAddrV4) -> BTreeSet<SocketAddrV4> {
+    pub fn lost(&mut self, front: Addr) -> BTreeSet<Addr> {
         let nodes = self.of.remove(&front).unwrap_or_default();
         for node in &nodes {
             self.behind.remove(node);
@@ -118,10 +113,12 @@ impl Fronts {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    fn at(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new([10, 0, 0, 1].into(), port)
+    fn at(port: u16) -> Addr {
+        Addr::new([10, 0, 0, 1], port)
     }
 
     const NOW: Duration = Duration::from_secs(7);
@@ -162,7 +159,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut fronts = Fronts::default();
         for n in 0..MAX_BEHIND as u32 + 10 {
-            let node = SocketAddrV4::new((n + (11 << 24)).into(), 1);
+            let node = Addr::new(Ipv4Addr::from(n + (11 << 24)), 1);
             fronts.learn(node, Some(9), 5, NOW);
             if n % 2 == 0 {
                 fronts.refused(node, NOW);

@@ -6,10 +6,11 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::net::SocketAddrV4;
 use std::str::FromStr;
 
 use sha1::{Digest, Sha1};
+
+use super::addr::Addr;
 
 /// The number m of bits in the identifiers of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +64,7 @@ impl Id {
     }
 
     /// The identifier of a node: that of the text `address:port`.
-    pub fn of_address(addr: SocketAddrV4, bits: Bits) -> Id {
+    pub fn of_address(addr: Addr, bits: Bits) -> Id {
         Id::of_key(addr.to_string().as_bytes(), bits)
     }
 

@@ -1,7 +1,6 @@
 //! Becoming a member of a ring.
 
-use std::net::SocketAddrV4;
-
+use super::addr::Addr;
 use super::id::Id;
 use super::neighbors::cut;
 use super::peer::Peer;
@@ -28,14 +27,14 @@ pub struct Join {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Through {
     /// Somebody who finds the place.
-    Seed(SocketAddrV4),
+    Seed(Addr),
     /// A former successor of a member that took all of them for dead. Its place in the ring may still be its own: then a lookup
     /// ends at itself, which can't answer it, and the successor takes it for the predecessor that it has.
     Former(Peer),
 }
 
 impl Through {
-    fn addr(self) -> SocketAddrV4 {
+    fn addr(self) -> Addr {
         match self {
             Through::Seed(addr) | Through::Former(Peer { addr, .. }) => addr,
         }

@@ -17,13 +17,13 @@ mod outcomes;
 mod reunion;
 
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use backoff::{Backoff, ISOLATED_ROUND, ISOLATED_ROUNDS, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
+use super::addr::Addr;
 use super::check_predecessor::CheckPredecessor;
 use super::conversation::Conversation;
 use super::id::Bits;
@@ -48,8 +48,10 @@ pub struct Setup {
     pub stabilize_every: Duration,
     /// Between two checks of the predecessor.
     pub check_predecessor_every: Duration,
-    /// Nodes through which to join; none creates a ring.
-    pub seeds: Vec<SocketAddrV4>,
+    /// Nodes through which to join.
+    pub seeds: Vec<Addr>,
+    /// Whether it creates a ring if there are none; else it waits until it [knows](Maintenance::know_seeds) some.
+    pub creates: bool,
 }
 
 /// The neighbours of a node, and everything that keeps them right.
@@ -159,6 +161,11 @@ pub enum Timer {
 impl Timer {
     pub const COUNT: usize = 7;
 
+    /// Whether a seed may be asked when it fires.
+    pub fn asks_seeds(self) -> bool {
+        matches!(self, Timer::Join | Timer::Reunite)
+    }
+
     /// The conversation that the timer calls for.
     fn kind(self) -> Option<Kind> {
         match self {
@@ -238,7 +245,8 @@ impl Maintenance {
         };
         match maintenance.acquaintances.take_turn() {
             Some(seed) => maintenance.wishes.join = Some(Through::Seed(seed)),
-            None => maintenance.enter(),
+            None if maintenance.setup.creates => maintenance.enter(),
+            None => maintenance.wake(Timer::Join, Duration::ZERO),
         }
         maintenance
     }
@@ -246,7 +254,7 @@ impl Maintenance {
     /// A member with these neighbours, which it has not joined but was given: for rings whose tables are
     /// filled by definition.
     pub fn settled(setup: Setup, neighbors: Neighbors) -> Maintenance {
-        let mut maintenance = Maintenance::new(Setup { seeds: Vec::new(), ..setup.clone() });
+        let mut maintenance = Maintenance::new(Setup { seeds: Vec::new(), creates: true, ..setup.clone() });
         maintenance.acquaintances = Acquaintances::new(setup.me.addr, setup.seeds.clone());
         maintenance.neighbors = neighbors;
         maintenance.meet_neighbors();
@@ -267,7 +275,7 @@ impl Maintenance {
     }
 
     /// Where those live whom it knows: its neighbours, its seeds and the peers that it remembers.
-    pub fn known(&self) -> impl Iterator<Item = SocketAddrV4> + '_ {
+    pub fn known(&self) -> impl Iterator<Item = Addr> + '_ {
         let neighbors = self.neighbors.successors().iter().copied().chain(self.neighbors.predecessor());
         neighbors.map(|peer| peer.addr).chain(self.acquaintances.all())
     }
@@ -342,6 +350,11 @@ impl Maintenance {
         self.admitted
     }
 
+    /// Where the seeds are now.
+    pub fn know_seeds(&mut self, seeds: Vec<Addr>) {
+        self.acquaintances.know_seeds(seeds);
+    }
+
     /// Nodes that a lookup found dead.
     pub fn forget(&mut self, dead: &[Peer]) {
         for peer in dead {
@@ -357,7 +370,7 @@ impl Maintenance {
     }
 
     /// Kept connections broke: whoever lived at those addresses may have died.
-    pub fn severed(&mut self, lost: impl Fn(SocketAddrV4) -> bool) {
+    pub fn severed(&mut self, lost: impl Fn(Addr) -> bool) {
         if self.neighbors.successor().is_some_and(|head| lost(head.addr)) {
             self.neighbors.doubt_successor();
             self.wishes.stabilize = true;
@@ -399,6 +412,7 @@ impl Maintenance {
                 let seed = || self.acquaintances.take_turn().map(Through::Seed);
                 match former.map(Through::Former).or_else(seed) {
                     Some(through) => self.wishes.join = Some(through),
+                    None if self.standing == Standing::Joining => self.tried(Joined::NoAnswer),
                     None => self.be_alone(),
                 }
             }

@@ -11,6 +11,7 @@
 //! [`failure_detector`], [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 
 pub mod acquaintances;
+pub mod addr;
 pub mod admission;
 pub mod bulkhead;
 pub mod check_predecessor;

@@ -1,9 +1,9 @@
 //! A node as others know it.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::str::FromStr;
 
+use super::addr::Addr;
 use super::id::{Bits, Id};
 
 /// A node as others know it: its place on the circle and where it is called.
@@ -12,22 +12,17 @@ use super::id::{Bits, Id};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer {
     pub id: Id,
-    pub addr: SocketAddrV4,
+    pub addr: Addr,
 }
 
 // Successor lists and finger tables are made of these: a million nodes hold 30 million.
-const _: () = assert!(size_of::<Peer>() <= 32);
+const _: () = assert!(size_of::<Peer>() <= 40);
 
 impl Peer {
     /// The node that follows the rule for identifiers: SHA-1 of `address:port`.
-    pub fn at(addr: SocketAddrV4, bits: Bits) -> Peer {
+    pub fn at(addr: Addr, bits: Bits) -> Peer {
         Peer { id: Id::of_address(addr, bits), addr }
     }
-}
-
-/// Whether others can call this address: one of a single host.
-pub fn is_unicast(ip: Ipv4Addr) -> bool {
-    !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast())
 }
 
 /// Identifier and address with `@` between, as [`FromStr`] reads it.
@@ -39,7 +34,7 @@ impl fmt::Display for Peer {
 
 /// A text is not a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not 40 hexadecimal digits, @, and an IPv4 address with a port")]
+#[error("not 40 hexadecimal digits, @, and an address with a port")]
 pub struct NotAPeer;
 
 /// Reads what [`Display`](fmt::Display) writes. Whether the identifier is the hash of the address is not checked: nodes may
@@ -67,9 +62,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_peer_is_read_as_it_is_written(id: [u8; 20], ip: u32, port: u16) {
-            let peer = Peer { id: Id::from_bytes(id), addr: SocketAddrV4::new(ip.into(), port) };
-            prop_assert_eq!(peer.to_string().parse(), Ok(peer));
+        fn a_peer_is_read_as_it_is_written(id: [u8; 20], v4: [u8; 4], v6: [u8; 16], port: u16) {
+            for addr in [Addr::new(v4, port), Addr::new(v6, port)] {
+                let peer = Peer { id: Id::from_bytes(id), addr };
+                prop_assert_eq!(peer.to_string().parse(), Ok(peer));
+            }
         }
     }
 

@@ -7,8 +7,7 @@
 //! Ask, then apply: a procedure copies what it needs when it is made; its output is applied to
 //! the state as it is then, and assumes nothing about what happened meanwhile.
 
-use std::net::SocketAddrV4;
-
+use super::addr::Addr;
 use super::id::Id;
 use super::peer::Peer;
 use super::rpc::{Code, Request, Response};
@@ -84,12 +83,12 @@ pub enum Target {
     /// This very node: if another one answers at its address, it is gone.
     Peer(Peer),
     /// Whoever lives there: a joiner does not know its seed.
-    Address(SocketAddrV4),
+    Address(Addr),
 }
 
 impl Target {
     /// Where to call.
-    pub fn addr(self) -> SocketAddrV4 {
+    pub fn addr(self) -> Addr {
         match self {
             Target::Peer(peer) => peer.addr,
             Target::Address(addr) => addr,

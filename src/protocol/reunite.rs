@@ -16,8 +16,7 @@
 //! acquaintance. And whoever was asked on the way is a member of some ring, and if it
 //! lies between a node and its successor, then that ring is another one.
 
-use std::net::SocketAddrV4;
-
+use super::addr::Addr;
 use super::neighbors::Neighbors;
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step, Target};
@@ -30,7 +29,7 @@ pub struct Reunite {
     me: Peer,
     successor: Option<Peer>,
     predecessor: Option<Peer>,
-    acquaintance: SocketAddrV4,
+    acquaintance: Addr,
     /// Whether somebody has said that this is another ring; then one's own ring is not asked.
     told: bool,
     stage: Stage,
@@ -62,9 +61,9 @@ pub enum Reunion {
     /// Nobody answered, or it is not to be told from this ring.
     Nothing,
     /// The acquaintance belongs to this ring; so does this other member, which was asked on the way.
-    Same(SocketAddrV4, Option<Peer>),
+    Same(Addr, Option<Peer>),
     /// This node is alone: it is to join the ring of this acquaintance.
-    JoinThrough(SocketAddrV4),
+    JoinThrough(Addr),
     /// A node that is alone and is to be invited.
     Alone(Peer),
     /// There may be another ring.
@@ -83,7 +82,7 @@ pub struct Touch {
 }
 
 impl Reunite {
-    pub fn new(neighbors: &Neighbors, acquaintance: SocketAddrV4) -> Reunite {
+    pub fn new(neighbors: &Neighbors, acquaintance: Addr) -> Reunite {
         Reunite {
             me: neighbors.me(),
             successor: neighbors.successor(),
@@ -97,7 +96,7 @@ impl Reunite {
     }
 
     /// The same when somebody has said that this is another ring.
-    pub fn told(neighbors: &Neighbors, acquaintance: SocketAddrV4) -> Reunite {
+    pub fn told(neighbors: &Neighbors, acquaintance: Addr) -> Reunite {
         Reunite { told: true, ..Reunite::new(neighbors, acquaintance) }
     }
 

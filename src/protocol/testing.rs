@@ -1,7 +1,8 @@
 //! Names for the tests beside the code: the nodes of the paper's examples, on a 6-bit circle.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
+use super::addr::Addr;
 use super::id::{Bits, Id};
 use super::peer::Peer;
 
@@ -12,7 +13,7 @@ pub const SIX: Bits = match Bits::new(6) {
 
 /// The node with this number.
 pub fn peer(n: u8) -> Peer {
-    Peer { id: Id::from_number(n.into(), SIX), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000 + u16::from(n)) }
+    Peer { id: Id::from_number(n.into(), SIX), addr: Addr::new(Ipv4Addr::LOCALHOST, 4000 + u16::from(n)) }
 }
 
 pub fn peers(numbers: &[u8]) -> Vec<Peer> {

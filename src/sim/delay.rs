@@ -59,7 +59,7 @@ fn place(slot: Slot) -> (f64, f64) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
+    use crate::protocol::addr::Addr;
 
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -71,7 +71,7 @@ mod tests {
 
     fn slots(count: u32) -> Vec<Slot> {
         let mut world = World::new(1, Bits::FULL, 4);
-        (0..count).map(address).map(|addr: SocketAddrV4| world.env.slot(addr)).collect()
+        (0..count).map(address).map(|addr: Addr| world.env.slot(addr)).collect()
     }
 
     /// The mean in seconds.

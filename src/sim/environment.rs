@@ -1,7 +1,6 @@
 //! What a node can't decide: time, chance, and what becomes of its messages.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -16,6 +15,7 @@ use super::nodes;
 use super::queue::Queue;
 use super::storm::threads::Threads;
 use super::tally::Tally;
+use crate::protocol::addr::Addr;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
@@ -48,8 +48,8 @@ pub struct Environment {
     pub(super) frozen: bool,
     /// Questions to nodes that were not there, while tables are frozen.
     pub(super) vain: Vec<(Peer, Request)>,
-    slots: BTreeMap<SocketAddrV4, Slot>,
-    addresses: Vec<SocketAddrV4>,
+    slots: BTreeMap<Addr, Slot>,
+    addresses: Vec<Addr>,
     /// Whatever needs a number of its own gets the next.
     last_number: u64,
     codec: FrameCodec,
@@ -85,7 +85,7 @@ impl Environment {
     }
 
     /// The slot of an address.
-    pub fn slot(&mut self, addr: SocketAddrV4) -> Slot {
+    pub fn slot(&mut self, addr: Addr) -> Slot {
         let Environment { slots, addresses, .. } = self;
         *slots.entry(addr).or_insert_with(|| {
             addresses.push(addr);
@@ -94,7 +94,7 @@ impl Environment {
         })
     }
 
-    pub(super) fn address(&self, slot: Slot) -> SocketAddrV4 {
+    pub(super) fn address(&self, slot: Slot) -> Addr {
         self.addresses[slot.index()]
     }
 

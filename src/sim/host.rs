@@ -17,6 +17,7 @@ use rand::Rng;
 
 use super::environment::Environment;
 use super::events::{Happening, Place, Slot};
+use crate::net::seed::Seed;
 use crate::node::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
@@ -310,6 +311,7 @@ fn setup(me: Peer, bits: Bits, config: &Config) -> Setup {
         r: config.successors,
         stabilize_every: config.stabilize,
         check_predecessor_every: config.check_predecessor,
-        seeds: config.seeds.clone(),
+        seeds: config.seeds.iter().filter_map(Seed::addr).collect(),
+        creates: true,
     }
 }

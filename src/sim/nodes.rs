@@ -1,7 +1,8 @@
 //! Nodes by number, and their names.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::protocol::addr::Addr;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 
@@ -17,13 +18,16 @@ pub fn hashed(n: u32) -> Peer {
 
 /// The address of the `n`th node: port 4170 on a host of 10.0.0.0/8 (there are 2^24 of them; beyond
 /// it goes on with 11.0.0.0/8).
-pub fn address(n: u32) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000u32.wrapping_add(n)), 4170)
+pub fn address(n: u32) -> Addr {
+    Addr::new(Ipv4Addr::from(0x0a00_0000u32.wrapping_add(n)), 4170)
 }
 
 /// The number of the node at this address.
-pub fn number_of(addr: SocketAddrV4) -> u32 {
-    u32::from(*addr.ip()).wrapping_sub(0x0a00_0000)
+pub fn number_of(addr: Addr) -> u32 {
+    match addr.ip() {
+        IpAddr::V4(ip) => u32::from(ip).wrapping_sub(0x0a00_0000),
+        IpAddr::V6(ip) => unreachable!("simulated nodes have IPv4 addresses, and not {ip}"),
+    }
 }
 
 /// A point's number on a circle of up to 32 bits; beyond, the first eight digits of it.

@@ -1,7 +1,7 @@
 //! All nodes, and time.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::environment::Environment;
@@ -10,6 +10,7 @@ use super::host::Host;
 use super::nodes;
 use super::tables::Tables;
 use crate::node::config::Config;
+use crate::protocol::addr::Addr;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, LookupFailure};
@@ -122,7 +123,7 @@ impl World {
     }
 
     fn config_with(&self, seeds: &[Peer]) -> Config {
-        Config { seeds: seeds.iter().map(|seed| seed.addr).collect(), ..self.config.clone() }
+        Config { seeds: seeds.iter().map(|seed| seed.addr.into()).collect(), ..self.config.clone() }
     }
 
     fn put(&mut self, host: Host) {
@@ -417,7 +418,7 @@ impl World {
 
     /// The living members once round the circle, from the first at or after a key on.
     pub fn clockwise(&self, key: Id) -> impl DoubleEndedIterator<Item = &Host> {
-        let first = Peer { id: key, addr: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0) };
+        let first = Peer { id: key, addr: Addr::new(Ipv4Addr::UNSPECIFIED, 0) };
         let slots = self.up.range(first..).chain(self.up.range(..first)).map(|(_, slot)| slot);
         let lives = |host: &&Host| host.paused_until <= self.env.now && host.is_member();
         slots.filter_map(|slot| self.hosts[slot.index()].as_deref()).filter(lives)

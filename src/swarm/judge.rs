@@ -61,7 +61,7 @@ async fn predecessor(of: Peer) -> io::Result<Option<Id>> {
 /// As a plain peer does: on a connection of its own, so that nothing that is measured has a part in it.
 async fn ask(of: Peer) -> io::Result<Option<Id>> {
     let request = Request::GetPredecessor;
-    let mut frames = Framed::new(TcpStream::connect(of.addr).await?, FrameCodec::default());
+    let mut frames = Framed::new(TcpStream::connect(of.addr.socket()).await?, FrameCodec::default());
     frames.send(Frame::Call(Question::plain(request.clone()))).await.map_err(io::Error::other)?;
     let Some(Frame::Return(reply)) = frames.next().await.transpose().map_err(io::Error::other)? else {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -1,7 +1,5 @@
 //! Nodes that start together: a swarm, or the virtual nodes of one.
 
-use std::net::SocketAddrV4;
-
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
 use super::process;
@@ -9,12 +7,19 @@ use crate::net::limits::budget::ConnectionBudget;
 use crate::net::pool::ConnectionPool;
 use crate::node::config::Config;
 use crate::node::{Node, StartError};
+use crate::protocol::addr::Addr;
 
 /// What all but the first of `n` nodes are configured with, if the first is at `first`: they join it, and
 /// have the ports after that of `config`, or any that are free if that is 0.
-pub fn followers(config: &Config, first: SocketAddrV4, n: u16) -> impl Iterator<Item = Config> {
-    let next = |k: u16| if config.port == 0 { 0 } else { config.port.saturating_add(k) };
-    (1..n).map(move |k| Config { port: next(k), seeds: vec![first], ..config.clone() })
+pub fn followers(config: &Config, first: Addr, n: u16) -> impl Iterator<Item = Config> {
+    // Port 0 is any that is free, for each.
+    let next = |addr: Addr, k: u16| if addr.port() == 0 { addr } else { addr.with_port(addr.port().saturating_add(k)) };
+    (1..n).map(move |k| Config {
+        listen: next(config.listen, k),
+        advertise: config.advertise.map(|addr| next(addr, k)),
+        seeds: vec![first.into()],
+        ..config.clone()
+    })
 }
 
 /// Starts nodes on this thread that share their connections, so many at a time, and tells of each when it is a

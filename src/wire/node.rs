@@ -1,13 +1,14 @@
 //! Nodes as they are named on the wire, and which of them are believed to exist.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 
 use super::error::WireError;
 use super::proto;
+use crate::protocol::addr::{Addr, callable};
 use crate::protocol::id::{Bits, Id};
-use crate::protocol::peer::{Peer, is_unicast};
+use crate::protocol::peer::Peer;
 
 /// Which nodes are believed to exist when somebody names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +36,14 @@ pub(super) fn id(bytes: &[u8]) -> Result<Id, WireError> {
 
 /// A node as it travels.
 pub(super) fn node(peer: Peer) -> proto::Node {
-    proto::Node { id: id_bytes(peer.id), address: dotted(*peer.addr.ip()), port: peer.addr.port().into() }
+    proto::Node { id: id_bytes(peer.id), address: text(peer.addr.ip()), port: peer.addr.port().into() }
+}
+
+fn text(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => dotted(ip),
+        IpAddr::V6(ip) => ip.to_string(),
+    }
 }
 
 /// An address as text, of which a frame has one for each node that it names: the general formatter took a
@@ -60,9 +68,9 @@ fn dotted(ip: Ipv4Addr) -> String {
 
 fn peer(node: &proto::Node) -> Result<Peer, WireError> {
     let id = id(&node.id)?;
-    let ip = node.address.parse().ok().filter(|ip| is_unicast(*ip));
+    let ip = node.address.parse().ok().and_then(|ip| callable(ip).ok());
     let ip = ip.ok_or_else(|| WireError::Address(node.address.chars().take(40).collect()))?;
-    Ok(Peer { id, addr: SocketAddrV4::new(ip, port(node.port)?) })
+    Ok(Peer { id, addr: Addr::new(ip, port(node.port)?) })
 }
 
 /// A port that came.
@@ -124,8 +132,14 @@ mod tests {
     fn node_that_nobody_can_call_is_refused() {
         let id = || id_bytes(Id::from_bytes([1; 20]));
         let with = |address: &str, port| Ids::Any.peer(&proto::Node { id: id(), address: address.into(), port });
-        assert!(with("10.1.2.3", 65535).is_ok());
-        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "::1", "127.1", "", "1.2.3.4.5"] {
+        assert!(with("10.1.2.3", 65535).is_ok() && with("2001:db8::1", 65535).is_ok());
+        assert_eq!(with("::ffff:10.1.2.3", 7).unwrap(), with("10.1.2.3", 7).unwrap());
+        for address in ["0.0.0.0", "255.255.255.255", "224.0.0.1", "localhost", "127.1", "", "1.2.3.4.5"] {
+            assert!(matches!(with(address, 1), Err(WireError::Address(_))), "{address}");
+        }
+        for address in
+            ["::", "ff02::1", "fe80::1", "::ffff:224.0.0.1", "[2001:db8::1]", "fe80::1%eth0", "2001:db8::1::"]
+        {
             assert!(matches!(with(address, 1), Err(WireError::Address(_))), "{address}");
         }
         for port in [0, 65536, u32::MAX] {

@@ -1,13 +1,11 @@
 //! Actors over scripted peers, on a paused clock: nothing here takes real time.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
-use chord::Peer;
+use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use chord::actors::drive::{Driver, Started};
 use chord::actors::fingers::FingersActor;
 use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
@@ -23,6 +21,7 @@ use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Request, Response};
+use chord::{Addr, Peer};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
@@ -88,7 +87,7 @@ impl Handler<Forget> for Nobody {
 
 /// A neighbours actor in a scripted world.
 struct Stage {
-    neighbors: Addr<NeighborsActor>,
+    neighbors: actix::Addr<NeighborsActor>,
     view: Snapshot,
     joined: oneshot::Receiver<Result<(), JoinFailure>>,
     behaviour: Rc<RefCell<Behaviour>>,
@@ -107,11 +106,12 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
         stabilize_every: SECOND,
         check_predecessor_every: SECOND,
         seeds: vec![peer(8).addr],
+        creates: true,
     };
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
     let (ousted, _) = watch::channel(None);
-    let joining = Joining::new(report, 10 * SECOND, ousted);
+    let joining = Joining::new(report, 10 * SECOND, ousted, None);
     let view = Snapshot::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,
@@ -548,7 +548,7 @@ impl Handler<Resolve> for Fickle {
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         *self.0.borrow_mut() += 1;
         let port = 1000 + (*self.0.borrow() % 60_000) as u16;
-        let owner = Peer { id: resolve.question.key, addr: SocketAddrV4::new([127, 0, 0, 1].into(), port) };
+        let owner = Peer { id: resolve.question.key, addr: Addr::new([127, 0, 0, 1], port) };
         Box::pin(async move { Ok(Found { owner, path: vec![], timeouts: 0 }) })
     }
 }

@@ -7,12 +7,12 @@ mod killed;
 mod loaded;
 mod silent;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chord::protocol::id::Bits;
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -140,7 +140,7 @@ fn hosts_that_lose_packets_power_and_each_other_stay_right_and_meet_again() -> R
 
 /// Nodes 10, 20, 30, 40 on the circle, and an instant.
 fn four() -> ([Peer; 4], Instant) {
-    let peer = |n: u16| Peer { id: id(n), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n) };
+    let peer = |n: u16| Peer { id: id(n), addr: Addr::new(Ipv4Addr::LOCALHOST, n) };
     ([10, 20, 30, 40].map(peer), Instant::now())
 }
 

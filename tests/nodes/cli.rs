@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::Request;
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};
 use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
@@ -33,12 +33,12 @@ fn chord(args: &[&str]) -> Output {
 }
 
 /// The flags of a node at `addr`.
-fn flags(addr: SocketAddrV4) -> Vec<String> {
+fn flags(addr: Addr) -> Vec<String> {
     let line = format!("-a {} -p {} --ts 100 --tff 20 --tcp 100 -r 4", addr.ip(), addr.port());
     line.split(' ').map(String::from).collect()
 }
 
-fn run(addr: SocketAddrV4, more: &[&str]) -> Output {
+fn run(addr: Addr, more: &[&str]) -> Output {
     let flags = flags(addr);
     chord(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>())
 }
@@ -62,7 +62,7 @@ fn assert_fails(output: &Output, status: i32, names: &[&str]) {
 fn bad_arguments_are_one_line_and_status_2() {
     let good = "-a 127.0.0.1 -p 4170 --ts 100 --tff 20 --tcp 100 -r 4";
     for (bad, names) in [
-        (good.replace("127.0.0.1", "0.0.0.0"), ["-a", "an IPv4 address"]),
+        (good.replace("127.0.0.1", "0.0.0.0"), ["-a", "an IPv4 or IPv6 address"]),
         (good.replace("4170", "65536"), ["-p", "from 1 to 65535"]),
         (good.replace("--ts 100", "--ts 0"), ["--ts", "from 1 to 60000"]),
         (good.replace("-r 4", "-r 33"), ["-r", "from 1 to 32"]),
@@ -95,7 +95,7 @@ fn help_and_version_go_to_standard_output() {
 fn port_that_is_taken_is_status_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let output = run(SocketAddrV4::new([127, 0, 0, 1].into(), port), &[]);
+    let output = run(Addr::new([127, 0, 0, 1], port), &[]);
     assert_fails(&output, 1, &[&format!("127.0.0.1:{port}"), "in use"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.matches("in use").count(), 1, "{said}");
@@ -103,7 +103,7 @@ fn port_that_is_taken_is_status_1() {
 
 #[test]
 fn address_of_another_machine_is_status_1() {
-    let elsewhere: SocketAddrV4 = "192.0.2.1:4170".parse().unwrap();
+    let elsewhere: Addr = "192.0.2.1:4170".parse().unwrap();
     assert_fails(&run(elsewhere, &[]), 1, &["192.0.2.1:4170", "assign requested address"]);
 }
 
@@ -148,7 +148,7 @@ fn sleeper_whose_place_another_has_taken_ends_in_words() {
     let addrs = free_addrs(3);
     let id = "0f".repeat(20);
     let mut seed = Process::start(addrs[0], None, 4);
-    let with_id = |addr: SocketAddrV4| {
+    let with_id = |addr: Addr| {
         let join = ["--ja", "127.0.0.1", "--jp", &addrs[0].port().to_string(), "-i", &id].map(String::from);
         let flags = [flags(addr), join.to_vec()].concat();
         Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
@@ -339,7 +339,7 @@ fn that_take_nothing() -> [Stdio; 2] {
     [File::options().write(true).open("/dev/full").unwrap().into(), writer.into()]
 }
 
-fn spawn(addr: SocketAddrV4, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
+fn spawn(addr: Addr, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
     command
         .args(flags(addr))
@@ -571,7 +571,7 @@ impl Shell {
     }
 
     /// Starts a node in the background; its number.
-    fn background(&mut self, addr: SocketAddrV4, before: &str) -> u32 {
+    fn background(&mut self, addr: Addr, before: &str) -> u32 {
         let line = format!("{before} {} {} & echo number=$!=", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
         self.enter(&format!("{line}\r"));
         // Of what is typed, the shell shows the line as it is.
@@ -596,7 +596,7 @@ fn state_of(number: u32) -> Option<char> {
 }
 
 /// Whether a node that may be stopped at any moment goes on answering.
-fn assert_serves(addr: SocketAddrV4, number: u32) {
+fn assert_serves(addr: Addr, number: u32) {
     let of = Peer::at(addr, Bits::FULL);
     eventually(10 * SECOND, || ask(of, &Request::GetPredecessor, 5 * SECOND).map(drop).map_err(|why| why.to_string()));
     for _ in 0..20 {
@@ -861,7 +861,7 @@ fn seed_that_is_tried_is_named_on_a_terminal() {
 #[test]
 fn lines_of_processes_that_share_a_terminal_stay_whole() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let SocketAddr::V4(addr) = taken.local_addr().unwrap() else { panic!("it is IPv4") };
+    let addr = Addr::from(taken.local_addr().unwrap());
     let mut shell = Shell::start("lines");
     let line = format!("{} {}", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
     shell.enter(&format!("for k in {{1..20}}; do {line} < /dev/null & done; wait; echo en\"\"ded\r"));
@@ -892,7 +892,7 @@ fn make_ring_says_which_ports_are_taken_and_how_to_choose_others() {
     running.stdin.as_ref().unwrap().write_all(b"lookup Hello\n").unwrap();
     assert!(output.nth(1).unwrap().unwrap().starts_with("< Hello "), "the ring has a console");
     for port in first.port()..first.port() + 5 {
-        let connect = || TcpStream::connect((*first.ip(), port)).map(drop).map_err(|error| error.to_string());
+        let connect = || TcpStream::connect((first.ip(), port)).map(drop).map_err(|error| error.to_string());
         eventually(10 * SECOND, connect);
     }
     let again = ring(&(first.port() + 2).to_string()).wait_with_output().unwrap();
@@ -1001,7 +1001,7 @@ fn lists_that_are_too_short_for_so_many_virtual_nodes_are_warned_of_in_words() {
 fn virtual_node_whose_port_is_taken_is_status_1() {
     for n in [2, 64] {
         let first = free_range(n);
-        let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + n - 1)).unwrap();
+        let taken = TcpListener::bind(Addr::new(first.ip(), first.port() + n - 1)).unwrap();
         let output = run(first, &["--virtual-nodes", &n.to_string()]);
         assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
     }
@@ -1023,14 +1023,14 @@ fn too_few_files_are_an_error_in_words() {
 }
 
 /// A swarm, or virtual nodes, at consecutive ports from here on.
-fn at(first: SocketAddrV4, line: &str) -> Process {
+fn at(first: Addr, line: &str) -> Process {
     let line = line.replace("PORT", &first.port().to_string());
     Process::with_flags(first, &line.split(' ').collect::<Vec<_>>())
 }
 
 /// So many nodes at consecutive ports, in the order of the circle.
-fn nodes_at(first: SocketAddrV4, n: u16) -> Vec<Peer> {
-    let addrs = (0..n).map(|k| SocketAddrV4::new(*first.ip(), first.port() + k));
+fn nodes_at(first: Addr, n: u16) -> Vec<Peer> {
+    let addrs = (0..n).map(|k| Addr::new(first.ip(), first.port() + k));
     let mut peers: Vec<Peer> = addrs.map(|addr| Peer::at(addr, Bits::FULL)).collect();
     peers.sort();
     peers
@@ -1156,7 +1156,7 @@ fn swarm_refuses_bad_arguments_in_one_line() {
         ("", ["-n", "from 1 to 16384"]),
         ("-n 0", ["-n", "from 1 to 16384"]),
         ("-n 4 -p x", ["-p", "from 1 to 65535"]),
-        ("-n 4 -a 0.0.0.0", ["-a", "an IPv4 address"]),
+        ("-n 4 -a 0.0.0.0", ["-a", "an IPv4 or IPv6 address"]),
         ("-n 4 -p 65533", ["-n is 4", "only 3"]),
         ("-n 4 --clients 1 --rate 1", ["--clients", "--rate"]),
         ("-n 4 --rate 0", ["--rate", "from 1 to 10000000"]),
@@ -1180,7 +1180,7 @@ fn swarm_refuses_bad_arguments_in_one_line() {
 #[test]
 fn swarm_that_can_not_run_is_status_1() {
     let first = free_range(4);
-    let taken = TcpListener::bind(SocketAddrV4::new(*first.ip(), first.port() + 2)).unwrap();
+    let taken = TcpListener::bind(Addr::new(first.ip(), first.port() + 2)).unwrap();
     let port = first.port().to_string();
     let output = chord(&["swarm", "-n", "4", "-p", &port, "--quit"]);
     assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);

@@ -1,9 +1,9 @@
 //! Nodes in programs that know nothing of actors: any tokio runtime will do.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use chord::{Config, LookupError, Node, Worker};
+use chord::{Addr, Config, LookupError, Node, Worker};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -15,11 +15,11 @@ fn alone() -> Config {
 }
 
 fn through(seed: &Node) -> Config {
-    Config { seeds: vec![seed.me().addr], ..alone() }
+    Config { seeds: vec![seed.me().addr.into()], ..alone() }
 }
 
 /// Waits until nobody listens there any more.
-fn ends(addr: SocketAddrV4) {
+fn ends(addr: Addr) {
     let began = Instant::now();
     while TcpStream::connect(addr).is_ok() {
         assert!(began.elapsed() < LIMIT, "{addr} still listens");
@@ -113,14 +113,10 @@ async fn nodes_of_one_worker_share_their_connections_and_end_with_it() {
 #[tokio::test]
 async fn node_that_nobody_waits_for_does_not_start() {
     let [silent, free] = [0; 2].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
-    let v4 = |socket: &TcpListener| match socket.local_addr().unwrap() {
-        SocketAddr::V4(addr) => addr,
-        SocketAddr::V6(addr) => panic!("{addr}"),
-    };
-    let (seed, port) = (v4(&silent), v4(&free).port());
+    let addr = |socket: &TcpListener| Addr::from(socket.local_addr().unwrap());
+    let (seed, listen) = (addr(&silent), addr(&free));
     drop(free);
-    let started = Node::start(Config { seeds: vec![seed], port, ..alone() });
+    let started = Node::start(Config { seeds: vec![seed.into()], listen, ..alone() });
     assert!(timeout(Duration::from_millis(300), started).await.is_err(), "its seed says nothing");
-    let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    spawn_blocking(move || ends(addr)).await.unwrap();
+    spawn_blocking(move || ends(listen)).await.unwrap();
 }

@@ -283,7 +283,7 @@ async fn plain_peers_hear_nothing_of_fronts() {
     // Whoever is asked first is the front.
     assert_eq!(behind.call(front.me, Way::Kept).await, alive());
     for numbered in [false, true] {
-        let mut stream = TcpStream::connect(behind.me.addr).await.unwrap();
+        let mut stream = TcpStream::connect(behind.me.addr.socket()).await.unwrap();
         let ask = Question { call_id: numbered.then_some(1), ..Question::plain(Request::CheckPredecessor) };
         let mut wire = Framed::new(&mut stream, FrameCodec::default());
         wire.send(Frame::Call(ask)).await.unwrap();
@@ -330,7 +330,7 @@ async fn node_that_has_stopped_behind_its_front_is_gone() {
     let (pool, us) = (ConnectionPool::default(), Us::start(1).await);
     let config = Config::new(Ipv4Addr::new(127, 0, 0, 5));
     let front = Node::start_sharing(config.clone(), pool.clone()).await.unwrap();
-    let behind = Config { seeds: vec![front.me().addr], ..config };
+    let behind = Config { seeds: vec![front.me().addr.into()], ..config };
     let behind = Node::start_sharing(behind, pool).await.unwrap();
     for node in [&front, &behind, &behind] {
         assert!(matches!(us.call(node.me(), Way::Kept).await, Answer::Reply(_)));
@@ -346,7 +346,7 @@ async fn node_that_has_stopped_behind_its_front_is_gone() {
 async fn question_to_a_stranger_is_refused_and_the_next_one_answered() {
     let pool = ConnectionPool::default();
     let (front, behind) = (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await);
-    let stream = TcpStream::connect(front.me.addr).await.unwrap();
+    let stream = TcpStream::connect(front.me.addr.socket()).await.unwrap();
     let mut wire = Framed::new(stream, FrameCodec::default());
     let ask = Question { call_id: Some(1), to: Some(9), ..Question::plain(Request::CheckPredecessor) };
     wire.send(Frame::Call(ask)).await.unwrap();

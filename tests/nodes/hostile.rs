@@ -5,7 +5,7 @@ mod bounds;
 mod stuck;
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::Peer;
+use chord::{Addr, Peer};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -62,14 +62,14 @@ impl Pressed {
         !self.done.load(SeqCst)
     }
 
-    fn connect(&self, to: SocketAddrV4) -> io::Result<TcpStream> {
+    fn connect(&self, to: Addr) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&to.into(), SECOND)?;
         self.connected.fetch_add(1, SeqCst);
         Ok(stream)
     }
 
     /// Holds `n` connections, each made again when it was closed; on each `word` is sent once a second.
-    fn hold(&self, n: usize, to: SocketAddrV4, word: &[u8]) {
+    fn hold(&self, n: usize, to: Addr, word: &[u8]) {
         let mut held: Vec<Option<TcpStream>> = (0..n).map(|_| None).collect();
         while self.goes_on() {
             let began = Instant::now();
@@ -85,7 +85,7 @@ impl Pressed {
     }
 
     /// Sends garbage as fast as it is taken, on one connection after the other.
-    fn garble(&self, seed: u64, to: SocketAddrV4) {
+    fn garble(&self, seed: u64, to: Addr) {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         let mut garbage = [0; BLOCK];
         while self.goes_on() {

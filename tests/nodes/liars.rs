@@ -3,7 +3,7 @@
 //! not dialled at the liar's pace, and that the node goes on.
 
 use std::cell::{Cell, RefCell};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use chord::protocol::id::Bits;
 use chord::protocol::lookup::iterative::Style;
 use chord::protocol::rpc::{Code, Dialect, Hop, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};
-use chord::{Config, Id, Node, Peer, StartError};
+use chord::{Addr, Config, Id, Node, Peer, StartError};
 use futures::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
@@ -42,7 +42,7 @@ fn config() -> Config {
     }
 }
 
-async fn listen(ip: [u8; 4]) -> (TcpListener, SocketAddrV4) {
+async fn listen(ip: [u8; 4]) -> (TcpListener, Addr) {
     let socket = TcpListener::bind((Ipv4Addr::from(ip), 0)).await.unwrap();
     let addr = format!("{}", socket.local_addr().unwrap()).parse().unwrap();
     (socket, addr)
@@ -50,7 +50,7 @@ async fn listen(ip: [u8; 4]) -> (TcpListener, SocketAddrV4) {
 
 /// Where the nodes live that a liar makes up: whoever calls there is counted, and hears nothing.
 struct Nowhere {
-    addr: SocketAddrV4,
+    addr: Addr,
     dials: Rc<Cell<usize>>,
     made_up: Cell<u32>,
 }
@@ -135,10 +135,10 @@ async fn answer(stream: TcpStream, me: Peer, lies: Lies) {
 }
 
 /// Says these things to a node, over and over on one connection, without waiting for answers.
-fn flood(to: SocketAddrV4, say: impl Fn(u64) -> Request + 'static) -> tokio::task::JoinHandle<()> {
+fn flood(to: Addr, say: impl Fn(u64) -> Request + 'static) -> tokio::task::JoinHandle<()> {
     spawn_local(async move {
         for i in 0.. {
-            let stream = TcpStream::connect(to).await.unwrap();
+            let stream = TcpStream::connect(to.socket()).await.unwrap();
             let mut wire = Framed::new(stream, FrameCodec::default());
             for call in 0..1000 {
                 let question = Question { call_id: Some(call), ..Question::plain(say(1000 * i + call)) };
@@ -238,13 +238,14 @@ async fn node_before_a_liar(config: Config) -> (Node, Peer, Lies) {
         }
         other => alone(other),
     });
-    let node = Node::start_sharing(Config { seeds: vec![me.addr], ..config }, ConnectionPool::default()).await.unwrap();
+    let node =
+        Node::start_sharing(Config { seeds: vec![me.addr.into()], ..config }, ConnectionPool::default()).await.unwrap();
     *lies.borrow_mut() = Box::new(honest(me, node.me()));
     (node, me, lies)
 }
 
-async fn flood_once(to: SocketAddrV4, request: Request) {
-    let mut wire = Framed::new(TcpStream::connect(to).await.unwrap(), FrameCodec::default());
+async fn flood_once(to: Addr, request: Request) {
+    let mut wire = Framed::new(TcpStream::connect(to.socket()).await.unwrap(), FrameCodec::default());
     wire.send(Frame::Call(Question { call_id: Some(1), ..Question::plain(request) })).await.unwrap();
     assert!(matches!(timeout(LIMIT, wire.next()).await, Ok(Some(Ok(Frame::Return(_))))));
 }
@@ -377,7 +378,7 @@ async fn liar_that_is_everything_keeps_a_joiner_out_and_no_more() {
             _ => Response::Done,
         })
     });
-    let joining = Node::start_sharing(Config { seeds: vec![me.addr], ..config() }, ConnectionPool::default());
+    let joining = Node::start_sharing(Config { seeds: vec![me.addr.into()], ..config() }, ConnectionPool::default());
     let joined = timeout(LIES, joining).await;
     assert!(!matches!(joined, Ok(Ok(_))), "nobody vouches for its place");
     let allowed = BURST + PER_SECOND * (LIES.as_secs() as usize + 1);
@@ -396,9 +397,9 @@ async fn misplaced() -> Peer {
 #[actix_rt::test]
 async fn strict_node_does_not_join_through_one_that_is_not_where_it_says() {
     let liar = misplaced().await;
-    let strict = Config { seeds: vec![liar.addr], strict_ids: true, ..config() };
+    let strict = Config { seeds: vec![liar.addr.into()], strict_ids: true, ..config() };
     assert!(matches!(Node::start_sharing(strict, ConnectionPool::default()).await, Err(StartError::NoAnswer(_))));
-    let generous = Config { seeds: vec![liar.addr], ..config() };
+    let generous = Config { seeds: vec![liar.addr.into()], ..config() };
     assert_eq!(
         Node::start_sharing(generous, ConnectionPool::default()).await.unwrap().state().await.unwrap().successors,
         [liar]
@@ -419,10 +420,12 @@ async fn strict_node_takes_no_neighbour_that_is_not_where_it_says() {
             flood_once(me.addr, request).await;
         }
         if strict_ids {
-            let honest =
-                Node::start_sharing(Config { seeds: vec![me.addr], strict_ids, ..config() }, ConnectionPool::default())
-                    .await
-                    .unwrap();
+            let honest = Node::start_sharing(
+                Config { seeds: vec![me.addr.into()], strict_ids, ..config() },
+                ConnectionPool::default(),
+            )
+            .await
+            .unwrap();
             is_ring_of_two(&node, honest.me()).await;
         } else {
             eventually("the generous node takes it", async || node.state().await.unwrap().predecessor == Some(liar))
@@ -436,7 +439,7 @@ async fn strict_node_does_not_follow_the_pointers_of_a_neighbour_that_lies() {
     let (liar, nowhere) = (Liar::listen().await, Rc::new(Nowhere::open().await));
     let me = liar.me;
     let told = liar.start(honest(me, me));
-    let strict = Config { seeds: vec![me.addr], strict_ids: true, ..config() };
+    let strict = Config { seeds: vec![me.addr.into()], strict_ids: true, ..config() };
     let node = Node::start_sharing(strict, ConnectionPool::default()).await.unwrap();
     *told.borrow_mut() = Box::new(lies(me, node.me(), nowhere.clone()));
     eventually("many lies", async || nowhere.made_up.get() > 1000).await;

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
+use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
 use chord::actors::{Refusal, Serve, Severed, Slept};
 use chord::net::events::{Doubt, LinkEvent, Origin};
 use chord::net::frames::Stream;
@@ -26,7 +26,7 @@ use chord::net::transport::Transport;
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::sync::Semaphore;
@@ -36,7 +36,7 @@ use tokio_util::codec::Framed;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn peer(n: u8) -> Peer {
-    Peer { id: Id::from_bytes([n; 20]), addr: SocketAddrV4::new(Ipv4Addr::LOCALHOST, n.into()) }
+    Peer { id: Id::from_bytes([n; 20]), addr: Addr::new(Ipv4Addr::LOCALHOST, n.into()) }
 }
 
 /// The rest of the node: answers once it is let.
@@ -48,7 +48,7 @@ struct Host {
 }
 
 /// What was said of the other end, in this order.
-type Said = Rc<RefCell<Vec<(&'static str, SocketAddrV4)>>>;
+type Said = Rc<RefCell<Vec<(&'static str, Addr)>>>;
 
 /// Where its questions are read.
 struct Front(Recipient<Serve>, Said);
@@ -106,7 +106,7 @@ impl Handler<LinkEvent> for Host {
 /// A connection of node 9, and the other end of it.
 struct Line {
     /// Keeps it alive.
-    link: Addr<Link>,
+    link: actix::Addr<Link>,
     /// Whether nothing can be written any more.
     broken: Arc<AtomicBool>,
     pending: PendingCalls,

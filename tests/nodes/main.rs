@@ -5,6 +5,8 @@
 
 mod actors;
 #[cfg(target_os = "linux")]
+mod addresses;
+#[cfg(target_os = "linux")]
 mod chaos;
 mod cli;
 mod corpus;

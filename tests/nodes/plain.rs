@@ -7,13 +7,13 @@ mod single;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use chord::net::pool::ConnectionPool;
 use chord::protocol::lookup::iterative::Style;
-use chord::{Config, Id, LookupError, Node, Peer, StartError};
+use chord::{Addr, Config, Id, LookupError, Node, Peer, StartError};
 use futures::future::{join, join_all};
 use tokio::time::sleep;
 use tracing::Dispatch;
@@ -57,7 +57,7 @@ fn idle() -> Config {
 }
 
 fn through(seed: Peer, config: Config) -> Config {
-    Config { seeds: vec![seed.addr], ..config }
+    Config { seeds: vec![seed.addr.into()], ..config }
 }
 
 async fn start(config: Config) -> Node {
@@ -77,7 +77,7 @@ fn on(id: Id, sixteenths: u8) -> Id {
 /// A node that nobody runs.
 fn nobody(id: Id) -> Peer {
     // Port 1 is not listened on: a connection is refused.
-    Peer { id, addr: SocketAddrV4::new(HOME, 1) }
+    Peer { id, addr: Addr::new(HOME, 1) }
 }
 
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -518,8 +518,8 @@ async fn node_that_is_still_joining_refuses_instead_of_keeping_silent() {
     let seed = Plain::start(Setup::default());
     seed.behaves(Manner::Stalls);
     let port = std::net::TcpListener::bind((ELSEWHERE, 0)).unwrap().local_addr().unwrap().port();
-    let me = SocketAddrV4::new(ELSEWHERE, port);
-    let config = Config { address: ELSEWHERE, port, join_timeout: LIMIT, ..through(seed.me(), config()) };
+    let me = Addr::new(ELSEWHERE, port);
+    let config = Config { listen: me, join_timeout: LIMIT, ..through(seed.me(), config()) };
     let starting = actix_rt::spawn(start(config));
     eventually("the seed is called", async || !seed.connections().is_empty()).await;
     for (name, args) in [
@@ -539,7 +539,7 @@ async fn node_that_is_still_joining_refuses_instead_of_keeping_silent() {
 
 #[actix_rt::test]
 async fn node_can_be_started_again_on_its_port() {
-    let first = start(Config { address: ELSEWHERE, ..idle() }).await;
+    let first = start(Config { listen: Addr::new(ELSEWHERE, 0), ..idle() }).await;
     let port = first.me().addr.port();
     let mut caller = Caller::connect(first.me().addr).await;
     assert!(caller.ask("check_predecessor", &[]).await.success);
@@ -547,9 +547,9 @@ async fn node_can_be_started_again_on_its_port() {
     // The node's end closes first, and leaves the address in TIME_WAIT.
     caller.until_closed(LIMIT).await;
     drop(caller);
-    let refused = async || tokio::net::TcpStream::connect(first.me().addr).await.is_err();
+    let refused = async || tokio::net::TcpStream::connect(first.me().addr.socket()).await.is_err();
     eventually("nobody listens any more", refused).await;
-    let second = start(Config { address: ELSEWHERE, port, ..idle() }).await;
+    let second = start(Config { listen: Addr::new(ELSEWHERE, port), ..idle() }).await;
     assert!(ask(second.me().addr, "check_predecessor", &[]).await.success);
 }
 
@@ -976,7 +976,7 @@ async fn broken_seed_is_no_answer() {
         assert!(begin.elapsed() >= limit, "{manner:?}");
         assert!(begin.elapsed() < LIMIT, "{manner:?}");
         match started {
-            Err(StartError::NoAnswer(seeds)) => assert_eq!(seeds, [seed.me().addr], "{manner:?}"),
+            Err(StartError::NoAnswer(seeds)) => assert_eq!(seeds, vec![seed.me().addr.into()], "{manner:?}"),
             Err(other) => panic!("{manner:?}: {other}"),
             Ok(_) => panic!("{manner:?}: joined nothing"),
         }

@@ -13,7 +13,7 @@ use chord::net::transport::{Switchboard, Transport};
 use chord::protocol::id::Bits;
 use chord::swarm::judge::Judge;
 use chord::swarm::{Demand, Forming, Load, NotIdeal, Swarm, SwarmConfig, SwarmError, together};
-use chord::{Config, Id, Node, Peer};
+use chord::{Addr, Config, Id, Node, Peer};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -100,14 +100,14 @@ async fn lookups_under_load_are_right_and_counted() {
 /// Nobody else listens at that address.
 #[actix_rt::test]
 async fn nodes_that_call_each_other_by_memory_are_a_ring_without_sockets() {
-    let address = Ipv4Addr::new(127, 0, 77, 1);
+    let listen = Addr::new([127, 0, 77, 1], 0);
     let transport = Transport::Memory(Switchboard::default());
-    let swarm = swarm(12, 2, Config { address, transport, ..node() }).await;
+    let swarm = swarm(12, 2, Config { listen, transport, ..node() }).await;
     swarm.await_ideal(LIMIT).await.unwrap();
     let figures = swarm.load(load(Demand::Clients(5), 1)).await.unwrap();
     assert_eq!((figures.errors, figures.wrong), (0, 0), "{figures}");
     assert!(figures.lookups > 100 && figures.traced.calls == figures.traced.ideal, "{figures}");
-    let refused = TcpStream::connect(swarm.first().me().addr).await.unwrap_err();
+    let refused = TcpStream::connect(swarm.first().me().addr.socket()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     swarm.stop().await;
 }
@@ -117,7 +117,7 @@ async fn answers_that_name_another_than_the_owner_are_counted() {
     let swarm = swarm(4, 1, node()).await;
     swarm.await_ideal(LIMIT).await.unwrap();
     // The swarm does not know of it: whatever it owns is wrong.
-    let seeds = vec![swarm.first().me().addr];
+    let seeds = vec![swarm.first().me().addr.into()];
     let stranger = Node::start_sharing(Config { seeds, ..node() }, ConnectionPool::default()).await.unwrap();
     let figures = swarm.load(load(Demand::Clients(2), 0)).await.unwrap();
     assert!(figures.wrong > 0 && figures.wrong <= figures.lookups + 2000, "{figures}");
@@ -166,7 +166,7 @@ async fn ring_that_does_not_form_in_time_says_how_many_are_wrong() {
 async fn swarm_joins_a_ring_knows_its_members_and_leaves_it() {
     let existing = swarm(5, 1, node()).await;
     existing.await_ideal(LIMIT).await.unwrap();
-    let joiners = swarm(7, 2, Config { seeds: vec![existing.first().me().addr], ..node() }).await;
+    let joiners = swarm(7, 2, Config { seeds: vec![existing.first().me().addr.into()], ..node() }).await;
     joiners.await_ideal(LIMIT).await.unwrap();
     assert_eq!(joiners.existing().iter().copied().collect::<BTreeSet<_>>(), members(&existing));
     let figures = joiners.load(load(Demand::Clients(2), 0)).await.unwrap();
@@ -182,11 +182,11 @@ async fn swarm_joins_a_ring_knows_its_members_and_leaves_it() {
 async fn right_answers_are_right_when_the_joined_ring_changes() {
     let existing = swarm(5, 1, node()).await;
     existing.await_ideal(LIMIT).await.unwrap();
-    let joiners = swarm(3, 2, Config { seeds: vec![existing.first().me().addr], ..node() }).await;
+    let joiners = swarm(3, 2, Config { seeds: vec![existing.first().me().addr.into()], ..node() }).await;
     joiners.await_ideal(LIMIT).await.unwrap();
     let members: BTreeSet<Peer> = members(&existing).union(&members(&joiners)).copied().collect();
 
-    let seeds = vec![existing.first().me().addr];
+    let seeds = vec![existing.first().me().addr.into()];
     let stranger = Node::start(Config { seeds, ..node() }).await.unwrap();
     existing.nodes().nth(2).expect("five").leave().await;
     let mut named = BTreeSet::new();
@@ -230,7 +230,10 @@ async fn swarm_that_can_not_be_is_refused() {
     let config = |nodes, threads, node| SwarmConfig { nodes, threads, node, ..SwarmConfig::default() };
     assert!(matches!(start(config(0, 1, node())).await, Err(SwarmError::Sizes { .. })));
     assert!(matches!(start(config(2, 3, node())).await, Err(SwarmError::Sizes { .. })));
-    assert!(matches!(start(config(2, 1, Config { port: 65535, ..node() })).await, Err(SwarmError::Ports { .. })));
+    assert!(matches!(
+        start(config(2, 1, Config { listen: node().listen.with_port(65535), ..node() })).await,
+        Err(SwarmError::Ports { .. })
+    ));
     let id = Some(Id::from_bytes([7; 20]));
     assert!(matches!(start(config(2, 1, Config { id, ..node() })).await, Err(SwarmError::OneId(2))));
     let none = SwarmConfig { at_once: 0, ..config(2, 1, node()) };

@@ -392,7 +392,7 @@ async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 #[actix_rt::test]
 async fn several_nodes_of_one_process_form_a_ring() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
-    let seeded = Config { seeds: vec![first.me().addr], ..config() };
+    let seeded = Config { seeds: vec![first.me().addr.into()], ..config() };
     let more = join_all((0..7).map(|_| Node::start_sharing(seeded.clone(), ConnectionPool::default()))).await;
     let mut nodes = vec![first];
     nodes.extend(more.into_iter().map(Result::unwrap));
@@ -420,11 +420,12 @@ async fn several_nodes_of_one_process_form_a_ring() {
 async fn trace_tells_who_was_asked() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
     assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
-    let second = Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
-        .await
-        .unwrap();
+    let second =
+        Node::start_sharing(Config { seeds: vec![first.me().addr.into()], ..config() }, ConnectionPool::default())
+            .await
+            .unwrap();
     let third = Node::start_sharing(
-        Config { seeds: vec![first.me().addr], successors: 1, ..config() },
+        Config { seeds: vec![first.me().addr.into()], successors: 1, ..config() },
         ConnectionPool::default(),
     )
     .await
@@ -445,16 +446,19 @@ async fn trace_tells_who_was_asked() {
 #[actix_rt::test]
 async fn node_can_start_again_on_its_port_at_once() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
-    let second = Node::start_sharing(Config { seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
-        .await
-        .unwrap();
-    let port = second.me().addr.port();
-    eventually("a ring of two", async || first.state().await.unwrap().predecessor == Some(second.me())).await;
-    second.stop().await;
-    let again =
-        Node::start_sharing(Config { port, seeds: vec![first.me().addr], ..config() }, ConnectionPool::default())
+    let second =
+        Node::start_sharing(Config { seeds: vec![first.me().addr.into()], ..config() }, ConnectionPool::default())
             .await
             .unwrap();
+    let listen = second.me().addr;
+    eventually("a ring of two", async || first.state().await.unwrap().predecessor == Some(second.me())).await;
+    second.stop().await;
+    let again = Node::start_sharing(
+        Config { listen, seeds: vec![first.me().addr.into()], ..config() },
+        ConnectionPool::default(),
+    )
+    .await
+    .unwrap();
     eventually("a ring of two", async || {
         again.state().await.unwrap().predecessor == Some(first.me())
             && first.state().await.unwrap().predecessor == Some(again.me())
@@ -472,22 +476,22 @@ async fn node_stops_when_its_last_handle_is_dropped() {
     drop(node);
     assert_eq!(clone.lookup("Hello").await, Ok(clone.me()), "not the last");
     drop(clone);
-    eventually("the port is free", async || TcpListener::bind(addr).await.is_ok()).await;
+    eventually("the port is free", async || TcpListener::bind(addr.socket()).await.is_ok()).await;
 }
 
 #[actix_rt::test]
 async fn failure_to_start_says_why() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
-    let taken = Config { port: first.me().addr.port(), ..config() };
+    let taken = Config { listen: first.me().addr, ..config() };
     assert!(
         matches!(Node::start_sharing(taken, ConnectionPool::default()).await, Err(StartError::Listen { addr, .. }) if addr == first.me().addr)
     );
     let nobody = Them::start().await.me.addr;
-    let lonely = Config { seeds: vec![nobody], join_timeout: Duration::from_millis(200), ..config() };
+    let lonely = Config { seeds: vec![nobody.into()], join_timeout: Duration::from_millis(200), ..config() };
     assert!(
-        matches!(Node::start_sharing(lonely, ConnectionPool::default()).await, Err(StartError::NoAnswer(seeds)) if seeds == [nobody])
+        matches!(Node::start_sharing(lonely, ConnectionPool::default()).await, Err(StartError::NoAnswer(seeds)) if seeds == vec![nobody.into()])
     );
-    let twin = Config { seeds: vec![first.me().addr], id: Some(first.me().id), ..config() };
+    let twin = Config { seeds: vec![first.me().addr.into()], id: Some(first.me().id), ..config() };
     assert!(
         matches!(Node::start_sharing(twin, ConnectionPool::default()).await, Err(StartError::IdTaken(taken)) if taken == first.me())
     );

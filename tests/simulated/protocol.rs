@@ -3,9 +3,10 @@
 //! The cases are the same in every run. `PROPTEST_RNG_SEED` makes them others, `PROPTEST_CASES` more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use chord::Addr;
 use chord::protocol::check_predecessor::CheckPredecessor;
 use chord::protocol::conversation::{Conversation, Outcome};
 use chord::protocol::fingers::FingerTable;
@@ -144,7 +145,7 @@ const FOUR: Bits = Bits::new(4).unwrap();
 /// One of a few nodes, some of which claim the same identifier or the same address.
 fn peer() -> impl Strategy<Value = Peer> {
     (0u32..16, prop_oneof![9 => Just(0u32), 1 => 1u32..3]).prop_map(|(n, twin)| {
-        let addr = SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + (n + 5 * twin) % 16), 4170);
+        let addr = Addr::new(Ipv4Addr::from(0x0a00_0000 + (n + 5 * twin) % 16), 4170);
         Peer { id: Id::from_number(n.into(), FOUR), addr }
     })
 }
@@ -611,6 +612,7 @@ impl Besieged {
             stabilize_every: second,
             check_predecessor_every: second,
             seeds: seeds.iter().map(|seed| seed.addr).collect(),
+            creates: true,
         };
         let node = Maintenance::new(setup);
         let (target, request, answered) = (None, None, BTreeSet::new());

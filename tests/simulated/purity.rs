@@ -43,7 +43,7 @@ const FORBIDDEN: [&str; 27] = [
 ];
 
 /// All that the protocol may take from `std::net`: addresses as plain values.
-const ADDRESSES: [&str; 2] = ["Ipv4Addr", "SocketAddrV4"];
+const ADDRESSES: [&str; 6] = ["IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "SocketAddrV4", "SocketAddrV6"];
 
 /// The names, numbers and punctuation of Rust source text, without comments and literals.
 fn tokens(source: &str) -> Vec<String> {

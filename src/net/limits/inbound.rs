@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::net::events::LinkId;
 use crate::net::limits::drops::DropReason;
+use crate::protocol::addr::network;
 
 /// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct Limits {
     pub dialed: usize,
     /// That others have made, in all.
     pub in_all: usize,
-    /// From one address. Loopback and the node's own address are not counted: a whole ring may
-    /// live there.
+    /// From one address, or one IPv6 network of 64 bits, all of which one host may use. Loopback and the node's own address
+    /// are not counted: a whole ring may live there.
     pub per_address: usize,
 }
 
@@ -48,7 +49,7 @@ pub type LastSeen = Rc<Cell<Option<Instant>>>;
 pub struct InboundLimiter {
     limits: Limits,
     /// Where the node itself lives.
-    home: Ipv4Addr,
+    home: IpAddr,
     members: BTreeMap<LinkId, Member>,
 }
 
@@ -61,7 +62,7 @@ struct Member {
 
 impl InboundLimiter {
     /// Nobody yet, at a node that lives at `home`.
-    pub fn new(limits: Limits, home: Ipv4Addr) -> InboundLimiter {
+    pub fn new(limits: Limits, home: IpAddr) -> InboundLimiter {
         InboundLimiter { limits, home, members: BTreeMap::new() }
     }
 
@@ -74,7 +75,7 @@ impl InboundLimiter {
         since: Instant,
         last_seen: LastSeen,
     ) -> Option<(LinkId, DropReason)> {
-        let theirs = |member: &Member| member.from == from;
+        let theirs = |member: &Member| network(member.from) == network(from);
         let leaving = if !self.is_home(from) && self.count(theirs) >= self.limits.per_address {
             self.least(theirs).map(|least| (least, DropReason::Overbearing))
         } else if self.members.len() >= self.limits.in_all {
@@ -106,7 +107,7 @@ impl InboundLimiter {
 
     /// Whether a whole ring may live there.
     fn is_home(&self, ip: IpAddr) -> bool {
-        ip.is_loopback() || ip == IpAddr::V4(self.home)
+        ip.is_loopback() || ip == self.home
     }
 
     fn count(&self, which: impl Fn(&Member) -> bool) -> usize {
@@ -130,12 +131,13 @@ pub(crate) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
     use super::*;
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
-    const HOME: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
     fn stranger(n: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(10, 0, 1, n))
@@ -202,8 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn one_ipv6_network_is_one_address() {
+        let from = |network, host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 0, 0, 0, host));
+        let mut door = Door::open();
+        assert_eq!(door.enter(1, from(1, 1)), None);
+        assert_eq!(door.enter(2, from(2, 1)), None);
+        assert_eq!(door.enter(3, from(1, 2)), None);
+        assert_eq!(door.enter(4, from(1, 3)), Some((1, DropReason::Overbearing)));
+    }
+
+    #[test]
     fn a_whole_ring_may_live_on_this_machine() {
-        for home in [LOOPBACK, HOME.into()] {
+        for home in [LOOPBACK, HOME] {
             let mut door = Door::open();
             assert!((1..=6).all(|link| door.enter(link, home).is_none()), "{home}");
             assert_eq!(door.enter(7, home), Some((1, DropReason::Crowded)), "but not without bound");

@@ -36,7 +36,7 @@ impl Maintenance {
         }
     }
 
-    fn tried(&mut self, joined: Joined) {
+    pub(super) fn tried(&mut self, joined: Joined) {
         let was_member = matches!(self.standing, Standing::Member | Standing::Isolated);
         let joined = match joined {
             // Nobody ends a member by saying so: whoever has its identifier has to answer to it.

@@ -21,6 +21,7 @@ pub(super) fn setup(me: u8, r: usize, seeds: &[u8]) -> Setup {
         stabilize_every: SECOND,
         check_predecessor_every: SECOND,
         seeds: peers(seeds).into_iter().map(|seed| seed.addr).collect(),
+        creates: true,
     }
 }
 

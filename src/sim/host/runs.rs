@@ -1,6 +1,5 @@
 //! Conversations and lookups under way: what `drive` and `node` do.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -10,6 +9,7 @@ use super::super::events::{Happening, Place};
 use super::calls::Way;
 use super::thread::Wait;
 use super::{Host, thread};
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
@@ -42,7 +42,7 @@ pub(in super::super) struct Run {
     /// What the alarm is for.
     waiting: Wait,
     /// The hop at which a lookup waits, and whether it has waited there for longer than it should.
-    pub(super) hop: Option<(SocketAddrV4, bool)>,
+    pub(super) hop: Option<(Addr, bool)>,
     /// On whose behalf its thread has taken it on.
     client: Option<Client>,
     /// All calls that it has made.
@@ -70,6 +70,7 @@ impl Sought {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 pub(super) enum Talk {
     Conversation(Conversation),
     Spread(Spread),

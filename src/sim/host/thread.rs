@@ -2,7 +2,6 @@
 //!
 //! It stands for `src/actors/thread.rs` and for what `drive` asks of it.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::super::environment::Environment;
@@ -10,6 +9,7 @@ use super::super::events::{Content, Place, Post};
 use super::Host;
 use super::calls::Way;
 use super::runs::{Purpose, Run, Sought, alive};
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion};
 use crate::protocol::local_health::Ripe;
@@ -103,7 +103,7 @@ impl Host {
 }
 
 /// A lookup waits at that hop no longer.
-pub(super) fn settle(hop: Option<(SocketAddrV4, bool)>, answered: bool, place: Place, env: &mut Environment) {
+pub(super) fn settle(hop: Option<(Addr, bool)>, answered: bool, place: Place, env: &mut Environment) {
     let now = env.now;
     if let (Some((hop, overdue)), Some(thread)) = (hop, env.thread(place.slot)) {
         if answered {
@@ -258,7 +258,7 @@ impl Host {
 /// Connections.
 impl Host {
     /// Makes a connection for a call if it needs one. The port that the call is for, if its connection leads to another.
-    pub(super) fn connect(&mut self, target: SocketAddrV4, way: Way, env: &mut Environment) -> Option<u16> {
+    pub(super) fn connect(&mut self, target: Addr, way: Way, env: &mut Environment) -> Option<u16> {
         let thread = env.thread(self.place.slot)?;
         let route = if way == Way::Kept { thread.route(target) } else { target };
         let opens = match way {

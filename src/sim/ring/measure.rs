@@ -86,7 +86,7 @@ pub fn measure(tables: &Tables, lookups: u64, seed: u64, told: impl Fn(u64) + Sy
     };
     let chunks = (0..lookups.div_ceil(CHUNK)).into_par_iter().map(chunk);
     let mut measured = chunks.reduce(Measured::default, Measured::with);
-    let ip_and_keys = |(peer, keys): (&Peer, AtomicU64)| (*peer.addr.ip(), keys.into_inner());
+    let ip_and_keys = |(peer, keys): (&Peer, AtomicU64)| (peer.addr.ip(), keys.into_inner());
     let mut of_nodes: Vec<_> = tables.ring().iter().zip(keys).map(ip_and_keys).collect();
     of_nodes.par_sort_unstable();
     for of_host in of_nodes.chunk_by(|one, other| one.0 == other.0) {

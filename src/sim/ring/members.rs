@@ -1,12 +1,12 @@
 //! Who is in a ring, and what identifiers look like to people.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::protocol::addr::Addr;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::nodes;
@@ -27,8 +27,8 @@ pub struct Collision {
 pub fn draw(hosts: u32, virtual_nodes: u16, bits: Bits, seed: u64) -> Vec<Peer> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (first_host, first_port) = (rng.random_range(0..MAX_HOSTS), rng.random_range(1024..=u16::MAX - virtual_nodes));
-    let ip = |host: u32| *nodes::address(first_host.wrapping_add(host) % MAX_HOSTS).ip();
-    let of_host = |host: u32| (0..virtual_nodes).map(move |k| SocketAddrV4::new(ip(host), first_port + k));
+    let ip = |host: u32| nodes::address(first_host.wrapping_add(host) % MAX_HOSTS).ip();
+    let of_host = |host: u32| (0..virtual_nodes).map(move |k| Addr::new(ip(host), first_port + k));
     (0..hosts).into_par_iter().flat_map_iter(|host| of_host(host).map(|addr| Peer::at(addr, bits))).collect()
 }
 
@@ -129,7 +129,7 @@ mod tests {
         addresses.sort();
         addresses.dedup();
         assert_eq!(addresses.len(), 300);
-        addresses.dedup_by_key(|addr| *addr.ip());
+        addresses.dedup_by_key(|addr| addr.ip());
         assert_eq!(addresses.len(), 100);
         assert!(peers.iter().all(|peer| *peer == Peer::at(peer.addr, bits(160))));
         assert_eq!(peers, draw(100, 3, bits(160), 1));

@@ -4,7 +4,6 @@
 //! its words are used where they mean the same. But identifiers here are of any length and nodes have
 //! any address, and a command is over when what it began is.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::{grow, members, print};
@@ -121,7 +120,7 @@ impl Stage {
         let label = |peer: Peer| members::label(peer.id, bits);
         Ok(match command {
             Command::Join(id) => {
-                let peer = Peer { id: *id, addr: SocketAddrV4::new(*nodes::address(self.joined).ip(), PORT) };
+                let peer = Peer { id: *id, addr: nodes::address(self.joined).with_port(PORT) };
                 self.joined += 1;
                 let (ring, before) = (self.world.live(), self.world.now());
                 if grow::join(&mut self.world, &ring, peer)? {

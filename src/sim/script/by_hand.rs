@@ -159,6 +159,7 @@ impl ByHand {
             stabilize_every: Duration::MAX,
             check_predecessor_every: Duration::MAX,
             seeds: seeds.iter().map(|seed| seed.addr).collect(),
+            creates: true,
         })
     }
 

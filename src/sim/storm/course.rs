@@ -1,6 +1,6 @@
 //! One storm: a ring at rest, a load, a fault, and the time after it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::load::{Counts, INTERVAL, Load};
 use super::{Fault, Options};
+use crate::protocol::addr::Addr;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::chaos::bound;
@@ -82,14 +83,14 @@ impl Course {
             // At most two neighbours in the ring share a thread, so that losing one is within the rules.
             turn.shuffle(&mut rng);
             for (id, thread) in round.iter().zip(&turn) {
-                let addr = SocketAddrV4::new(address(*thread), FIRST_PORT + nodes[*thread].len() as u16);
+                let addr = Addr::new(address(*thread), FIRST_PORT + nodes[*thread].len() as u16);
                 nodes[*thread].push(Peer { id: *id, addr });
             }
         }
         let mut world = World::new(options.seed, Bits::FULL, R);
         world.env.network.delay = Delay::Uniform(NEAR);
         for nodes in &nodes {
-            let all: Vec<SocketAddrV4> = nodes.iter().map(|peer| peer.addr).collect();
+            let all: Vec<Addr> = nodes.iter().map(|peer| peer.addr).collect();
             world.share_thread(&all, options.prices, options.defences);
         }
         let mut all: Vec<Peer> = nodes.iter().flatten().copied().collect();
@@ -139,10 +140,10 @@ impl Course {
     /// Other nodes in the place of those of a thread, on ports of their own.
     fn restart(&mut self, thread: usize, count: usize, seeds: &[Peer], options: &Options) {
         let port = |at: usize| FIRST_PORT + (count + at) as u16;
-        let addr = |at: usize| SocketAddrV4::new(address(thread), port(at));
+        let addr = |at: usize| Addr::new(address(thread), port(at));
         let nodes: Vec<Peer> =
             (0..count).map(|at| Peer { id: Id::from_bytes(self.rng.random()), addr: addr(at) }).collect();
-        let all: Vec<SocketAddrV4> = nodes.iter().map(|peer| peer.addr).collect();
+        let all: Vec<Addr> = nodes.iter().map(|peer| peer.addr).collect();
         self.world.share_thread(&all, options.prices, options.defences);
         self.load.expect(&nodes, self.world.now());
         nodes.into_iter().for_each(|peer| self.world.start(peer, seeds));

@@ -6,9 +6,9 @@
 //! `src/actors/thread.rs` holds for a thread of the program.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
+use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Admission, Class};
 use crate::protocol::bulkhead::Bulkhead;
 use crate::protocol::failure_detector::{FailureDetector, Suspicion};
@@ -65,7 +65,7 @@ pub struct Thread {
     /// Who waits for verdicts.
     pub(super) waiting: BTreeMap<Peer, Vec<Waiting>>,
     /// Where connections are kept to.
-    links: BTreeSet<SocketAddrV4>,
+    links: BTreeSet<Addr>,
     /// Its nodes that are up; the first of them is the front.
     pub(super) nodes: BTreeSet<Slot>,
     /// What has arrived or is due.
@@ -181,17 +181,17 @@ impl Thread {
     }
 
     /// The connection that calls to that node take, by the address that it leads to.
-    pub(in crate::sim) fn route(&self, node: SocketAddrV4) -> SocketAddrV4 {
+    pub(in crate::sim) fn route(&self, node: Addr) -> Addr {
         self.fronts.get(node).map_or(node, |behind| behind.front)
     }
 
     /// Keeps a connection; whether there was none.
-    pub(in crate::sim) fn link(&mut self, route: SocketAddrV4) -> bool {
+    pub(in crate::sim) fn link(&mut self, route: Addr) -> bool {
         self.links.insert(route)
     }
 
     /// The program that lived there is gone, and with it the connection.
-    pub(in crate::sim) fn unlink(&mut self, route: SocketAddrV4) {
+    pub(in crate::sim) fn unlink(&mut self, route: Addr) {
         self.links.remove(&route);
         self.fronts.lost(route);
         self.fronts.forget(route);

@@ -1,9 +1,9 @@
 //! Threads of nodes and their turns, where work takes time.
 
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::World;
+use crate::protocol::addr::Addr;
 use crate::protocol::peer::Peer;
 use crate::sim::events::{Happening, Slot};
 use crate::sim::storm::prices::Prices;
@@ -11,7 +11,7 @@ use crate::sim::storm::thread::Defences;
 
 impl World {
     /// Puts the nodes that live at these addresses on a thread of their own, now and whenever they are started.
-    pub fn share_thread(&mut self, nodes: &[SocketAddrV4], prices: Prices, defences: Defences) {
+    pub fn share_thread(&mut self, nodes: &[Addr], prices: Prices, defences: Defences) {
         let slots: Vec<Slot> = nodes.iter().map(|addr| self.env.slot(*addr)).collect();
         self.env.add_thread(&slots, prices, defences);
     }

@@ -1,11 +1,12 @@
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 use super::*;
+use crate::protocol::addr::Addr;
 use crate::protocol::id::Bits;
 use crate::wire::node::MAX_LIST;
 
 fn at(port: u16) -> Peer {
-    Peer::at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
+    Peer::at(Addr::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
 }
 
 fn find() -> Request {

@@ -5,15 +5,14 @@
 //! and `PROCESSES=…` among how many.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::Peer;
 use chord::node::config::r_for;
+use chord::{Addr, Peer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -96,7 +95,7 @@ impl Tally {
 }
 
 /// Nodes whose whole list dies with the process at this address.
-fn stranded(ideal: &Ideal, dies: SocketAddrV4, r: usize) -> usize {
+fn stranded(ideal: &Ideal, dies: Addr, r: usize) -> usize {
     let survives = |peer: &Peer| peer.addr.ip() != dies.ip();
     let lost = |peer: &Peer| !ideal.clockwise(peer.id).skip(1).take(r).any(|next| survives(&next));
     ideal.peers().filter(|peer| survives(peer) && lost(peer)).count()
@@ -113,7 +112,7 @@ fn process_of_virtual_nodes_that_is_killed_leaves_no_wrong_answer() {
     println!("chaos: {kills} of {n} processes of {VIRTUAL} nodes killed, r = {r}, {rate} lookups/s, SEED={seed}");
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let ips: Vec<_> = addresses(n).collect();
-    let all = |firsts: &[SocketAddrV4]| Ideal::of_peers(firsts.iter().flat_map(|first| nodes_from(*first, VIRTUAL)));
+    let all = |firsts: &[Addr]| Ideal::of_peers(firsts.iter().flat_map(|first| nodes_from(*first, VIRTUAL)));
     let start = |first, seed| Process::virtual_nodes(Command::new(CHORD), first, VIRTUAL, seed, r);
 
     let mut firsts: Vec<_> = ips.iter().map(|ip| free_range_at(*ip, VIRTUAL)).collect();
@@ -152,7 +151,7 @@ fn process_of_virtual_nodes_that_is_killed_leaves_no_wrong_answer() {
         assert!(tally.right as f64 > rate, "few lookups");
         stale += tally.stale.len();
         wrong.extend(tally.wrong);
-        let next = free_range_at(*first.ip(), VIRTUAL);
+        let next = free_range_at(first.ip(), VIRTUAL);
         if kill < kills {
             processes.push(start(next, Some(firsts[rng.random_range(0..firsts.len())])));
             firsts.push(next);

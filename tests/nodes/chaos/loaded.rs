@@ -4,14 +4,14 @@
 //! an answer may pass over nodes of a process that slept, and over no others.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use chord::Peer;
+use chord::{Addr, Peer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
@@ -137,7 +137,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, ended: Ended, ideal: &Ideal, naps: &Naps, process: impl Fn(SocketAddrV4) -> usize) {
+    fn add(&mut self, ended: Ended, ideal: &Ideal, naps: &Naps, process: impl Fn(Addr) -> usize) {
         let Ended { of, key, asked, ended: at, owner } = ended;
         let missed = |peer: &Peer| naps.may_miss(process(peer.addr), asked, at);
         let awake = !missed(&of);
@@ -195,22 +195,21 @@ struct Shape {
 }
 
 /// Where the first node of each process is to be, so that those that may be away at once have no row of `r` nodes.
-fn places(shape: Shape, rng: &mut ChaCha8Rng) -> Vec<SocketAddrV4> {
+fn places(shape: Shape, rng: &mut ChaCha8Rng) -> Vec<Addr> {
     let ips: Vec<Ipv4Addr> = addresses(shape.processes).collect();
     let drawn = std::iter::repeat_with(|| {
-        let place = |ip: &Ipv4Addr| SocketAddrV4::new(*ip, rng.random_range(10_000..31_000));
+        let place = |ip: &Ipv4Addr| Addr::new(*ip, rng.random_range(10_000..31_000));
         ips.iter().map(place).collect::<Vec<_>>()
     });
-    let is_free =
-        |first: &SocketAddrV4| nodes_from(*first, shape.nodes).all(|node| TcpListener::bind(node.addr).is_ok());
+    let is_free = |first: &Addr| nodes_from(*first, shape.nodes).all(|node| TcpListener::bind(node.addr).is_ok());
     let found = drawn.take(10_000).find(|firsts| is_mixed(firsts, shape) && firsts.iter().all(is_free));
     found.expect("some mix well")
 }
 
-fn is_mixed(firsts: &[SocketAddrV4], shape: Shape) -> bool {
+fn is_mixed(firsts: &[Addr], shape: Shape) -> bool {
     let ideal = Ideal::of_peers(firsts.iter().flat_map(|first| nodes_from(*first, shape.nodes)));
-    let ips: Vec<_> = ideal.peers().map(|peer| *peer.addr.ip()).collect();
-    let pairs = firsts.iter().flat_map(|one| firsts.iter().map(move |other| [*one.ip(), *other.ip()]));
+    let ips: Vec<_> = ideal.peers().map(|peer| peer.addr.ip()).collect();
+    let pairs = firsts.iter().flat_map(|one| firsts.iter().map(move |other| [one.ip(), other.ip()]));
     pairs.into_iter().filter(|[one, other]| (one != other) == (shape.away > 1)).all(|pair| {
         let mut row = 0;
         // Twice round, since a row may pass the end.
@@ -250,7 +249,7 @@ fn processes_of_virtual_nodes_under_load_bury_nobody_who_lives() {
     eventually(FORMS_WITHIN, || ideal.check_all_told(r));
 
     let asked: Vec<_> = firsts.iter().flat_map(|first| nodes_from(*first, nodes).take(ASKED)).collect();
-    let process = |addr: SocketAddrV4| firsts.iter().position(|first| first.ip() == addr.ip()).expect("a process");
+    let process = |addr: Addr| firsts.iter().position(|first| first.ip() == addr.ip()).expect("a process");
     let naps = Naps { began: (Instant::now(), SystemTime::now()), all: Mutex::default() };
     let (tally, done) = (Mutex::new(Tally::default()), AtomicBool::new(false));
     let healed = thread::scope(|scope| {

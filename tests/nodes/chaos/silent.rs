@@ -4,14 +4,13 @@
 //! the cable lose more than r neighbours at once, which is beyond the rules: what they say is only counted.)
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::Peer;
 use chord::protocol::id::Bits;
+use chord::{Addr, Peer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -134,14 +133,14 @@ fn host_of_three_nodes_that_falls_silent_has_nobody_else_passed_over() {
     let mut wrong = Vec::new();
     for trial in 0..trials {
         let port = rng.random_range(10_000..30_000);
-        let at = |host: usize, k: u16| SocketAddrV4::new(*Network::address(host).ip(), port + k);
+        let at = |host: usize, k: u16| Network::address(host).with_port(port + k);
         let nodes: Vec<_> =
             (0..TOGETHER).map(|k| (0, at(0, k))).chain((1..HOSTS).map(|host| (host, at(host, 0)))).collect();
         let ideal = Ideal::of_peers(nodes.iter().map(|(_, addr)| Peer::at(*addr, Bits::FULL)));
-        let is_behind = |peer: Peer| *peer.addr.ip() == *Network::address(0).ip();
+        let is_behind = |peer: Peer| peer.addr.ip() == Network::address(0).ip();
         // Everybody's seed is on a host that stays.
         let founder = at(1, 0);
-        let start = |(host, addr): &(usize, SocketAddrV4)| {
+        let start = |(host, addr): &(usize, Addr)| {
             Process::virtual_nodes(network.chord(*host), *addr, 1, (*addr != founder).then_some(founder), R)
         };
         let processes: Vec<_> = nodes.iter().map(start).collect();

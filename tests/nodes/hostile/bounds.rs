@@ -1,7 +1,7 @@
 //! Limits are of processes, and in bytes.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use chord::protocol::rpc::{Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use futures::future::join_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -36,12 +36,12 @@ fn calls(request: &Request, n: u64) -> BytesMut {
 }
 
 /// A connection from one address of this machine to another; `room` bytes wait at this end to be read.
-async fn connect(from: Ipv4Addr, to: SocketAddrV4, room: Option<u32>) -> std::io::Result<tokio::net::TcpStream> {
+async fn connect(from: Ipv4Addr, to: Addr, room: Option<u32>) -> std::io::Result<tokio::net::TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(room) = room {
         socket.set_recv_buffer_size(room)?;
     }
-    socket.bind(SocketAddrV4::new(from, 0).into())?;
+    socket.bind(Addr::new(from, 0).into())?;
     timeout(SECOND, socket.connect(to.into())).await?
 }
 
@@ -113,7 +113,7 @@ fn process_of_many_nodes_with_few_files_takes_fresh_calls() {
     allow_files();
     let ips: Vec<_> = addresses(2).collect();
     let first = free_range_at(ips[0], VIRTUAL + 1);
-    let next = SocketAddrV4::new(ips[0], first.port() + 1);
+    let next = Addr::new(ips[0], first.port() + 1);
     let seed = Process::virtual_nodes(Command::new(CHORD), first, 1, None, R);
     eventually(FORMS_WITHIN, || Ideal::of_peers([seed.peer]).check_all_told(R));
     let crowded = Process::virtual_nodes(limited(FILES), next, VIRTUAL, Some(first), R);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -14,7 +14,7 @@ use chord::protocol::admission::MAX_LOOKUPS;
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::{Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use tokio_util::codec::Encoder;
 
 use super::{R, SECOND};
@@ -35,14 +35,14 @@ struct Ring {
     victim: Process,
     peers: Vec<Peer>,
     /// The next port that is free.
-    next: SocketAddrV4,
+    next: Addr,
 }
 
 impl Ring {
     fn start(members: u16) -> Ring {
         let ip = addresses(1).next().expect("an address");
         let first = free_range_at(ip, BEHIND + 1 + members);
-        let at = |k: u16| SocketAddrV4::new(ip, first.port() + k);
+        let at = |k: u16| Addr::new(ip, first.port() + k);
         let many = Process::virtual_nodes(Command::new(CHORD), first, BEHIND, None, R);
         let mut peers: Vec<_> = nodes_from(first, BEHIND).collect();
         let settled = |peers: &[Peer]| {
@@ -60,7 +60,7 @@ impl Ring {
     fn join(&mut self, places: impl IntoIterator<Item = Id>) -> Vec<Member> {
         let start = |id| {
             let member = Member::start(Peer { id, addr: self.next }, self.many.peer.addr);
-            self.next.set_port(self.next.port() + 1);
+            self.next = self.next.with_port(self.next.port() + 1);
             self.peers.push(member.me);
             member
         };
@@ -75,7 +75,7 @@ impl Ring {
     }
 
     /// How often any of its nodes was taken for dead.
-    fn found_dead(&self) -> BTreeMap<SocketAddrV4, usize> {
+    fn found_dead(&self) -> BTreeMap<Addr, usize> {
         let mut found = BTreeMap::new();
         let verdicts = [&self.many, &self.victim].map(verdicts::of).into_iter().flatten();
         verdicts.for_each(|verdict| *found.entry(verdict.on).or_default() += 1);

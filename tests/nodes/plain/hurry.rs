@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::*;
 use crate::support::process::address;
+use chord::Addr;
 
 /// The period of maintenance of all members. Whoever tries the figures in full says `TS=1000`.
 fn period() -> Duration {
@@ -26,16 +27,16 @@ const HURRIED: u8 = 254;
 
 /// An address that no other node takes, also none of another run of these tests: others are to join through it before
 /// it is known that somebody listens there.
-fn free_address() -> SocketAddrV4 {
+fn free_address() -> Addr {
     static LAST: AtomicU16 = AtomicU16::new(10_000);
-    SocketAddrV4::new(address(HURRIED), LAST.fetch_add(1, Ordering::Relaxed))
+    Addr::new(address(HURRIED), LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Members join 0.6 periods apart, each through any of those before it, and every second one on average is a plain
 /// peer of this kind. Comes to the time that the ring then takes to be ideal, or to what it lacks.
 async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, Vec<String>> {
     let period = period();
-    let (mut ours, mut peers, mut addrs) = (Vec::new(), Vec::new(), Vec::<SocketAddrV4>::new());
+    let (mut ours, mut peers, mut addrs) = (Vec::new(), Vec::new(), Vec::<Addr>::new());
     let id = |n: u8| Some(plain::sha1(format!("member {n} of {seed}").as_bytes()));
     for n in 0..MEMBERS {
         let through = addrs.get(usize::from(draw(seed, n)) % addrs.len().max(1)).copied();
@@ -50,8 +51,8 @@ async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, 
         } else {
             let addr = free_address();
             let paced = Config { stabilize: period, fix_fingers: period, check_predecessor: period, ..calm() };
-            let at = Config { id: id(n), address: *addr.ip(), port: addr.port(), ..paced };
-            ours.push(actix_rt::spawn(start(Config { seeds: through.into_iter().collect(), ..at })));
+            let at = Config { id: id(n), listen: addr, ..paced };
+            ours.push(actix_rt::spawn(start(Config { seeds: through.into_iter().map(Into::into).collect(), ..at })));
             addrs.push(addr);
         }
         sleep(period * 6 / 10).await;

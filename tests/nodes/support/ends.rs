@@ -2,12 +2,12 @@
 //! scripted.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler};
 use chord::actors::{Call, Refusal, Serve, Severed, Slept, Way};
 use chord::net::limits::budget::ConnectionBudget;
 use chord::net::limits::drops::DropCounters;
@@ -23,7 +23,7 @@ use chord::protocol::id::Bits;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Question, Reply};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use futures::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -34,7 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Answers everything with "alive", and counts broken connections.
 #[derive(Default)]
 pub struct Local {
-    severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+    severed: Rc<RefCell<Vec<Addr>>>,
 }
 
 impl Actor for Local {
@@ -63,8 +63,8 @@ impl Handler<Slept> for Local {
 /// The connections of a node without the rest of it.
 pub struct Us {
     pub me: Peer,
-    pub peers: Addr<Peers>,
-    pub severed: Rc<RefCell<Vec<SocketAddrV4>>>,
+    pub peers: actix::Addr<Peers>,
+    pub severed: Rc<RefCell<Vec<Addr>>>,
     pub routes: Routes,
     pub counters: Arc<Counters>,
 }
@@ -98,9 +98,9 @@ impl Us {
         incarnation: u64,
         limits: Limits,
     ) -> Us {
-        let any = SocketAddrV4::new(ip, 0);
+        let any = Addr::new(ip, 0);
         let socket = Transport::Tcp.listen(any).await.unwrap();
-        let me = Peer::at(SocketAddrV4::new(*any.ip(), socket.port().unwrap()), Bits::FULL);
+        let me = Peer::at(Addr::new(any.ip(), socket.port().unwrap()), Bits::FULL);
         let severed = Rc::new(RefCell::new(Vec::new()));
         let local = Local { severed: severed.clone() }.start();
         let (routes, counters) = (Routes::over(pool), Arc::<Counters>::default());
@@ -139,10 +139,7 @@ impl Us {
 }
 
 pub fn at(addr: SocketAddr) -> Peer {
-    match addr {
-        SocketAddr::V4(addr) => Peer::at(addr, Bits::FULL),
-        SocketAddr::V6(_) => unreachable!(),
-    }
+    Peer::at(addr.into(), Bits::FULL)
 }
 
 pub fn alive() -> Answer {

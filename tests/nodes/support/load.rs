@@ -113,7 +113,7 @@ impl Line {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !done.load(SeqCst) {
-            let connecting = timeout(CONNECT, TcpStream::connect(self.of.addr)).await;
+            let connecting = timeout(CONNECT, TcpStream::connect(self.of.addr.socket())).await;
             let stream = connecting.ok().and_then(Result::ok);
             while !done.load(SeqCst) {
                 let mut asks = Vec::new();

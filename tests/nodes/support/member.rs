@@ -1,15 +1,14 @@
 //! A member of the ring that answers all calls but lookups: it keeps its place, and what is sent through it is stuck.
 
-use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use chord::Peer;
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::{Dialect, Request, Response};
 use chord::wire::{Frame, FrameCodec, Reply};
+use chord::{Addr, Peer};
 use futures::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -47,7 +46,7 @@ struct Table {
 
 impl Member {
     /// Joins the ring of `seed`, which believes in any identifier, by way of the node that it asks for its successor.
-    pub fn start(me: Peer, seed: SocketAddrV4) -> Member {
+    pub fn start(me: Peer, seed: Addr) -> Member {
         let shared = Arc::<Shared>::default();
         let (serving, keeping) = (shared.clone(), shared.clone());
         let listening = std::net::TcpListener::bind(me.addr).expect("a free address");

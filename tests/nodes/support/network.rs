@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -13,6 +13,7 @@ use std::thread;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::support::process::CHORD;
+use chord::Addr;
 
 /// Some hosts and their switch, removed when it is dropped.
 pub struct Network {
@@ -50,8 +51,8 @@ impl Network {
     }
 
     /// Where the node of a host listens.
-    pub fn address(host: usize) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, host as u8 + 1), 4170)
+    pub fn address(host: usize) -> Addr {
+        Addr::new(Ipv4Addr::new(10, 77, 0, host as u8 + 1), 4170)
     }
 
     /// The command that becomes `chord` on a host.

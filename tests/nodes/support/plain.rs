@@ -7,13 +7,13 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use sha1::{Digest, Sha1};
 
 /// Where scripted peers live: not at the address of the nodes under test.
@@ -153,9 +153,9 @@ pub fn zero_node() -> Vec<u8> {
 fn read_node(message: &[u8]) -> Option<Peer> {
     let fields = fields(message)?;
     let id = Id::from_bytes(bytes_of(&fields, 1)?.try_into().ok()?);
-    let ip = std::str::from_utf8(bytes_of(&fields, 2)?).ok()?.parse().ok()?;
+    let ip: IpAddr = std::str::from_utf8(bytes_of(&fields, 2)?).ok()?.parse().ok()?;
     let port = u16::try_from(number_of(&fields, 3)?).ok()?;
-    Some(Peer { id, addr: SocketAddrV4::new(ip, port) })
+    Some(Peer { id, addr: Addr::new(ip, port) })
 }
 
 /// The identifier of a key, or of a node's `address:port`.
@@ -254,8 +254,8 @@ impl Return {
 pub struct Caller(tokio::net::TcpStream);
 
 impl Caller {
-    pub async fn connect(to: SocketAddrV4) -> Caller {
-        Caller(tokio::net::TcpStream::connect(to).await.unwrap())
+    pub async fn connect(to: Addr) -> Caller {
+        Caller(tokio::net::TcpStream::connect(to.socket()).await.unwrap())
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
@@ -307,12 +307,12 @@ impl Caller {
 }
 
 /// One call on a connection of its own.
-pub async fn ask(to: SocketAddrV4, name: &str, args: &[u8]) -> Return {
+pub async fn ask(to: Addr, name: &str, args: &[u8]) -> Return {
     Caller::connect(to).await.ask(name, args).await
 }
 
 /// The same for threads; an error says how the call was left unanswered.
-fn ask_blocking(to: SocketAddrV4, name: &str, args: &[u8]) -> Result<Return, Unanswered> {
+fn ask_blocking(to: Addr, name: &str, args: &[u8]) -> Result<Return, Unanswered> {
     let gone = |_| Unanswered::Gone;
     let mut stream = TcpStream::connect_timeout(&to.into(), PATIENCE).map_err(gone)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(gone)?;
@@ -381,7 +381,7 @@ pub enum Manner {
     /// Answers like a member, this much later.
     After(Duration),
     /// Puts the three reading calls to this node first, and answers when they were answered.
-    CallsBackFirst(SocketAddrV4),
+    CallsBackFirst(Addr),
     /// Answers with these bytes instead.
     Says(Vec<u8>),
 }
@@ -528,7 +528,7 @@ impl Plain {
     }
 
     fn listen(setup: Setup, listener: TcpListener) -> Plain {
-        let SocketAddr::V4(addr) = listener.local_addr().unwrap() else { panic!("an IPv4 address") };
+        let addr = Addr::from(listener.local_addr().unwrap());
         let me = Peer { id: setup.id.unwrap_or_else(|| sha1(addr.to_string().as_bytes())), addr };
         let inner = Arc::new(Inner {
             me,
@@ -563,7 +563,7 @@ impl Plain {
     }
 
     /// Joins the ring of `seed`, as often as it takes, and keeps it right from then on.
-    pub fn joins(&self, seed: SocketAddrV4) {
+    pub fn joins(&self, seed: Addr) {
         let inner = self.inner.clone();
         thread::spawn(move || {
             while !inner.is_dead() && inner.join(seed).is_none() {
@@ -619,7 +619,7 @@ impl Plain {
     }
 
     /// What another node says of the owner of a key, asked as if in the course of a round of its own.
-    pub async fn asks(&self, to: SocketAddrV4, id: Id) -> Option<Peer> {
+    pub async fn asks(&self, to: Addr, id: Id) -> Option<Peer> {
         let inner = self.inner.clone();
         let question = move || {
             let _turn = inner.turn();
@@ -845,7 +845,7 @@ impl Inner {
         Ok(false)
     }
 
-    fn call_back(&self, caller: SocketAddrV4) {
+    fn call_back(&self, caller: Addr) {
         let ping = self.ask(caller, "check_predecessor", &[]);
         let list = self.ask(caller, "get_successor_list", &[]);
         let predecessor = self.ask(caller, "get_predecessor", &[]);
@@ -911,7 +911,7 @@ impl Inner {
     // ---- As a client ----
 
     /// The answer, if it is one that a peer of the family survives.
-    fn ask(&self, to: SocketAddrV4, name: &str, args: &[u8]) -> Option<Return> {
+    fn ask(&self, to: Addr, name: &str, args: &[u8]) -> Option<Return> {
         let reply = match ask_blocking(to, name, args) {
             Ok(reply) => reply,
             Err(Unanswered::Gone) => return None,
@@ -939,7 +939,7 @@ impl Inner {
     }
 
     /// Joins like the family: what the seed names is believed.
-    fn join(&self, seed: SocketAddrV4) -> Option<()> {
+    fn join(&self, seed: Addr) -> Option<()> {
         let successor = self.ask(seed, "find_successor", &key(self.me.id))?.node();
         let list = if self.setup.waits_first || successor == self.me {
             vec![successor; self.setup.r]

@@ -1,7 +1,7 @@
 //! Real `chord` processes.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::codec::{Decoder, Encoder};
 
@@ -47,14 +47,14 @@ pub struct Printed {
 
 impl Process {
     /// Starts a node at `addr` with the periods of these tests, to join the ring of `seed`.
-    pub fn start(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Process {
+    pub fn start(addr: Addr, seed: Option<Addr>, r: usize) -> Process {
         let flags = flags(addr, seed, r);
         Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// The same with another identifier than that of its address, by a command that takes the flags
     /// of `chord` behind its own and becomes `chord`.
-    pub fn start_by(command: Command, peer: Peer, seed: Option<SocketAddrV4>, r: usize) -> Process {
+    pub fn start_by(command: Command, peer: Peer, seed: Option<Addr>, r: usize) -> Process {
         let flags = flags(peer.addr, seed, r);
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
         let id = peer.id.to_string();
@@ -62,19 +62,13 @@ impl Process {
     }
 
     /// Starts a node with these flags, which put it at `addr`.
-    pub fn with_flags(addr: SocketAddrV4, flags: &[&str]) -> Process {
+    pub fn with_flags(addr: Addr, flags: &[&str]) -> Process {
         Process::spawn(Command::new(CHORD), Peer::at(addr, Bits::FULL), flags)
     }
 
     /// So many virtual nodes from `first` on, with the periods of a usual ring, that join the ring of `seed`; by a
     /// command that becomes `chord`. They log each verdict of death.
-    pub fn virtual_nodes(
-        command: Command,
-        first: SocketAddrV4,
-        n: u16,
-        seed: Option<SocketAddrV4>,
-        r: usize,
-    ) -> Process {
+    pub fn virtual_nodes(command: Command, first: Addr, n: u16, seed: Option<Addr>, r: usize) -> Process {
         let mut flags = format!("--ts 1000 --tff 1000 --tcp 1000 -r {r} -a {} -p {}", first.ip(), first.port());
         flags += &format!(" --virtual-nodes {n}");
         if let Some(seed) = seed {
@@ -185,7 +179,7 @@ impl Process {
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
-    pub fn kill(mut self) -> SocketAddrV4 {
+    pub fn kill(mut self) -> Addr {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
         self.peer.addr
@@ -228,7 +222,7 @@ impl Drop for Process {
 }
 
 /// The flags of a node at `addr` with the periods of these tests, to join the ring of `seed`.
-fn flags(addr: SocketAddrV4, seed: Option<SocketAddrV4>, r: usize) -> Vec<String> {
+fn flags(addr: Addr, seed: Option<Addr>, r: usize) -> Vec<String> {
     let mut flags = format!("--ts 100 --tff 20 --tcp 100 -r {r} -a {} -p {}", addr.ip(), addr.port());
     if let Some(seed) = seed {
         flags += &format!(" --ja {} --jp {}", seed.ip(), seed.port());
@@ -278,30 +272,31 @@ fn peer(text: &str) -> Peer {
     let mut words = text.split(' ');
     let mut word = || words.next().unwrap_or_else(|| panic!("<id> <ip> <port> expected: {text}"));
     let (id, ip, port) = (word(), word(), word());
-    Peer { id: id.parse().expect(text), addr: SocketAddrV4::new(ip.parse().expect(text), port.parse().expect(text)) }
+    Peer { id: id.parse().expect(text), addr: Addr::new(ip.parse::<IpAddr>().expect(text), port.parse().expect(text)) }
 }
 
 /// Addresses on this machine that were free a moment ago.
-pub fn free_addrs(n: usize) -> Vec<SocketAddrV4> {
+pub fn free_addrs(n: usize) -> Vec<Addr> {
     free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
 }
 
 /// The first of so many consecutive ports on this machine that were free a moment ago; below those from which
 /// connections are made.
-pub fn free_range(n: u16) -> SocketAddrV4 {
+pub fn free_range(n: u16) -> Addr {
     free_range_at(Ipv4Addr::LOCALHOST, n)
 }
 
 /// The same at another address.
-pub fn free_range_at(ip: Ipv4Addr, n: u16) -> SocketAddrV4 {
+pub fn free_range_at(ip: impl Into<IpAddr>, n: u16) -> Addr {
+    let ip = ip.into();
     let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
     let first = std::iter::repeat_with(|| rand::random_range(10_000..32_000 - n)).take(1000).find(|first| held(*first));
-    SocketAddrV4::new(ip, first.expect("free ports"))
+    Addr::new(ip, first.expect("free ports"))
 }
 
 /// The virtual nodes of a process whose first is at `first`.
-pub fn nodes_from(first: SocketAddrV4, n: u16) -> impl Iterator<Item = Peer> {
-    (0..n).map(move |k| Peer::at(SocketAddrV4::new(*first.ip(), first.port() + k), Bits::FULL))
+pub fn nodes_from(first: Addr, n: u16) -> impl Iterator<Item = Peer> {
+    (0..n).map(move |k| Peer::at(Addr::new(first.ip(), first.port() + k), Bits::FULL))
 }
 
 /// An address of this process: no other process uses it.
@@ -316,9 +311,13 @@ pub fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
 }
 
 /// A free port at each of these addresses.
-pub fn free_addrs_at(ips: impl IntoIterator<Item = Ipv4Addr>) -> Vec<SocketAddrV4> {
-    let held: Vec<_> = ips.into_iter().map(|ip| (ip, TcpListener::bind((ip, 0)).expect("a free port"))).collect();
-    held.iter().map(|(ip, socket)| SocketAddrV4::new(*ip, socket.local_addr().unwrap().port())).collect()
+pub fn free_addrs_at(ips: impl IntoIterator<Item = impl Into<IpAddr>>) -> Vec<Addr> {
+    let held: Vec<_> = ips
+        .into_iter()
+        .map(Into::into)
+        .map(|ip: IpAddr| (ip, TcpListener::bind((ip, 0)).expect("a free port")))
+        .collect();
+    held.iter().map(|(ip, socket)| Addr::new(*ip, socket.local_addr().unwrap().port())).collect()
 }
 
 /// Waits until the condition holds; how long that took. Fails with its last reason after `limit`.

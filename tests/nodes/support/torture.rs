@@ -8,12 +8,11 @@
 //! never killed, and not silent for as long as a joiner goes on asking.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chord::protocol::id::Bits;
-use chord::{Id, Peer};
+use chord::{Addr, Id, Peer};
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -93,8 +92,8 @@ pub struct Torture<'a> {
 
 impl<'a> Torture<'a> {
     /// A ring of nodes at the first `n` of these addresses; the others are for storms.
-    pub fn start(addrs: &[SocketAddrV4], n: usize, r: usize, seed: u64, census: &'a Census) -> Torture<'a> {
-        let place = |(i, addr): (usize, &SocketAddrV4)| Place {
+    pub fn start(addrs: &[Addr], n: usize, r: usize, seed: u64, census: &'a Census) -> Torture<'a> {
+        let place = |(i, addr): (usize, &Addr)| Place {
             // Not the hash of an address that is another one each time: a seed is to repeat a history.
             peer: Peer { id: Id::of_key(format!("{seed} {i}").as_bytes(), Bits::FULL), addr: *addr },
             role: if i >= n { Role::Extra } else { Role::Member },

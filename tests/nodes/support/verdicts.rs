@@ -1,15 +1,15 @@
 //! Verdicts of death, as processes log them.
 
-use std::net::SocketAddrV4;
 use std::time::SystemTime;
 
 use crate::support::process::Process;
+use chord::Addr;
 
 /// A node has taken another for dead.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
     pub at: SystemTime,
-    pub on: SocketAddrV4,
+    pub on: Addr,
 }
 
 /// All verdicts that the nodes of a process have passed, if it logs them.

@@ -6,8 +6,9 @@
 //! intervals turn with the circle, and every history that is replayed in the simulator runs on
 //! identifiers as they are.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
+use chord::Addr;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Found, LookupFailure};
 use chord::protocol::peer::Peer;
@@ -26,18 +27,21 @@ pub const SPACING: usize = 4;
 /// The most places.
 pub const MOST: usize = 8;
 
+/// The port of the node at place 0; the others have the next ones.
+const FIRST_PORT: u16 = 4170;
+
 /// The node at a place.
 pub fn peer(place: Place) -> Peer {
     assert!(place < MOST);
     Peer {
         id: Id::from_number((place * SPACING) as u128, BITS),
-        addr: SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, place as u8), 4170),
+        addr: Addr::new(Ipv4Addr::LOCALHOST, FIRST_PORT + place as u16),
     }
 }
 
 /// Where a node stands.
 pub fn place(peer: Peer) -> Place {
-    usize::from(peer.addr.ip().octets()[3])
+    usize::from(peer.addr.port() - FIRST_PORT)
 }
 
 /// One turn of a circle with so many places.

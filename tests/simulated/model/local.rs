@@ -116,6 +116,7 @@ impl Rules {
             stabilize_every: Duration::from_secs(1),
             check_predecessor_every: Duration::from_secs(1),
             seeds: seeds.iter().map(|seed| seed.addr).collect(),
+            creates: true,
         }
     }
 

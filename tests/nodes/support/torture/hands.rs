@@ -2,12 +2,11 @@
 //! uncertain, and after whatever makes it certain.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chord::Peer;
+use chord::{Addr, Peer};
 use rustix::process::Signal;
 
 use super::{IDEAL_WITHIN, Role, State, Torture};
@@ -18,7 +17,7 @@ use crate::support::ideal::Ideal;
 use crate::support::process::{CHORD, Process, eventually};
 
 impl Torture<'_> {
-    pub(super) fn start_at(&mut self, at: &[usize], seed: Option<SocketAddrV4>) {
+    pub(super) fn start_at(&mut self, at: &[usize], seed: Option<Addr>) {
         self.census.set(Some(Presence::Perhaps), self.peers(at));
         for at in at {
             let place = &mut self.places[*at];

@@ -1,0 +1,135 @@
+//! Names of seeds, resolved anew whenever the seeds are to be asked.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::net::lookup_host;
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::timeout;
+
+use crate::net::seed::{Host, Seed};
+use crate::protocol::addr::Addr;
+
+/// Where the seeds are that were given by name.
+pub struct Names {
+    seeds: Vec<Entry>,
+    /// For how long an answer is waited for; one that is late is there the next time.
+    patience: Duration,
+}
+
+struct Entry {
+    seed: Seed,
+    /// As it was told last, and still is if the resolver does not answer now.
+    addrs: RefCell<Vec<Addr>>,
+    /// At most one question at a time: a resolver that hangs holds a thread.
+    question: Cell<Option<JoinHandle<io::Result<Vec<Addr>>>>>,
+    /// Whether the log has been told that it does not resolve.
+    warned: Cell<bool>,
+}
+
+/// The most addresses of one name that are tried.
+const MAX_ADDRS: usize = 16;
+
+impl Names {
+    /// Seeds, none of which has been looked for yet. `None` if all of them are addresses.
+    pub fn new(seeds: &[Seed], patience: Duration) -> Option<Names> {
+        let by_name = seeds.iter().any(|seed| seed.addr().is_none());
+        by_name.then(|| Names { seeds: seeds.iter().cloned().map(Entry::new).collect(), patience })
+    }
+
+    /// The addresses of all seeds, in their order, each once.
+    pub async fn resolve(&self) -> Vec<Addr> {
+        join_all(self.seeds.iter().map(|entry| entry.resolve(self.patience))).await;
+        let mut all = Vec::new();
+        for entry in &self.seeds {
+            let addrs = entry.addrs.borrow();
+            all.extend(addrs.iter().filter(|addr| !all.contains(*addr)).copied().collect::<Vec<_>>());
+        }
+        all
+    }
+}
+
+impl Entry {
+    fn new(seed: Seed) -> Entry {
+        let addrs = RefCell::new(seed.addr().into_iter().collect());
+        Entry { seed, addrs, question: Cell::default(), warned: Cell::default() }
+    }
+
+    async fn resolve(&self, patience: Duration) {
+        let Host::Name(name) = &self.seed.host else { return };
+        let mut question = self.question.take().unwrap_or_else(|| {
+            let (name, port) = (name.clone(), self.seed.port);
+            spawn_local(async move { Ok(usable(lookup_host((name.as_str(), port)).await?)) })
+        });
+        match timeout(patience, &mut question).await {
+            Ok(Ok(Ok(addrs))) if !addrs.is_empty() => {
+                self.warned.set(false);
+                self.addrs.replace(addrs);
+            }
+            Ok(Ok(Ok(_))) => self.warn("it has no address that can be called"),
+            Ok(Ok(Err(why))) => self.warn(&why.to_string()),
+            // Its runtime ends, and this node with it.
+            Ok(Err(_)) => {}
+            Err(_) => {
+                self.question.set(Some(question));
+                self.warn("no answer");
+            }
+        }
+    }
+
+    /// Once, until it resolves again.
+    fn warn(&self, why: &str) {
+        if !self.warned.replace(true) {
+            tracing::warn!(seed = %self.seed, why, "does not resolve: trying again");
+        }
+    }
+}
+
+fn usable(addrs: impl Iterator<Item = SocketAddr>) -> Vec<Addr> {
+    addrs.map(Addr::from).filter(|addr| addr.check().is_ok()).take(MAX_ADDRS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn names(seeds: &[&str]) -> Option<Names> {
+        let seeds: Vec<Seed> = seeds.iter().map(|seed| seed.parse().unwrap()).collect();
+        Names::new(&seeds, PATIENCE)
+    }
+
+    #[test]
+    fn addresses_need_not_be_resolved() {
+        assert!(names(&[]).is_none() && names(&["127.0.0.1:7", "[::1]:7"]).is_none());
+    }
+
+    #[actix_rt::test]
+    async fn name_that_does_not_resolve_holds_up_no_other() {
+        let names = names(&["127.0.0.9:7", "nobody.invalid:8", "localhost:9"]).unwrap();
+        let addrs = names.resolve().await;
+        assert_eq!(addrs[0].to_string(), "127.0.0.9:7");
+        assert!(
+            addrs.len() > 1 && addrs[1..].iter().all(|addr| addr.ip().is_loopback() && addr.port() == 9),
+            "{addrs:?}"
+        );
+        assert_eq!(names.seeds.iter().map(|entry| entry.warned.get()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(names.resolve().await, addrs);
+    }
+
+    #[actix_rt::test]
+    async fn resolver_that_hangs_is_asked_one_question_at_a_time() {
+        let names = Names { patience: Duration::ZERO, ..names(&["localhost:9"]).unwrap() };
+        let hangs = || spawn_local(std::future::pending());
+        names.seeds[0].question.set(Some(hangs()));
+        let asked = names.seeds[0].question.take().map(|question| (question.id(), question));
+        let (id, question) = asked.unwrap();
+        names.seeds[0].question.set(Some(question));
+        assert_eq!(names.resolve().await, []);
+        assert_eq!(names.seeds[0].question.take().map(|question| question.id()), Some(id));
+    }
+}
