@@ -28,6 +28,13 @@ impl Director {
         self
     }
 
+    /// Whether nodes of one thread are on both sides of the partition that is to make two rings. What one of them hears from a node
+    /// is evidence of its life for all, so that they may never believe that those on the other side are dead.
+    pub(in super::super) fn cuts_a_thread(&self) -> bool {
+        let (one, other) = &self.sides;
+        self.threads.iter().any(|thread| [one, other].into_iter().all(|side| thread.iter().any(|n| side.contains(n))))
+    }
+
     /// All nodes of a thread end; half of the threads begin again, at once or soon.
     pub(super) fn lose_thread(&mut self, world: &World, survey: &Survey, members: &[Peer]) -> Vec<Command> {
         let Some(thread) = self.threads.choose(&mut self.rng).cloned() else { return Vec::new() };
