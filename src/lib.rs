@@ -68,4 +68,5 @@ pub use node::worker::Worker;
 pub use node::{LookupError, Node, StartError, State};
 pub use protocol::addr::Addr;
 pub use protocol::id::Id;
+pub use protocol::ownership::{Event, KeyRange, Ownership};
 pub use protocol::peer::Peer;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::node::events::Watched;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
@@ -109,6 +110,11 @@ pub struct Slept;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Neighbors")]
 pub struct ShowNeighbors;
+
+/// Somebody wants to hear of what changes.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Watched")]
+pub struct Watch;
 
 /// All fingers as they are, for people to look at.
 #[derive(Clone, Copy, Debug, Message)]

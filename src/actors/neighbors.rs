@@ -14,11 +14,12 @@ use tokio::time::{Instant, timeout};
 use crate::actors::drive::Driver;
 use crate::actors::jitter::jittered;
 use crate::actors::messages::{
-    Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Way,
+    Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Watch, Way,
 };
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
 use crate::net::names::Names;
+use crate::node::events::Watchers;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::Joined;
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
@@ -40,6 +41,8 @@ pub struct NeighborsActor {
     armed: [Option<(u64, SpawnHandle)>; Timer::COUNT],
     last_armed: u64,
     joining: Box<Joining>,
+    /// Programs that want to hear of what changes, if there are any.
+    watchers: Option<Box<Watchers>>,
 }
 
 /// Why a node could not join a ring.
@@ -133,6 +136,7 @@ impl NeighborsActor {
             armed: Default::default(),
             last_armed: 0,
             joining: Box::new(joining),
+            watchers: None,
         }
     }
 
@@ -140,7 +144,9 @@ impl NeighborsActor {
     fn advance(&mut self, ctx: &mut Context<Self>) {
         self.snapshot.publish_neighbors(&self.maintenance);
         let conversation = self.maintenance.next_conversation();
-        for effect in self.maintenance.effects() {
+        let effects = self.maintenance.effects();
+        self.tell_watchers(&effects);
+        for effect in effects {
             self.carry_out(effect, ctx);
         }
         if let Some(conversation) = conversation {
@@ -155,6 +161,12 @@ impl NeighborsActor {
                 actor.maintenance.digest(outcome);
                 actor.advance(ctx);
             }));
+        }
+    }
+
+    fn tell_watchers(&mut self, effects: &[Effect]) {
+        if let Some(watchers) = &mut self.watchers {
+            watchers.look(&self.maintenance, effects);
         }
     }
 
@@ -248,6 +260,15 @@ impl Handler<ShowNeighbors> for NeighborsActor {
     }
 }
 
+impl Handler<Watch> for NeighborsActor {
+    type Result = MessageResult<Watch>;
+
+    fn handle(&mut self, _: Watch, _: &mut Self::Context) -> Self::Result {
+        let watchers = self.watchers.get_or_insert_with(|| Box::new(Watchers::new(&self.maintenance)));
+        MessageResult(watchers.join())
+    }
+}
+
 impl Handler<Forget> for NeighborsActor {
     type Result = ();
 
@@ -284,6 +305,7 @@ impl Handler<Leave> for NeighborsActor {
     fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
         let leave = self.maintenance.leave().into_iter();
         self.snapshot.publish_neighbors(&self.maintenance);
+        self.tell_watchers(&[]);
         let heard = join_all(leave.map(|(peer, request)| self.driver.calls.send(told(peer, request))));
         // Whoever does not hear it in time finds this node dead.
         Box::pin(async move { drop(timeout(LEAVING, heard).await) })

@@ -13,7 +13,7 @@ use crate::actors::desk::Desk;
 use crate::actors::drive::Driver;
 use crate::actors::fingers::FingersActor;
 use crate::actors::lookups::Lookups;
-use crate::actors::messages::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop};
+use crate::actors::messages::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop, Watch};
 use crate::actors::neighbors::{Joining, NeighborsActor};
 use crate::actors::snapshot::Snapshot;
 use crate::net::limits::drops::DropCounters;
@@ -27,6 +27,7 @@ use crate::net::shared::Shared;
 use crate::net::traffic::Counters;
 use crate::net::transport::Socket;
 use crate::node::config::Config;
+use crate::node::events::Watched;
 use crate::node::state::State;
 use crate::protocol::excuses::excuse;
 use crate::protocol::fingers::FingerTable;
@@ -135,6 +136,11 @@ struct Parts {
 #[rtype(result = "Option<State>")]
 pub struct Show;
 
+/// Somebody wants to hear of what changes.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "Option<Watched>")]
+pub struct WatchNode;
+
 impl Actor for NodeActor {
     type Context = Context<Self>;
 }
@@ -163,6 +169,14 @@ impl Handler<Show> for NodeActor {
                 fingers: fingers.await.ok()?,
             })
         })
+    }
+}
+
+impl Handler<WatchNode> for NodeActor {
+    type Result = ResponseFuture<Option<Watched>>;
+
+    fn handle(&mut self, _: WatchNode, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.0.neighbors.send(Watch).map(Result::ok))
     }
 }
 

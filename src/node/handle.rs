@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{oneshot, watch};
 
 use super::error::{LookupError, StartError};
 use super::state::State;
 use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
-use crate::actors::node::{NodeActor, Show, wire};
+use crate::actors::node::{NodeActor, Show, WatchNode, wire};
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
 use crate::net::traffic::{Counters, Traffic};
 use crate::node::config::Config;
+use crate::node::events;
 use crate::node::worker::Worker;
 use crate::protocol::admission::Class;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Question};
+use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
 
 /// A running node. Clones are the same node, and may be sent to any thread and asked from any runtime.
@@ -134,6 +137,20 @@ impl Node {
     /// What the node knows of its ring; `None` when it was stopped.
     pub async fn state(&self) -> Option<State> {
         self.handle.node.send(Show).await.ok().flatten()
+    }
+
+    /// What happens around the node, from now on and in order: changes of its neighbours and of the keys that it answers for, deaths,
+    /// and how it fares. Ends when the node stops. Who takes them slower than they come misses the oldest, and hears how many
+    /// ([`Event::Lagged`]); [`ownership`](Node::ownership) is never behind.
+    pub async fn events(&self) -> impl Stream<Item = Event> + Send + Unpin + use<> {
+        let watched = self.handle.node.send(WatchNode).await.ok().flatten();
+        stream::iter(watched.map(|(events, _)| events::stream(events))).flatten()
+    }
+
+    /// The keys that the node takes for its own, now and whenever that changes; `None` when it was stopped. A hint: what it says of
+    /// others may be over already. `docs/correctness.md`, "Ownership", says how far it is to be trusted.
+    pub async fn ownership(&self) -> Option<watch::Receiver<Ownership>> {
+        self.handle.node.send(WatchNode).await.ok().flatten().map(|(_, ownership)| ownership)
     }
 
     /// Waits until another node has this one's identifier, which the ring has taken while this one was away; that one. This

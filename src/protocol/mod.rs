@@ -27,6 +27,7 @@ pub mod local_health;
 pub mod lookup;
 pub mod maintenance;
 pub mod neighbors;
+pub mod ownership;
 pub mod patient;
 pub mod peer;
 pub mod procedure;

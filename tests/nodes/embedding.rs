@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use chord::{Addr, Config, LookupError, Node, Worker};
+use chord::{Addr, Config, Event, KeyRange, LookupError, Node, Worker};
+use futures::StreamExt;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -119,4 +120,30 @@ async fn node_that_nobody_waits_for_does_not_start() {
     let started = Node::start(Config { seeds: vec![seed.into()], listen, ..alone() });
     assert!(timeout(Duration::from_millis(300), started).await.is_err(), "its seed says nothing");
     spawn_blocking(move || ends(listen)).await.unwrap();
+}
+
+#[tokio::test]
+async fn program_hears_which_keys_its_node_gains_and_loses() {
+    let first = Node::start(alone()).await.unwrap();
+    let (mut events, mut ownership) = (first.events().await, first.ownership().await.unwrap());
+    let me = first.me().id;
+    let all = KeyRange { behind: me, up_to: me };
+    assert_eq!((ownership.borrow().epoch, ownership.borrow().range), (0, Some(all)));
+    let second = Node::start(through(&first)).await.unwrap();
+    let half = KeyRange { behind: second.me().id, up_to: me };
+    let owned = async |ownership: &mut tokio::sync::watch::Receiver<chord::Ownership>, range| {
+        timeout(LIMIT, ownership.wait_for(|now| now.range == Some(range))).await.unwrap().unwrap().clone()
+    };
+    let now = owned(&mut ownership, half).await;
+    assert!(now.epoch > 0 && now.successors == [second.me()]);
+    second.leave().await;
+    assert!(owned(&mut ownership, all).await.epoch > now.epoch);
+    first.leave().await;
+    let heard: Vec<Event> = timeout(LIMIT, events.by_ref().collect()).await.unwrap();
+    let at =
+        |event: Event| heard.iter().position(|heard| *heard == event).unwrap_or_else(|| panic!("{event:?}: {heard:?}"));
+    assert!(at(Event::PredecessorChanged(Some(second.me()))) < at(Event::RangeChanged(Some(half))));
+    assert!(at(Event::RangeChanged(Some(half))) < at(Event::Alone));
+    assert_eq!(heard[heard.len() - 2..], [Event::Left, Event::RangeChanged(None)], "{heard:?}");
+    assert!(first.ownership().await.is_none() && first.events().await.next().await.is_none(), "it has stopped");
 }

@@ -6,6 +6,7 @@
 mod evaluation;
 mod histories;
 mod model;
+mod ownership;
 mod paper;
 mod protocol;
 mod purity;
