@@ -184,6 +184,24 @@ fn census_lets_who_slept_answer_from_its_memory_but_never_name_the_dead() {
 }
 
 #[test]
+fn census_lets_two_that_woke_together_confirm_each_other_and_nobody_else() {
+    let ([a, b, c, d], began) = four();
+    let census = Census::new();
+    census.set(Some(Presence::Surely), [a, c, d]);
+    census.set(Some(Presence::Missed(began)), [a, c]);
+    census.set(Some(Presence::Surely), [b]);
+    census.set(Some(Presence::Waking(began)), [c]);
+    let names = |owner, asked| census.is_right(d, id(15), owner, asked, Instant::now());
+    let alone = Instant::now();
+    assert!(names(b, alone) && !names(c, alone), "it has nobody to confirm it");
+    census.set(Some(Presence::Waking(began)), [a]);
+    let together = Instant::now();
+    assert!(names(b, together) && names(c, together) && !names(d, together));
+    census.set(Some(Presence::Surely), [a, c]);
+    assert!(!names(c, Instant::now()), "they have heard from their neighbours");
+}
+
+#[test]
 fn rules_allow_no_row_of_r_and_leave_more_than_r() {
     let settled = (0..12).collect();
     let allowed = |struck: &[usize], victims: &[usize]| allow(&settled, &struck.iter().copied().collect(), victims, 4);

@@ -13,5 +13,6 @@ mod purity;
 mod reunion;
 mod sim_ring;
 mod simulation;
+mod sleepers;
 mod storms;
 mod world;

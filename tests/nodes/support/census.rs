@@ -14,8 +14,9 @@
 //! one in between. An answer is right if it names the owner at some moment between question and
 //! answer. One thing more has to be conceded: whoever was silent wakes with the neighbours that it
 //! had, and answers questions that are put to *itself* from what it knows until it has heard from
-//! them. Such an answer may be right at any moment since it fell silent. A dead node is never right,
-//! whoever says it.
+//! them. Such an answer may be right at any moment since it fell silent. Two that wake together may confirm each other
+//! (`docs/correctness.md`, "What neighbours that slept together say"), so that the one is named for what it owned when it fell
+//! silent, whoever is asked. A dead node is never right, whoever says it.
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -96,17 +97,16 @@ impl Census {
         let moments = self.moments.read().unwrap();
         let open = span(&moments, asked, answered);
         let alive = open.iter().any(|moment| moment.nodes.contains_key(&owner.id));
-        let silences = open.iter().filter_map(|moment| moment.nodes.get(&of.id)?.1.silent_since());
-        let since = silences.min().map_or(asked, |silent| silent.min(asked));
+        let of_asked = open.iter().filter_map(|moment| moment.nodes.get(&of.id)?.1.silent_since());
+        let together = open.iter().filter(|moment| moment.waking().count() > 1);
+        let of_named = together.filter_map(|moment| moment.waking().find(|(peer, _)| *peer == owner)?.1.silent_since());
+        let since = of_asked.chain(of_named).min().map_or(asked, |silent| silent.min(asked));
         alive && span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner))
     }
 
     /// Whether some node was on its way back at some time between these instants.
     pub fn was_waking(&self, from: Instant, to: Instant) -> bool {
-        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| {
-            let mut nodes = moment.nodes.values();
-            nodes.any(|(_, presence)| matches!(presence, Presence::Waking(_)))
-        })
+        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.waking().next().is_some())
     }
 
     /// Whether some node kept silent, and was not known to, at some time between these instants.
@@ -159,6 +159,10 @@ impl Presence {
 impl Moment {
     fn clockwise(&self, from: Id) -> impl Iterator<Item = &(Peer, Presence)> {
         self.nodes.range(from..).chain(self.nodes.range(..from)).map(|(_, node)| node)
+    }
+
+    fn waking(&self) -> impl Iterator<Item = &(Peer, Presence)> {
+        self.nodes.values().filter(|(_, presence)| matches!(presence, Presence::Waking(_)))
     }
 
     fn may_own(&self, key: Id, owner: Peer) -> bool {
