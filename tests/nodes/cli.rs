@@ -756,8 +756,15 @@ fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
 /// A window that was closed was a crash.
 #[test]
 fn hangup_is_a_reason_to_leave() {
+    // Also where these tests run under nohup themselves.
+    let heeding = || {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_chord")]);
+        command
+    };
+    let start = |addr: Addr, seed| Process::start_by(heeding(), Peer::at(addr, Bits::FULL), Some(seed), 4);
     let mut stays = one();
-    let mut leaves = Process::start(free_addrs(1)[0], Some(stays.peer.addr), 4);
+    let mut leaves = start(free_addrs(1)[0], stays.peer.addr);
     eventually(10 * SECOND, || match (stays.state(4).successors[0], leaves.lookup("Hello")) {
         (successor, Ok(_)) if successor == leaves.peer => Ok(()),
         other => Err(format!("{other:?}")),
@@ -769,13 +776,15 @@ fn hangup_is_a_reason_to_leave() {
         Ok(owner) if owner == stays.peer => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    let mut swarm = at(free_range(8), SWARM);
+    let first = free_range(8);
+    let line = SWARM.replace("PORT", &first.port().to_string());
+    let mut swarm = Process::with_flags_by(heeding(), first, &line.split(' ').collect::<Vec<_>>());
     swarm.write(b"Lookup Hello\n");
     while !swarm.line().starts_with("< Hello ") {}
     swarm.signal(Signal::HUP);
     assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()));
     let addrs = free_addrs(2);
-    let mut joiner = Process::start(addrs[0], Some(addrs[1]), 4);
+    let mut joiner = start(addrs[0], addrs[1]);
     eventually(5 * SECOND, || TcpStream::connect(addrs[0]).map(drop).map_err(|error| error.to_string()));
     joiner.signal(Signal::HUP);
     assert_eq!(joiner.wait(), Some(0));

@@ -63,7 +63,12 @@ impl Process {
 
     /// Starts a node with these flags, which put it at `addr`.
     pub fn with_flags(addr: Addr, flags: &[&str]) -> Process {
-        Process::spawn(Command::new(CHORD), Peer::at(addr, Bits::FULL), flags)
+        Process::with_flags_by(Command::new(CHORD), addr, flags)
+    }
+
+    /// The same by a command that becomes `chord`.
+    pub fn with_flags_by(command: Command, addr: Addr, flags: &[&str]) -> Process {
+        Process::spawn(command, Peer::at(addr, Bits::FULL), flags)
     }
 
     /// So many virtual nodes from `first` on, with the periods of a usual ring, that join the ring of `seed`; by a
