@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::option;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,7 +82,10 @@ impl Transport {
     /// A connection to that address from another, where others can connect to whoever makes it.
     pub async fn connect(&self, from: Addr, to: Addr) -> io::Result<Stream> {
         match self {
-            Transport::Tcp => others_only(TcpStream::connect(to.socket()).await?).map(Stream::from),
+            Transport::Tcp => {
+                let stream = TcpStream::connect(to.socket()).await.map_err(|error| of_target(error, to))?;
+                others_only(stream).map(Stream::from)
+            }
             Transport::Memory(switchboard) => switchboard.connect(from, to).await.map(Stream::new),
         }
     }
@@ -103,6 +106,25 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.bind(addr)?;
     socket.listen(WAITING)
+}
+
+/// The kernel says of a port that it can't have and of an address that it can't call from the same thing: that an address is not
+/// available. The former is a want of this machine; the latter is what it says of every IPv6 address where IPv6 is off, and
+/// means that nobody can be reached there.
+fn of_target(error: io::Error, to: Addr) -> io::Error {
+    if error.kind() == ErrorKind::AddrNotAvailable && !can_call_from(to) {
+        ErrorKind::NetworkUnreachable.into()
+    } else {
+        error
+    }
+}
+
+/// Whether this machine has an address from which the other may be called. Nothing is sent.
+fn can_call_from(to: Addr) -> bool {
+    let any: IpAddr = if to.ip().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Another error than that is none of the address.
+    let called = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to));
+    called.err().is_none_or(|error| error.kind() != ErrorKind::AddrNotAvailable)
 }
 
 /// Refuses a connection to itself. The kernel makes one where nobody listens at a port from which connections are made, when
@@ -185,8 +207,6 @@ impl Eq for Switchboard {}
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn at(port: u16) -> Addr {
@@ -217,6 +237,34 @@ mod tests {
         let mut socket = transport.listen(at(7)).await.unwrap();
         let _stream = transport.connect(at(8), at(7)).await.unwrap();
         assert_eq!(socket.accept().await.unwrap().1, at(8));
+    }
+
+    /// Says that this process is in a network of its own, which has no addresses yet.
+    const APART: &str = "CHORD_TEST_APART";
+
+    /// A node of a machine without IPv6 took an IPv6 peer for its own want of ports, and never gave it up.
+    #[actix_rt::test]
+    async fn address_that_can_not_be_called_from_here_is_no_want_of_ports() {
+        if std::env::var_os(APART).is_some() {
+            let connected = Transport::Tcp.connect(at(1), Addr::new(Ipv6Addr::LOCALHOST, 9)).await;
+            assert_eq!(connected.err().map(|error| error.kind()), Some(ErrorKind::NetworkUnreachable));
+            return;
+        }
+        let in_use = || io::Error::from(ErrorKind::AddrNotAvailable);
+        assert_eq!(of_target(in_use(), at(9)).kind(), ErrorKind::AddrNotAvailable, "there is an address to call from");
+        let this = "net::transport::tests::address_that_can_not_be_called_from_here_is_no_want_of_ports";
+        let mut apart = std::process::Command::new("unshare");
+        apart.args(["--user", "--map-root-user", "--net"]);
+        if !apart.arg("true").output().is_ok_and(|output| output.status.success()) {
+            return eprintln!(
+                "transport: no network of one's own here: addresses that can't be called from are not tested"
+            );
+        }
+        let mut apart = std::process::Command::new("unshare");
+        apart.args(["--user", "--map-root-user", "--net"]).arg(std::env::current_exe().unwrap());
+        let output = apart.args(["--exact", this]).env(APART, "").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     }
 
     #[actix_rt::test]

@@ -75,6 +75,7 @@ pub struct Config {
     /// those that have longest sent none.
     pub connections: usize,
     /// The same from one address, or one IPv6 network of 64 bits, except loopback and the node's own, where a whole ring may live.
+    /// Where a forwarder calls in the place of all others, this limits them together: give it that of `connections`.
     /// Default 64.
     pub connections_per_address: usize,
 }

@@ -7,19 +7,20 @@
 //! it is, also in the middle of a conversation: nobody ever waits for a busy node.
 //!
 //! This file says what a node is and whose turn it is; `answers` and `outcomes` what it says to
-//! others and what it learns from them; `backoff` how long it waits; `reunion` how
+//! others and what it learns from them; `losses` what it does when neighbours are dead, or may be; `backoff` how long it waits; `reunion` how
 //! rings that know of each other become one; `leaving` how it ends.
 
 mod answers;
 mod backoff;
 mod leaving;
+mod losses;
 mod outcomes;
 mod reunion;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use backoff::{Backoff, ISOLATED_ROUND, ISOLATED_ROUNDS, REUNITE_ALONE, reunite};
+use backoff::{Backoff, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
@@ -209,9 +210,6 @@ pub enum Effect {
 /// it no faster than this.
 const MAX_ERRANDS: u32 = 64;
 
-/// So many fingers are remembered when neighbours are lost, half of what there is room for.
-const MAX_RECALLED: usize = Acquaintances::MAX_MET / 2;
-
 /// How long that pause is.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -355,46 +353,6 @@ impl Maintenance {
         self.acquaintances.know_seeds(seeds);
     }
 
-    /// Nodes that a lookup found dead.
-    pub fn forget(&mut self, dead: &[Peer]) {
-        for peer in dead {
-            self.mark_dead(*peer);
-        }
-    }
-
-    /// The fingers as they are when neighbours were lost, nearest first. Those who are left may be several rings, and know of each
-    /// other by their fingers only: those that lie farthest are asked as acquaintances are.
-    pub fn recall(&mut self, fingers: impl DoubleEndedIterator<Item = Peer>) {
-        let farthest: Vec<_> = fingers.rev().take(MAX_RECALLED).collect();
-        farthest.iter().rev().for_each(|finger| self.acquaintances.recall(finger.addr));
-    }
-
-    /// Kept connections broke: whoever lived at those addresses may have died.
-    pub fn severed(&mut self, lost: impl Fn(Addr) -> bool) {
-        if self.neighbors.successor().is_some_and(|head| lost(head.addr)) {
-            self.neighbors.doubt_successor();
-            self.wishes.stabilize = true;
-        }
-        if self.neighbors.predecessor().is_some_and(|predecessor| lost(predecessor.addr)) {
-            self.wishes.check_predecessor = true;
-        }
-    }
-
-    /// The node did not run for so long that others may have taken it for dead, and gone on without it: it claims
-    /// nothing until its neighbours have spoken.
-    pub fn slept(&mut self) {
-        if self.standing == Standing::Member && !self.is_alone() {
-            let predecessor = self.neighbors.predecessor();
-            self.neighbors.doubt_all();
-            self.wishes.stabilize = true;
-            // It need not wait for its round: if it still believes in this node it says so. If it has found this node dead,
-            // only the successor could tell it that it is back, unless that falls silent meanwhile.
-            if let Some(predecessor) = predecessor {
-                self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
-            }
-        }
-    }
-
     /// A timer fired.
     pub fn fired(&mut self, timer: Timer) {
         if self.standing == Standing::Left {
@@ -512,62 +470,6 @@ impl Maintenance {
         self.changed();
         self.wake(Timer::CheckPredecessor, self.setup.check_predecessor_every);
         self.wake(Timer::Reunite, self.reunite_after);
-    }
-
-    fn isolate(&mut self) {
-        self.standing = Standing::Isolated;
-        // Where the other of two has said that it leaves, nobody is missing: whoever is remembered is asked once.
-        let parting = std::mem::take(&mut self.parting);
-        let asked = if parting { ISOLATED_ROUNDS - 1 } else { 0 };
-        self.former = if parting { VecDeque::new() } else { self.neighbors.dropped().into() };
-        self.attempts = asked * self.acquaintances.count().min(ISOLATED_ROUND) as u32;
-        self.acquaintances.doubt_all();
-        self.wake(Timer::Join, Duration::ZERO);
-    }
-
-    /// Nobody answers: a ring of one again. A predecessor that has answered lately is kept: it is
-    /// the first to try as a successor.
-    fn be_alone(&mut self) {
-        let predecessor = self.neighbors.predecessor();
-        self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
-        if let Some(predecessor) = predecessor {
-            self.neighbors.set_predecessor(predecessor);
-        }
-        self.reunite_after = REUNITE_ALONE;
-        self.enter();
-    }
-
-    /// Takes a dead node out of the neighbours, and lets the fingers know. The last successor stays
-    /// until stabilize itself finds it dead: without it the node falls out of the ring.
-    fn mark_dead(&mut self, dead: Peer) {
-        let last = self.neighbors.successors() == [dead];
-        if last {
-            self.neighbors.doubt_successor();
-        }
-        let successor = !last && self.neighbors.drop_successor(dead);
-        let predecessor = self.neighbors.drop_predecessor(dead);
-        self.wishes.stabilize |= successor || last;
-        self.acquaintances.doubt(dead.addr);
-        self.effects.push(Effect::Dead(dead));
-        if successor || predecessor {
-            self.miss(dead);
-            self.changed();
-        }
-    }
-
-    /// Somebody was lost, and may be back soon.
-    fn miss(&mut self, lost: Peer) {
-        self.acquaintances.lose(lost.addr);
-        if !self.effects.contains(&Effect::Recall) {
-            self.effects.push(Effect::Recall);
-        }
-        let first = self.reunite_pause().first;
-        if self.reunite_after > first {
-            // Many may have died with it, and the ring be more than one.
-            self.acquaintances.doubt_all();
-            self.reunite_after = first;
-            self.wake(Timer::Reunite, self.reunite_after);
-        }
     }
 
     /// Whether it belongs to no ring of others, so that it may join one.

@@ -211,9 +211,9 @@ fn name_that_does_not_resolve_yet_is_warned_of_once_and_joined_when_it_does() {
     let joiner = Process::start_by(by_name, Peer::at(addrs[1], Bits::FULL), None, R);
     let warnings = || joiner.errors().matches("does not resolve").count();
     eventually(LIMIT, || if warnings() > 0 { Ok(()) } else { Err("no warning yet".into()) });
-    // It goes on trying meanwhile, and is to say no more.
-    thread::sleep(3 * SECOND);
-    assert_eq!(warnings(), 1, "{}", joiner.errors());
     hosts.write(Some(addrs[0]));
-    check(vec![seed, joiner]);
+    let mut ring = vec![seed, joiner];
+    await_ideal(&mut ring, R, LIMIT);
+    assert_eq!(ring[1].errors().matches("does not resolve").count(), 1, "{}", ring[1].errors());
+    check(ring);
 }

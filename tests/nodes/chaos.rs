@@ -185,20 +185,22 @@ fn census_lets_who_slept_answer_from_its_memory_but_never_name_the_dead() {
 
 #[test]
 fn census_lets_two_that_woke_together_confirm_each_other_and_nobody_else() {
-    let ([a, b, c, d], began) = four();
+    let ([a, b, c, d], _) = four();
     let census = Census::new();
     census.set(Some(Presence::Surely), [a, c, d]);
-    census.set(Some(Presence::Missed(began)), [a, c]);
+    let silent = Instant::now();
+    census.set(Some(Presence::Missed(silent)), [a, c]);
     census.set(Some(Presence::Surely), [b]);
-    census.set(Some(Presence::Waking(began)), [c]);
-    let names = |owner, asked| census.is_right(d, id(15), owner, asked, Instant::now());
+    census.set(Some(Presence::Waking(silent)), [c]);
+    let names = |key, owner, asked| census.is_right(d, id(key), owner, asked, Instant::now());
     let alone = Instant::now();
-    assert!(names(b, alone) && !names(c, alone), "it has nobody to confirm it");
-    census.set(Some(Presence::Waking(began)), [a]);
+    assert!(names(15, b, alone) && !names(15, c, alone), "it has nobody to confirm it");
+    census.set(Some(Presence::Waking(silent)), [a]);
     let together = Instant::now();
-    assert!(names(b, together) && names(c, together) && !names(d, together));
+    assert!(names(15, b, together) && names(15, c, together) && !names(15, d, together));
+    assert!(names(25, c, together) && !names(45, c, together), "no more than what lay between them");
     census.set(Some(Presence::Surely), [a, c]);
-    assert!(!names(c, Instant::now()), "they have heard from their neighbours");
+    assert!(!names(15, c, Instant::now()), "they have heard from their neighbours");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::answers::{ADMISSION, MAX_NOTIFIERS};
 use super::backoff::NOT_NOW;
+use super::losses::MAX_RECALLED;
 use super::*;
 use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;

@@ -15,8 +15,8 @@
 //! answer. One thing more has to be conceded: whoever was silent wakes with the neighbours that it
 //! had, and answers questions that are put to *itself* from what it knows until it has heard from
 //! them. Such an answer may be right at any moment since it fell silent. Two that wake together may confirm each other
-//! (`docs/correctness.md`, "What neighbours that slept together say"), so that the one is named for what it owned when it fell
-//! silent, whoever is asked. A dead node is never right, whoever says it.
+//! (`docs/correctness.md`, "What neighbours that slept together say"), so that the one is named for what lay between them when
+//! they fell silent, whoever is asked. A dead node is never right, whoever says it.
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -98,10 +98,9 @@ impl Census {
         let open = span(&moments, asked, answered);
         let alive = open.iter().any(|moment| moment.nodes.contains_key(&owner.id));
         let of_asked = open.iter().filter_map(|moment| moment.nodes.get(&of.id)?.1.silent_since());
-        let together = open.iter().filter(|moment| moment.waking().count() > 1);
-        let of_named = together.filter_map(|moment| moment.waking().find(|(peer, _)| *peer == owner)?.1.silent_since());
-        let since = of_asked.chain(of_named).min().map_or(asked, |silent| silent.min(asked));
-        alive && span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner))
+        let since = of_asked.min().map_or(asked, |silent| silent.min(asked));
+        let confirmed = || open.iter().any(|moment| moment.is_confirmed_asleep(&moments, key, owner));
+        alive && (span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner)) || confirmed())
     }
 
     /// Whether some node was on its way back at some time between these instants.
@@ -159,6 +158,18 @@ impl Presence {
 impl Moment {
     fn clockwise(&self, from: Id) -> impl Iterator<Item = &(Peer, Presence)> {
         self.nodes.range(from..).chain(self.nodes.range(..from)).map(|(_, node)| node)
+    }
+
+    /// Whether two wake that were next to each other when they fell silent, the one before a key and the other, named for it, after it.
+    fn is_confirmed_asleep(&self, moments: &[Moment], key: Id, owner: Peer) -> bool {
+        let wakes = |peer: Peer| self.waking().any(|(other, _)| *other == peer);
+        wakes(owner)
+            && self.waking().any(|(before, presence)| {
+                let Some(silent) = presence.silent_since() else { return false };
+                let then = &span(moments, silent, silent)[0];
+                let next = then.clockwise(before.id).map(|(peer, _)| *peer).find(|peer| peer.id != before.id);
+                next == Some(owner) && key.in_half_open(before.id, owner.id)
+            })
     }
 
     fn waking(&self) -> impl Iterator<Item = &(Peer, Presence)> {
