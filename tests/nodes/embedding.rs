@@ -19,6 +19,16 @@ fn through(seed: &Node) -> Config {
     Config { seeds: vec![seed.me().addr.into()], ..alone() }
 }
 
+/// Waits until two nodes are one ring: before the first has heard of the second it answers for all keys.
+async fn settle(one: &Node, other: &Node) {
+    for (node, before) in [(one, other), (other, one)] {
+        let half = KeyRange { behind: before.me().id, up_to: node.me().id };
+        let mut ownership = node.ownership().await.unwrap();
+        let settled = ownership.wait_for(|now| now.range == Some(half) && now.successors == [before.me()]);
+        timeout(LIMIT, settled).await.expect("a ring of two in time").unwrap();
+    }
+}
+
 /// Waits until nobody listens there any more.
 fn ends(addr: Addr) {
     let began = Instant::now();
@@ -35,6 +45,7 @@ fn is_a_handle<T: Send + Sync + Clone + 'static>(_: &T) {}
 async fn node_is_asked_from_any_task_of_a_runtime_of_many_threads() {
     let first = Node::start(alone()).await.unwrap();
     let second = Node::start(through(&first)).await.unwrap();
+    settle(&first, &second).await;
     is_a_handle(&first);
     let asked = (0..32).map(|n| {
         let (first, second) = (first.clone(), second.clone());
@@ -77,6 +88,7 @@ fn nodes_of_two_runtimes_are_one_ring_and_end_with_the_tasks_that_have_them() {
     let (one, other) = (runtime(), runtime());
     let first = one.block_on(Node::start(alone())).unwrap();
     let second = other.block_on(Node::start(through(&first))).unwrap();
+    one.block_on(settle(&first, &second));
     let (first_addr, second_addr) = (first.me().addr, second.me().addr);
     assert_eq!(
         one.block_on(second.lookup("Hello")),
@@ -102,6 +114,7 @@ async fn nodes_of_one_worker_share_their_connections_and_end_with_it() {
     let worker = Worker::start("nodes").unwrap();
     let first = Node::start_on(&worker, alone()).await.unwrap();
     let second = Node::start_on(&worker, through(&first)).await.unwrap();
+    settle(&first, &second).await;
     let key = format!("key {}", first.me().addr);
     assert_eq!(first.lookup(&key).await, second.lookup(&key).await);
     drop(worker);
