@@ -121,8 +121,8 @@ fn check_response(request: &Request, response: &Response) {
             assert!(path.len() <= 64);
             path.iter().for_each(|hop| check_peer(hop.node));
         }
-        Response::Predecessor { predecessor, successors } => {
-            predecessor.iter().for_each(|peer| check_peer(*peer));
+        Response::Predecessor { predecessor, successors, memory } => {
+            predecessor.iter().chain(&memory.former).for_each(|peer| check_peer(*peer));
             successors.iter().for_each(|list| check_list(list));
         }
         Response::SuccessorList { successors, predecessor, .. } => {
@@ -148,9 +148,10 @@ fn check_response(request: &Request, response: &Response) {
 fn told(response: &Response, r: usize) -> Response {
     let not_me = |peer: &Peer| peer.id != me().id;
     match response.clone() {
-        Response::Predecessor { predecessor, successors } => Response::Predecessor {
+        Response::Predecessor { predecessor, successors, memory } => Response::Predecessor {
             predecessor: predecessor.filter(not_me),
             successors: Some(successors.unwrap_or_default()),
+            memory,
         },
         Response::SuccessorList { successors, predecessor, dialect } => {
             let itself = (dialect == Dialect::PlainItselfFirst).then_some(me());

@@ -22,7 +22,7 @@ use chord::net::routes::Routes;
 use chord::net::shared::Shared;
 use chord::net::transport::Transport;
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
-use chord::protocol::rpc::{Code, Request, Response};
+use chord::protocol::rpc::{Code, Memory, Request, Response};
 use chord::wire::{Frame, FrameCodec, Ids, Reply};
 use chord::{Addr, Id, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
@@ -98,7 +98,9 @@ impl Handler<Serve> for Host {
             match serve.request {
                 _ if refuses => Err(Code::Busy.into()),
                 Request::FindSuccessor { .. } => Ok(Response::Successor { owner: peer(1), path: vec![] }),
-                Request::GetPredecessor => Ok(Response::Predecessor { predecessor: None, successors: None }),
+                Request::GetPredecessor => {
+                    Ok(Response::Predecessor { predecessor: None, successors: None, memory: Memory::default() })
+                }
                 _ => Ok(Response::Done),
             }
         })

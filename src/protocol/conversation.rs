@@ -1,5 +1,6 @@
 //! The conversations of ring maintenance as one type.
 
+use super::awaken::{Awaken, Awakened};
 use super::check_predecessor::{CheckPredecessor, Checked};
 use super::join::{Join, Joined};
 use super::procedure::{Answer, Procedure, Step};
@@ -13,6 +14,7 @@ pub enum Conversation {
     Join(Join),
     Rectify(Rectify),
     Stabilize(Stabilize),
+    Awaken(Awaken),
     CheckPredecessor(CheckPredecessor),
     Reunite(Reunite),
 }
@@ -23,6 +25,7 @@ pub enum Outcome {
     Join(Joined),
     Rectify(Verdict),
     Stabilize(Learned),
+    Awaken(Awakened),
     CheckPredecessor(Checked),
     Reunite(Reunion),
 }
@@ -35,6 +38,7 @@ impl Procedure for Conversation {
             Conversation::Join(join) => join.start().map(Outcome::Join),
             Conversation::Rectify(rectify) => rectify.start().map(Outcome::Rectify),
             Conversation::Stabilize(stabilize) => stabilize.start().map(Outcome::Stabilize),
+            Conversation::Awaken(awaken) => awaken.start().map(Outcome::Awaken),
             Conversation::CheckPredecessor(check) => check.start().map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.start().map(Outcome::Reunite),
         }
@@ -45,6 +49,7 @@ impl Procedure for Conversation {
             Conversation::Join(join) => join.resume(answer).map(Outcome::Join),
             Conversation::Rectify(rectify) => rectify.resume(answer).map(Outcome::Rectify),
             Conversation::Stabilize(stabilize) => stabilize.resume(answer).map(Outcome::Stabilize),
+            Conversation::Awaken(awaken) => awaken.resume(answer).map(Outcome::Awaken),
             Conversation::CheckPredecessor(check) => check.resume(answer).map(Outcome::CheckPredecessor),
             Conversation::Reunite(reunite) => reunite.resume(answer).map(Outcome::Reunite),
         }

@@ -180,7 +180,7 @@ impl Procedure for Join {
             }
             (
                 Stage::Returning(successor),
-                Answer::Reply(Response::Predecessor { predecessor: Some(predecessor), successors: Some(list) }),
+                Answer::Reply(Response::Predecessor { predecessor: Some(predecessor), successors: Some(list), .. }),
             ) if predecessor == self.me => self.enter(successor, list),
             (Stage::Returning(_), _) => Step::Done(Joined::NotNow),
             (Stage::Listing(_) | Stage::Placing(..), Answer::Refused(Code::Retry | Code::Busy)) => {
@@ -201,7 +201,7 @@ impl Procedure for Join {
 mod tests {
     use super::*;
     use crate::protocol::id::Bits;
-    use crate::protocol::rpc::Dialect;
+    use crate::protocol::rpc::{Dialect, Memory};
     use crate::protocol::testing::{SIX, peer, peers};
 
     /// Node 26, whose seed is node 8.
@@ -317,7 +317,11 @@ mod tests {
         let mut join = join();
         join.resume(named(32));
         assert_eq!(join.resume(list(&[38, 42], None)), Step::Ask(peer(32).into(), Request::GetPredecessor));
-        let predecessor = Answer::Reply(Response::Predecessor { predecessor: Some(peer(21)), successors: None });
+        let predecessor = Answer::Reply(Response::Predecessor {
+            predecessor: Some(peer(21)),
+            successors: None,
+            memory: Memory::default(),
+        });
         let step = join.resume(predecessor);
         let entered = confirmed(&mut join, step, &[32, 38, 42]);
         assert_eq!(entered, Step::Done(Joined::Member(peers(&[32, 38, 42]))));
@@ -336,7 +340,11 @@ mod tests {
             let step = join.resume(Answer::Refused(Code::Retry));
             assert_eq!(step, Step::Ask(peer(32).into(), Request::GetPredecessor));
             let predecessor = Some(peer(predecessor));
-            join.resume(Answer::Reply(Response::Predecessor { predecessor, successors: Some(peers(&[38, 42, 48])) }))
+            join.resume(Answer::Reply(Response::Predecessor {
+                predecessor,
+                successors: Some(peers(&[38, 42, 48])),
+                memory: Memory::default(),
+            }))
         };
         assert_eq!(says(26), Step::Done(Joined::Member(peers(&[32, 38, 42]))));
         assert_eq!(says(30), Step::Done(Joined::NotNow), "the ring has gone on");

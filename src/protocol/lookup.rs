@@ -270,6 +270,8 @@ impl Lookup {
                 self.contesting = true;
                 step
             }
+            // Others may have joined while both of them slept.
+            None if self.neighbors.is_astray() => self.lost(LookupFailure::Unsure),
             // Neither of both knows anybody in between who lives: nobody joins there, either, before they have settled.
             _ => self.found_pinged(successor),
         }

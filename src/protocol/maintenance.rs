@@ -25,6 +25,7 @@ pub use leaving::LEAVING;
 
 use super::acquaintances::Acquaintances;
 use super::addr::Addr;
+use super::awaken::Awaken;
 use super::check_predecessor::CheckPredecessor;
 use super::conversation::Conversation;
 use super::id::Bits;
@@ -298,7 +299,7 @@ impl Maintenance {
     pub fn without_pace(&self) -> Maintenance {
         Maintenance {
             setup: self.setup.clone(),
-            neighbors: self.neighbors.without_dropped(),
+            neighbors: self.neighbors.without_memory(),
             standing: self.standing,
             acquaintances: Acquaintances::new(self.setup.me.addr, self.setup.seeds.clone()),
             wishes: Wishes {
@@ -374,7 +375,10 @@ impl Maintenance {
                     None => self.be_alone(),
                 }
             }
-            Timer::Stabilize => self.wishes.stabilize = true,
+            Timer::Stabilize => {
+                self.wishes.stabilize = true;
+                self.neighbors.count_round();
+            }
             Timer::CheckPredecessor => self.wishes.check_predecessor = true,
             Timer::Reunite => {
                 self.mute = None;
@@ -434,8 +438,12 @@ impl Maintenance {
                 CheckPredecessor::new(&self.neighbors).map(Conversation::CheckPredecessor)
             }
             (_, Standing::Isolated) => None,
-            (Kind::Stabilize, _) => std::mem::take(&mut self.wishes.stabilize)
-                .then(|| Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take()))),
+            (Kind::Stabilize, _) => {
+                std::mem::take(&mut self.wishes.stabilize).then(|| match self.neighbors.is_astray() {
+                    true => Conversation::Awaken(Awaken::new(&self.neighbors)),
+                    false => Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take())),
+                })
+            }
             (Kind::Reunite, _) => self.begin_reunion(),
         }
     }

@@ -13,6 +13,7 @@
 pub mod acquaintances;
 pub mod addr;
 pub mod admission;
+pub mod awaken;
 pub mod bulkhead;
 pub mod check_predecessor;
 pub mod conversation;

@@ -6,6 +6,7 @@
 
 use super::id::Id;
 use super::peer::Peer;
+use super::rpc::Memory;
 
 /// The successor list and the predecessor of one member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,9 +28,23 @@ pub struct Neighbors {
     /// successor, or it was asleep while the others may have gone on without it. Somebody may live between it and the
     /// first successor that it has now.
     unsure: bool,
+    /// So many more rounds this node looks for its place: it was asleep, and nobody who was not has spoken since. The ring
+    /// may have gone on without it, and without whoever slept beside it.
+    astray: u8,
+    /// So many more rounds its word counts for nothing to others that slept: it has found its place by its own list.
+    drowsy: u8,
+    /// The predecessor that it has lost, as long as there is no other.
+    former: Option<Peer>,
     /// Entries that were dropped since then: they were found dead. At most `r`.
     dropped: Vec<Peer>,
 }
+
+/// So many rounds a node that slept looks for its place before it trusts its list. Whoever has lost neighbours has others after two
+/// or three rounds of its own, and these are shorter.
+const ASTRAY: u8 = 20;
+
+/// So many rounds a node that trusts its list is no witness. It is one earlier if somebody tells it where it belongs.
+const DROWSY: u8 = 8;
 
 /// Who owns a key, as far as one node can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +69,9 @@ impl Neighbors {
             short: false,
             heard: false,
             unsure: false,
+            astray: 0,
+            drowsy: 0,
+            former: None,
             dropped: Vec::new(),
         }
     }
@@ -98,6 +116,23 @@ impl Neighbors {
         self.unsure
     }
 
+    /// Whether it slept and has not found its place since ([`awaken`](super::awaken)): it claims nothing, tells its list to nobody,
+    /// and hears no notifier.
+    pub fn is_astray(&self) -> bool {
+        self.astray > 0
+    }
+
+    /// What it remembers of the time before, for those who look for their place.
+    pub fn memory(&self) -> Memory {
+        let slept = self.astray > 0 || self.drowsy > 0;
+        Memory { former: self.former.filter(|_| !slept), slept }
+    }
+
+    /// The predecessor that it has lost, or had when it fell asleep, as long as there is no other.
+    pub fn former(&self) -> Option<Peer> {
+        self.former
+    }
+
     /// Whether that node was dropped since the last stabilize that completed.
     pub fn has_dropped(&self, peer: Peer) -> bool {
         self.dropped.contains(&peer)
@@ -111,9 +146,10 @@ impl Neighbors {
         dropped
     }
 
-    /// Forgets who was dropped: for explorers of the state space, whose lookups do not ask.
-    pub fn without_dropped(&self) -> Neighbors {
-        Neighbors { dropped: Vec::new(), ..self.clone() }
+    /// Forgets who was dropped, and who came before: for explorers of the state space, whose lookups do not ask and whose nodes
+    /// do not sleep.
+    pub fn without_memory(&self) -> Neighbors {
+        Neighbors { dropped: Vec::new(), former: None, ..self.clone() }
     }
 
     /// Who owns `key`: a node speaks for its own keys and for those of its first successor; the
@@ -141,7 +177,7 @@ impl Neighbors {
         self.successors = list;
         self.short = false;
         self.heard = true;
-        self.unsure = false;
+        self.unsure = self.is_astray();
         self.dropped.clear();
         changed
     }
@@ -169,19 +205,45 @@ impl Neighbors {
         self.heard = false;
     }
 
-    /// The ring may have gone on without this node: it claims nothing until its neighbours have spoken. The predecessor
-    /// notifies it, if it still is that.
+    /// The ring may have gone on without this node: it claims nothing until it has found its place. The predecessor
+    /// notifies it then, if it still is that.
     pub fn doubt_all(&mut self) {
         if !self.successors.is_empty() {
             self.heard = false;
             self.unsure = true;
-            self.predecessor = None;
+            self.astray = ASTRAY;
+            self.former = self.predecessor.take().or(self.former);
         }
+    }
+
+    /// Somebody who did not sleep has told where it belongs.
+    pub fn confirm_place(&mut self) {
+        (self.astray, self.drowsy) = (0, 0);
+        self.former = None;
+    }
+
+    /// Nobody tells it anything else than its list says.
+    pub fn trust_list(&mut self) {
+        (self.astray, self.drowsy) = (0, DROWSY);
+        self.unsure = false;
+        self.former = None;
+    }
+
+    /// Another round is due.
+    pub fn count_round(&mut self) {
+        self.drowsy = self.drowsy.saturating_sub(1);
+        self.astray = self.astray.saturating_sub(1).max(self.astray.min(1));
+    }
+
+    /// Whether it has looked for its place for so long that it is to trust its list if nobody tells it anything now.
+    pub fn is_tired(&self) -> bool {
+        self.astray == 1
     }
 
     /// Takes a predecessor that has just answered.
     pub fn set_predecessor(&mut self, peer: Peer) -> bool {
         debug_assert_ne!(peer.id, self.me.id, "a node does not precede itself");
+        self.former = None;
         self.predecessor.replace(peer) != Some(peer)
     }
 
@@ -189,7 +251,7 @@ impl Neighbors {
     pub fn drop_predecessor(&mut self, dead: Peer) -> bool {
         let was = self.predecessor == Some(dead);
         if was {
-            self.predecessor = None;
+            self.former = self.predecessor.take();
         }
         was
     }
@@ -287,10 +349,44 @@ mod tests {
         assert!(node.is_unsure() && !node.is_heard());
         assert_eq!(node.owner(peer(21).id), Owner::Beyond, "somebody else may have its keys");
         node.adopt(peers(&[32, 38, 42]));
-        assert!(!node.is_unsure());
+        assert!(node.is_unsure() && node.is_astray(), "others may have come in, on either side");
+        node.confirm_place();
+        node.adopt(peers(&[32, 38, 42]));
+        assert!(!node.is_unsure() && !node.memory().slept);
         let mut alone = Neighbors::alone(peer(21), 3);
         alone.doubt_all();
         assert!(!alone.is_unsure(), "a ring of one has nobody to ask");
+    }
+
+    #[test]
+    fn node_that_looks_for_its_place_in_vain_is_tired_of_it() {
+        let mut node = node_21();
+        node.doubt_all();
+        for _ in 1..ASTRAY {
+            assert!(!node.is_tired());
+            node.count_round();
+        }
+        node.count_round();
+        assert!(node.is_tired() && node.is_astray());
+        node.trust_list();
+        assert!(!node.is_astray() && !node.is_unsure());
+        for _ in 0..DROWSY {
+            assert!(node.memory().slept, "it has only its own word for it");
+            node.count_round();
+        }
+        assert!(!node.memory().slept);
+    }
+
+    #[test]
+    fn node_remembers_whom_it_has_lost_until_another_comes() {
+        let mut node = node_21();
+        node.drop_predecessor(peer(14));
+        assert_eq!(node.memory(), Memory { former: Some(peer(14)), slept: false });
+        node.set_predecessor(peer(8));
+        assert_eq!(node.memory(), Memory::default());
+        node.doubt_all();
+        assert_eq!(node.memory(), Memory { former: None, slept: true }, "others may have come before it since");
+        assert_eq!(node.former(), Some(peer(8)));
     }
 
     #[test]

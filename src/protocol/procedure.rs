@@ -156,7 +156,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::rpc::Dialect;
+    use crate::protocol::rpc::{Dialect, Memory};
     use crate::protocol::testing::{peer, peers};
 
     fn list(successors: &[u8]) -> Answer {
@@ -165,7 +165,11 @@ mod tests {
     }
 
     fn neighbors(successors: &[u8]) -> Answer {
-        Answer::Reply(Response::Predecessor { predecessor: None, successors: Some(peers(successors)) })
+        Answer::Reply(Response::Predecessor {
+            predecessor: None,
+            successors: Some(peers(successors)),
+            memory: Memory::default(),
+        })
     }
 
     #[test]

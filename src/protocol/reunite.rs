@@ -202,7 +202,7 @@ impl Procedure for Reunite {
             (Stage::Locating, Response::Successor { owner, path }) => {
                 self.located(owner, path.into_iter().map(|hop| hop.node).collect())
             }
-            (Stage::Naming(named, last), Response::Predecessor { predecessor, successors }) => {
+            (Stage::Naming(named, last), Response::Predecessor { predecessor, successors, .. }) => {
                 if predecessor.is_none() && successors.is_some_and(|list| list.is_empty()) {
                     return Step::Done(Reunion::Alone(named));
                 }
@@ -248,7 +248,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::rpc::Hop;
+    use crate::protocol::rpc::{Hop, Memory};
     use crate::protocol::testing::{peer, peers};
 
     /// Node 21 asks node 8.
@@ -263,7 +263,11 @@ mod tests {
     }
 
     fn neighbors(predecessor: Option<u8>, list: &[u8]) -> Answer {
-        Answer::Reply(Response::Predecessor { predecessor: predecessor.map(peer), successors: Some(peers(list)) })
+        Answer::Reply(Response::Predecessor {
+            predecessor: predecessor.map(peer),
+            successors: Some(peers(list)),
+            memory: Memory::default(),
+        })
     }
 
     fn list(successors: &[u8]) -> Answer {

@@ -90,7 +90,7 @@ pub enum Response {
         alone: bool,
     },
     /// The predecessor, and the successor list of the same moment; plain peers give no list.
-    Predecessor { predecessor: Option<Peer>, successors: Option<Vec<Peer>> },
+    Predecessor { predecessor: Option<Peer>, successors: Option<Vec<Peer>>, memory: Memory },
     /// The successor list, without padding.
     SuccessorList {
         successors: Vec<Peer>,
@@ -98,6 +98,16 @@ pub enum Response {
         predecessor: Option<Option<Peer>>,
         dialect: Dialect,
     },
+}
+
+/// What a node remembers, for those who were asleep and look for their place in the ring
+/// ([`awaken`](super::awaken)). Plain peers remember nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Memory {
+    /// The predecessor that it has lost, as long as it has no other.
+    pub former: Option<Peer>,
+    /// Whether it was asleep itself, and nobody who was not has confirmed its place since.
+    pub slept: bool,
 }
 
 /// How a node speaks.

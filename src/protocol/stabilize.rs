@@ -136,7 +136,7 @@ impl Procedure for Stabilize {
                 self.learned.dead.push(head);
                 self.done()
             }
-            (Stage::Head, Some(head), Answer::Reply(Response::Predecessor { predecessor, successors })) => {
+            (Stage::Head, Some(head), Answer::Reply(Response::Predecessor { predecessor, successors, .. })) => {
                 match successors {
                     Some(list) => self.heard(head, predecessor, list, false),
                     None => {
@@ -157,7 +157,7 @@ impl Procedure for Stabilize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::rpc::Code;
+    use crate::protocol::rpc::{Code, Memory};
     use crate::protocol::testing::{peer, peers};
 
     /// A round of node 21.
@@ -168,7 +168,11 @@ mod tests {
     }
 
     fn head(predecessor: u8, list: &[u8]) -> Answer {
-        Answer::Reply(Response::Predecessor { predecessor: Some(peer(predecessor)), successors: Some(peers(list)) })
+        Answer::Reply(Response::Predecessor {
+            predecessor: Some(peer(predecessor)),
+            successors: Some(peers(list)),
+            memory: Memory::default(),
+        })
     }
 
     fn list(list: &[u8], dialect: Dialect) -> Answer {
@@ -226,7 +230,13 @@ mod tests {
 
     #[test]
     fn head_that_has_become_a_ring_of_one_counts_as_dead() {
-        let alone = || Answer::Reply(Response::Predecessor { predecessor: None, successors: Some(vec![]) });
+        let alone = || {
+            Answer::Reply(Response::Predecessor {
+                predecessor: None,
+                successors: Some(vec![]),
+                memory: Memory::default(),
+            })
+        };
         let dead = Learned { dead: peers(&[32]), ..Learned::default() };
         assert_eq!(round(&[32, 38, 42]).resume(alone()), Step::Done(dead));
         let kept = Learned { alone: true, ..learned(&[32]) };
@@ -253,7 +263,7 @@ mod tests {
     #[test]
     fn plain_head_is_asked_in_two_calls() {
         let mut round = round(&[32, 38, 42]);
-        let reply = Response::Predecessor { predecessor: None, successors: None };
+        let reply = Response::Predecessor { predecessor: None, successors: None, memory: Memory::default() };
         assert_eq!(round.resume(Answer::Reply(reply)), asks_list(32));
         let plain = Learned { plain: true, ..learned(&[32, 38, 42]) };
         assert_eq!(round.resume(list(&[38, 42, 48], Dialect::Plain)), Step::Done(plain));
@@ -285,8 +295,11 @@ mod tests {
     #[test]
     fn whoever_the_ring_has_taken_in_one_s_place_is_told_by_the_head_and_must_live() {
         let twin = Peer { addr: peer(1).addr, ..peer(21) };
-        let named =
-            Answer::Reply(Response::Predecessor { predecessor: Some(twin), successors: Some(peers(&[38, 42])) });
+        let named = Answer::Reply(Response::Predecessor {
+            predecessor: Some(twin),
+            successors: Some(peers(&[38, 42])),
+            memory: Memory::default(),
+        });
         let alive = Answer::Reply(Response::Alive { plain: false, alone: false });
         for (answer, taken) in [(alive, Some(twin)), (Answer::Gone, None), (Answer::Silent, None)] {
             let mut round = round(&[32, 38, 42]);

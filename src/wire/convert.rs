@@ -10,7 +10,7 @@ use super::node::{Ids, id, id_bytes, node, port};
 use super::proto;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Dialect, Hop, Request, Response};
+use crate::protocol::rpc::{Code, Dialect, Hop, Memory, Request, Response};
 
 /// A call as it travels.
 #[derive(Debug)]
@@ -197,11 +197,16 @@ impl Reply {
                 let preceding = nodes.iter().copied().map(node).collect();
                 Some(proto::FindSuccessorRet { node: node(me), path: hops(path), preceding }.bytes())
             }
-            Response::Predecessor { predecessor, successors } => {
-                let successors = successors.iter().flatten().copied().map(node).collect();
-                // Oneself for none: an empty answer crashes some plain peers.
-                Some(proto::GetPredecessorRet { node: Some(node(predecessor.unwrap_or(me))), successors }.bytes())
-            }
+            Response::Predecessor { predecessor, successors, memory } => Some(
+                proto::GetPredecessorRet {
+                    // Oneself for none: an empty answer crashes some plain peers.
+                    node: Some(node(predecessor.unwrap_or(me))),
+                    successors: successors.iter().flatten().copied().map(node).collect(),
+                    former: memory.former.map(node),
+                    slept: memory.slept.then_some(true),
+                }
+                .bytes(),
+            ),
             Response::SuccessorList { successors, predecessor, dialect } => {
                 let (first, last) = match dialect {
                     Dialect::PlainItselfFirst => (Some(me), None),
@@ -281,6 +286,7 @@ impl Reply {
                 Response::Predecessor {
                     predecessor: ids.maybe(ret.node.as_ref())?.filter(|peer| !is_responder(peer)),
                     successors: ours.then(|| ids.list(&ret.successors)).transpose()?,
+                    memory: Memory { former: ids.maybe(ret.former.as_ref())?, slept: ret.slept() },
                 }
             }
             Request::GetSuccessorList { .. } => {

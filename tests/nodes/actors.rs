@@ -20,7 +20,7 @@ use chord::protocol::lookup::{Finding, Found, Lookup, LookupFailure, Question};
 use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
-use chord::protocol::rpc::{Code, Dialect, Request, Response};
+use chord::protocol::rpc::{Code, Dialect, Memory, Request, Response};
 use chord::{Addr, Peer};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -177,7 +177,11 @@ fn healthy(call: &Call) -> Option<(Duration, Answer)> {
         Request::GetSuccessorList { .. } => {
             Response::SuccessorList { successors, predecessor: Some(Some(peer(8))), dialect: Dialect::Ours }
         }
-        Request::GetPredecessor => Response::Predecessor { predecessor: Some(peer(21)), successors: Some(successors) },
+        Request::GetPredecessor => Response::Predecessor {
+            predecessor: Some(peer(21)),
+            successors: Some(successors),
+            memory: Memory::default(),
+        },
         Request::CheckPredecessor => Response::Alive { plain: false, alone: false },
         _ => Response::Done,
     })
@@ -257,9 +261,11 @@ async fn round_that_changed_something_is_followed_by_another_at_once() {
     stage.calls();
     // A new node, 26, comes between.
     stage.becomes(|call| match (&call.target, &call.request) {
-        (Target::Peer(asked), Request::GetPredecessor) if *asked == peer(32) => {
-            at_once(Response::Predecessor { predecessor: Some(peer(26)), successors: Some(peers(&[38, 42, 21])) })
-        }
+        (Target::Peer(asked), Request::GetPredecessor) if *asked == peer(32) => at_once(Response::Predecessor {
+            predecessor: Some(peer(26)),
+            successors: Some(peers(&[38, 42, 21])),
+            memory: Memory::default(),
+        }),
         (Target::Peer(asked), Request::GetSuccessorList { .. }) if *asked == peer(26) => {
             at_once(Response::SuccessorList {
                 successors: peers(&[32, 38, 42]),
@@ -267,9 +273,11 @@ async fn round_that_changed_something_is_followed_by_another_at_once() {
                 dialect: Dialect::Ours,
             })
         }
-        (Target::Peer(asked), Request::GetPredecessor) if *asked == peer(26) => {
-            at_once(Response::Predecessor { predecessor: Some(peer(21)), successors: Some(peers(&[32, 38, 42])) })
-        }
+        (Target::Peer(asked), Request::GetPredecessor) if *asked == peer(26) => at_once(Response::Predecessor {
+            predecessor: Some(peer(21)),
+            successors: Some(peers(&[32, 38, 42])),
+            memory: Memory::default(),
+        }),
         _ => healthy(call),
     });
     while stage.show().await.successor() != Some(peer(26)) {

@@ -720,8 +720,11 @@ fn node_whose_output_nobody_reads_goes_on_and_hears_quit() {
 fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
     let mut shell = Shell::start("pipeline");
     let line = |addr| format!("{} {}", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
-    shell.enter(&format!("{} | head -1\r", line(free_addrs(1)[0])));
-    shell.until("head -1\r");
+    let addr = free_addrs(1)[0];
+    shell.enter(&format!("{} | head -1\r", line(addr)));
+    // What is typed before the shell has left its line editor has no ends of lines for whoever comes after.
+    let of = Peer::at(addr, Bits::FULL);
+    eventually(20 * SECOND, || ask(of, &Request::CheckPredecessor, SECOND).map(drop).map_err(|why| why.to_string()));
     shell.enter("Lookup Hello\r");
     shell.until("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
     shell.enter("PrintState\rQuit\r");

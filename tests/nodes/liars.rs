@@ -11,7 +11,7 @@ use chord::net::pool::ConnectionPool;
 use chord::node::State;
 use chord::protocol::id::Bits;
 use chord::protocol::lookup::iterative::Style;
-use chord::protocol::rpc::{Code, Dialect, Hop, Request, Response};
+use chord::protocol::rpc::{Code, Dialect, Hop, Memory, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question, Reply};
 use chord::{Addr, Config, Id, Node, Peer, StartError};
 use futures::{SinkExt, StreamExt};
@@ -179,9 +179,11 @@ fn honest(me: Peer, other: Peer) -> impl Fn(&Request) -> Result<Response, Code> 
                 let owner = if key.in_half_open(other.id, me.id) { me } else { other };
                 Response::Successor { owner, path: vec![] }
             }
-            Request::GetPredecessor => {
-                Response::Predecessor { predecessor: Some(other), successors: Some(vec![other]) }
-            }
+            Request::GetPredecessor => Response::Predecessor {
+                predecessor: Some(other),
+                successors: Some(vec![other]),
+                memory: Memory::default(),
+            },
             Request::GetSuccessorList { .. } => Response::SuccessorList {
                 successors: vec![other],
                 predecessor: Some(Some(other)),
@@ -202,9 +204,11 @@ fn lies(liar: Peer, victim: Peer, nowhere: Rc<Nowhere>) -> impl Fn(&Request) -> 
                 let hop = Hop { node: nowhere.make_up(*key), took: Duration::MAX };
                 Response::Successor { owner: nowhere.make_up(*key), path: vec![hop; 1000] }
             }
-            Request::GetPredecessor => {
-                Response::Predecessor { predecessor: Some(nowhere.make_up(liar.id)), successors: Some(list(victim.id)) }
-            }
+            Request::GetPredecessor => Response::Predecessor {
+                predecessor: Some(nowhere.make_up(liar.id)),
+                successors: Some(list(victim.id)),
+                memory: Memory::default(),
+            },
             Request::GetSuccessorList { .. } => Response::SuccessorList {
                 successors: list(victim.id),
                 predecessor: Some(Some(nowhere.make_up(liar.id))),

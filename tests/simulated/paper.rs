@@ -18,7 +18,7 @@ use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Answer, Procedure, Step, Target};
-use chord::protocol::rpc::{Request, Response};
+use chord::protocol::rpc::{Memory, Request, Response};
 use chord::sim::delay::USUAL;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
@@ -466,7 +466,7 @@ impl Tables {
                 Step::Ask(Target::Peer(peer), Request::GetPredecessor) => {
                     let own = &self.neighbors[&peer];
                     let (predecessor, successors) = (own.predecessor(), Some(own.successors().to_vec()));
-                    Answer::Reply(Response::Predecessor { predecessor, successors })
+                    Answer::Reply(Response::Predecessor { predecessor, successors, memory: Memory::default() })
                 }
                 Step::Ask(Target::Peer(peer), Request::FindSuccessor { hops, .. }) => {
                     match self.part(peer, Question { hops, ..question }) {
@@ -511,7 +511,7 @@ impl Tables {
                 Step::Ask(Target::Peer(peer), Request::GetPredecessor) => {
                     let own = &self.neighbors[&peer];
                     let (predecessor, successors) = (own.predecessor(), Some(own.successors().to_vec()));
-                    Answer::Reply(Response::Predecessor { predecessor, successors })
+                    Answer::Reply(Response::Predecessor { predecessor, successors, memory: Memory::default() })
                 }
                 Step::Ask(Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) => {
                     asked.push(peer);

@@ -22,7 +22,7 @@ use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Answer, Procedure, Step, Target};
 use chord::protocol::rectify::Rectify;
 use chord::protocol::reunite::Reunite;
-use chord::protocol::rpc::{Code, Dialect, MAX_HOPS, Request, Response};
+use chord::protocol::rpc::{Code, Dialect, MAX_HOPS, Memory, Request, Response};
 use chord::protocol::stabilize::Stabilize;
 use proptest::collection::vec;
 use proptest::option;
@@ -388,9 +388,11 @@ impl Hostile {
                 None => Response::Done,
             },
             Request::CheckPredecessor => Response::Alive { plain, alone: self.peers.is_empty() },
-            Request::GetPredecessor => {
-                Response::Predecessor { predecessor: self.one, successors: (!plain).then(|| self.peers.clone()) }
-            }
+            Request::GetPredecessor => Response::Predecessor {
+                predecessor: self.one,
+                successors: (!plain).then(|| self.peers.clone()),
+                memory: Memory::default(),
+            },
             Request::GetSuccessorList { .. } => Response::SuccessorList {
                 successors: self.peers.clone(),
                 predecessor: (!plain).then_some(self.one),

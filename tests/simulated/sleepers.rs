@@ -55,9 +55,8 @@ fn row_wakes(seed: u64) -> Answers {
     }
     world.run_until(30 * SECOND, World::ideal).expect("a ring without those who sleep");
     world.run(wakes - world.now() - SECOND / 1000);
-    for peer in joiners.iter().filter(|_| rng.random_bool(0.4)).take(3) {
-        world.crash(*peer);
-    }
+    let dead: Vec<Peer> = joiners.iter().copied().filter(|_| rng.random_bool(0.4)).take(3).collect();
+    dead.iter().for_each(|peer| world.crash(*peer));
     let (mut answers, mut open) = (Answers::default(), Vec::new());
     for _ in 0..1500 {
         world.run(SECOND / 1000);
@@ -68,7 +67,7 @@ fn row_wakes(seed: u64) -> Answers {
         open.retain(|(number, from, key)| {
             let Some(found) = world.take_found(*number) else { return true };
             if let Ok(found) = found {
-                let owners = owners(&world, *key, sleepers);
+                let owners = owners(&world, *key, sleepers, &dead);
                 let path: Vec<_> = found.path.iter().map(|hop| hop.node).collect();
                 let after = (world.now() + SECOND / 1000).saturating_sub(wakes);
                 if owners.contains(&found.owner) {
@@ -85,20 +84,20 @@ fn row_wakes(seed: u64) -> Answers {
     answers
 }
 
-/// Who may own a key: the first that did not sleep, and those before it that may be back.
-fn owners(world: &World, key: Id, sleepers: &[Peer]) -> Vec<Peer> {
-    let next: Vec<Peer> = world.clockwise(key).map(|host| host.me).collect();
-    let back = next.iter().take_while(|peer| sleepers.contains(peer)).count();
+/// Who may own a key: the first that lives and did not sleep, and those before it that may be back, or have just died.
+fn owners(world: &World, key: Id, sleepers: &[Peer], dead: &[Peer]) -> Vec<Peer> {
+    let mut next: Vec<Peer> = world.live().into_iter().chain(dead.iter().copied()).collect();
+    next.sort_by_key(|peer| peer.id.clockwise_from(key));
+    let back = next.iter().take_while(|peer| sleepers.contains(peer) || dead.contains(peer)).count();
     next[..next.len().min(back + 1)].to_vec()
 }
 
 #[test]
-#[ignore = "not so yet: docs/correctness.md, \"What neighbours that slept together say\""]
 fn neighbours_that_slept_together_do_not_confirm_each_other() {
-    let all: Vec<Answers> = (0..100).map(row_wakes).collect();
+    let all: Vec<Answers> = (0..32).map(row_wakes).collect();
     let right: usize = all.iter().map(|answers| answers.right).sum();
     let wrong: Vec<_> = all.into_iter().flat_map(|answers| answers.wrong).collect();
     let last = wrong.iter().map(|(after, _)| *after).max();
     println!("{right} right, {} wrong, the last {last:?} after the three woke: {:#?}", wrong.len(), wrong.first());
-    assert!(right > 100_000 && wrong.is_empty());
+    assert!(right > 40_000 && wrong.is_empty());
 }

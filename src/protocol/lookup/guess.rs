@@ -47,7 +47,7 @@ impl Lookup {
         match answer {
             answer if answer.is_dead() => return self.found_dead(guess.owner),
             // Whoever comes after itself is in no ring.
-            Answer::Reply(Response::Predecessor { predecessor: Some(before), successors })
+            Answer::Reply(Response::Predecessor { predecessor: Some(before), successors, .. })
                 if before != guess.owner && successors.as_ref().is_none_or(|list| !list.is_empty()) =>
             {
                 if self.question.key.in_half_open(before.id, guess.owner.id) {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::protocol::lookup::Question;
     use crate::protocol::neighbors::Neighbors;
-    use crate::protocol::rpc::Code;
+    use crate::protocol::rpc::{Code, Memory};
     use crate::protocol::testing::{peer, peers};
 
     const GET: Request = Request::GetPredecessor;
@@ -81,7 +81,7 @@ mod tests {
 
     fn before(node: u8) -> Answer {
         let successors = Some(peers(&[1]));
-        Answer::Reply(Response::Predecessor { predecessor: Some(peer(node)), successors })
+        Answer::Reply(Response::Predecessor { predecessor: Some(peer(node)), successors, memory: Memory::default() })
     }
 
     fn is_found(step: Step<Finding>, owner: u8) -> bool {
@@ -121,9 +121,10 @@ mod tests {
 
     #[test]
     fn key_is_looked_up_when_the_guess_can_not_tell() {
-        let alone = Response::Predecessor { predecessor: Some(peer(38)), successors: Some(vec![]) };
-        let itself = Response::Predecessor { predecessor: Some(peer(48)), successors: None };
-        let unknown = Response::Predecessor { predecessor: None, successors: None };
+        let alone =
+            Response::Predecessor { predecessor: Some(peer(38)), successors: Some(vec![]), memory: Memory::default() };
+        let itself = Response::Predecessor { predecessor: Some(peer(48)), successors: None, memory: Memory::default() };
+        let unknown = Response::Predecessor { predecessor: None, successors: None, memory: Memory::default() };
         let refused = Answer::Refused(Code::Retry);
         let replies = [alone, itself, unknown].map(Answer::Reply);
         for answer in [Answer::Silent, refused, Answer::Unasked].into_iter().chain(replies) {

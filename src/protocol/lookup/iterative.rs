@@ -135,7 +135,7 @@ mod tests {
     use crate::protocol::lookup::Found;
     use crate::protocol::neighbors::Neighbors;
     use crate::protocol::procedure::Procedure;
-    use crate::protocol::rpc::Code;
+    use crate::protocol::rpc::{Code, Memory};
     use crate::protocol::testing::{peer, peers};
 
     /// Node 8 between 1 and these successors.
@@ -326,7 +326,11 @@ mod tests {
         let mut lookup = here(13, &[14]);
         assert_eq!(lookup.start(), Step::Ask(peer(14).into(), Request::CheckPredecessor));
         assert_eq!(lookup.resume(Answer::Gone), Step::Ask(peer(21).into(), Request::GetPredecessor));
-        let comes_after = Response::Predecessor { predecessor: Some(peer(14)), successors: Some(peers(&[32])) };
+        let comes_after = Response::Predecessor {
+            predecessor: Some(peer(14)),
+            successors: Some(peers(&[32])),
+            memory: Memory::default(),
+        };
         let owner = Ok(Response::Successor { owner: peer(21), path: vec![] });
         assert_eq!(pointer(lookup.resume(Answer::Reply(comes_after))), owner);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Maintenance, Standing, Timer};
 use crate::protocol::join::Through;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Dialect, Request, Response};
+use crate::protocol::rpc::{Code, Dialect, Memory, Request, Response};
 
 /// The joiner that was admitted last holds up others in the same gap for no longer than this: one
 /// that lives notifies within a few round trips.
@@ -25,7 +25,10 @@ impl Maintenance {
             Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => Err(Code::BadRequest),
             Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
-                self.notified(*notifier);
+                // One that has slept may read what was said before it was found dead.
+                if !self.neighbors.is_astray() {
+                    self.notified(*notifier);
+                }
                 Ok(Response::Done)
             }
             Request::Nudge { me: successor } => {
@@ -46,10 +49,11 @@ impl Maintenance {
                 self.parted(*leaver, *predecessor);
                 Ok(Response::Done)
             }
-            _ if self.standing == Standing::Isolated => Err(Code::Retry),
+            _ if self.standing == Standing::Isolated || self.neighbors.is_astray() => Err(Code::Retry),
             Request::GetPredecessor => Ok(Response::Predecessor {
                 predecessor: self.neighbors.predecessor(),
                 successors: (!plain).then(|| self.neighbors.successors().to_vec()),
+                memory: if plain { Memory::default() } else { self.neighbors.memory() },
             }),
             Request::GetSuccessorList { joiner } => {
                 if let Some(joiner) = joiner {

@@ -40,12 +40,18 @@ impl Maintenance {
             let predecessor = self.neighbors.predecessor();
             self.neighbors.doubt_all();
             self.wishes.stabilize = true;
+            self.wishes.rectify.clear();
             // It need not wait for its round: if it still believes in this node it says so. If it has found this node dead,
             // only the successor could tell it that it is back, unless that falls silent meanwhile.
             if let Some(predecessor) = predecessor {
-                self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
+                self.return_to(predecessor);
             }
         }
+    }
+
+    /// Tells a former predecessor that this node is back.
+    pub(super) fn return_to(&mut self, predecessor: Peer) {
+        self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
     }
 
     /// Takes a dead node out of the neighbours, and lets the fingers know. The last successor stays

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW};
 use super::{Effect, Kind, Maintenance, Standing, Timer};
+use crate::protocol::awaken::{Awakened, Place};
 use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::join::Joined;
@@ -31,6 +32,7 @@ impl Maintenance {
             Outcome::Join(joined) => self.tried(joined),
             Outcome::Rectify(verdict) => self.rectified(verdict),
             Outcome::Stabilize(learned) => self.stabilized(learned),
+            Outcome::Awaken(awakened) => self.awakened(awakened),
             Outcome::CheckPredecessor(checked) => self.checked(checked),
             Outcome::Reunite(reunion) => self.reunited(reunion),
         }
@@ -54,7 +56,7 @@ impl Maintenance {
             self.enter();
             // If it still believes in this node it says so, and this node owns again what it owned.
             if let Some(predecessor) = predecessor {
-                self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
+                self.return_to(predecessor);
             }
             return;
         }
@@ -107,6 +109,8 @@ impl Maintenance {
             }
         }
         match self.neighbors.successor() {
+            // It might be taken for the one that comes before it, though others have come in between.
+            Some(_) if self.neighbors.is_astray() => {}
             Some(head) => self.effects.push(Effect::Tell(head, Request::Notify { me: self.setup.me })),
             None if changed => return self.isolate(),
             None => {}
@@ -114,6 +118,29 @@ impl Maintenance {
         self.wishes.stabilize |= changed;
         if !changed || !self.may(Kind::Stabilize) {
             self.wake(Timer::Stabilize, self.setup.stabilize_every);
+        }
+    }
+
+    /// A node that slept has looked for its place.
+    fn awakened(&mut self, Awakened { learned, place }: Awakened) {
+        let former = self.neighbors.former();
+        match place {
+            Place::Unknown if !self.neighbors.is_tired() => {}
+            Place::Unknown | Place::Trusted => self.neighbors.trust_list(),
+            Place::Confirmed => self.neighbors.confirm_place(),
+            // Who comes after it is for the next round.
+            Place::Kept(predecessor) => {
+                self.neighbors.confirm_place();
+                self.neighbors.set_predecessor(predecessor);
+                self.wishes.stabilize = true;
+                self.changed();
+            }
+        }
+        self.stabilized(learned);
+        match former {
+            _ if self.neighbors.is_astray() => self.wake(Timer::Stabilize, self.setup.stabilize_every / 4),
+            Some(former) => self.return_to(former),
+            None => {}
         }
     }
 
@@ -126,7 +153,7 @@ impl Maintenance {
             self.admitted = None;
             self.lapsed = !answered;
         }
-        if !answered || !self.neighbors.is_closer_predecessor(notifier) {
+        if !answered || self.neighbors.is_astray() || !self.neighbors.is_closer_predecessor(notifier) {
             return;
         }
         // The old one has a new successor; and the list here may have changed since the new one has read it, when

@@ -2,13 +2,14 @@ use super::answers::{ADMISSION, MAX_NOTIFIERS};
 use super::backoff::NOT_NOW;
 use super::losses::MAX_RECALLED;
 use super::*;
+use crate::protocol::awaken::{Awakened, Place};
 use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
 use crate::protocol::rectify::Verdict;
 use crate::protocol::reunite::{Reunion, Touch};
-use crate::protocol::rpc::{Code, Response};
+use crate::protocol::rpc::{Code, Memory, Response};
 use crate::protocol::stabilize::Learned;
 use crate::protocol::testing::{SIX, peer, peers};
 
@@ -217,7 +218,7 @@ fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> 
                 Conversation::Rectify(_) => {
                     Outcome::Rectify(Verdict { notifier: stranger(i), answered: false, dead: None })
                 }
-                Conversation::Stabilize(_) => learned(&[32, 38]),
+                Conversation::Stabilize(_) | Conversation::Awaken(_) => learned(&[32, 38]),
                 Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
                 Conversation::Reunite(_) => Outcome::Reunite(Reunion::Nothing),
             });
@@ -631,9 +632,73 @@ fn node_that_was_passed_over_while_it_slept_tells_its_predecessor_that_it_is_bac
     predecessor.serve(&meet, false).unwrap();
     let Some(Conversation::Stabilize(mut round)) = predecessor.next_conversation() else { panic!("it asks at once") };
     round.start();
-    let knows_nothing = Response::Predecessor { predecessor: Some(peer(8)), successors: Some(peers(&[38, 1])) };
+    let knows_nothing = Response::Predecessor {
+        predecessor: Some(peer(8)),
+        successors: Some(peers(&[38, 1])),
+        memory: Memory::default(),
+    };
     let step = round.resume(Answer::Reply(knows_nothing));
     assert_eq!(step, Step::Ask(peer(21).into(), Request::GetSuccessorList { joiner: None }));
+}
+
+/// Neighbours that had slept together named each other for keys of those who had joined in between; and what one of them said to a node
+/// whose predecessor had died made that one claim such keys.
+#[test]
+fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
+    let mut node = member_after(8, &[32, 38]);
+    node.serve(&Request::Notify { me: peer(14) }, false).unwrap();
+    node.slept();
+    tells(&mut node);
+    for request in [Request::GetPredecessor, Request::GetSuccessorList { joiner: None }] {
+        assert_eq!(node.serve(&request, false), Err(Code::Retry));
+    }
+    // What 8 and 14 said before they found it dead.
+    node.serve(&Request::Notify { me: peer(8) }, false).unwrap();
+    let Some(Conversation::Awaken(_)) = node.next_conversation() else { panic!("it looks for its place") };
+    let unknown = Awakened { learned: Learned::default(), place: Place::Unknown };
+    node.digest(Outcome::Awaken(unknown.clone()));
+    let effects = node.effects();
+    assert!(effects.contains(&Effect::Wake(Timer::Stabilize, SECOND / 4)), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Tell(..))), "{effects:?}");
+    assert_eq!(node.neighbors().predecessor(), None);
+
+    node.fired(Timer::Stabilize);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Awaken(_))));
+    let list = Some(peers(&[26, 32, 38]));
+    node.digest(Outcome::Awaken(Awakened { learned: Learned { list, ..Learned::default() }, place: Place::Confirmed }));
+    assert_eq!(
+        tells(&mut node),
+        [(peer(26), Request::Notify { me: peer(21) }), (peer(8), Request::Meet { node: peer(21), until: None })]
+    );
+    assert!(node.serve(&Request::GetPredecessor, false).is_ok());
+    rectify(&mut node, 14);
+    assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
+}
+
+#[test]
+fn node_that_slept_and_was_not_passed_over_claims_its_keys_at_once() {
+    let mut node = member_after(8, &[32, 38]);
+    node.slept();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Awaken(_))));
+    node.digest(Outcome::Awaken(Awakened { learned: Learned::default(), place: Place::Kept(peer(8)) }));
+    assert_eq!(node.neighbors().predecessor(), Some(peer(8)));
+    assert!(node.neighbors().is_unsure(), "its successor has yet to say what it owns");
+    assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_) | Conversation::Stabilize(_))));
+}
+
+#[test]
+fn node_that_nobody_tells_its_place_trusts_its_list_in_the_end() {
+    let mut node = member_after(8, &[32, 38]);
+    node.slept();
+    let mut rounds = 0;
+    while node.neighbors().is_astray() {
+        node.fired(Timer::Stabilize);
+        assert!(matches!(node.next_conversation(), Some(Conversation::Awaken(_))));
+        node.digest(Outcome::Awaken(Awakened { learned: Learned::default(), place: Place::Unknown }));
+        rounds += 1;
+    }
+    assert_eq!(rounds, 19, "five seconds, at four a second");
+    assert!(tells(&mut node).contains(&(peer(32), Request::Notify { me: peer(21) })));
 }
 
 #[test]
@@ -668,7 +733,11 @@ fn node_of_another_ring_is_a_candidate_for_the_next_round() {
     node.digest(touch(Some(26), &[], None));
     let Some(Conversation::Stabilize(mut round)) = node.next_conversation() else { panic!("a round") };
     round.start();
-    let reply = Response::Predecessor { predecessor: Some(peer(21)), successors: Some(peers(&[38])) };
+    let reply = Response::Predecessor {
+        predecessor: Some(peer(21)),
+        successors: Some(peers(&[38])),
+        memory: Memory::default(),
+    };
     let asked = Step::Ask(peer(26).into(), Request::GetSuccessorList { joiner: None });
     assert_eq!(round.resume(Answer::Reply(reply)), asked);
 }

@@ -100,12 +100,12 @@ fn unknown_and_malformed_calls_are_told_apart() {
 #[test]
 fn every_way_to_say_no_predecessor_is_understood() {
     let zero = proto::Node { id: vec![0; 20].into(), address: String::new(), port: 0 };
-    let says = |node| Some(proto::GetPredecessorRet { node, successors: vec![] }.bytes());
-    let none = Ok(Response::Predecessor { predecessor: None, successors: None });
+    let says = |node| Some(proto::GetPredecessorRet { node, ..Default::default() }.bytes());
+    let none = Ok(Response::Predecessor { predecessor: None, successors: None, memory: Memory::default() });
     for value in [None, Some(Bytes::new()), says(None), says(Some(zero)), says(Some(node(at(1))))] {
         assert_eq!(sent(plain(value), &Request::GetPredecessor), none);
     }
-    let some = Ok(Response::Predecessor { predecessor: Some(at(2)), successors: None });
+    let some = Ok(Response::Predecessor { predecessor: Some(at(2)), successors: None, memory: Memory::default() });
     assert_eq!(sent(plain(says(Some(node(at(2))))), &Request::GetPredecessor), some);
 }
 
@@ -157,7 +157,10 @@ fn our_own_answers_come_back_as_they_were_sent() {
         (Request::Notify { me: at(2) }, Response::Done),
         (Request::CheckPredecessor, Response::Alive { plain: false, alone: false }),
         (Request::CheckPredecessor, Response::Alive { plain: false, alone: true }),
-        (Request::GetPredecessor, Response::Predecessor { predecessor: None, successors: Some(vec![at(2)]) }),
+        (
+            Request::GetPredecessor,
+            Response::Predecessor { predecessor: None, successors: Some(vec![at(2)]), memory: Memory::default() },
+        ),
         (
             Request::GetSuccessorList { joiner: Some(at(2)) },
             Response::SuccessorList { successors: vec![at(3)], predecessor: Some(Some(at(4))), dialect: Dialect::Ours },
@@ -245,7 +248,7 @@ fn strict_node_hears_of_no_node_with_another_identifier() {
             known: None,
             predecessor: Some(node(predecessor)),
         };
-        (list, proto::GetPredecessorRet { node: Some(node(predecessor)), successors })
+        (list, proto::GetPredecessorRet { node: Some(node(predecessor)), successors, ..Default::default() })
     };
     let (list, both) = lists(vec![at(5), liar, at(6)], liar);
     let request = Request::GetSuccessorList { joiner: None };
@@ -256,7 +259,8 @@ fn strict_node_hears_of_no_node_with_another_identifier() {
     };
     assert_eq!(read_by(Ids::OfAddress, &list, &request), Ok(left(None, vec![at(5), at(6)])));
     assert_eq!(read_by(Ids::Any, &list, &request), Ok(left(Some(liar), vec![at(5), liar, at(6)])));
-    let left = Response::Predecessor { predecessor: None, successors: Some(vec![at(5), at(6)]) };
+    let left =
+        Response::Predecessor { predecessor: None, successors: Some(vec![at(5), at(6)]), memory: Memory::default() };
     assert_eq!(read_by(Ids::OfAddress, &both, &Request::GetPredecessor), Ok(left));
 
     let hops = |peer| vec![proto::Hop { node: node(peer), micros: 1 }];

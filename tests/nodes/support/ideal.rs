@@ -59,7 +59,9 @@ impl Ideal {
     /// Whether a node tells its neighbours as they should be: also one that has no console.
     pub fn check_told(&self, of: Peer, r: usize) -> Result<(), String> {
         let (predecessor, successors) = match ask_numbered(of, &Request::GetPredecessor, TOLD_WITHIN) {
-            Ok(Ok(Response::Predecessor { predecessor, successors: Some(successors) })) => (predecessor, successors),
+            Ok(Ok(Response::Predecessor { predecessor, successors: Some(successors), .. })) => {
+                (predecessor, successors)
+            }
             other => return Err(format!("{of:?} does not tell its neighbours: {other:?}")),
         };
         let r = r.min(self.by_id.len() - 1);

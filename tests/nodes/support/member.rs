@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use chord::protocol::id::Bits;
-use chord::protocol::rpc::{Dialect, Request, Response};
+use chord::protocol::rpc::{Dialect, Memory, Request, Response};
 use chord::wire::{Frame, FrameCodec, Reply};
 use chord::{Addr, Peer};
 use futures::{SinkExt, StreamExt};
@@ -87,7 +87,7 @@ fn keep(me: Peer, seed: Peer, shared: &Shared) {
         let told = ask_numbered(first, &Request::GetPredecessor, PATIENCE);
         let mut table = shared.table.lock().unwrap();
         match told {
-            Ok(Ok(Response::Predecessor { predecessor, successors: Some(list) })) => {
+            Ok(Ok(Response::Predecessor { predecessor, successors: Some(list), .. })) => {
                 let closer = predecessor.filter(|peer| peer.id.in_open(me.id, first.id));
                 let list = closer.into_iter().chain([first]).chain(list).filter(|peer| *peer != me);
                 table.successors = list.take(R).collect();
@@ -156,9 +156,11 @@ impl Table {
                 Response::Done
             }
             Request::CheckPredecessor => Response::Alive { plain: false, alone: false },
-            Request::GetPredecessor => {
-                Response::Predecessor { predecessor: *predecessor, successors: Some(successors.clone()) }
-            }
+            Request::GetPredecessor => Response::Predecessor {
+                predecessor: *predecessor,
+                successors: Some(successors.clone()),
+                memory: Memory::default(),
+            },
             Request::GetSuccessorList { .. } => Response::SuccessorList {
                 successors: successors.clone(),
                 predecessor: Some(*predecessor),

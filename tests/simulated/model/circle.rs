@@ -13,7 +13,7 @@ use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::{Found, LookupFailure};
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::Answer;
-use chord::protocol::rpc::{Request, Response};
+use chord::protocol::rpc::{Memory, Request, Response};
 
 /// A node's place, or the way clockwise to another: from 0 to less than the number of places.
 pub type Place = usize;
@@ -108,9 +108,10 @@ impl Turn {
     fn response(self, response: &Response) -> Response {
         match response {
             Response::Successor { owner, .. } => Response::Successor { owner: self.peer(*owner), path: Vec::new() },
-            Response::Predecessor { predecessor, successors } => Response::Predecessor {
+            Response::Predecessor { predecessor, successors, memory } => Response::Predecessor {
                 predecessor: predecessor.map(|peer| self.peer(peer)),
                 successors: successors.as_ref().map(|list| self.peers(list)),
+                memory: Memory { former: memory.former.map(|peer| self.peer(peer)), ..*memory },
             },
             Response::SuccessorList { successors, predecessor, dialect } => Response::SuccessorList {
                 successors: self.peers(successors),

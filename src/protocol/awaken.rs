@@ -1,0 +1,397 @@
+//! Finding one's place again after a sleep.
+//!
+//! A node that was asleep for longer than others have patience may have been found dead, and others have joined where it was. Whoever
+//! slept beside it knows nothing of them, either: what such nodes say of each other counts for nothing. So it asks those that it
+//! knows until somebody who did not sleep tells it where it belongs:
+//!
+//! - its former predecessor, if that has this node for its first successor, still: then nobody has come in;
+//! - else those of its list, nearest first: one that comes after a node at or before this one, or that has lost this very node, is
+//!   its first successor. One that comes after somebody farther on leads back to that node, and so on, until the place is found.
+//!
+//! Of a row of fewer than r nodes that slept each has somebody in its list who did not. Where all r slept (the ring was one process that was
+//! stopped, say), nobody else can have come in between as far as anybody knows, and the node trusts its list.
+
+use super::neighbors::{Neighbors, cut};
+use super::peer::Peer;
+use super::procedure::{Answer, Procedure, Step};
+use super::rpc::{Dialect, Memory, Request, Response};
+use super::stabilize::Learned;
+
+/// One search for the place of a node that slept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Awaken {
+    me: Peer,
+    r: usize,
+    former: Option<Peer>,
+    /// Its list, nearest first.
+    list: Vec<Peer>,
+    /// How many of them were asked, or passed over.
+    next: usize,
+    /// Who was asked, on the ways back from them as well.
+    asked: Vec<Peer>,
+    /// Whether there may be somebody among them who did not sleep.
+    awake: bool,
+    stage: Stage,
+    learned: Learned,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    /// The former predecessor was asked for its list.
+    Former(Peer),
+    /// Somebody behind this node was asked who comes before it.
+    Back(Peer),
+    /// The first successor, a plain peer, was asked for its list.
+    List(Peer),
+    /// Another node that has the identifier of this one was asked whether it lives.
+    Twin(Peer),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Awakened {
+    /// What a round of stabilize would have learned: the nearest successor that is known to live, and who is dead.
+    pub learned: Learned,
+    pub place: Place,
+}
+
+/// What a node knows about its place in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The list that was learned begins with the first successor.
+    Confirmed,
+    /// Nobody has come in, on either side: this predecessor has this node for its first successor.
+    Kept(Peer),
+    /// Nobody is awake who could tell.
+    Trusted,
+    /// Nobody could tell this time.
+    Unknown,
+}
+
+/// So many nodes are asked on the ways back. If more have come in between, the next search goes on from the nearest of them.
+const MAX_BACK: usize = 32;
+
+impl Awaken {
+    /// A search from these neighbours.
+    pub fn new(neighbors: &Neighbors) -> Awaken {
+        Awaken {
+            me: neighbors.me(),
+            r: neighbors.r(),
+            former: neighbors.former(),
+            list: neighbors.successors().to_vec(),
+            next: 0,
+            asked: Vec::new(),
+            awake: false,
+            stage: Stage::Twin(neighbors.me()),
+            learned: Learned::default(),
+        }
+    }
+
+    fn done(&mut self, place: Place) -> Step<Awakened> {
+        Step::Done(Awakened { learned: std::mem::take(&mut self.learned), place })
+    }
+
+    fn ask(&mut self, stage: Stage, peer: Peer, request: Request) -> Step<Awakened> {
+        self.stage = stage;
+        Step::Ask(peer.into(), request)
+    }
+
+    /// Asks who comes before `peer`.
+    fn back(&mut self, peer: Peer) -> Step<Awakened> {
+        self.asked.push(peer);
+        self.ask(Stage::Back(peer), peer, Request::GetPredecessor)
+    }
+
+    /// Goes on with the next entry of the list.
+    fn next(&mut self) -> Step<Awakened> {
+        while let Some(entry) = self.list.get(self.next).copied() {
+            self.next += 1;
+            if !self.asked.contains(&entry) {
+                return self.back(entry);
+            }
+        }
+        self.done(if self.awake { Place::Unknown } else { Place::Trusted })
+    }
+
+    fn dead(&mut self, peer: Peer) -> Step<Awakened> {
+        self.learned.dead.push(peer);
+        self.next()
+    }
+
+    fn learn(&mut self, successor: Peer, list: Vec<Peer>, plain: bool) {
+        self.learned.plain = plain;
+        self.learned.alone = list.is_empty();
+        self.learned.list = Some(cut(self.me, self.r, std::iter::once(successor).chain(list)));
+    }
+
+    /// A node behind this one has answered.
+    fn told(&mut self, peer: Peer, before: Option<Peer>, list: Option<Vec<Peer>>, memory: Memory) -> Step<Awakened> {
+        let is_alone = list.as_ref().is_some_and(|list| list.is_empty());
+        // See `Stabilize`: it was started again, or fell out.
+        if is_alone && self.list.len() > 1 {
+            return self.dead(peer);
+        }
+        self.awake |= !memory.slept;
+        if let Some(twin) = before.filter(|before| before.id == self.me.id && before.addr != self.me.addr) {
+            return self.ask(Stage::Twin(twin), twin, Request::CheckPredecessor);
+        }
+        let before = before.or(memory.former.filter(|former| *former == self.me));
+        let between = before.filter(|before| before.id.in_open(self.me.id, peer.id));
+        match (before, between, list) {
+            (_, Some(between), list) => {
+                self.learn_nearer(peer, list);
+                match self.asked.contains(&between) || self.asked.len() >= MAX_BACK + self.list.len() {
+                    true => self.next(),
+                    false => self.back(between),
+                }
+            }
+            (None, _, list) if !is_alone => {
+                self.learn_nearer(peer, list);
+                self.next()
+            }
+            (_, _, Some(list)) => {
+                self.learn(peer, list, false);
+                self.done(Place::Confirmed)
+            }
+            (_, _, None) => self.ask(Stage::List(peer), peer, Request::GetSuccessorList { joiner: None }),
+        }
+    }
+
+    /// Whoever comes before this node's first successor is a better one, if not the right one.
+    fn learn_nearer(&mut self, peer: Peer, list: Option<Vec<Peer>>) {
+        let known = self.learned.list.as_ref().and_then(|list| list.first()).or(self.list.first());
+        if let Some(list) = list
+            && known.is_some_and(|known| peer.id.in_open(self.me.id, known.id))
+        {
+            self.learn(peer, list, false);
+        }
+    }
+}
+
+impl Procedure for Awaken {
+    type Output = Awakened;
+
+    fn start(&mut self) -> Step<Awakened> {
+        match self.former {
+            Some(former) => self.ask(Stage::Former(former), former, Request::GetPredecessor),
+            None => self.next(),
+        }
+    }
+
+    fn resume(&mut self, answer: Answer) -> Step<Awakened> {
+        match (self.stage.clone(), answer) {
+            (Stage::Former(former), Answer::Reply(Response::Predecessor { successors: Some(list), memory, .. }))
+                if list.first() == Some(&self.me) && !memory.slept =>
+            {
+                self.done(Place::Kept(former))
+            }
+            // Nobody asks it for anything else, unless the ring is so small that it is in the list as well.
+            (Stage::Former(_), _) => self.next(),
+            (Stage::Back(peer) | Stage::List(peer), answer) if answer.is_dead() => self.dead(peer),
+            (Stage::Back(peer), Answer::Reply(Response::Predecessor { predecessor, successors, memory })) => {
+                self.told(peer, predecessor, successors, memory)
+            }
+            // It looks for its own place, or its ring.
+            (Stage::Back(_), Answer::Refused(_)) => self.next(),
+            (Stage::List(peer), Answer::Reply(Response::SuccessorList { successors, dialect, .. })) => {
+                self.learn(peer, successors, dialect != Dialect::Ours);
+                self.done(Place::Confirmed)
+            }
+            (Stage::Twin(twin), Answer::Reply(Response::Alive { .. })) => {
+                self.learned.twin = Some(twin);
+                self.done(Place::Unknown)
+            }
+            // Alive, but of no use this time.
+            (Stage::Back(_) | Stage::List(_), _) => {
+                self.awake = true;
+                self.next()
+            }
+            (Stage::Twin(_), _) => self.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::rpc::Code;
+    use crate::protocol::testing::{peer, peers};
+
+    /// Node 21, between 14 and these, after a sleep.
+    fn woken(successors: &[u8]) -> Awaken {
+        let mut neighbors = Neighbors::alone(peer(21), 4);
+        neighbors.adopt(peers(successors));
+        neighbors.set_predecessor(peer(14));
+        neighbors.doubt_all();
+        Awaken::new(&neighbors)
+    }
+
+    /// The same, when its former predecessor has said nothing.
+    fn passed_over(successors: &[u8]) -> Awaken {
+        let mut search = woken(successors);
+        assert_eq!(search.start(), asks(14));
+        search
+    }
+
+    fn asks(n: u8) -> Step<Awakened> {
+        Step::Ask(peer(n).into(), Request::GetPredecessor)
+    }
+
+    fn says(predecessor: Option<u8>, list: &[u8], memory: Memory) -> Answer {
+        let predecessor = predecessor.map(peer);
+        Answer::Reply(Response::Predecessor { predecessor, successors: Some(peers(list)), memory })
+    }
+
+    fn comes_after(predecessor: u8, list: &[u8]) -> Answer {
+        says(Some(predecessor), list, Memory::default())
+    }
+
+    const SLEPT: Memory = Memory { former: None, slept: true };
+    const ASTRAY: Answer = Answer::Refused(Code::Retry);
+
+    fn found(place: Place, list: &[u8]) -> Step<Awakened> {
+        Step::Done(Awakened { learned: Learned { list: Some(peers(list)), ..Learned::default() }, place })
+    }
+
+    #[test]
+    fn node_that_nobody_passed_over_is_where_it_was() {
+        let mut search = passed_over(&[32, 38]);
+        let kept = Awakened { learned: Learned::default(), place: Place::Kept(peer(14)) };
+        assert_eq!(search.resume(comes_after(8, &[21, 32])), Step::Done(kept));
+        // Whoever slept itself has not heard of others.
+        assert_eq!(passed_over(&[32, 38]).resume(says(Some(8), &[21, 32], SLEPT)), asks(32));
+        assert_eq!(passed_over(&[32, 38]).resume(comes_after(8, &[26, 32])), asks(32));
+    }
+
+    #[test]
+    fn node_that_was_passed_over_is_told_so_by_its_successor() {
+        let mut search = passed_over(&[32, 38]);
+        assert_eq!(search.resume(Answer::Silent), asks(32));
+        assert_eq!(search.resume(comes_after(14, &[38, 42, 48])), found(Place::Confirmed, &[32, 38, 42, 48]));
+    }
+
+    #[test]
+    fn successor_that_lost_this_very_node_has_nobody_else_before_it() {
+        let mut search = passed_over(&[32, 38]);
+        search.resume(Answer::Silent);
+        let lost = |n| Memory { former: Some(peer(n)), slept: false };
+        assert_eq!(search.clone().resume(says(None, &[38], lost(21))), found(Place::Confirmed, &[32, 38]));
+        assert_eq!(search.resume(says(None, &[38], lost(26))), asks(38), "others may live between");
+    }
+
+    #[test]
+    fn node_that_slept_is_led_back_by_those_that_did_not() {
+        let mut search = passed_over(&[32, 38, 42]);
+        assert_eq!(search.resume(ASTRAY), asks(32));
+        // 32 and 38 slept as well, and were found dead.
+        assert_eq!(search.resume(ASTRAY), asks(38));
+        assert_eq!(search.resume(ASTRAY), asks(42));
+        assert_eq!(search.resume(comes_after(28, &[48])), asks(28));
+        assert_eq!(search.resume(comes_after(26, &[42])), asks(26));
+        assert_eq!(search.resume(comes_after(8, &[28, 42, 48])), found(Place::Confirmed, &[26, 28, 42, 48]));
+    }
+
+    #[test]
+    fn way_back_that_is_broken_leads_to_the_nearest_that_is_known() {
+        let mut search = passed_over(&[32, 38]);
+        search.resume(ASTRAY);
+        assert_eq!(search.resume(comes_after(28, &[38])), asks(28));
+        assert_eq!(search.resume(comes_after(26, &[32, 38])), asks(26));
+        let mut dead = search.clone();
+        assert_eq!(dead.resume(Answer::Gone), asks(38));
+        let learned = Learned { list: Some(peers(&[28, 32, 38])), dead: peers(&[26]), ..Learned::default() };
+        assert_eq!(
+            dead.resume(comes_after(32, &[42])),
+            Step::Done(Awakened { learned, place: Place::Unknown }),
+            "the ways back from both have been gone"
+        );
+        // It has lost somebody, and so may others have been.
+        assert_eq!(search.resume(says(None, &[28, 32], Memory::default())), asks(38));
+        assert_eq!(search.resume(comes_after(32, &[42])), found(Place::Unknown, &[26, 28, 32]));
+    }
+
+    #[test]
+    fn node_whose_whole_ring_slept_trusts_its_list() {
+        let trusts = |learned| Step::Done(Awakened { learned, place: Place::Trusted });
+        let mut search = passed_over(&[32, 38, 42]);
+        assert_eq!(search.resume(ASTRAY), asks(32));
+        assert_eq!(search.resume(ASTRAY), asks(38));
+        // The first that trust theirs have been notified already.
+        assert_eq!(search.resume(says(Some(32), &[42], SLEPT)), asks(42));
+        let mut dead = search.clone();
+        assert_eq!(search.resume(says(None, &[48], SLEPT)), trusts(Learned::default()));
+        assert_eq!(dead.resume(Answer::Gone), trusts(Learned { dead: peers(&[42]), ..Learned::default() }));
+    }
+
+    #[test]
+    fn node_that_may_have_been_awake_and_tells_nothing_is_waited_for() {
+        for answer in [Answer::Alive, Answer::Excused, Answer::Unasked] {
+            let mut search = passed_over(&[32]);
+            assert_eq!(search.resume(ASTRAY), asks(32));
+            let unknown = Awakened { learned: Learned::default(), place: Place::Unknown };
+            assert_eq!(search.resume(answer), Step::Done(unknown));
+        }
+    }
+
+    #[test]
+    fn way_back_that_is_too_long_is_gone_in_parts() {
+        let mut neighbors = Neighbors::alone(peer(1), 2);
+        neighbors.adopt(peers(&[62]));
+        neighbors.doubt_all();
+        let mut search = Awaken::new(&neighbors);
+        assert_eq!(search.start(), asks(62));
+        for n in (30..62).rev() {
+            assert_eq!(search.resume(comes_after(n, &[n + 1, n + 2])), asks(n));
+        }
+        assert_eq!(search.resume(comes_after(29, &[31, 32])), found(Place::Unknown, &[30, 31]));
+    }
+
+    #[test]
+    fn other_of_two_is_found_alone() {
+        let mut search = passed_over(&[14]);
+        assert_eq!(search.resume(Answer::Silent), asks(14));
+        let learned = Learned { list: Some(peers(&[14])), alone: true, ..Learned::default() };
+        assert_eq!(
+            search.resume(says(None, &[], Memory::default())),
+            Step::Done(Awakened { learned, place: Place::Confirmed })
+        );
+    }
+
+    #[test]
+    fn node_that_is_alone_though_others_live_was_started_again() {
+        let mut search = passed_over(&[32, 38]);
+        search.resume(ASTRAY);
+        assert_eq!(search.resume(says(None, &[], Memory::default())), asks(38));
+        assert_eq!(search.learned.dead, peers(&[32]));
+    }
+
+    #[test]
+    fn plain_successor_is_asked_for_its_list() {
+        let mut search = passed_over(&[32]);
+        search.resume(Answer::Silent);
+        let plain = Response::Predecessor { predecessor: Some(peer(14)), successors: None, memory: Memory::default() };
+        let request = Request::GetSuccessorList { joiner: None };
+        assert_eq!(search.resume(Answer::Reply(plain)), Step::Ask(peer(32).into(), request));
+        let list = Response::SuccessorList { successors: peers(&[38]), predecessor: None, dialect: Dialect::Plain };
+        let learned = Learned { list: Some(peers(&[32, 38])), plain: true, ..Learned::default() };
+        assert_eq!(search.resume(Answer::Reply(list)), Step::Done(Awakened { learned, place: Place::Confirmed }));
+    }
+
+    #[test]
+    fn place_that_another_has_taken_is_its_own() {
+        let twin = Peer { addr: peer(8).addr, ..peer(21) };
+        let mut search = passed_over(&[32]);
+        search.resume(Answer::Silent);
+        let taken = Response::Predecessor {
+            predecessor: Some(twin),
+            successors: Some(peers(&[38])),
+            memory: Memory::default(),
+        };
+        let step = search.resume(Answer::Reply(taken));
+        assert_eq!(step, Step::Ask(twin.into(), Request::CheckPredecessor));
+        let Step::Done(awakened) = search.resume(Answer::Reply(Response::Alive { plain: false, alone: false })) else {
+            panic!("it is known")
+        };
+        assert_eq!(awakened.learned.twin, Some(twin));
+    }
+}
