@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
 //! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
-//! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`rectify`],
-//! [`check_predecessor`], [`reunite`] and [`spread`], together [`conversation`]; and who holds them when:
+//! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`awaken`],
+//! [`rectify`], [`check_predecessor`], [`reunite`] and [`spread`], together [`conversation`]; and who holds them when:
 //! [`maintenance`] and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`],
 //! [`failure_detector`], [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 

@@ -184,26 +184,6 @@ fn census_lets_who_slept_answer_from_its_memory_but_never_name_the_dead() {
 }
 
 #[test]
-fn census_lets_two_that_woke_together_confirm_each_other_and_nobody_else() {
-    let ([a, b, c, d], _) = four();
-    let census = Census::new();
-    census.set(Some(Presence::Surely), [a, c, d]);
-    let silent = Instant::now();
-    census.set(Some(Presence::Missed(silent)), [a, c]);
-    census.set(Some(Presence::Surely), [b]);
-    census.set(Some(Presence::Waking(silent)), [c]);
-    let names = |key, owner, asked| census.is_right(d, id(key), owner, asked, Instant::now());
-    let alone = Instant::now();
-    assert!(names(15, b, alone) && !names(15, c, alone), "it has nobody to confirm it");
-    census.set(Some(Presence::Waking(silent)), [a]);
-    let together = Instant::now();
-    assert!(names(15, b, together) && names(15, c, together) && !names(15, d, together));
-    assert!(names(25, c, together) && !names(45, c, together), "no more than what lay between them");
-    census.set(Some(Presence::Surely), [a, c]);
-    assert!(!names(15, c, Instant::now()), "they have heard from their neighbours");
-}
-
-#[test]
 fn rules_allow_no_row_of_r_and_leave_more_than_r() {
     let settled = (0..12).collect();
     let allowed = |struck: &[usize], victims: &[usize]| allow(&settled, &struck.iter().copied().collect(), victims, 4);

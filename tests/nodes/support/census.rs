@@ -14,9 +14,7 @@
 //! one in between. An answer is right if it names the owner at some moment between question and
 //! answer. One thing more has to be conceded: whoever was silent wakes with the neighbours that it
 //! had, and answers questions that are put to *itself* from what it knows until it has heard from
-//! them. Such an answer may be right at any moment since it fell silent. Two that wake together may confirm each other
-//! (`docs/correctness.md`, "What neighbours that slept together say"), so that the one is named for what lay between them when
-//! they fell silent, whoever is asked. A dead node is never right, whoever says it.
+//! them. Such an answer may be right at any moment since it fell silent. A dead node is never right, whoever says it.
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -99,13 +97,14 @@ impl Census {
         let alive = open.iter().any(|moment| moment.nodes.contains_key(&owner.id));
         let of_asked = open.iter().filter_map(|moment| moment.nodes.get(&of.id)?.1.silent_since());
         let since = of_asked.min().map_or(asked, |silent| silent.min(asked));
-        let confirmed = || open.iter().any(|moment| moment.is_confirmed_asleep(&moments, key, owner));
-        alive && (span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner)) || confirmed())
+        alive && span(&moments, since, answered).iter().any(|moment| moment.may_own(key, owner))
     }
 
     /// Whether some node was on its way back at some time between these instants.
     pub fn was_waking(&self, from: Instant, to: Instant) -> bool {
-        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.waking().next().is_some())
+        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| {
+            moment.nodes.values().any(|(_, presence)| matches!(presence, Presence::Waking(_)))
+        })
     }
 
     /// Whether some node kept silent, and was not known to, at some time between these instants.
@@ -158,22 +157,6 @@ impl Presence {
 impl Moment {
     fn clockwise(&self, from: Id) -> impl Iterator<Item = &(Peer, Presence)> {
         self.nodes.range(from..).chain(self.nodes.range(..from)).map(|(_, node)| node)
-    }
-
-    /// Whether two wake that were next to each other when they fell silent, the one before a key and the other, named for it, after it.
-    fn is_confirmed_asleep(&self, moments: &[Moment], key: Id, owner: Peer) -> bool {
-        let wakes = |peer: Peer| self.waking().any(|(other, _)| *other == peer);
-        wakes(owner)
-            && self.waking().any(|(before, presence)| {
-                let Some(silent) = presence.silent_since() else { return false };
-                let then = &span(moments, silent, silent)[0];
-                let next = then.clockwise(before.id).map(|(peer, _)| *peer).find(|peer| peer.id != before.id);
-                next == Some(owner) && key.in_half_open(before.id, owner.id)
-            })
-    }
-
-    fn waking(&self) -> impl Iterator<Item = &(Peer, Presence)> {
-        self.nodes.values().filter(|(_, presence)| matches!(presence, Presence::Waking(_)))
     }
 
     fn may_own(&self, key: Id, owner: Peer) -> bool {
