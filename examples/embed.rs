@@ -11,7 +11,7 @@ use chord::{Config, LookupError, Node, StartError};
 const USERS: [&str; 6] = ["ada", "barbara", "edsger", "grace", "ken", "leslie"];
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut nodes = start(5).await?;
     print("Five nodes:", &nodes[0]).await?;
     let owner = nodes[0].lookup(USERS[0]).await?;

@@ -280,6 +280,8 @@ impl Swarm {
             dialed: sum.dialed + one.dialed,
             open: sum.open + one.open,
             dead: sum.dead + one.dead,
+            called: sum.called + one.called,
+            served: sum.served + one.served,
         })
     }
 

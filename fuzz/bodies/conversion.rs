@@ -61,7 +61,7 @@ fn check_question(question: Question) {
             assert!(doubted.len() <= 32);
             doubted.iter().for_each(|peer| check_peer(*peer));
         }
-        Request::FindSuccessor { .. } | Request::CheckPredecessor | Request::GetPredecessor => {}
+        Request::FindSuccessor { .. } | Request::CheckPredecessor | Request::GetPredecessor | Request::OpenChannel => {}
     }
     let expected = match request.clone() {
         // A plain call carries no extension.
@@ -94,7 +94,7 @@ fn me() -> Peer {
     Peer { id: Id::from_bytes([2; 20]), addr: Addr::new(Ipv4Addr::LOCALHOST, 4170) }
 }
 
-fn requests() -> [Request; 10] {
+fn requests() -> [Request; 11] {
     [
         Request::FindSuccessor { key: me().id, hops: 0, want_path: true },
         Request::ClosestPrecedingNode { key: me().id, doubted: vec![me()], want_path: true },
@@ -106,6 +106,7 @@ fn requests() -> [Request; 10] {
         Request::Invite { me: me() },
         Request::Meet { node: me(), until: Some(me().id) },
         Request::Leave { me: me(), predecessor: Some(me()) },
+        Request::OpenChannel,
     ]
 }
 

@@ -201,6 +201,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
         routes: Routes::default(),
         events: host.clone().recipient(),
         drops: DropCounters::default(),
+        services: Arc::default(),
         counters: Arc::default(),
     });
     shared.routes.pool.enter(&shared);

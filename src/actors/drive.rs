@@ -196,6 +196,12 @@ impl Driver {
         }
     }
 
+    /// What a node answers to a ping.
+    pub async fn ping(&self, peer: Peer) -> Answer {
+        let ping = Call { target: peer.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None };
+        timeout_at(Instant::now() + self.rpc_timeout, self.call(ping)).await.unwrap_or(Answer::Silent)
+    }
+
     /// Whether the target is a plain peer that may be waiting for an answer from here.
     fn may_be_asking(&self, target: Target) -> bool {
         let Target::Peer(peer) = target else { return false };

@@ -16,6 +16,7 @@ use crate::actors::lookups::Lookups;
 use crate::actors::messages::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop, Watch};
 use crate::actors::neighbors::{Joining, NeighborsActor};
 use crate::actors::snapshot::Snapshot;
+use crate::net::channel::services::Services;
 use crate::net::limits::drops::DropCounters;
 use crate::net::limits::inbound::Limits;
 use crate::net::listener::Listener;
@@ -36,7 +37,17 @@ use crate::protocol::id::Bits;
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::maintenance::Setup;
 use crate::protocol::peer::Peer;
+use crate::protocol::procedure::Answer;
 use crate::wire::Ids;
+
+/// What a node has in common with the handles of it.
+#[derive(Clone)]
+pub struct Common {
+    pub counters: Arc<Counters>,
+    pub services: Arc<Services>,
+    /// This run of the program.
+    pub incarnation: u64,
+}
 
 /// Starts all actors of a node.
 pub fn wire(
@@ -45,7 +56,7 @@ pub fn wire(
     me: Peer,
     socket: Socket,
     joining: Joining,
-    counters: Arc<Counters>,
+    Common { counters, services, incarnation }: Common,
 ) -> Addr<NodeActor> {
     let setup = Setup {
         me,
@@ -70,6 +81,7 @@ pub fn wire(
         plain_patience: excuse(config.stabilize, config.rpc_timeout),
         counters: counters.clone(),
     });
+    let calling = driver.clone();
     let table = FingerTable::alone(me, Bits::FULL);
     let snapshot = Snapshot::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
@@ -77,7 +89,7 @@ pub fn wire(
     let shared = Rc::new(Shared {
         me,
         r: config.successors,
-        incarnation: rand::random(),
+        incarnation,
         rpc_timeout: config.rpc_timeout,
         limits: Limits {
             dialed: connections(config.dialed),
@@ -93,6 +105,7 @@ pub fn wire(
         routes,
         events: peers.address().recipient(),
         drops: DropCounters::default(),
+        services,
         counters,
     });
     let peers = peers.run(Peers::new(shared, config.budget.clone(), config.accepting.clone()));
@@ -109,7 +122,7 @@ pub fn wire(
     ));
     let (disturbed, forget) = (fingers.clone().recipient(), fingers.clone().recipient());
     let neighbors = neighbors.run(NeighborsActor::new(setup, snapshot, driver, joins, disturbed, forget, joining));
-    node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups })))
+    node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups, driver: calling })))
 }
 
 /// How many connections there may be: as configured, but no more than half of the files that the program
@@ -129,7 +142,13 @@ struct Parts {
     fingers: Addr<FingersActor>,
     peers: Addr<Peers>,
     lookups: Lookups,
+    driver: Rc<Driver>,
 }
+
+/// Find out whether a node lives, and speaks as we do.
+#[derive(Clone, Copy, Debug, actix::Message)]
+#[rtype(result = "Answer")]
+pub struct Ping(pub Peer);
 
 /// What the node knows of its ring.
 #[derive(Clone, Copy, Debug, actix::Message)]
@@ -151,6 +170,15 @@ impl Handler<Resolve> for NodeActor {
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         let lookup = self.0.lookups.resolve(resolve);
         Box::pin(async move { lookup.await?.result })
+    }
+}
+
+impl Handler<Ping> for NodeActor {
+    type Result = ResponseFuture<Answer>;
+
+    fn handle(&mut self, Ping(peer): Ping, _: &mut Self::Context) -> Self::Result {
+        let driver = self.0.driver.clone();
+        Box::pin(async move { driver.ping(peer).await })
     }
 }
 

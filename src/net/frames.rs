@@ -11,7 +11,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ use tokio_util::codec::Decoder;
 
 use crate::net::outbox::Outgoing;
 
-use crate::wire::{Frame, FrameCodec, WireError};
+use crate::wire::{FrameCodec, WireError};
 
 /// A frame that was begun is completed in this time: the largest one fits into some packets.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ impl Stream {
 
     /// What comes, and where to write.
     pub fn split(self, codec: FrameCodec) -> (Reader, Writer) {
-        let reader = Reader { reading: self.reading, codec, buffer: BytesMut::new() };
+        let reader = Reader { reading: self.reading, codec, buffer: BytesMut::new(), patience: FRAME_TIMEOUT };
         (reader, Writer { writing: self.writing })
     }
 }
@@ -62,21 +62,28 @@ impl From<TcpStream> for Stream {
     }
 }
 
-/// Reads frames.
-pub struct Reader {
+/// Reads frames of one kind.
+pub struct Reader<C = FrameCodec> {
     reading: Box<dyn AsyncRead + Send + Unpin>,
-    codec: FrameCodec,
+    codec: C,
     buffer: BytesMut,
+    /// A frame that was begun is completed in this time.
+    patience: Duration,
 }
 
-impl Reader {
+impl<C: Decoder<Error = WireError>> Reader<C> {
+    /// Reads frames of another kind from now on.
+    pub fn then<D>(self, codec: D, patience: Duration) -> Reader<D> {
+        Reader { reading: self.reading, codec, buffer: self.buffer, patience }
+    }
+
     /// The next frame; `None` at the end of the stream. After an error there is nothing more to be
     /// read.
-    pub async fn next(&mut self) -> Option<Result<Frame, WireError>> {
+    pub async fn next(&mut self) -> Option<Result<C::Item, WireError>> {
         self.read().await.transpose()
     }
 
-    async fn read(&mut self) -> Result<Option<Frame>, WireError> {
+    async fn read(&mut self) -> Result<Option<C::Item>, WireError> {
         let mut deadline = None;
         loop {
             if let Some(frame) = self.codec.decode(&mut self.buffer)? {
@@ -85,7 +92,7 @@ impl Reader {
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
             } else if deadline.is_none() {
-                deadline = Some(Instant::now() + FRAME_TIMEOUT);
+                deadline = Some(Instant::now() + self.patience);
             }
             let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
@@ -125,14 +132,26 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes what comes until nothing more is to come; frames that wait together leave together.
-    pub async fn write_all(mut self, outgoing: Outgoing) -> Result<(), WireError> {
+    /// Writes what comes until nothing more is to come; frames that wait together leave together. What is there then to write
+    /// to.
+    pub async fn write_all(mut self, outgoing: Outgoing) -> Result<Writer, WireError> {
         while let Some(mut batch) = outgoing.take().await {
             let mut written = pin!(self.writing.write_all_buf(&mut batch.bytes));
             match written.as_mut().now_or_never() {
                 Some(written) => written?,
                 // Rare enough for the heap, and too large for a connection that does nothing.
                 None => Box::pin(timeout(WRITE_TIMEOUT, written)).await.map_err(|_| WireError::Unread)??,
+            }
+        }
+        Ok(self)
+    }
+
+    /// Writes these bytes; whoever does not read them for some time is given up.
+    pub async fn write(&mut self, mut bytes: impl Buf) -> Result<(), WireError> {
+        while bytes.has_remaining() {
+            let written = timeout(WRITE_TIMEOUT, self.writing.write_buf(&mut bytes));
+            if written.await.map_err(|_| WireError::Unread)?? == 0 {
+                return Err(cut_off().into());
             }
         }
         Ok(())

@@ -17,9 +17,11 @@ use futures::stream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::actors::messages::Stop;
+use crate::actors::messages::{Refusal, Stop};
+use crate::net::channel::services::Unopened;
+use crate::net::channel::serving::Serving;
 use crate::net::events::{Doubt, LinkEvent, LinkId, Origin, Retire};
-use crate::net::frames::Stream;
+use crate::net::frames::{Reader, Stream, Writer};
 use crate::net::limits::drops::DropReason;
 use crate::net::limits::inbound::LastSeen;
 use crate::net::outbox::outbox;
@@ -27,13 +29,18 @@ use crate::net::pending::{CallOutcome, Echo, Kind, PendingCalls};
 use crate::net::serving::{Incoming, Reading, Served, Turn};
 use crate::net::shared::Shared;
 use crate::protocol::addr::Addr;
-use crate::protocol::rpc::Request;
+use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
 /// Everything is written, or nothing can be written any more.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Written(Result<Writer, WireError>);
+
+/// The channel that a connection has become has ended.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-struct Written(Result<(), WireError>);
+struct Ended(Option<WireError>);
 
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,6 +78,15 @@ pub struct Link {
     served: Served,
     /// Whether it is finding out if the other end is still there.
     doubting: bool,
+    /// The channel that it has become, or is about to.
+    channel: Option<Channel>,
+}
+
+/// A connection that carries calls of applications.
+enum Channel {
+    /// Its beginning is being written.
+    Opening(Box<dyn FnOnce(Writer) -> AbortHandle>),
+    Open(AbortHandle),
 }
 
 impl Link {
@@ -89,6 +105,7 @@ impl Link {
             last_seen: LastSeen::default(),
             served: Served::default(),
             doubting: false,
+            channel: None,
         }
     }
 
@@ -133,7 +150,7 @@ impl Link {
 
     /// It was not this end that wanted it to end: whoever lived at the other one may have died.
     fn broke(&mut self) {
-        if self.pending.is_closed() {
+        if self.pending.is_closed() || self.channel.is_some() {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.pending.kind(), self.addr) {
@@ -200,6 +217,42 @@ impl Link {
         self.shared.take_on(question, outbox, &self.served, turn);
     }
 
+    /// The other end wants a channel: it is read and written where services are offered, and this actor only holds its place.
+    fn open_channel(&mut self, question: Question, reader: Reader, ctx: &mut Context<Link>) {
+        let Some(outbox) = self.pending.outbox() else { return };
+        let services = self.shared.services.clone();
+        let alone = matches!(self.origin, Origin::Accepted(_)) && !self.served.is_busy() && !self.pending.is_awaited();
+        let opened = match services.open() {
+            _ if !alone => Err(Code::BadRequest.into()),
+            Ok(opened) => Ok(opened),
+            Err(Unopened::TooMany) => Err(Code::Busy.into()),
+            Err(Unopened::NothingOffered) => {
+                Err(Refusal { code: Code::UnknownCall, why: "no service is offered here".into() })
+            }
+        };
+        let (answer, opened) = match opened {
+            Ok(opened) => (Ok(Response::Done), Some(opened)),
+            Err(refusal) => (Err(refusal), None),
+        };
+        self.shared.answer_channel(question.call_id, outbox, answer);
+        if let Some((runtime, place)) = opened {
+            let caller = question.caller.map(|(caller, _)| caller);
+            let (counters, link) = (self.shared.counters.clone(), ctx.address());
+            let begin = move |writer| {
+                let serving = Serving { caller, services, counters };
+                let task = runtime.spawn(async move {
+                    let ended = serving.run(reader, writer).await;
+                    drop(place);
+                    link.do_send(Ended(ended.err()));
+                });
+                task.abort_handle()
+            };
+            self.channel = Some(Channel::Opening(Box::new(begin)));
+        }
+        // Nothing more is to be written here.
+        self.pending.close(|| CallOutcome::Lost);
+    }
+
     /// Counts what the other end did wrong.
     fn count_drop(&self, error: &WireError) {
         let shed = match error {
@@ -230,7 +283,7 @@ impl Link {
             _ => PLAIN_IDLE,
         };
         let idle = self.silence();
-        if idle >= limit && !self.pending.is_awaited() && !self.served.is_busy() {
+        if self.channel.is_none() && idle >= limit && !self.pending.is_awaited() && !self.served.is_busy() {
             tracing::debug!(peer = ?self.addr, from = ?self.origin, ?idle, "closing an idle connection");
             ctx.stop();
         } else {
@@ -275,6 +328,9 @@ impl Actor for Link {
         self.shared.events.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
         self.pending.close(|| CallOutcome::Lost);
         self.served.give_up();
+        if let Some(Channel::Open(task)) = self.channel.take() {
+            task.abort();
+        }
     }
 }
 
@@ -314,10 +370,28 @@ impl Handler<Written> for Link {
     type Result = ();
 
     fn handle(&mut self, Written(written): Written, ctx: &mut Self::Context) {
-        if let Err(error) = written {
+        match (written, self.channel.take()) {
+            (Ok(writer), Some(Channel::Opening(begin))) => {
+                self.channel = Some(Channel::Open(begin(writer)));
+                return;
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                self.count_drop(&error);
+                // Its end may not have been read yet.
+                self.broke();
+            }
+        }
+        ctx.stop();
+    }
+}
+
+impl Handler<Ended> for Link {
+    type Result = ();
+
+    fn handle(&mut self, Ended(error): Ended, ctx: &mut Self::Context) {
+        if let Some(error) = error {
             self.count_drop(&error);
-            // Its end may not have been read yet.
-            self.broke();
         }
         ctx.stop();
     }
@@ -332,10 +406,11 @@ impl Handler<Stop> for Link {
 }
 
 impl StreamHandler<Incoming> for Link {
-    fn handle(&mut self, incoming: Incoming, _: &mut Self::Context) {
+    fn handle(&mut self, incoming: Incoming, ctx: &mut Self::Context) {
         match incoming {
             _ if self.pending.is_closed() => {}
             Incoming::Question(question, turn) => self.called(question, turn),
+            Incoming::Channel(question, reader) => self.open_channel(question, reader, ctx),
             Incoming::Reply(reply) => self.returned(reply),
             Incoming::Nonsense(error, turn) => self.misunderstood(error, turn),
             Incoming::Broken(error) => tracing::debug!(%error, peer = ?self.addr, "a connection broke"),

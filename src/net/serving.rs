@@ -24,12 +24,14 @@ use crate::net::outbox::{Backlog, Outbox, Urgency};
 use crate::net::shared::Shared;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
-use crate::protocol::rpc::{Code, Response};
+use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
 
 /// What was read, in its turn.
 pub enum Incoming {
     Question(Question, Turn),
+    /// The other end wants a channel: what comes next is for whoever answers there.
+    Channel(Question, Reader),
     Reply(Reply),
     Nonsense(WireError, Turn),
     Broken(io::Error),
@@ -65,6 +67,12 @@ impl Reading {
         if self.backlog.is_large() {
             // Rare enough for the heap: most connections never wait here.
             Box::pin(self.backlog.shrinks()).await;
+        }
+        if let Ok(question) = &frame
+            && matches!(question.request, Ok(Request::OpenChannel))
+            && question.call_id.is_some()
+        {
+            return Some((Incoming::Channel(frame.ok()?, self.reader), None));
         }
         let turn = match &frame {
             Ok(question) if question.call_id.is_some() => None,
@@ -225,6 +233,11 @@ impl Shared {
             Err(refusal) => Reply::refuse(refusal.code, refusal.why),
         };
         self.reply(back, reply);
+    }
+
+    /// Answers the question for a channel, on the connection that is to become one.
+    pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, Refusal>) {
+        self.answer(Back { outbox, call_id, front: None, urgency: Urgency::Urgent, turn: None }, answer);
     }
 
     fn reply(&self, Back { outbox, call_id, front, urgency, turn }: Back, mut reply: Reply) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actors::messages::{Severed, Slept};
+use crate::net::channel::services::Services;
 use crate::net::events::LinkEvent;
 use crate::net::limits::drops::DropCounters;
 use crate::net::limits::inbound::Limits;
@@ -40,5 +41,7 @@ pub struct Shared {
     pub routes: Routes,
     pub events: Recipient<LinkEvent>,
     pub drops: DropCounters,
+    /// What applications offer here.
+    pub services: Arc<Services>,
     pub counters: Arc<Counters>,
 }

@@ -17,6 +17,10 @@ pub struct Traffic {
     pub open: u64,
     /// Verdicts of death: how often it took a neighbour for dead that it had known.
     pub dead: u64,
+    /// Calls of its own program to services of other nodes.
+    pub called: u64,
+    /// Calls of others that a service here began to answer.
+    pub served: u64,
 }
 
 /// The counters behind [`Traffic`]; any thread may read them.
@@ -28,12 +32,14 @@ pub struct Counters {
     pub dialed: Counter,
     pub open: Counter,
     pub dead: Counter,
+    pub called: Counter,
+    pub served: Counter,
 }
 
 impl Counters {
     /// What they say now.
     pub fn read(&self) -> Traffic {
-        let Counters { asked, answered, written, dialed, open, dead } = self;
+        let Counters { asked, answered, written, dialed, open, dead, called, served } = self;
         Traffic {
             asked: asked.get(),
             answered: answered.get(),
@@ -41,6 +47,8 @@ impl Counters {
             dialed: dialed.get(),
             open: open.get(),
             dead: dead.get(),
+            called: called.get(),
+            served: served.get(),
         }
     }
 }

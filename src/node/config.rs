@@ -53,6 +53,8 @@ pub struct Config {
     /// The patience with a whole lookup, 1 ms to 60 s. Default 5 s: enough to find two silent
     /// nodes dead on the way.
     pub lookup_timeout: Duration,
+    /// The patience with a call to a service of another node, 1 ms to 60 s. Default 10 s.
+    pub call_timeout: Duration,
     /// How the node's own lookups go from node to node. Default recursive; fingers are always looked
     /// up so, and the questions of others are answered in their style.
     pub lookup_style: Style,
@@ -100,23 +102,31 @@ pub fn r_for(virtual_nodes: u16) -> usize {
     if nodes == 1 { 1 } else { by_chance.min(nodes + 1) }
 }
 
-/// A configuration that no node can run with.
+/// A configuration that no node can run with: which field, what it is, and what was expected. Somebody has to change it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    /// What others are to call ([`Config::advertise`], else [`Config::listen`]).
     #[error("others can't call {ip}: that is {why}")]
     Address { ip: IpAddr, why: NotCallable },
+    /// One of the periods and time limits.
     #[error("{field} is {value:?}: from 1ms to 60s")]
     Period { field: &'static str, value: Duration },
+    /// [`Config::join_timeout`].
     #[error("join_timeout is {0:?}: up to 1h")]
     JoinTimeout(Duration),
+    /// [`Config::id`] beside [`Config::strict_ids`].
     #[error("an identifier of one's own is not for a ring with strict identifiers")]
     StrictIds,
+    /// [`Config::successors`].
     #[error("successors is {0}: from 1 to 32")]
     Successors(usize),
+    /// One of the limits of connections.
     #[error("{field} is 0: at least 1")]
     Connections { field: &'static str },
+    /// One of [`Config::seeds`] is what others call this node.
     #[error("{0} is the node itself: a node can't join through itself")]
     JoinsItself(Addr),
+    /// One of [`Config::seeds`] is nothing that can be called.
     #[error("seed {seed} can't be called: that is {why}")]
     Seed { seed: Addr, why: NotCallable },
 }
@@ -138,6 +148,7 @@ impl Config {
             check_predecessor: Duration::from_secs(1),
             rpc_timeout: Duration::from_secs(1),
             lookup_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(10),
             lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
             dialed: Limits::default().dialed,
@@ -155,6 +166,10 @@ impl Config {
     }
 
     /// Checks that a node can run with this.
+    ///
+    /// # Errors
+    ///
+    /// The first field that no node can run with, what it is, and what was expected.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let called = self.advertise.unwrap_or(self.listen).ip();
         callable(called).map_err(|why| ConfigError::Address { ip: called, why })?;
@@ -164,6 +179,7 @@ impl Config {
             ("check_predecessor", self.check_predecessor),
             ("rpc_timeout", self.rpc_timeout),
             ("lookup_timeout", self.lookup_timeout),
+            ("call_timeout", self.call_timeout),
         ];
         if let Some((field, value)) = periods.into_iter().find(|(_, value)| !PERIOD.contains(value)) {
             return Err(ConfigError::Period { field, value });

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{LookupError, StartError};
+use super::error::{CallError, LookupError, ServeError, StartError};
 use super::state::State;
 use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
-use crate::actors::node::{NodeActor, Show, WatchNode, wire};
+use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
+use crate::net::channel::calling::{Asking, Channels};
+use crate::net::channel::services::{Refusal, ServiceCall};
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
-use crate::net::traffic::{Counters, Traffic};
+use crate::net::traffic::Traffic;
 use crate::node::config::Config;
 use crate::node::events;
 use crate::node::worker::Worker;
@@ -23,6 +27,10 @@ use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, Question};
 use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
+use crate::protocol::procedure::Answer;
+use crate::protocol::retry_budget;
+use crate::protocol::rpc::Response;
+use crate::wire::{Ids, MAX_SERVICE};
 
 /// A running node. Clones are the same node, and may be sent to any thread and asked from any runtime.
 ///
@@ -39,8 +47,10 @@ struct Handle {
     me: Peer,
     lookup_style: Style,
     lookup_timeout: Duration,
+    call_timeout: Duration,
     node: actix::Addr<NodeActor>,
-    counters: Arc<Counters>,
+    common: Common,
+    channels: Channels,
     ousted: watch::Receiver<Option<Peer>>,
 }
 
@@ -90,13 +100,15 @@ impl Node {
         let port = socket.port().map_err(listen)?;
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
-        let counters = Arc::new(Counters::default());
+        let common = Common { counters: Arc::default(), services: Arc::default(), incarnation: rand::random() };
         let (oust, ousted) = watch::channel(None);
         let names = Names::new(&config.seeds, config.rpc_timeout);
         let joining = Joining::new(report, config.join_timeout, oust, names);
-        let node = wire(&config, pool, me, socket, joining, counters.clone());
-        let Config { lookup_style, lookup_timeout, .. } = config;
-        let handle = Handle { me, lookup_style, lookup_timeout, node, counters, ousted };
+        let node = wire(&config, pool, me, socket, joining, common.clone());
+        let ids = if config.strict_ids { Ids::OfAddress } else { Ids::Any };
+        let channels = Channels::new(me, common.incarnation, config.transport, ids, common.counters.clone());
+        let Config { lookup_style, lookup_timeout, call_timeout, .. } = config;
+        let handle = Handle { me, lookup_style, lookup_timeout, call_timeout, node, common, channels, ousted };
         let node = Node { handle: Arc::new(handle), _worker: None };
         match joined.await {
             Ok(Ok(())) => Ok(node),
@@ -113,17 +125,30 @@ impl Node {
         self.handle.me
     }
 
-    /// The node that owns a key: that of the SHA-1 of these bytes.
+    /// The node that owns a key: that of the SHA-1 of these bytes. Takes [`Config::lookup_timeout`] at most.
+    ///
+    /// # Errors
+    ///
+    /// Nobody could name an owner, or this node was stopped. [`LookupFailure`](crate::protocol::lookup::LookupFailure) says when to try
+    /// again.
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Peer, LookupError> {
         self.lookup_id(Id::of_key(key.as_ref(), Bits::FULL)).await
     }
 
     /// The node that owns an identifier.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::lookup`].
     pub async fn lookup_id(&self, key: Id) -> Result<Peer, LookupError> {
         Ok(self.resolve(Question { key, hops: 0, want_path: false }).await?.owner)
     }
 
     /// The node that owns an identifier, and who was asked for it on the way, in that order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::lookup`].
     pub async fn trace(&self, key: Id) -> Result<Found, LookupError> {
         self.resolve(Question { key, hops: 0, want_path: true }).await
     }
@@ -153,6 +178,108 @@ impl Node {
         self.handle.node.send(WatchNode).await.ok().flatten().map(|(_, ownership)| ownership)
     }
 
+    /// Offers a service to the programs of other nodes, under a name of 1 to 255 bytes, in place of another of that name. Each call is
+    /// answered by a task of its own on the runtime in which this was called; it is dropped when its caller waits no longer. At most 64 calls
+    /// of one node are answered at once, and bodies of 64 MiB in the whole process: more wait.
+    ///
+    /// # Errors
+    ///
+    /// There is no tokio runtime here, or the name has no such length.
+    pub fn serve<F, R>(&self, service: impl Into<String>, answer: F) -> Result<(), ServeError>
+    where
+        F: Fn(ServiceCall) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Bytes, Refusal>> + Send + 'static,
+    {
+        let service = service.into();
+        if !(1..=MAX_SERVICE).contains(&service.len()) {
+            return Err(ServeError::Name(service.len()));
+        }
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
+        self.handle.common.services.offer(service, Arc::new(answer), runtime);
+        Ok(())
+    }
+
+    /// Offers a service no more; calls that are being answered still are. Says whether it was offered.
+    pub fn withdraw(&self, service: &str) -> bool {
+        self.handle.common.services.withdraw(service)
+    }
+
+    /// Asks a service of another node, or of this one: a body of at most 4 MiB, and the same comes back. Takes [`Config::call_timeout`] at
+    /// most; whoever waits no longer has it cancelled. It has a connection apart from those of the ring, which it never holds up.
+    ///
+    /// # Errors
+    ///
+    /// It was not delivered, or not answered. [`CallError`] says which, and whether to try again.
+    pub async fn call(&self, peer: Peer, service: &str, body: impl Into<Bytes>) -> Result<Bytes, CallError> {
+        let until = Instant::now() + self.handle.call_timeout;
+        self.call_until(peer, service, None, body.into(), until).await
+    }
+
+    /// Asks a service of the node that owns a key: that of the SHA-1 of these bytes. If the call was not delivered, or that node says that the
+    /// key is somebody else's ([`Refusal::NotOwner`]), the key is looked up again, as long as there is time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::call`].
+    pub async fn call_owner(
+        &self,
+        key: impl AsRef<[u8]>,
+        service: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Bytes, CallError> {
+        let (key, body) = (Id::of_key(key.as_ref(), Bits::FULL), body.into());
+        let until = Instant::now() + self.handle.call_timeout;
+        for rests in 0.. {
+            let failed = match self.lookup_id(key).await {
+                Ok(owner) => match self.call_until(owner, service, Some(key), body.clone(), until).await {
+                    Err(error) if error.may_move() => error,
+                    ended => return ended,
+                },
+                Err(LookupError::Stopped) => return Err(LookupError::Stopped.into()),
+                Err(error) => error.into(),
+            };
+            let rest = retry_budget::rest(rests).mul_f64(rand::random_range(0.5..1.5));
+            if Instant::now() + rest >= until {
+                return Err(failed);
+            }
+            sleep(rest).await;
+        }
+        Err(CallError::Timeout)
+    }
+
+    async fn call_until(
+        &self,
+        peer: Peer,
+        service: &str,
+        key: Option<Id>,
+        body: Bytes,
+        until: Instant,
+    ) -> Result<Bytes, CallError> {
+        let Handle { me, node, common, channels, .. } = &*self.handle;
+        let patience = until.saturating_duration_since(Instant::now());
+        let asking = Asking { service, key, body, patience };
+        asking.check()?;
+        let call = async {
+            if peer == *me {
+                let call = ServiceCall { from: Some(*me), key, body: asking.body };
+                let no_service = || CallError::NoService(service.into());
+                let answering = common.services.call(service, call).ok_or_else(no_service)?;
+                return answering.answer().await.map_err(CallError::from);
+            }
+            let ours = async {
+                match node.send(Ping(peer)).await.map_err(LookupError::from)? {
+                    Answer::Reply(Response::Alive { plain: false, .. }) => Ok(()),
+                    Answer::Reply(_) => Err(CallError::Plain(peer)),
+                    Answer::Gone | Answer::Refused(_) => Err(CallError::Gone(peer)),
+                    Answer::Unasked => Err(CallError::Overloaded),
+                    _ => Err(CallError::Unreachable(peer)),
+                }
+            };
+            channels.call(peer, asking, ours).await
+        };
+        timeout_at(until, call).await.unwrap_or(Err(CallError::Timeout))
+    }
+
     /// Waits until another node has this one's identifier, which the ring has taken while this one was away; that one. This
     /// one is no member any more then.
     pub async fn ousted(&self) -> Peer {
@@ -166,7 +293,7 @@ impl Node {
 
     /// What the node has done on the network since it started; also after it was stopped.
     pub fn traffic(&self) -> Traffic {
-        self.handle.counters.read()
+        self.handle.common.counters.read()
     }
 
     /// Leaves the ring, and stops: the neighbours are told, so that they close the gap at once. Takes a
@@ -182,5 +309,6 @@ impl Node {
     pub async fn stop(&self) {
         // An error means that it was stopped already.
         let _ = self.handle.node.send(Stop).await;
+        self.handle.channels.close();
     }
 }

@@ -8,6 +8,6 @@ pub mod handle;
 pub mod state;
 pub mod worker;
 
-pub use error::{LookupError, StartError};
+pub use error::{CallError, LookupError, ServeError, StartError};
 pub use handle::Node;
 pub use state::State;

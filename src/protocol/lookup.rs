@@ -113,21 +113,28 @@ pub struct Found {
     pub timeouts: u32,
 }
 
-/// Why a lookup found no owner.
+/// Why a lookup found no owner, and when the same may be asked again. A lookup changes nothing, so that it may always be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LookupFailure {
+    /// Later: it is joining; or never, if it has left.
     #[error("this node has not joined a ring yet")]
     NotJoined,
+    /// Later: it takes some seconds to find the ring again, or to know that it is alone.
     #[error("this node has lost all its successors and looks for its ring")]
     Isolated,
+    /// Now: the ring is being repaired on the way to the key, which takes a round of stabilize or two.
     #[error("no node on the way to the key could answer")]
     NoRoute,
+    /// Later: the ring is large and has hardly any fingers yet.
     #[error("the key was not found within {MAX_HOPS} hops")]
     TooManyHops,
+    /// Now: somebody on the way fell silent, and will be passed over once it has been found dead.
     #[error("no answer within the time limit")]
     Timeout,
+    /// Later, after a pause that grows with each refusal and is jittered: this node or the way to the key has more to do than it can.
     #[error("too much to do at once")]
     Busy,
+    /// Now, or after a moment: it takes some calls to find out, some seconds if many slept.
     #[error("this node doubts its neighbours and is asking them")]
     Unsure,
 }

@@ -59,6 +59,9 @@ pub enum Request {
     /// member that has left just now, and answers nothing any more but [`Code::NotJoined`]. Comes
     /// back: [`Response::Done`]; the callee finds out by itself whether it is true.
     Leave { me: Peer, predecessor: Option<Peer> },
+    /// This connection is to carry the calls of applications from now on, and nothing else. Asked on a connection that was made
+    /// for it. Comes back: [`Response::Done`], or [`Code::UnknownCall`] where no service is offered.
+    OpenChannel,
 }
 
 impl Request {
@@ -69,7 +72,14 @@ impl Request {
 
     /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
     pub fn is_extension(&self) -> bool {
-        matches!(self, Request::Nudge { .. } | Request::Invite { .. } | Request::Meet { .. } | Request::Leave { .. })
+        matches!(
+            self,
+            Request::Nudge { .. }
+                | Request::Invite { .. }
+                | Request::Meet { .. }
+                | Request::Leave { .. }
+                | Request::OpenChannel
+        )
     }
 }
 

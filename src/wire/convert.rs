@@ -128,6 +128,7 @@ fn encode_request(request: &Request) -> (&'static str, Bytes, Option<u32>) {
         Request::Leave { me, predecessor } => {
             ("leave", args(&proto::LeaveArgs { node: node(*me), predecessor: predecessor.map(node) }), None)
         }
+        Request::OpenChannel => ("open_channel", args(&proto::OpenChannelArgs {}), None),
     }
 }
 
@@ -171,6 +172,7 @@ fn decode_request(call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
             let args = proto::LeaveArgs::decode(args)?;
             Request::Leave { me: ids.peer(&args.node)?, predecessor: ids.maybe(args.predecessor.as_ref())? }
         }
+        "open_channel" => Request::OpenChannel,
         unknown => return Err(WireError::UnknownCall(unknown.chars().take(40).collect())),
     })
 }
@@ -276,7 +278,8 @@ impl Reply {
             | Request::Nudge { .. }
             | Request::Invite { .. }
             | Request::Meet { .. }
-            | Request::Leave { .. } => Response::Done,
+            | Request::Leave { .. }
+            | Request::OpenChannel => Response::Done,
             Request::CheckPredecessor => {
                 let alone = ours && proto::CheckPredecessorRet::decode(value)?.alone();
                 Response::Alive { plain: !ours, alone }

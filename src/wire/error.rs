@@ -12,9 +12,11 @@ pub enum WireError {
     Length,
     #[error("not a protobuf message: {0}")]
     Protobuf(#[from] prost::DecodeError),
+    #[error("a message without content")]
+    Empty,
     #[error("identifier of {0} bytes instead of 20")]
     Id(usize),
-    #[error("{0:?} is not a unicast IPv4 address")]
+    #[error("{0:?} is not an address that others can call")]
     Address(String),
     #[error("port {0} is outside 1 to 65535")]
     Port(u32),

@@ -22,7 +22,7 @@ pub enum Frame {
 /// is under 2 KiB and the path of a lookup under 4 KiB; the rest is headroom for other programs.
 pub const MAX_FRAME: usize = 16 * 1024;
 
-const PREFIX: usize = 8;
+pub(super) const PREFIX: usize = 8;
 
 /// Reads and writes frames on a byte stream.
 #[derive(Clone, Debug)]

@@ -3,12 +3,14 @@
 //! Bytes from a peer are hostile until `convert` has checked them: presence, lengths, ranges.
 //! The generated types do not leave this folder.
 
+mod channel;
 mod code;
 mod convert;
 mod error;
 mod frame;
 mod node;
 
+pub use channel::{ChannelCodec, ChannelFrame, Fault, MAX_BODY, MAX_SERVICE};
 pub use convert::{Question, Reply};
 pub use error::WireError;
 pub use frame::{Frame, FrameCodec, MAX_FRAME};

@@ -20,7 +20,7 @@ fn through(seed: &Node) -> Config {
 }
 
 /// Waits until two nodes are one ring: before the first has heard of the second it answers for all keys.
-async fn settle(one: &Node, other: &Node) {
+pub async fn settle(one: &Node, other: &Node) {
     for (node, before) in [(one, other), (other, one)] {
         let half = KeyRange { behind: before.me().id, up_to: node.me().id };
         let mut ownership = node.ownership().await.unwrap();

@@ -171,6 +171,7 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         routes: Routes::default(),
         events: host.recipient(),
         drops: DropCounters::default(),
+        services: Arc::default(),
         counters: Arc::default(),
     });
     shared.routes.pool.enter(&shared);

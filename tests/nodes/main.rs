@@ -12,6 +12,7 @@ mod cli;
 mod corpus;
 mod docs;
 mod embedding;
+mod examples;
 mod fronts;
 #[cfg(target_os = "linux")]
 mod hostile;
@@ -19,6 +20,7 @@ mod liars;
 mod link;
 mod plain;
 mod ring;
+mod services;
 mod sharing;
 mod support;
 mod swarm;

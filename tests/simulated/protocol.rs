@@ -402,7 +402,8 @@ impl Hostile {
             | Request::Nudge { .. }
             | Request::Invite { .. }
             | Request::Meet { .. }
-            | Request::Leave { .. } => Response::Done,
+            | Request::Leave { .. }
+            | Request::OpenChannel => Response::Done,
         }
     }
 }
@@ -575,6 +576,7 @@ fn incident() -> impl Strategy<Value = Incident> {
     let request = prop_oneof![
         4 => peer().prop_map(|me| Request::Notify { me }),
         1 => Just(Request::CheckPredecessor),
+        1 => Just(Request::OpenChannel),
         1 => Just(Request::GetPredecessor),
         2 => option::of(peer()).prop_map(|joiner| Request::GetSuccessorList { joiner }),
         1 => peer().prop_map(|me| Request::Nudge { me }),

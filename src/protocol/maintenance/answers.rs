@@ -23,6 +23,8 @@ impl Maintenance {
         }
         match request {
             Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => Err(Code::BadRequest),
+            // Connections are for whoever has some.
+            Request::OpenChannel => Err(Code::UnknownCall),
             Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
                 // One that has slept may read what was said before it was found dead.

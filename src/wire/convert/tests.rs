@@ -43,6 +43,7 @@ fn every_call_comes_back_as_it_was_sent() {
         Request::Meet { node: me, until: Some(at(9).id) },
         Request::Leave { me, predecessor: None },
         Request::Leave { me, predecessor: Some(at(4)) },
+        Request::OpenChannel,
     ];
     for request in requests {
         let deadline = Some(Duration::from_millis(1234));

@@ -102,9 +102,9 @@ impl Census {
 
     /// Whether some node was on its way back at some time between these instants.
     pub fn was_waking(&self, from: Instant, to: Instant) -> bool {
-        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| {
-            moment.nodes.values().any(|(_, presence)| matches!(presence, Presence::Waking(_)))
-        })
+        span(&self.moments.read().unwrap(), from, to)
+            .iter()
+            .any(|moment| moment.nodes.values().any(|(_, presence)| matches!(presence, Presence::Waking(_))))
     }
 
     /// Whether some node kept silent, and was not known to, at some time between these instants.

@@ -120,6 +120,7 @@ impl Us {
                 routes: routes.clone(),
                 events: ctx.address().recipient(),
                 drops: DropCounters::default(),
+                services: Arc::default(),
                 counters: counters.clone(),
             };
             Peers::new(Rc::new(shared), budget, None)

@@ -92,6 +92,7 @@ impl Turn {
             Request::Meet { node, until } => {
                 Request::Meet { node: self.peer(*node), until: until.map(|until| self.id(until)) }
             }
+            Request::OpenChannel => Request::OpenChannel,
             Request::Leave { me, predecessor } => {
                 Request::Leave { me: self.peer(*me), predecessor: predecessor.map(|before| self.peer(before)) }
             }

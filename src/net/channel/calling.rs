@@ -1,0 +1,250 @@
+//! The end of a channel that asks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_util::codec::Encoder;
+
+use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
+use crate::net::frames::{Reader, Writer};
+use crate::net::traffic::Counters;
+use crate::net::transport::Transport;
+use crate::node::error::CallError;
+use crate::protocol::id::Id;
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Code, Request, Response};
+use crate::wire::{
+    ChannelCodec, ChannelFrame, Fault, Frame, FrameCodec, Ids, MAX_BODY, MAX_SERVICE, Question, WireError,
+};
+
+/// A channel that can't be made in this time is given up.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The channels that one node has made. They end with it.
+pub struct Channels {
+    me: Peer,
+    incarnation: u64,
+    transport: Transport,
+    ids: Ids,
+    counters: Arc<Counters>,
+    made: Mutex<HashMap<Peer, Arc<tokio::sync::Mutex<Option<Channel>>>>>,
+}
+
+/// A channel, whoever makes calls on it.
+#[derive(Clone)]
+struct Channel {
+    outgoing: mpsc::Sender<Outgoing>,
+    last: Arc<AtomicU64>,
+    room: Arc<Semaphore>,
+    _task: Arc<AbortOnDrop>,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a channel is to write.
+enum Outgoing {
+    Call { number: u64, frame: BytesMut, answer: oneshot::Sender<Result<Bytes, CallError>> },
+    Cancel(u64),
+}
+
+/// Who waits for which answer.
+type Waiting = Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>;
+
+/// A call that nobody waits for any more is cancelled.
+struct InFlight {
+    number: u64,
+    outgoing: Option<mpsc::Sender<Outgoing>>,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(outgoing) = self.outgoing.take() {
+            // If there is no room for it, the other end hears of it by the deadline.
+            let _ = outgoing.try_send(Outgoing::Cancel(self.number));
+        }
+    }
+}
+
+/// One call of an application.
+pub struct Asking<'a> {
+    pub service: &'a str,
+    pub key: Option<Id>,
+    pub body: Bytes,
+    pub patience: Duration,
+}
+
+impl Asking<'_> {
+    /// Whether it can be sent at all.
+    pub fn check(&self) -> Result<(), CallError> {
+        match (self.body.len() > MAX_BODY, self.service.len() > MAX_SERVICE) {
+            (true, _) => Err(CallError::TooLarge(self.body.len())),
+            (_, true) => Err(CallError::NoService(self.service.into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Channels {
+    /// None yet.
+    pub fn new(me: Peer, incarnation: u64, transport: Transport, ids: Ids, counters: Arc<Counters>) -> Channels {
+        Channels { me, incarnation, transport, ids, counters, made: Mutex::default() }
+    }
+
+    /// Has that node answer. `ours` finds out whether it is one of our own kind that lives, before a channel is made: whatever is not
+    /// known to plain peers kills some of them.
+    pub async fn call(
+        &self,
+        peer: Peer,
+        asking: Asking<'_>,
+        ours: impl Future<Output = Result<(), CallError>>,
+    ) -> Result<Bytes, CallError> {
+        let channel = self.channel(peer, ours).await?;
+        // It is never closed.
+        let _place = channel.room.acquire().await;
+        let number = channel.last.fetch_add(1, Ordering::Relaxed);
+        let Asking { service, key, body, patience } = asking;
+        let frame = ChannelFrame::Call { number, service: service.into(), body, patience, key };
+        let frame = frame.bytes().map_err(|_| CallError::Lost)?;
+        let (answer, answered) = oneshot::channel();
+        let gone = |_| CallError::Lost;
+        channel.outgoing.send(Outgoing::Call { number, frame, answer }).await.map_err(gone)?;
+        self.counters.called.add(1);
+        let mut in_flight = InFlight { number, outgoing: Some(channel.outgoing.clone()) };
+        let answer = answered.await.unwrap_or(Err(CallError::Lost));
+        in_flight.outgoing = None;
+        answer
+    }
+
+    /// The channel to that node, made now if there is none.
+    async fn channel(
+        &self,
+        peer: Peer,
+        ours: impl Future<Output = Result<(), CallError>>,
+    ) -> Result<Channel, CallError> {
+        let made = {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if made.len() == made.capacity() {
+                made.retain(|_, made| made.try_lock().map_or(true, |channel| channel.is_some()));
+            }
+            made.entry(peer).or_default().clone()
+        };
+        let mut made = made.lock().await;
+        if let Some(channel) = made.as_ref().filter(|channel| !channel.outgoing.is_closed()) {
+            return Ok(channel.clone());
+        }
+        *made = None;
+        ours.await?;
+        let opened = timeout(OPEN_TIMEOUT, self.open(peer)).await;
+        let (reader, writer) = opened.map_err(|_| CallError::Unreachable(peer))??;
+        let (outgoing, calls) = mpsc::channel(MAX_CALLS);
+        let task = tokio::spawn(run(reader.then(ChannelCodec, FRAME_TIMEOUT), writer, calls)).abort_handle();
+        let channel = Channel {
+            outgoing,
+            last: Arc::default(),
+            room: Arc::new(Semaphore::new(MAX_CALLS)),
+            _task: Arc::new(AbortOnDrop(task)),
+        };
+        Ok(made.insert(channel).clone())
+    }
+
+    async fn open(&self, peer: Peer) -> Result<(Reader, Writer), CallError> {
+        let unreachable = || CallError::Unreachable(peer);
+        let stream = self.transport.connect(self.me.addr, peer.addr).await.map_err(|_| unreachable())?;
+        let mut codec = FrameCodec::new(self.ids);
+        let (mut reader, mut writer) = stream.split(codec.clone());
+        let question = Question {
+            request: Ok(Request::OpenChannel),
+            call_id: Some(1),
+            deadline: None,
+            caller: Some((self.me, self.incarnation)),
+            to: None,
+        };
+        let mut bytes = BytesMut::new();
+        codec.encode(Frame::Call(question), &mut bytes).map_err(|_| unreachable())?;
+        writer.write(bytes).await.map_err(|_| unreachable())?;
+        let Some(Ok(Frame::Return(reply))) = reader.next().await else { return Err(unreachable()) };
+        if reply.responder.is_none_or(|(id, _)| id != peer.id) {
+            return Err(CallError::Gone(peer));
+        }
+        match reply.read(&Request::OpenChannel, Some(peer.id)) {
+            Ok(Ok(Response::Done)) => Ok((reader, writer)),
+            Ok(Err(Code::Busy)) => Err(CallError::Busy(peer)),
+            Ok(Err(Code::NotJoined)) => Err(CallError::Gone(peer)),
+            Ok(Err(Code::UnknownCall)) => Err(CallError::NothingServed(peer)),
+            _ => Err(unreachable()),
+        }
+    }
+
+    /// Closes all.
+    pub fn close(&self) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// One channel until it ends, for an error, or because nobody has called for some time.
+async fn run(reader: Reader<ChannelCodec>, mut writer: Writer, mut calls: mpsc::Receiver<Outgoing>) {
+    let waiting = Waiting::default();
+    let write = async {
+        while let Some(outgoing) = calls.recv().await {
+            let frame = match outgoing {
+                Outgoing::Call { number, frame, answer } => {
+                    waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);
+                    frame
+                }
+                Outgoing::Cancel(number) => {
+                    waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                    ChannelFrame::Cancel(number).bytes()?
+                }
+            };
+            writer.write(frame).await?;
+        }
+        Ok::<_, WireError>(())
+    };
+    let ended = tokio::select! {
+        ended = write => ended,
+        ended = read(reader, &waiting) => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a channel broke");
+    }
+}
+
+async fn read(mut reader: Reader<ChannelCodec>, waiting: &Waiting) -> Result<(), WireError> {
+    loop {
+        let next = match timeout(IDLE[0], reader.next()).await {
+            Ok(next) => next,
+            Err(_) if waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() => return Ok(()),
+            Err(_) => continue,
+        };
+        match next.transpose()? {
+            None => return Ok(()),
+            Some(ChannelFrame::Return { number, answer }) => {
+                let asker = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                let answer = answer.map_err(|(fault, why)| match fault {
+                    Fault::Failed => CallError::Failed(why),
+                    Fault::NotOwner => CallError::NotOwner,
+                    Fault::NoService => CallError::NoService(why),
+                    Fault::Overloaded => CallError::Overloaded,
+                });
+                if let Some(asker) = asker {
+                    // An error means that nobody waits any more.
+                    let _ = asker.send(answer);
+                }
+            }
+            // Nobody asks here.
+            Some(_) => return Err(WireError::Empty),
+        }
+    }
+}

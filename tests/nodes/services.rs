@@ -1,0 +1,255 @@
+//! Calls of applications between nodes.
+
+use std::future::pending;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chord::net::transport::{Switchboard, Transport};
+use chord::wire::MAX_BODY;
+use chord::{CallError, Config, LookupError, Node, Peer, Refusal, ServeError, ServiceCall};
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::embedding::settle;
+use crate::support::plain::{Message, Plain, Setup, frame};
+
+/// What happens does so within this time even on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn alone() -> Config {
+    Config::new(Ipv4Addr::LOCALHOST)
+}
+
+fn through(seed: &Node) -> Config {
+    Config { seeds: vec![seed.me().addr.into()], ..alone() }
+}
+
+/// A ring of two, and what the second offers: its bodies back, in reverse.
+async fn two() -> (Node, Node) {
+    let first = Node::start(alone()).await.unwrap();
+    let second = Node::start(through(&first)).await.unwrap();
+    settle(&first, &second).await;
+    second.serve("reverse", |call: ServiceCall| async move { Ok(call.body.iter().rev().copied().collect()) }).unwrap();
+    (first, second)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn service_of_another_node_answers_as_large_bodies_as_may_be() {
+    let (first, second) = two().await;
+    assert_eq!(first.call(second.me(), "reverse", "abc").await, Ok(Bytes::from("cba")));
+    let body: Bytes = (0..MAX_BODY).map(|n| n as u8).collect();
+    let back: Bytes = body.iter().rev().copied().collect();
+    let all = join_all((0..8).map(|_| first.call(second.me(), "reverse", body.clone()))).await;
+    assert!(all.into_iter().all(|answer| answer.as_ref() == Ok(&back)));
+    assert_eq!((first.traffic().called, second.traffic().served), (9, 9));
+    let large = vec![0; MAX_BODY + 1];
+    assert_eq!(first.call(second.me(), "reverse", large).await, Err(CallError::TooLarge(MAX_BODY + 1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn call_says_who_asks_and_what_the_application_says() {
+    let (first, second) = two().await;
+    let (asked, tell) = tokio::sync::mpsc::unbounded_channel();
+    second
+        .serve("fails", move |call: ServiceCall| {
+            asked.send(call).unwrap();
+            async { Err(Refusal::Failed("no such room".into())) }
+        })
+        .unwrap();
+    let mut tell = tell;
+    assert_eq!(first.call(second.me(), "fails", "x").await, Err(CallError::Failed("no such room".into())));
+    assert_eq!(tell.recv().await, Some(ServiceCall { from: Some(first.me()), key: None, body: "x".into() }));
+    // Its own program is a caller like any other.
+    assert_eq!(second.call(second.me(), "fails", "y").await, Err(CallError::Failed("no such room".into())));
+    assert_eq!(tell.recv().await.unwrap().from, Some(second.me()));
+
+    assert_eq!(first.call(second.me(), "nothing", "x").await, Err(CallError::NoService("nothing".into())));
+    assert_eq!(second.call(first.me(), "reverse", "x").await, Err(CallError::NothingServed(first.me())));
+    assert!(second.withdraw("reverse") && !second.withdraw("reverse"));
+    assert_eq!(first.call(second.me(), "reverse", "x").await, Err(CallError::NoService("reverse".into())));
+    second.serve("panics", |_| async { panic!("as it is meant to") }).unwrap();
+    assert!(matches!(first.call(second.me(), "panics", "x").await, Err(CallError::Failed(_))));
+    assert_eq!(second.serve("", |_| async { Ok(Bytes::new()) }), Err(ServeError::Name(0)));
+    assert_eq!(second.serve("x".repeat(256), |_| async { Ok(Bytes::new()) }), Err(ServeError::Name(256)));
+}
+
+/// Counts how many are being answered.
+struct Answering(Arc<AtomicUsize>);
+
+impl Answering {
+    fn new(count: &Arc<AtomicUsize>) -> Answering {
+        count.fetch_add(1, Ordering::SeqCst);
+        Answering(count.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn comes_to(count: &AtomicUsize, n: usize) {
+    let reached = async {
+        while count.load(Ordering::SeqCst) != n {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("{} of {n}", count.load(Ordering::SeqCst)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn call_that_nobody_waits_for_is_cancelled_where_it_is_answered() {
+    let (first, second) = two().await;
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let count = under_way.clone();
+    second
+        .serve("sleeps", move |_| {
+            let answering = Answering::new(&count);
+            async move {
+                let _answering = answering;
+                pending().await
+            }
+        })
+        .unwrap();
+    let calls: Vec<_> = (0..70)
+        .map(|_| {
+            let (first, to) = (first.clone(), second.me());
+            tokio::spawn(async move { first.call(to, "sleeps", "x").await })
+        })
+        .collect();
+    comes_to(&under_way, 64).await;
+    calls.iter().for_each(|call| call.abort());
+    comes_to(&under_way, 0).await;
+    assert_eq!(first.call(second.me(), "reverse", "abc").await, Ok(Bytes::from("cba")), "the channel is as before");
+
+    let hasty = Node::start(Config { call_timeout: Duration::from_millis(50), ..through(&first) }).await.unwrap();
+    assert_eq!(hasty.call(second.me(), "sleeps", "x").await, Err(CallError::Timeout));
+    comes_to(&under_way, 0).await;
+    let call = tokio::spawn({
+        let (first, to) = (first.clone(), second.me());
+        async move { first.call(to, "sleeps", "x").await }
+    });
+    comes_to(&under_way, 1).await;
+    second.stop().await;
+    assert_eq!(call.await.unwrap(), Err(CallError::Lost));
+    comes_to(&under_way, 0).await;
+    let gone = first.call(second.me(), "reverse", "abc").await.unwrap_err();
+    assert!(matches!(gone, CallError::Gone(_) | CallError::Unreachable(_)) && gone.is_undelivered(), "{gone:?}");
+    first.stop().await;
+    assert_eq!(first.call(second.me(), "reverse", "abc").await, Err(CallError::Lookup(LookupError::Stopped)));
+}
+
+/// A key is looked up again when its owner has changed, or says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owner_of_a_key_is_found_again_when_it_has_moved() {
+    let (first, second) = two().await;
+    for node in [&first, &second] {
+        let me = node.me();
+        let ownership = node.ownership().await.unwrap();
+        let refused = AtomicUsize::new(0);
+        node.serve("who", move |call: ServiceCall| {
+            let owned = ownership.borrow().range.is_some_and(|range| range.contains(call.key.unwrap()));
+            // The first two believe that it is elsewhere.
+            let answer = match refused.fetch_add(1, Ordering::SeqCst) {
+                ..2 => Err(Refusal::NotOwner),
+                _ if !owned => Err(Refusal::NotOwner),
+                _ => Ok(Bytes::from(me.addr.to_string())),
+            };
+            async move { answer }
+        })
+        .unwrap();
+    }
+    for n in 0..20 {
+        let key = format!("key {n}");
+        let owner: Peer = first.lookup(&key).await.unwrap();
+        assert_eq!(first.call_owner(&key, "who", "").await, Ok(Bytes::from(owner.addr.to_string())));
+    }
+    let key = (0..).map(|n| format!("other {n}"));
+    let mut of_second = None;
+    for key in key {
+        if first.lookup(&key).await == Ok(second.me()) {
+            of_second = Some(key);
+            break;
+        }
+    }
+    second.leave().await;
+    let answer = first.call_owner(of_second.unwrap(), "who", "").await;
+    assert_eq!(answer, Ok(Bytes::from(first.me().addr.to_string())));
+    let failed = first.call_owner("key", "nothing", "").await;
+    assert_eq!(failed, Err(CallError::NoService("nothing".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_without_a_network_call_each_other_as_well() {
+    let transport = Transport::Memory(Switchboard::default());
+    let first = Node::start(Config { transport: transport.clone(), ..alone() }).await.unwrap();
+    let second = Node::start(Config { transport, ..through(&first) }).await.unwrap();
+    second.serve("echo", |call: ServiceCall| async move { Ok(call.body) }).unwrap();
+    let body = Bytes::from(vec![7; MAX_BODY]);
+    assert_eq!(first.call(second.me(), "echo", body.clone()).await, Ok(body));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plain_peers_are_never_asked_for_a_channel() {
+    let first = Node::start(alone()).await.unwrap();
+    let peer = Plain::start(Setup::default());
+    peer.lives();
+    assert_eq!(first.call(peer.me(), "reverse", "x").await, Err(CallError::Plain(peer.me())));
+    assert_eq!((peer.count("open_channel"), peer.complaints()), (0, vec![]));
+}
+
+/// Calls wait where they are made, so that one node is answered as fast as others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_are_answered_at_once_wait_for_their_turn() {
+    let (first, second) = two().await;
+    let (begun, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (count, gate) = (begun.clone(), go.clone());
+    second
+        .serve("gate", move |call: ServiceCall| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(call.body)
+            }
+        })
+        .unwrap();
+    let calls = join_all((0..200u8).map(|n| {
+        let (first, to) = (first.clone(), second.me());
+        tokio::spawn(async move { first.call(to, "gate", vec![n]).await })
+    }));
+    comes_to(&begun, 64).await;
+    go.add_permits(200);
+    let answers = timeout(LIMIT, calls).await.unwrap();
+    assert!(answers.into_iter().zip(0..).all(|(answer, n)| answer.unwrap() == Ok(Bytes::from(vec![n]))));
+}
+
+/// One end that does not read, or sends what makes no sense, holds up nobody but itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channel_is_closed_to_whoever_talks_nonsense() {
+    use std::io::{Read, Write};
+    let (first, second) = two().await;
+    let open = frame(&Message::default().bytes(1, b"open_channel").bytes(2, b"").number(15, 1).done());
+    for nonsense in [&[0xff; 64][..], &[0, 0, 0, 0, 0, 0, 0, 12, 1, 2, 3, 4], &[0, 0, 0, 0, 0, 0, 0, 8]] {
+        let (to, open, nonsense) = (second.me(), open.clone(), nonsense.to_vec());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(to.addr).unwrap();
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            stream.write_all(&open).unwrap();
+            let mut answer = [0; 8];
+            stream.read_exact(&mut answer).unwrap();
+            let mut rest = vec![0; u64::from_be_bytes(answer) as usize - 8];
+            stream.read_exact(&mut rest).unwrap();
+            stream.write_all(&nonsense).unwrap();
+            stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+        });
+        let read = read.await.unwrap();
+        assert!(matches!(read, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{read:?}");
+    }
+    assert_eq!(first.call(second.me(), "reverse", "abc").await, Ok(Bytes::from("cba")));
+}
