@@ -48,13 +48,25 @@ impl Lookups {
         &self,
         Resolve { question, guess, style, patience, class }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, LookupFailure>> {
-        // Whoever is refused comes again: that is to cost little.
-        let Some(place) = self.0.driver.routes.pool.thread().admit_own(class) else {
-            return Box::pin(async { Err(LookupFailure::Busy) });
+        let thread = self.0.driver.routes.pool.thread();
+        let place = match thread.admit_own(class) {
+            Some(place) => Ok(place),
+            None => match thread.wait_for_room(class, patience) {
+                Some(room) => Err(Box::pin(room)),
+                // Whoever is refused comes again: that is to cost little.
+                None => return Box::pin(async { Err(LookupFailure::Busy) }),
+            },
         };
         let lookups = self.0.clone();
         Box::pin(async move {
-            let _place = place;
+            let (_place, patience) = match place {
+                Ok(place) => (place, patience),
+                Err(room) => {
+                    let asked = Instant::now();
+                    let place = room.await.ok_or(LookupFailure::Busy)?;
+                    (place, patience.saturating_sub(asked.elapsed()))
+                }
+            };
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(question, &begin)? {
                 Begun::Found(finding) => Ok(finding),

@@ -4,16 +4,16 @@
 //! The decisions are values of [`crate::protocol`]; here they get a clock and those who wait.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::protocol::addr::Addr;
-use crate::protocol::admission::{Admission, Class};
+use crate::protocol::admission::{Admission, Burst, Class};
 use crate::protocol::bulkhead::Bulkhead;
 use crate::protocol::excuses::Excuses;
 use crate::protocol::failure_detector::{FailureDetector, Suspicion};
@@ -37,7 +37,16 @@ struct Inner {
     admission: RefCell<Admission>,
     /// What its own program has under way, a client like any other.
     own: Client,
+    burst: RefCell<Burst>,
+    /// Lookups of its own program that wait for room, in their order.
+    waiting: RefCell<VecDeque<(Class, oneshot::Sender<Place>)>>,
 }
+
+/// Lookups of the thread's own program that wait for room at once: about what is done in a sixtieth of a second.
+const MAX_WAITING: usize = 1024;
+
+/// A lookup that has found no room in this time is refused.
+const ROOM_WITHIN: Duration = Duration::from_millis(100);
 
 /// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +120,8 @@ impl Default for Thread {
             budget: RefCell::default(),
             admission: RefCell::default(),
             own: Client::default(),
+            burst: RefCell::default(),
+            waiting: RefCell::default(),
         }))
     }
 }
@@ -257,6 +268,39 @@ impl Thread {
         self.admit(class, &self.0.own)
     }
 
+    /// The same, for whoever waits until other lookups have ended; none for those that do not, or in vain.
+    pub fn wait_for_room(
+        &self,
+        class: Class,
+        patience: Duration,
+    ) -> Option<impl Future<Output = Option<Place>> + use<>> {
+        let mut waiting = self.0.waiting.borrow_mut();
+        while waiting.front().is_some_and(|(_, first)| first.is_closed()) {
+            waiting.pop_front();
+        }
+        if waiting.len() >= MAX_WAITING || !self.0.burst.borrow_mut().waits(self.seen()) {
+            return None;
+        }
+        let (place, given) = oneshot::channel();
+        waiting.push_back((class, place));
+        Some(async move { timeout(patience.min(ROOM_WITHIN), given).await.ok()?.ok() })
+    }
+
+    /// A lookup has ended: whoever waits for room has it in its turn.
+    fn give_room(&self) {
+        loop {
+            let Some((class, first)) = self.0.waiting.borrow_mut().pop_front() else { return };
+            if first.is_closed() {
+                continue;
+            }
+            let Some(place) = self.admit(class, &self.0.own) else {
+                return self.0.waiting.borrow_mut().push_front((class, first));
+            };
+            // Nobody waits: it is dropped, and gives room itself.
+            return drop(first.send(place));
+        }
+    }
+
     /// Beats as long as somebody else has a clone; `slept` hears when it has slept.
     pub fn beat(&self, slept: impl Fn(Duration) + 'static) {
         let thread = Rc::downgrade(&self.0);
@@ -314,6 +358,7 @@ impl Drop for Place {
         held.set(held.get().saturating_sub(1));
         if self.class != Class::Maintenance {
             self.thread.0.admission.borrow_mut().done();
+            self.thread.give_room();
         }
     }
 }

@@ -9,6 +9,8 @@
 //! switches", 1998): one alone gets half, two a third each, and whoever comes last still finds room. And a lookup that others
 //! have worked for already goes before one that has just begun, else an overloaded ring finishes nothing.
 
+use std::time::Duration;
+
 use super::rpc::Request;
 
 /// Lookups under way at once on a thread, those of its own program included. Each takes some KiB, and a thread that has more
@@ -95,9 +97,46 @@ impl Admission {
     }
 }
 
+/// Which lookups of the thread's own program wait for room, where there is none. A program that begins many at once after a calm, since it
+/// was asleep, say, has them wait for a moment: they are soon done. One that always has more than the thread can do is refused at once:
+/// waiting would help nobody, and what waits fits into no cache (Nichols, Jacobson, "Controlling queue delay", 2012, tell one from the other alike).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Burst {
+    /// When it began, and when there was no room last.
+    span: Option<(Duration, Duration)>,
+}
+
+/// A burst lasts no longer than this, and is over when there was room for [`CALM`].
+pub const BURST: Duration = Duration::from_secs(1);
+pub const CALM: Duration = Duration::from_secs(1);
+
+impl Burst {
+    /// There is no room for a lookup now. Says whether it waits.
+    pub fn waits(&mut self, now: Duration) -> bool {
+        let began = match self.span {
+            Some((began, last)) if now.saturating_sub(last) <= CALM => began,
+            _ => now,
+        };
+        self.span = Some((began, now));
+        now.saturating_sub(began) <= BURST
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn burst_after_a_calm_waits_and_what_is_always_too_much_does_not() {
+        let ms = Duration::from_millis;
+        let mut burst = Burst::default();
+        assert!(burst.waits(ms(700)) && burst.waits(ms(1400)) && burst.waits(ms(1700)));
+        for n in 1701..5000 {
+            assert!(!burst.waits(ms(n)), "there was no calm");
+        }
+        assert!(!burst.waits(ms(5999)));
+        assert!(burst.waits(ms(7000)), "a second with room");
+    }
 
     /// How many a client that wants everything gets.
     fn fill(admission: &mut Admission, class: Class) -> usize {
