@@ -2,12 +2,13 @@
 //! bytes there and back.
 //!
 //! `cargo bench --bench speed` measures everything, which takes half an hour; `-- calls` one part,
-//! and so do *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory, *storm* prints a table and writes both if a
+//! and so do *channels*, *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory, *storm* prints a table and writes both if a
 //! directory is named. Five runs each, shown as the median
 //! and what they lie between; the ratio to the floor is the median of the runs' ratios, since the machine
 //! changes both alike. *must* is what the project asks of itself.
 
 mod calls;
+mod channels;
 mod floor;
 mod growth;
 mod line;
@@ -52,8 +53,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["serve", callee] => calls::serve(callee),
-        [] => [calls::measure, rings::look_up, rings::form, rings::be].into_iter().try_for_each(|part| part()),
+        [] => [calls::measure, channels::measure, rings::look_up, rings::form, rings::be]
+            .into_iter()
+            .try_for_each(|part| part()),
         ["calls"] => calls::measure(),
+        ["channels"] => channels::measure(),
         ["lookups"] => rings::look_up(),
         ["formation"] => rings::form(),
         ["cost"] => rings::be(),
@@ -63,7 +67,7 @@ fn main() -> ExitCode {
         ["storm", directory] => storm::measure(Some(Path::new(directory))),
         _ => {
             eprintln!(
-                "speed: {words:?}: there are calls, lookups, formation, cost, growth DIRECTORY, redraw DIRECTORY, and storm [DIRECTORY]"
+                "speed: {words:?}: there are calls, channels, lookups, formation, cost, growth DIRECTORY, redraw DIRECTORY, and storm [DIRECTORY]"
             );
             return ExitCode::from(2);
         }

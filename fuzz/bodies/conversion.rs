@@ -94,7 +94,8 @@ fn me() -> Peer {
     Peer { id: Id::from_bytes([2; 20]), addr: Addr::new(Ipv4Addr::LOCALHOST, 4170) }
 }
 
-fn requests() -> [Request; 11] {
+/// One of each kind.
+pub fn requests() -> [Request; 11] {
     [
         Request::FindSuccessor { key: me().id, hops: 0, want_path: true },
         Request::ClosestPrecedingNode { key: me().id, doubted: vec![me()], want_path: true },

@@ -6,4 +6,4 @@
 pub mod conversion;
 pub mod frames;
 pub mod link;
-mod words;
+pub mod words;

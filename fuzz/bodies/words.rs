@@ -55,7 +55,7 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
     [&(8 + payload.len() as u64).to_be_bytes()[..], payload].concat()
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "find_successor",
     "findsuccessor",
     "notify",
@@ -68,6 +68,8 @@ const NAMES: [&str; 13] = [
     "nudge",
     "invite",
     "meet",
+    "leave",
+    "open_channel",
     "",
 ];
 
@@ -88,7 +90,17 @@ fn id(u: &mut Unstructured) -> Result<Vec<u8>> {
 }
 
 fn address(u: &mut Unstructured) -> Result<Vec<u8>> {
-    const KNOWN: [&str; 7] = ["127.0.0.1", "10.0.0.1", "127.0.0.2", "0.0.0.0", "255.255.255.255", "::1", ""];
+    const KNOWN: [&str; 9] = [
+        "127.0.0.1",
+        "10.0.0.1",
+        "127.0.0.2",
+        "0.0.0.0",
+        "255.255.255.255",
+        "::1",
+        "2001:db8::1",
+        "::ffff:10.0.0.1",
+        "",
+    ];
     Ok(if u.ratio(1, 16)? { anything(u)? } else { u.choose(&KNOWN)?.as_bytes().to_vec() })
 }
 
@@ -103,20 +115,34 @@ fn hop(u: &mut Unstructured) -> Result<Vec<u8>> {
 
 /// The arguments of some call, or of none.
 fn args(u: &mut Unstructured) -> Result<Vec<u8>> {
-    Ok(match u.int_in_range(0..=4)? {
+    Ok(match u.int_in_range(0..=6)? {
         0 => anything(u)?,
         1 => Message::default().maybe_bytes(u, 1, id)?.maybe_number(u, 15)?.done(),
         2 | 3 => Message::default().maybe_bytes(u, 1, node)?.done(),
+        // An iterative lookup; `meet`; `leave`.
+        4 => {
+            let lookup = Message::default().maybe_bytes(u, 1, id)?.maybe_number(u, 15)?.maybe_number(u, 16)?;
+            lookup.some_bytes(u, 17, node, 40)?.done()
+        }
+        5 => {
+            let end = if u.ratio(1, 2)? { id } else { node };
+            Message::default().maybe_bytes(u, 1, node)?.maybe_bytes(u, 2, end)?.done()
+        }
         _ => Message::default().maybe_bytes(u, 15, node)?.done(),
     })
 }
 
 /// The value of some reply, or of none; its lists are longer than any that is served.
 fn value(u: &mut Unstructured) -> Result<Vec<u8>> {
-    Ok(match u.int_in_range(0..=4)? {
+    Ok(match u.int_in_range(0..=6)? {
         0 => anything(u)?,
+        5 => Message::default().maybe_bytes(u, 1, node)?.some_bytes(u, 16, node, 40)?.done(),
+        6 => Message::default().maybe_number(u, 15)?.done(),
         1 | 2 => Message::default().maybe_bytes(u, 1, node)?.some_bytes(u, 15, hop, 80)?.done(),
-        3 => Message::default().maybe_bytes(u, 1, node)?.some_bytes(u, 15, node, 40)?.done(),
+        3 => {
+            let lists = Message::default().maybe_bytes(u, 1, node)?.some_bytes(u, 15, node, 40)?;
+            lists.maybe_bytes(u, 16, node)?.maybe_number(u, 17)?.done()
+        }
         _ => {
             let list = Message::default().some_bytes(u, 1, node, 40)?;
             list.maybe_number(u, 15)?.maybe_bytes(u, 16, node)?.done()

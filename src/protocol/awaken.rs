@@ -4,7 +4,7 @@
 //! slept beside it knows nothing of them, either: what such nodes say of each other counts for nothing. So it asks those that it
 //! knows until somebody who did not sleep tells it where it belongs:
 //!
-//! - its former predecessor, if that has this node for its first successor, still: then nobody has come in;
+//! - its former predecessor, or a node that has notified it since, if that has this node for its first successor: then nobody has come in;
 //! - else those of its list, nearest first: one that comes after a node at or before this one, or that has lost this very node, is
 //!   its first successor. One that comes after somebody farther on leads back to that node, and so on, until the place is found.
 //!
@@ -22,7 +22,8 @@ use super::stabilize::Learned;
 pub struct Awaken {
     me: Peer,
     r: usize,
-    former: Option<Peer>,
+    /// Who may have it for its first successor, and was not asked yet.
+    before: [Option<Peer>; 2],
     /// Its list, nearest first.
     list: Vec<Peer>,
     /// How many of them were asked, or passed over.
@@ -37,8 +38,8 @@ pub struct Awaken {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    /// The former predecessor was asked for its list.
-    Former(Peer),
+    /// A node before this one was asked for its list.
+    Before(Peer),
     /// Somebody behind this node was asked who comes before it.
     Back(Peer),
     /// The first successor, a plain peer, was asked for its list.
@@ -72,12 +73,13 @@ pub enum Place {
 const MAX_BACK: usize = 32;
 
 impl Awaken {
-    /// A search from these neighbours.
-    pub fn new(neighbors: &Neighbors) -> Awaken {
+    /// A search from these neighbours; `claimant` is a node that has notified this one since it woke.
+    pub fn new(neighbors: &Neighbors, claimant: Option<Peer>) -> Awaken {
+        let former = neighbors.former();
         Awaken {
             me: neighbors.me(),
             r: neighbors.r(),
-            former: neighbors.former(),
+            before: [claimant.filter(|claimant| Some(*claimant) != former), former],
             list: neighbors.successors().to_vec(),
             next: 0,
             asked: Vec::new(),
@@ -102,8 +104,11 @@ impl Awaken {
         self.ask(Stage::Back(peer), peer, Request::GetPredecessor)
     }
 
-    /// Goes on with the next entry of the list.
+    /// Goes on with the next node before this one, else with the next entry of the list.
     fn next(&mut self) -> Step<Awakened> {
+        if let Some(before) = self.before.iter_mut().rev().find_map(Option::take) {
+            return self.ask(Stage::Before(before), before, Request::GetPredecessor);
+        }
         while let Some(entry) = self.list.get(self.next).copied() {
             self.next += 1;
             if !self.asked.contains(&entry) {
@@ -172,21 +177,18 @@ impl Procedure for Awaken {
     type Output = Awakened;
 
     fn start(&mut self) -> Step<Awakened> {
-        match self.former {
-            Some(former) => self.ask(Stage::Former(former), former, Request::GetPredecessor),
-            None => self.next(),
-        }
+        self.next()
     }
 
     fn resume(&mut self, answer: Answer) -> Step<Awakened> {
         match (self.stage.clone(), answer) {
-            (Stage::Former(former), Answer::Reply(Response::Predecessor { successors: Some(list), memory, .. }))
+            (Stage::Before(before), Answer::Reply(Response::Predecessor { successors: Some(list), memory, .. }))
                 if list.first() == Some(&self.me) && !memory.slept =>
             {
-                self.done(Place::Kept(former))
+                self.done(Place::Kept(before))
             }
-            // Nobody asks it for anything else, unless the ring is so small that it is in the list as well.
-            (Stage::Former(_), _) => self.next(),
+            // It is asked for nothing else, unless the ring is so small that it is in the list as well.
+            (Stage::Before(_), _) => self.next(),
             (Stage::Back(peer) | Stage::List(peer), answer) if answer.is_dead() => self.dead(peer),
             (Stage::Back(peer), Answer::Reply(Response::Predecessor { predecessor, successors, memory })) => {
                 self.told(peer, predecessor, successors, memory)
@@ -223,7 +225,7 @@ mod tests {
         neighbors.adopt(peers(successors));
         neighbors.set_predecessor(peer(14));
         neighbors.doubt_all();
-        Awaken::new(&neighbors)
+        Awaken::new(&neighbors, None)
     }
 
     /// The same, when its former predecessor has said nothing.
@@ -261,6 +263,24 @@ mod tests {
         // Whoever slept itself has not heard of others.
         assert_eq!(passed_over(&[32, 38]).resume(says(Some(8), &[21, 32], SLEPT)), asks(32));
         assert_eq!(passed_over(&[32, 38]).resume(comes_after(8, &[26, 32])), asks(32));
+    }
+
+    /// Both of its neighbours had died while it slept: whoever came before them had it for its first successor then, and the one
+    /// behind it waited for it to notify.
+    #[test]
+    fn node_that_has_become_the_successor_of_another_while_it_slept_is_told_by_that_one() {
+        let mut neighbors = Neighbors::alone(peer(21), 4);
+        neighbors.adopt(peers(&[32, 38]));
+        neighbors.set_predecessor(peer(14));
+        neighbors.doubt_all();
+        let mut search = Awaken::new(&neighbors, Some(peer(8)));
+        assert_eq!(search.start(), asks(14));
+        assert_eq!(search.resume(Answer::Gone), asks(8));
+        let kept = Awakened { learned: Learned::default(), place: Place::Kept(peer(8)) };
+        assert_eq!(search.resume(comes_after(1, &[21, 32])), Step::Done(kept));
+        let mut search = Awaken::new(&neighbors, Some(peer(14)));
+        assert_eq!(search.start(), asks(14));
+        assert_eq!(search.resume(comes_after(8, &[26, 32])), asks(32), "it is asked once");
     }
 
     #[test]
@@ -338,7 +358,7 @@ mod tests {
         let mut neighbors = Neighbors::alone(peer(1), 2);
         neighbors.adopt(peers(&[62]));
         neighbors.doubt_all();
-        let mut search = Awaken::new(&neighbors);
+        let mut search = Awaken::new(&neighbors, None);
         assert_eq!(search.start(), asks(62));
         for n in (30..62).rev() {
             assert_eq!(search.resume(comes_after(n, &[n + 1, n + 2])), asks(n));

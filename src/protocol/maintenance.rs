@@ -127,6 +127,8 @@ struct Wishes {
     stabilize: bool,
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
+    /// The nearest that has notified this node while it looks for its place: it may know it.
+    claimant: Option<Peer>,
     check_predecessor: bool,
     reunite: bool,
     /// A node of another ring, of which somebody has told this one, and which is to be asked.
@@ -440,7 +442,7 @@ impl Maintenance {
             (_, Standing::Isolated) => None,
             (Kind::Stabilize, _) => {
                 std::mem::take(&mut self.wishes.stabilize).then(|| match self.neighbors.is_astray() {
-                    true => Conversation::Awaken(Awaken::new(&self.neighbors)),
+                    true => Conversation::Awaken(Awaken::new(&self.neighbors, self.wishes.claimant.take())),
                     false => Conversation::Stabilize(Stabilize::new(&self.neighbors, self.wishes.hint.take())),
                 })
             }

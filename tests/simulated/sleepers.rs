@@ -101,3 +101,33 @@ fn neighbours_that_slept_together_do_not_confirm_each_other() {
     println!("{right} right, {} wrong, the last {last:?} after the three woke: {:#?}", wrong.len(), wrong.first());
     assert!(right > 40_000 && wrong.is_empty());
 }
+
+/// Whoever came before the dead had the sleeper for its first successor, and the sleeper waited until somebody else told it so.
+#[test]
+fn sleeper_whose_neighbours_have_died_is_soon_back() {
+    let all: Vec<Duration> = (0..32).map(comes_back).collect();
+    let last = all.iter().max().expect("32 rings");
+    println!("back after {last:?} at most");
+    assert!(*last <= 3 * SECOND, "{all:?}");
+}
+
+/// A ring of twelve, a member of which sleeps until its neighbours' death is just known; how long it takes then until the ring is ideal.
+fn comes_back(seed: u64) -> Duration {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut world = World::new(seed, BITS, R);
+    let ring: Vec<Peer> = (0..12).map(|n| numbered(n * STEP, BITS)).collect();
+    for (n, peer) in ring.iter().enumerate() {
+        world.share_thread(&[peer.addr], Prices::USUAL, Defences::default());
+        world.start(*peer, &ring[..n.min(1)]);
+        world.run(SECOND);
+    }
+    world.run_until(120 * SECOND, World::ideal).expect("a ring");
+    let sleep = Duration::from_millis(rng.random_range(1100..1600));
+    world.pause(ring[6], sleep);
+    let wakes = world.now() + sleep;
+    world.run(Duration::from_millis(rng.random_range(0..900)));
+    [5, 7].into_iter().for_each(|n| world.crash(ring[n]));
+    world.run(wakes - world.now());
+    world.run_until(60 * SECOND, World::ideal).expect("it is whole again");
+    world.now() - wakes
+}

@@ -27,8 +27,9 @@ impl Maintenance {
             Request::OpenChannel => Err(Code::UnknownCall),
             Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
-                // One that has slept may read what was said before it was found dead.
-                if !self.neighbors.is_astray() {
+                if self.neighbors.is_astray() {
+                    self.claimed(*notifier);
+                } else {
                     self.notified(*notifier);
                 }
                 Ok(Response::Done)
@@ -67,6 +68,16 @@ impl Maintenance {
                     dialect: if plain { self.dialect_for_plain_callers() } else { Dialect::Ours },
                 })
             }
+        }
+    }
+
+    /// Somebody has notified this node, which has slept and may read what was said before it was found dead: it asks that node.
+    fn claimed(&mut self, notifier: Peer) {
+        let me = self.setup.me.id;
+        let nearer = |other: Peer| notifier.id.in_open(other.id, me);
+        if notifier.id != me && self.wishes.claimant.is_none_or(nearer) {
+            self.wishes.claimant = Some(notifier);
+            self.wishes.stabilize = true;
         }
     }
 

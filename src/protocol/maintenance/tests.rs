@@ -658,6 +658,12 @@ fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
     let unknown = Awakened { learned: Learned::default(), place: Place::Unknown };
     node.digest(Outcome::Awaken(unknown.clone()));
     let effects = node.effects();
+    // But it asks the nearest whether it has it for its first successor.
+    node.serve(&Request::Notify { me: peer(14) }, false).unwrap();
+    let expected = Awaken::new(node.neighbors(), Some(peer(14)));
+    assert_eq!(node.next_conversation(), Some(Conversation::Awaken(expected)));
+    node.digest(Outcome::Awaken(unknown));
+    node.effects();
     assert!(effects.contains(&Effect::Wake(Timer::Stabilize, SECOND / 4)), "{effects:?}");
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Tell(..))), "{effects:?}");
     assert_eq!(node.neighbors().predecessor(), None);
