@@ -8,7 +8,7 @@ use super::id::Id;
 use super::neighbors::{Neighbors, Owner};
 use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
-use super::rpc::{Code, Hop, MAX_HOPS, Request, Response};
+use super::rpc::{Code, Hop, MAX_HOPS, Memory, Request, Response};
 use guess::Guess;
 use iterative::Style;
 use retry::MAX_RESTS;
@@ -269,7 +269,8 @@ impl Lookup {
     }
 
     /// The first successor, of which this node is unsure, has said who comes before it.
-    fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>) -> Step<Finding> {
+    fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>, memory: Memory) -> Step<Finding> {
+        let lost_this = memory.former == Some(self.neighbors.me());
         match predecessor {
             Some(before) if self.question.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
             Some(before) if !self.left_out.contains(&before) && !self.neighbors.has_dropped(before) => {
@@ -278,7 +279,7 @@ impl Lookup {
                 step
             }
             // Others may have joined while both of them slept.
-            None if self.neighbors.is_astray() => self.lost(LookupFailure::Unsure),
+            None if self.neighbors.is_astray() && !lost_this => self.lost(LookupFailure::Unsure),
             // Neither of both knows anybody in between who lives: nobody joins there, either, before they have settled.
             _ => self.found_pinged(successor),
         }
@@ -345,8 +346,10 @@ impl Procedure for Lookup {
             answer if answer.is_dead() => self.found_dead(asked),
             Answer::Unasked if pinged => self.lost(LookupFailure::Busy),
             _ if self.contesting => self.lost(LookupFailure::Unsure),
-            Answer::Reply(Response::Predecessor { predecessor, .. }) if pinged && self.neighbors.is_unsure() => {
-                self.confirmed(asked, predecessor)
+            Answer::Reply(Response::Predecessor { predecessor, memory, .. })
+                if pinged && self.neighbors.is_unsure() =>
+            {
+                self.confirmed(asked, predecessor, memory)
             }
             _ if pinged && self.neighbors.is_unsure() => self.lost(LookupFailure::Unsure),
             // It may be that very node, on its way back into the ring, that waits for this answer and serves nobody

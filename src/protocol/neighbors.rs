@@ -116,7 +116,7 @@ impl Neighbors {
         self.unsure
     }
 
-    /// Whether it slept and has not found its place since ([`awaken`](super::awaken)): it claims nothing, tells its list to nobody,
+    /// Whether it slept and has not found its place since ([`awaken`](super::awaken)): it claims nothing, tells its list to nobody new,
     /// and hears no notifier.
     pub fn is_astray(&self) -> bool {
         self.astray > 0

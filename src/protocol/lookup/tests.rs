@@ -1,6 +1,5 @@
 use super::*;
 use crate::protocol::procedure::Target;
-use crate::protocol::rpc::Memory;
 use crate::protocol::testing::{peer, peers};
 
 fn lookup(key: u8, successors: &[u8], fingers: &[u8]) -> Lookup {
@@ -323,6 +322,12 @@ fn node_that_is_unsure_names_its_successor_only_when_that_claims_the_key() {
     assert!(names(14, &unsure(12).resume(comes_after(Some(1)))), "whoever comes before it is before the key");
     assert!(names(14, &unsure(12).resume(comes_after(Some(11)))), "nobody is between that one and the key");
     assert!(fails(LookupFailure::Unsure, &unsure(12).resume(comes_after(None))), "others may have come in meanwhile");
+    let lost = Memory { former: Some(peer(8)), slept: false };
+    let lost = Response::Predecessor { predecessor: None, successors: Some(peers(&[21])), memory: lost };
+    assert!(
+        names(14, &unsure(12).resume(Answer::Reply(lost))),
+        "it has lost this very node, and nobody has come since"
+    );
     for answer in [Answer::Refused(Code::Retry), Answer::Silent] {
         assert!(fails(LookupFailure::Unsure, &unsure(12).resume(answer)));
     }

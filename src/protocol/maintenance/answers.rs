@@ -52,12 +52,14 @@ impl Maintenance {
                 self.parted(*leaver, *predecessor);
                 Ok(Response::Done)
             }
-            _ if self.standing == Standing::Isolated || self.neighbors.is_astray() => Err(Code::Retry),
+            _ if self.standing == Standing::Isolated => Err(Code::Retry),
             Request::GetPredecessor => Ok(Response::Predecessor {
                 predecessor: self.neighbors.predecessor(),
                 successors: (!plain).then(|| self.neighbors.successors().to_vec()),
                 memory: if plain { Memory::default() } else { self.neighbors.memory() },
             }),
+            // Others may have come in behind it: nobody is to have it for a successor who has not already.
+            Request::GetSuccessorList { .. } if self.neighbors.is_astray() => Err(Code::Retry),
             Request::GetSuccessorList { joiner } => {
                 if let Some(joiner) = joiner {
                     self.admit(*joiner)?;

@@ -649,9 +649,10 @@ fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
     node.serve(&Request::Notify { me: peer(14) }, false).unwrap();
     node.slept();
     tells(&mut node);
-    for request in [Request::GetPredecessor, Request::GetSuccessorList { joiner: None }] {
-        assert_eq!(node.serve(&request, false), Err(Code::Retry));
-    }
+    assert_eq!(node.serve(&Request::GetSuccessorList { joiner: None }, false), Err(Code::Retry));
+    let memory = Memory { former: None, slept: true };
+    let known = Response::Predecessor { predecessor: None, successors: Some(peers(&[32, 38])), memory };
+    assert_eq!(node.serve(&Request::GetPredecessor, false), Ok(known));
     // What 8 and 14 said before they found it dead.
     node.serve(&Request::Notify { me: peer(8) }, false).unwrap();
     let Some(Conversation::Awaken(_)) = node.next_conversation() else { panic!("it looks for its place") };
@@ -676,7 +677,7 @@ fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
         tells(&mut node),
         [(peer(26), Request::Notify { me: peer(21) }), (peer(8), Request::Meet { node: peer(21), until: None })]
     );
-    assert!(node.serve(&Request::GetPredecessor, false).is_ok());
+    assert!(node.serve(&Request::GetSuccessorList { joiner: None }, false).is_ok());
     rectify(&mut node, 14);
     assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
 }
