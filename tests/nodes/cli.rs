@@ -555,6 +555,20 @@ impl Shell {
         self.input.write_all(text.as_bytes()).unwrap();
     }
 
+    /// Reads on until the text stands anywhere: what two programs write comes in any order.
+    fn shows(&mut self, what: &str) {
+        while !self.shown.contains(what) {
+            self.read(what);
+        }
+    }
+
+    fn read(&mut self, what: &str) {
+        match self.output.recv_timeout(20 * SECOND) {
+            Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
+            Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
+        }
+    }
+
     /// Reads on until the text stands behind what was seen before; what stands before it.
     fn until(&mut self, what: &str) -> String {
         loop {
@@ -563,10 +577,7 @@ impl Shell {
                 self.seen += at + what.len();
                 return before;
             }
-            match self.output.recv_timeout(20 * SECOND) {
-                Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
-                Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
-            }
+            self.read(what);
         }
     }
 
@@ -650,7 +661,7 @@ fn node_in_the_background_writes_and_ends_without_being_stopped() {
     shell.until("shell$ ");
     let number = shell.background(addr, "RUST_LOG=info");
     assert_serves(addr, number);
-    shell.until("member of a ring");
+    shell.shows("member of a ring");
     shell.enter("fg\r");
     shell.until("> ");
     shell.enter("\x1a");
