@@ -40,7 +40,7 @@ enum What {
 #[derive(Debug)]
 pub enum Run {
     Chaos(Chaos),
-    Churn(Churn),
+    Churn(Box<Churn>),
     Merge(Merge),
     Paper(Paper),
     Ring(Ring),
@@ -52,7 +52,7 @@ impl Sim {
     pub fn read(self) -> Result<Run, String> {
         Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
-            What::Churn(args) => Run::Churn(args.read()),
+            What::Churn(args) => Run::Churn(Box::new(args.read())),
             What::Merge(args) => Run::Merge(args.read()),
             What::Paper(args) => Run::Paper(args.read()),
             What::Ring(args) => Run::Ring(args.read()?),

@@ -25,7 +25,7 @@ pub enum StartError {
     /// Retry later: the system has no more threads, files or memory just now.
     #[error("can't start a thread for the node: {0}")]
     Thread(io::Error),
-    /// Retry later: none of the seeds answered, for as long as a joiner tries ([`Config::join_timeout`](super::Config::join_timeout)).
+    /// Retry later: none of the seeds answered, for as long as a joiner tries ([`Config::join_timeout`](crate::Config::join_timeout)).
     #[error("no answer from {}: is a node running there?", join(.0))]
     NoAnswer(Vec<Seed>),
     /// Retry later, if the name is right: it did not resolve in that time.
