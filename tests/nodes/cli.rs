@@ -567,6 +567,9 @@ impl Shell {
             Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
             Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
         }
+        // The shell says to the terminal where pasted text begins and ends, in front of whatever others write meanwhile.
+        let news = self.shown.split_off(self.seen).replace("\x1b[?2004h", "").replace("\x1b[?2004l\r", "");
+        self.shown.push_str(&news);
     }
 
     /// Reads on until the text stands behind what was seen before; what stands before it.
