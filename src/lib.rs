@@ -61,12 +61,13 @@ pub mod wire;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub use net::channel::error::CallError;
 pub use net::channel::services::{Refusal, ServiceCall};
 pub use net::seed::Seed;
 pub use net::traffic::Traffic;
 pub use node::config::{self, Config};
 pub use node::worker::Worker;
-pub use node::{CallError, LookupError, Node, ServeError, StartError, State};
+pub use node::{LookupError, Node, ServeError, StartError, State};
 pub use protocol::addr::Addr;
 pub use protocol::id::Id;
 pub use protocol::ownership::{Event, KeyRange, Ownership};

@@ -278,7 +278,8 @@ impl Thread {
         while waiting.front().is_some_and(|(_, first)| first.is_closed()) {
             waiting.pop_front();
         }
-        if waiting.len() >= MAX_WAITING || !self.0.burst.borrow_mut().waits(self.seen()) {
+        if class == Class::Maintenance || waiting.len() >= MAX_WAITING || !self.0.burst.borrow_mut().waits(self.seen())
+        {
             return None;
         }
         let (place, given) = oneshot::channel();

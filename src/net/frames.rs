@@ -46,7 +46,8 @@ impl Stream {
 
     /// What comes, and where to write.
     pub fn split(self, codec: FrameCodec) -> (Reader, Writer) {
-        let reader = Reader { reading: self.reading, codec, buffer: BytesMut::new(), patience: FRAME_TIMEOUT };
+        let reader =
+            Reader { reading: self.reading, codec, buffer: BytesMut::new(), patience: FRAME_TIMEOUT, deadline: None };
         (reader, Writer { writing: self.writing })
     }
 }
@@ -69,12 +70,14 @@ pub struct Reader<C = FrameCodec> {
     buffer: BytesMut,
     /// A frame that was begun is completed in this time.
     patience: Duration,
+    /// When the one is to be complete that was begun; kept here, since whoever reads may stop in between.
+    deadline: Option<Instant>,
 }
 
 impl<C: Decoder<Error = WireError>> Reader<C> {
     /// Reads frames of another kind from now on.
     pub fn then<D>(self, codec: D, patience: Duration) -> Reader<D> {
-        Reader { reading: self.reading, codec, buffer: self.buffer, patience }
+        Reader { reading: self.reading, codec, buffer: self.buffer, patience, deadline: None }
     }
 
     /// The next frame; `None` at the end of the stream. After an error there is nothing more to be
@@ -84,16 +87,17 @@ impl<C: Decoder<Error = WireError>> Reader<C> {
     }
 
     async fn read(&mut self) -> Result<Option<C::Item>, WireError> {
-        let mut deadline = None;
         loop {
             if let Some(frame) = self.codec.decode(&mut self.buffer)? {
+                self.deadline = None;
                 return Ok(Some(frame));
             }
             if self.buffer.is_empty() {
                 self.buffer = BytesMut::new();
-            } else if deadline.is_none() {
-                deadline = Some(Instant::now() + self.patience);
+            } else if self.deadline.is_none() {
+                self.deadline = Some(Instant::now() + self.patience);
             }
+            let deadline = self.deadline;
             let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
                 // On the heap: a connection that waits for a first byte needs no room for it.
@@ -146,14 +150,9 @@ impl Writer {
         Ok(self)
     }
 
-    /// Writes these bytes; whoever does not read them for some time is given up.
-    pub async fn write(&mut self, mut bytes: impl Buf) -> Result<(), WireError> {
-        while bytes.has_remaining() {
-            let written = timeout(WRITE_TIMEOUT, self.writing.write_buf(&mut bytes));
-            if written.await.map_err(|_| WireError::Unread)?? == 0 {
-                return Err(cut_off().into());
-            }
-        }
-        Ok(())
+    /// Writes a frame; whoever does not read it within this time is given up.
+    pub async fn write(&mut self, mut frame: impl Buf, within: Duration) -> Result<(), WireError> {
+        let written = self.writing.write_all_buf(&mut frame);
+        Ok(timeout(within, written).await.map_err(|_| WireError::Unread)??)
     }
 }

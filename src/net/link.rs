@@ -40,7 +40,19 @@ struct Written(Result<Writer, WireError>);
 /// The channel that a connection has become has ended.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-struct Ended(Option<WireError>);
+struct ChannelEnded(Option<WireError>);
+
+/// Tells the link of a channel that it has ended, also if the runtime ended in which it was read.
+struct Ended {
+    link: actix::Addr<Link>,
+    error: Option<WireError>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.link.do_send(ChannelEnded(self.error.take()));
+    }
+}
 
 /// A connection that can't be made in this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -150,7 +162,7 @@ impl Link {
 
     /// It was not this end that wanted it to end: whoever lived at the other one may have died.
     fn broke(&mut self) {
-        if self.pending.is_closed() || self.channel.is_some() {
+        if self.pending.is_closed() {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.pending.kind(), self.addr) {
@@ -221,34 +233,32 @@ impl Link {
     fn open_channel(&mut self, question: Question, reader: Reader, ctx: &mut Context<Link>) {
         let Some(outbox) = self.pending.outbox() else { return };
         let services = self.shared.services.clone();
-        let alone = matches!(self.origin, Origin::Accepted(_)) && !self.served.is_busy() && !self.pending.is_awaited();
-        let opened = match services.open() {
-            _ if !alone => Err(Code::BadRequest.into()),
-            Ok(opened) => Ok(opened),
-            Err(Unopened::TooMany) => Err(Code::Busy.into()),
-            Err(Unopened::NothingOffered) => {
-                Err(Refusal { code: Code::UnknownCall, why: "no service is offered here".into() })
-            }
+        let is_alone = !self.served.is_busy() && !self.pending.is_awaited();
+        let opened = match self.origin {
+            Origin::Accepted(from) if is_alone => services.open(from).map_err(|why| match why {
+                Unopened::TooMany => Code::Busy.into(),
+                Unopened::NothingOffered => {
+                    Refusal { code: Code::UnknownCall, why: "no service is offered here".into() }
+                }
+            }),
+            _ => Err(Refusal { code: Code::BadRequest, why: "a channel is a connection of its own".into() }),
         };
-        let (answer, opened) = match opened {
-            Ok(opened) => (Ok(Response::Done), Some(opened)),
-            Err(refusal) => (Err(refusal), None),
-        };
-        self.shared.answer_channel(question.call_id, outbox, answer);
-        if let Some((runtime, place)) = opened {
+        let opened = opened.map(|(runtime, place)| {
             let caller = question.caller.map(|(caller, _)| caller);
-            let (counters, link) = (self.shared.counters.clone(), ctx.address());
+            let ended = Ended { link: ctx.address(), error: None };
+            let serving = Serving { caller, services, counters: self.shared.counters.clone() };
             let begin = move |writer| {
-                let serving = Serving { caller, services, counters };
                 let task = runtime.spawn(async move {
-                    let ended = serving.run(reader, writer).await;
+                    let mut ended = ended;
+                    ended.error = serving.run(reader, writer).await.err();
                     drop(place);
-                    link.do_send(Ended(ended.err()));
                 });
                 task.abort_handle()
             };
             self.channel = Some(Channel::Opening(Box::new(begin)));
-        }
+            Response::Done
+        });
+        self.shared.answer_channel(question.call_id, outbox, opened);
         // Nothing more is to be written here.
         self.pending.close(|| CallOutcome::Lost);
     }
@@ -386,10 +396,10 @@ impl Handler<Written> for Link {
     }
 }
 
-impl Handler<Ended> for Link {
+impl Handler<ChannelEnded> for Link {
     type Result = ();
 
-    fn handle(&mut self, Ended(error): Ended, ctx: &mut Self::Context) {
+    fn handle(&mut self, ChannelEnded(error): ChannelEnded, ctx: &mut Self::Context) {
         if let Some(error) = error {
             self.count_drop(&error);
         }

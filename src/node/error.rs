@@ -4,7 +4,7 @@ use std::io;
 
 use actix::MailboxError;
 
-use crate::net::channel::services::Refusal;
+use crate::net::channel::error::CallError;
 use crate::net::seed::Seed;
 use crate::node::config::ConfigError;
 use crate::protocol::addr::Addr;
@@ -68,82 +68,11 @@ pub enum ServeError {
     Name(usize),
 }
 
-/// Why a call of an application has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// Later: nobody answers there. The call was not delivered.
-    #[error("no answer from the node at {}", .0.addr)]
-    Unreachable(Peer),
-    /// Now, after another lookup: that node is no member any more, or another one lives there. The call was not delivered.
-    #[error("the node at {} is not {} any more", .0.addr, .0.id)]
-    Gone(Peer),
-    /// Give up: a plain peer has no services.
-    #[error("the node at {} is a plain peer, which has no services", .0.addr)]
-    Plain(Peer),
-    /// Give up: no program offers anything there. The call was not delivered.
-    #[error("no service is offered at {}", .0.addr)]
-    NothingServed(Peer),
-    /// Later: it has as many channels as it may have. The call was not delivered.
-    #[error("too many nodes call the one at {} at once", .0.addr)]
-    Busy(Peer),
-    /// Later: too many calls of this node are being answered there. The call was not delivered.
-    #[error("too many calls at once")]
-    Overloaded,
-    /// Give up: no service has this name there.
-    #[error("no service {0:?} is offered there")]
-    NoService(String),
-    /// Now, after another lookup, as [`Node::call_owner`](super::Node::call_owner) does: the key is somebody else's.
-    #[error("the key is not of that node any more")]
-    NotOwner,
-    /// As the application says.
-    #[error("the service failed: {0}")]
-    Failed(String),
-    /// Give up: the body is larger than 4 MiB.
-    #[error("a body of {0} bytes: at most 4 MiB")]
-    TooLarge(usize),
-    /// Later; what was asked for may have been done.
-    #[error("no answer in time")]
-    Timeout,
-    /// Now, if doing it twice does no harm: the connection broke, and what was asked for may have been done.
-    #[error("the connection was lost")]
-    Lost,
-    /// [`Node::call_owner`](super::Node::call_owner) found no owner.
-    #[error(transparent)]
-    Lookup(#[from] LookupError),
-}
-
-impl CallError {
-    /// Whether it is certain that no service has begun to answer, so that the call may be repeated.
-    pub fn is_undelivered(&self) -> bool {
-        match self {
-            CallError::Timeout | CallError::Lost | CallError::Failed(_) => false,
-            CallError::Unreachable(_)
-            | CallError::Gone(_)
-            | CallError::Plain(_)
-            | CallError::NothingServed(_)
-            | CallError::Busy(_)
-            | CallError::Overloaded
-            | CallError::NoService(_)
-            | CallError::NotOwner
-            | CallError::TooLarge(_)
-            | CallError::Lookup(_) => true,
-        }
-    }
-}
-
-impl CallError {
-    /// Whether another lookup may name somebody who answers.
-    pub(super) fn may_move(&self) -> bool {
-        use CallError::{Busy, Gone, NotOwner, NothingServed, Overloaded, Plain, Unreachable};
-        matches!(self, Unreachable(_) | Gone(_) | Busy(_) | Overloaded | NotOwner | NothingServed(_) | Plain(_))
-    }
-}
-
-impl From<Refusal> for CallError {
-    fn from(refusal: Refusal) -> CallError {
-        match refusal {
-            Refusal::NotOwner => CallError::NotOwner,
-            Refusal::Failed(why) => CallError::Failed(why),
+impl From<LookupError> for CallError {
+    fn from(error: LookupError) -> CallError {
+        match error {
+            LookupError::Failed(why) => CallError::Lookup(why),
+            LookupError::Stopped => CallError::Stopped,
         }
     }
 }

@@ -8,12 +8,13 @@ use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{CallError, LookupError, ServeError, StartError};
+use super::error::{LookupError, ServeError, StartError};
 use super::state::State;
 use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
 use crate::net::channel::calling::{Asking, Channels};
+use crate::net::channel::error::CallError;
 use crate::net::channel::services::{Refusal, ServiceCall};
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
@@ -28,9 +29,13 @@ use crate::protocol::lookup::{Found, Question};
 use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
-use crate::protocol::retry_budget;
 use crate::protocol::rpc::Response;
 use crate::wire::{Ids, MAX_SERVICE};
+
+/// How long [`Node::call_owner`] rests before it looks the key up again, twice as long each time, until that long; jittered. Some ten
+/// lookups in all, in which a ring has noticed a death.
+const FIRST_REST: Duration = Duration::from_millis(10);
+const MOST_REST: Duration = Duration::from_secs(1);
 
 /// A running node. Clones are the same node, and may be sent to any thread and asked from any runtime.
 ///
@@ -179,8 +184,9 @@ impl Node {
     }
 
     /// Offers a service to the programs of other nodes, under a name of 1 to 255 bytes, in place of another of that name. Each call is
-    /// answered by a task of its own on the runtime in which this was called; it is dropped when its caller waits no longer. At most 64 calls
-    /// of one node are answered at once, and bodies of 64 MiB in the whole process: more wait.
+    /// answered by a task of its own on the runtime in which this was called; it is dropped when its caller waits no longer, or after a minute. At
+    /// most 64 calls of one node, with bodies of 16 MiB, are answered at once, and bodies of 64 MiB in the whole process: more wait. Calls are read
+    /// on the runtime in which a service was offered last: when that ends, none come until another is offered.
     ///
     /// # Errors
     ///
@@ -238,7 +244,7 @@ impl Node {
                 Err(LookupError::Stopped) => return Err(LookupError::Stopped.into()),
                 Err(error) => error.into(),
             };
-            let rest = retry_budget::rest(rests).mul_f64(rand::random_range(0.5..1.5));
+            let rest = (FIRST_REST * 2u32.saturating_pow(rests)).min(MOST_REST).mul_f64(rand::random_range(0.5..1.5));
             if Instant::now() + rest >= until {
                 return Err(failed);
             }

@@ -8,6 +8,6 @@ pub mod handle;
 pub mod state;
 pub mod worker;
 
-pub use error::{CallError, LookupError, ServeError, StartError};
+pub use error::{LookupError, ServeError, StartError};
 pub use handle::Node;
 pub use state::State;

@@ -14,6 +14,8 @@ pub enum WireError {
     Protobuf(#[from] prost::DecodeError),
     #[error("a message without content")]
     Empty,
+    #[error("an answer to nothing, or a question to whoever asks here")]
+    Misplaced,
     #[error("identifier of {0} bytes instead of 20")]
     Id(usize),
     #[error("{0:?} is not an address that others can call")]

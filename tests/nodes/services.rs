@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chord::net::transport::{Switchboard, Transport};
 use chord::wire::MAX_BODY;
-use chord::{CallError, Config, LookupError, Node, Peer, Refusal, ServeError, ServiceCall};
+use chord::{CallError, Config, Node, Peer, Refusal, ServeError, ServiceCall};
 use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -141,7 +141,7 @@ async fn call_that_nobody_waits_for_is_cancelled_where_it_is_answered() {
     let gone = first.call(second.me(), "reverse", "abc").await.unwrap_err();
     assert!(matches!(gone, CallError::Gone(_) | CallError::Unreachable(_)) && gone.is_undelivered(), "{gone:?}");
     first.stop().await;
-    assert_eq!(first.call(second.me(), "reverse", "abc").await, Err(CallError::Lookup(LookupError::Stopped)));
+    assert_eq!(first.call(second.me(), "reverse", "abc").await, Err(CallError::Stopped));
 }
 
 /// A key is looked up again when its owner has changed, or says so.
@@ -227,6 +227,74 @@ async fn more_calls_than_are_answered_at_once_wait_for_their_turn() {
     go.add_permits(200);
     let answers = timeout(LIMIT, calls).await.unwrap();
     assert!(answers.into_iter().zip(0..).all(|(answer, n)| answer.unwrap() == Ok(Bytes::from(vec![n]))));
+}
+
+/// All bodies that one process answers at once were on their way when the next was read, and nothing that had been answered let go of its
+/// own any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_bodies_than_there_is_room_for_are_answered_one_after_the_other() {
+    let (first, second) = two().await;
+    let (begun, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (count, gate) = (begun.clone(), go.clone());
+    second
+        .serve("length", move |call: ServiceCall| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(call.body.len().to_string().into())
+            }
+        })
+        .unwrap();
+    let body = Bytes::from(vec![7; MAX_BODY]);
+    let calls = tokio::spawn(join_all((0..20).map(|_| {
+        let (first, to, body) = (first.clone(), second.me(), body.clone());
+        async move { first.call(to, "length", body).await }
+    })));
+    comes_to(&begun, 4).await;
+    go.add_permits(20);
+    let answers = timeout(LIMIT, calls).await.expect("in time").unwrap();
+    let expected = Ok(Bytes::from(MAX_BODY.to_string()));
+    assert!(answers.into_iter().all(|answer| answer == expected));
+}
+
+/// Nothing told the connection that its channel had ended, so that it stayed for ever among those that others may have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn channel_ends_with_the_runtime_that_reads_it() {
+    let (first, second) = two().await;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let count = under_way.clone();
+    {
+        let _within = runtime.enter();
+        let never = move |_| {
+            let answering = Answering::new(&count);
+            async move {
+                let _answering = answering;
+                pending().await
+            }
+        };
+        second.serve("never", never).unwrap();
+    }
+    let open = || {
+        let second = second.clone();
+        async move {
+            while second.traffic().open > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let call = tokio::spawn({
+        let (first, to) = (first.clone(), second.me());
+        async move { first.call(to, "never", "x").await }
+    });
+    comes_to(&under_way, 1).await;
+    runtime.shutdown_background();
+    let ended = timeout(LIMIT, call).await.expect("in time").unwrap();
+    assert!(matches!(ended, Err(CallError::Lost | CallError::Failed(_))), "{ended:?}");
+    assert!(first.call(second.me(), "never", "x").await.is_err());
+    first.stop().await;
+    timeout(LIMIT, open()).await.expect("its connections are closed");
 }
 
 /// One end that does not read, or sends what makes no sense, holds up nobody but itself.

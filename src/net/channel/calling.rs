@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,11 +11,11 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
+use super::error::CallError;
 use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
 use crate::net::traffic::Counters;
 use crate::net::transport::Transport;
-use crate::node::error::CallError;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Request, Response};
@@ -40,6 +40,7 @@ pub struct Channels {
 #[derive(Clone)]
 struct Channel {
     outgoing: mpsc::Sender<Outgoing>,
+    waiting: Arc<Waiting>,
     last: Arc<AtomicU64>,
     room: Arc<Semaphore>,
     _task: Arc<AbortOnDrop>,
@@ -55,7 +56,7 @@ impl Drop for AbortOnDrop {
 
 /// What a channel is to write.
 enum Outgoing {
-    Call { number: u64, frame: BytesMut, answer: oneshot::Sender<Result<Bytes, CallError>> },
+    Call { number: u64, frame: BytesMut },
     Cancel(u64),
 }
 
@@ -63,18 +64,23 @@ enum Outgoing {
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>;
 
 /// A call that nobody waits for any more is cancelled.
-struct InFlight {
+struct InFlight<'a> {
     number: u64,
-    outgoing: Option<mpsc::Sender<Outgoing>>,
+    channel: &'a Channel,
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(outgoing) = self.outgoing.take() {
+        let unanswered = lock(&self.channel.waiting).remove(&self.number).is_some();
+        if unanswered {
             // If there is no room for it, the other end hears of it by the deadline.
-            let _ = outgoing.try_send(Outgoing::Cancel(self.number));
+            let _ = self.channel.outgoing.try_send(Outgoing::Cancel(self.number));
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One call of an application.
@@ -118,13 +124,14 @@ impl Channels {
         let frame = ChannelFrame::Call { number, service: service.into(), body, patience, key };
         let frame = frame.bytes().map_err(|_| CallError::Lost)?;
         let (answer, answered) = oneshot::channel();
-        let gone = |_| CallError::Lost;
-        channel.outgoing.send(Outgoing::Call { number, frame, answer }).await.map_err(gone)?;
+        lock(&channel.waiting).insert(number, answer);
+        let _in_flight = InFlight { number, channel: &channel };
+        channel.outgoing.send(Outgoing::Call { number, frame }).await.map_err(|_| CallError::Lost)?;
         self.counters.called.add(1);
-        let mut in_flight = InFlight { number, outgoing: Some(channel.outgoing.clone()) };
-        let answer = answered.await.unwrap_or(Err(CallError::Lost));
-        in_flight.outgoing = None;
-        answer
+        tokio::select! {
+            answer = answered => answer.unwrap_or(Err(CallError::Lost)),
+            () = channel.outgoing.closed() => Err(CallError::Lost),
+        }
     }
 
     /// The channel to that node, made now if there is none.
@@ -134,9 +141,10 @@ impl Channels {
         ours: impl Future<Output = Result<(), CallError>>,
     ) -> Result<Channel, CallError> {
         let made = {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made = lock(&self.made);
             if made.len() == made.capacity() {
-                made.retain(|_, made| made.try_lock().map_or(true, |channel| channel.is_some()));
+                let is_open = |channel: &Channel| !channel.outgoing.is_closed();
+                made.retain(|_, made| made.try_lock().map_or(true, |channel| channel.as_ref().is_some_and(is_open)));
             }
             made.entry(peer).or_default().clone()
         };
@@ -149,9 +157,12 @@ impl Channels {
         let opened = timeout(OPEN_TIMEOUT, self.open(peer)).await;
         let (reader, writer) = opened.map_err(|_| CallError::Unreachable(peer))??;
         let (outgoing, calls) = mpsc::channel(MAX_CALLS);
-        let task = tokio::spawn(run(reader.then(ChannelCodec, FRAME_TIMEOUT), writer, calls)).abort_handle();
+        let waiting = Arc::<Waiting>::default();
+        let run = run(reader.then(ChannelCodec, FRAME_TIMEOUT), writer, calls, waiting.clone());
+        let task = tokio::spawn(run).abort_handle();
         let channel = Channel {
             outgoing,
+            waiting,
             last: Arc::default(),
             room: Arc::new(Semaphore::new(MAX_CALLS)),
             _task: Arc::new(AbortOnDrop(task)),
@@ -173,7 +184,7 @@ impl Channels {
         };
         let mut bytes = BytesMut::new();
         codec.encode(Frame::Call(question), &mut bytes).map_err(|_| unreachable())?;
-        writer.write(bytes).await.map_err(|_| unreachable())?;
+        writer.write(bytes, OPEN_TIMEOUT).await.map_err(|_| unreachable())?;
         let Some(Ok(Frame::Return(reply))) = reader.next().await else { return Err(unreachable()) };
         if reply.responder.is_none_or(|(id, _)| id != peer.id) {
             return Err(CallError::Gone(peer));
@@ -189,26 +200,26 @@ impl Channels {
 
     /// Closes all.
     pub fn close(&self) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.made).clear();
     }
 }
 
 /// One channel until it ends, for an error, or because nobody has called for some time.
-async fn run(reader: Reader<ChannelCodec>, mut writer: Writer, mut calls: mpsc::Receiver<Outgoing>) {
-    let waiting = Waiting::default();
+async fn run(
+    reader: Reader<ChannelCodec>,
+    mut writer: Writer,
+    mut calls: mpsc::Receiver<Outgoing>,
+    waiting: Arc<Waiting>,
+) {
     let write = async {
         while let Some(outgoing) = calls.recv().await {
             let frame = match outgoing {
-                Outgoing::Call { number, frame, answer } => {
-                    waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, answer);
-                    frame
-                }
-                Outgoing::Cancel(number) => {
-                    waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-                    ChannelFrame::Cancel(number).bytes()?
-                }
+                // Nobody waits for it any more.
+                Outgoing::Call { number, .. } if !lock(&waiting).contains_key(&number) => continue,
+                Outgoing::Call { frame, .. } => frame,
+                Outgoing::Cancel(number) => ChannelFrame::Cancel(number).bytes()?,
             };
-            writer.write(frame).await?;
+            writer.write(frame, FRAME_TIMEOUT).await?;
         }
         Ok::<_, WireError>(())
     };
@@ -225,13 +236,13 @@ async fn read(mut reader: Reader<ChannelCodec>, waiting: &Waiting) -> Result<(),
     loop {
         let next = match timeout(IDLE[0], reader.next()).await {
             Ok(next) => next,
-            Err(_) if waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() => return Ok(()),
+            Err(_) if lock(waiting).is_empty() => return Ok(()),
             Err(_) => continue,
         };
         match next.transpose()? {
             None => return Ok(()),
             Some(ChannelFrame::Return { number, answer }) => {
-                let asker = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                let asker = lock(waiting).remove(&number);
                 let answer = answer.map_err(|(fault, why)| match fault {
                     Fault::Failed => CallError::Failed(why),
                     Fault::NotOwner => CallError::NotOwner,
@@ -243,8 +254,7 @@ async fn read(mut reader: Reader<ChannelCodec>, waiting: &Waiting) -> Result<(),
                     let _ = asker.send(answer);
                 }
             }
-            // Nobody asks here.
-            Some(_) => return Err(WireError::Empty),
+            Some(_) => return Err(WireError::Misplaced),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! What applications offer at a node.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::protocol::addr::network;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 
@@ -53,9 +55,29 @@ where
 }
 
 /// What is offered at one node, by name. Any thread may ask.
+#[derive(Default)]
 pub struct Services {
     offered: RwLock<Offered>,
-    channels: Arc<Semaphore>,
+    /// How many channels were made from each address.
+    channels: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A channel, until it is dropped.
+pub struct Place {
+    services: Arc<Services>,
+    from: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut channels = self.services.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut held) = channels.entry(self.from) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -68,14 +90,9 @@ struct Offered {
 /// A call that is being answered, until it is dropped.
 pub struct Answering(JoinHandle<Answer>);
 
-/// Channels that others have made, at once: each may hold some MiB.
+/// Channels that others have made, at once: each may hold some MiB. One address, or IPv6 network of 64 bits, has no more of them than are
+/// still free: one alone half of them.
 const MAX_CHANNELS: usize = 64;
-
-impl Default for Services {
-    fn default() -> Services {
-        Services { offered: RwLock::default(), channels: Arc::new(Semaphore::new(MAX_CHANNELS)) }
-    }
-}
 
 /// Why there is no channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +114,19 @@ impl Services {
         self.offered.write().unwrap_or_else(PoisonError::into_inner).services.remove(name).is_some()
     }
 
-    /// Where a channel is read, and its place among those that there may be.
-    pub fn open(&self) -> Result<(Handle, OwnedSemaphorePermit), Unopened> {
+    /// Where a channel is read that was made from this address, and its place among those that there may be.
+    pub fn open(self: &Arc<Self>, from: IpAddr) -> Result<(Handle, Place), Unopened> {
         let offered = self.offered.read().unwrap_or_else(PoisonError::into_inner);
         let runtime = offered.runtime.clone().filter(|_| !offered.services.is_empty());
         let runtime = runtime.ok_or(Unopened::NothingOffered)?;
-        let place = self.channels.clone().try_acquire_owned().map_err(|_| Unopened::TooMany)?;
-        Ok((runtime, place))
+        let from = network(from);
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, held) = (channels.values().sum::<usize>(), channels.get(&from).copied().unwrap_or_default());
+        if held >= MAX_CHANNELS.saturating_sub(all) {
+            return Err(Unopened::TooMany);
+        }
+        channels.insert(from, held + 1);
+        Ok((runtime, Place { services: self.clone(), from }))
     }
 
     /// Has the service of that name answer; `None` if there is none.
@@ -126,5 +149,27 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_address_has_half_of_all_channels_and_gives_them_back() {
+        let services = Arc::new(Services::default());
+        let from = |n: u8| IpAddr::from([10, 0, 0, n]);
+        assert_eq!(services.open(from(1)).err(), Some(Unopened::NothingOffered));
+        let service = |_| async { Ok(Bytes::new()) };
+        services.offer("any".into(), Arc::new(service), Handle::current());
+        let places: Vec<_> = std::iter::from_fn(|| services.open(from(1)).ok()).collect();
+        assert_eq!(places.len(), MAX_CHANNELS / 2);
+        let others: Vec<_> = (2..100).filter_map(|n| services.open(from(n)).ok()).collect();
+        assert_eq!(others.len(), MAX_CHANNELS / 2);
+        drop(places);
+        assert!(services.open(from(1)).is_ok());
+        drop(others);
+        assert!(services.channels.lock().unwrap().is_empty(), "nothing is kept of those that are gone");
     }
 }

@@ -1,10 +1,13 @@
 //! The end of a channel that answers.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
@@ -14,13 +17,29 @@ use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
 use crate::net::traffic::Counters;
 use crate::protocol::peer::Peer;
-use crate::wire::{ChannelCodec, ChannelFrame, Fault, WireError};
+use crate::wire::{ChannelCodec, ChannelFrame, Fault, MAX_BODY, WireError};
 
-/// KiB of bodies that are being answered in the whole process: beyond, nothing more is read until some are.
-static BODIES: Semaphore = Semaphore::const_new(64 * 1024);
+/// Bytes of bodies that are being answered in the whole process, and on one channel: beyond, nothing more is read until some are.
+const BODIES: usize = 64 * 1024 * 1024;
+const BODIES_HERE: usize = 16 * 1024 * 1024;
+static ROOM: Semaphore = Semaphore::const_new(BODIES / STEP);
+
+/// Bodies are counted in steps of so many bytes.
+const STEP: usize = 1024;
+
+/// Whatever a caller says, nobody waits longer than this for an answer.
+const MAX_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers that wait to be written on one channel.
 const MAX_ANSWERS: usize = 2;
+
+/// A call that was read.
+struct Incoming {
+    number: u64,
+    service: String,
+    call: ServiceCall,
+    patience: Duration,
+}
 
 /// Answers the calls that come on a channel until it ends.
 pub struct Serving {
@@ -40,7 +59,7 @@ impl Serving {
         let (answers, mut answered) = mpsc::channel::<ChannelFrame>(MAX_ANSWERS);
         let write = async {
             while let Some(frame) = answered.recv().await {
-                writer.write(frame.bytes()?).await?;
+                writer.write(frame.bytes()?, FRAME_TIMEOUT).await?;
             }
             Ok(())
         };
@@ -55,18 +74,36 @@ impl Serving {
         mut reader: Reader<ChannelCodec>,
         answers: mpsc::Sender<ChannelFrame>,
     ) -> Result<(), WireError> {
+        let room_here = Semaphore::new(BODIES_HERE / STEP);
         let mut calls = FuturesUnordered::new();
         // Dropped to cancel a call.
         let mut waited_for = HashMap::<u64, oneshot::Sender<()>>::new();
+        // The call that was read last and waits for room: nothing more is read meanwhile, but others are answered, else nobody
+        // would make room.
+        let mut next: Option<BoxFuture<'_, (Room<'_>, Incoming)>> = None;
         loop {
-            let next = tokio::select! {
+            let is_next = next.is_some();
+            let read = tokio::select! {
                 Some(number) = calls.next(), if !calls.is_empty() => {
                     waited_for.remove(&number);
                     continue;
                 }
-                next = timeout(IDLE[1], reader.next()) => next,
+                (room, incoming) = admitted(&mut next), if is_next => {
+                    next = None;
+                    let (wait, cancelled) = oneshot::channel();
+                    waited_for.insert(incoming.number, wait);
+                    let answers = answers.clone();
+                    calls.push(async move {
+                        let number = incoming.number;
+                        self.answer(incoming, cancelled, answers).await;
+                        drop(room);
+                        number
+                    });
+                    continue;
+                }
+                read = timeout(IDLE[1], reader.next()), if !is_next => read,
             };
-            match next {
+            match read {
                 Ok(Some(frame)) => match frame? {
                     ChannelFrame::Call { number, .. } if calls.len() >= MAX_CALLS => {
                         let answer = Err((Fault::Overloaded, format!("more than {MAX_CALLS} calls at once")));
@@ -74,20 +111,13 @@ impl Serving {
                         let _ = answers.send(ChannelFrame::Return { number, answer }).await;
                     }
                     ChannelFrame::Call { number, service, body, patience, key } => {
-                        let room = room(body.len()).await;
+                        let room = room(&room_here, body.len());
                         let call = ServiceCall { from: self.caller, key, body };
-                        let (wait, cancelled) = oneshot::channel();
-                        waited_for.insert(number, wait);
-                        let answers = answers.clone();
-                        calls.push(async move {
-                            self.answer((number, service, patience), call, cancelled, answers).await;
-                            drop(room);
-                            number
-                        });
+                        let incoming = Incoming { number, service, call, patience: patience.min(MAX_PATIENCE) };
+                        next = Some(Box::pin(async move { (room.await, incoming) }));
                     }
                     ChannelFrame::Cancel(number) => drop(waited_for.remove(&number)),
-                    // It has asked for nothing.
-                    ChannelFrame::Return { .. } => return Err(WireError::Empty),
+                    ChannelFrame::Return { .. } => return Err(WireError::Misplaced),
                 },
                 Ok(None) => return Ok(()),
                 Err(_) if calls.is_empty() => return Ok(()),
@@ -98,8 +128,7 @@ impl Serving {
 
     async fn answer(
         &self,
-        (number, service, patience): (u64, String, Duration),
-        call: ServiceCall,
+        Incoming { number, service, call, patience }: Incoming,
         cancelled: oneshot::Receiver<()>,
         answers: mpsc::Sender<ChannelFrame>,
     ) {
@@ -124,15 +153,26 @@ impl Serving {
 }
 
 /// An answer that is too large is none.
-fn checked(number: u64, answer: Result<bytes::Bytes, (Fault, String)>) -> ChannelFrame {
-    let large = answer.as_ref().is_ok_and(|body| body.len() > crate::wire::MAX_BODY);
+fn checked(number: u64, answer: Result<Bytes, (Fault, String)>) -> ChannelFrame {
+    let large = answer.as_ref().is_ok_and(|body| body.len() > MAX_BODY);
     let answer = if large { Err((Fault::Failed, "the answer is larger than 4 MiB".into())) } else { answer };
     ChannelFrame::Return { number, answer }
 }
 
-/// Room for a body of so many bytes, until it is dropped.
-async fn room(bytes: usize) -> Option<SemaphorePermit<'static>> {
-    let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    // It is never closed.
-    BODIES.acquire_many(kib).await.ok()
+/// Room for a body.
+type Room<'a> = [Option<SemaphorePermit<'a>>; 2];
+
+/// A call, once there is room for it; never if there is none.
+async fn admitted<T>(next: &mut Option<BoxFuture<'_, T>>) -> T {
+    match next {
+        Some(next) => next.await,
+        None => pending().await,
+    }
+}
+
+/// Room for a body of so many bytes, on its channel and in the process, until it is dropped.
+async fn room(here: &Semaphore, bytes: usize) -> Room<'_> {
+    let steps = u32::try_from(bytes.div_ceil(STEP)).unwrap_or(u32::MAX);
+    // They are never closed.
+    [here.acquire_many(steps).await.ok(), ROOM.acquire_many(steps).await.ok()]
 }
