@@ -156,3 +156,43 @@ impl Writer {
         Ok(timeout(within, written).await.map_err(|_| WireError::Unread)??)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, duplex};
+
+    use super::*;
+
+    /// Who answers meanwhile stops reading in between, so that each piece of a frame had its time from the beginning.
+    #[tokio::test(start_paused = true)]
+    async fn frame_that_was_begun_has_its_time_whoever_stops_reading_in_between() {
+        let (ours, mut theirs) = duplex(64);
+        let (mut reader, _writer) = Stream::new(ours).split(FrameCodec::default());
+        theirs.write_all(&[0, 0, 0]).await.unwrap();
+        let began = Instant::now();
+        let ended = loop {
+            assert!(began.elapsed() <= 2 * FRAME_TIMEOUT, "it goes on");
+            if let Ok(ended) = timeout(FRAME_TIMEOUT / 3, reader.next()).await {
+                break ended;
+            }
+        };
+        assert!(matches!(ended, Some(Err(WireError::Slow))), "{ended:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frame_that_is_read_a_little_at_a_time_is_given_up() {
+        let (ours, mut theirs) = duplex(64);
+        let (_reader, mut writer) = Stream::new(ours).split(FrameCodec::default());
+        let slow = async {
+            let mut byte = [0];
+            while theirs.read_exact(&mut byte).await.is_ok() {
+                tokio::time::sleep(WRITE_TIMEOUT / 2).await;
+            }
+        };
+        let written = tokio::select! {
+            written = writer.write(&[7; 4096][..], 2 * WRITE_TIMEOUT) => written,
+            () = slow => unreachable!("it goes on as long as somebody writes"),
+        };
+        assert!(matches!(written, Err(WireError::Unread)), "{written:?}");
+    }
+}

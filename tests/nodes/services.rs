@@ -20,8 +20,9 @@ use crate::support::plain::{Message, Plain, Setup, frame};
 /// What happens does so within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Calls that wait for longer than any test: what ends earlier does so for its own reason.
 fn alone() -> Config {
-    Config::new(Ipv4Addr::LOCALHOST)
+    Config { call_timeout: 3 * LIMIT, ..Config::new(Ipv4Addr::LOCALHOST) }
 }
 
 fn through(seed: &Node) -> Config {
