@@ -376,3 +376,52 @@ impl Drop for Overdue {
         self.thread.0.bulkhead.borrow_mut().settled(self.hop);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const BEGUN: Class = Class::Begun;
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// A thread whose own program has as many lookups under way as it may have.
+    fn full() -> (Thread, Vec<Place>) {
+        let thread = Thread::default();
+        let places = std::iter::from_fn(|| thread.admit_own(BEGUN)).collect();
+        (thread, places)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookups_of_a_burst_have_room_in_their_order_when_others_have_ended() {
+        let (thread, mut places) = full();
+        let first = thread.wait_for_room(BEGUN, PATIENCE).expect("it is a burst");
+        let second = thread.wait_for_room(BEGUN, PATIENCE).expect("it is a burst");
+        places.truncate(places.len() - 4);
+        let (Some(first), Some(second)) = (first.now_or_never(), second.now_or_never()) else {
+            panic!("there is room")
+        };
+        assert!(first.is_some() && second.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lookup_that_finds_no_room_in_time_is_refused_and_takes_none_from_others() {
+        let (thread, places) = full();
+        let waiting = thread.wait_for_room(BEGUN, PATIENCE).expect("it is a burst");
+        assert!(waiting.await.is_none());
+        drop(places);
+        assert!(thread.admit_own(BEGUN).is_some(), "nothing is held any more");
+        assert_eq!(thread.0.admission.borrow().taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_lookups_wait_than_may() {
+        let (thread, _places) = full();
+        let waiting: Vec<_> = std::iter::from_fn(|| thread.wait_for_room(BEGUN, PATIENCE)).collect();
+        assert_eq!(waiting.len(), MAX_WAITING);
+        assert!(thread.wait_for_room(Class::Maintenance, PATIENCE).is_none());
+        drop(waiting);
+        assert!(thread.wait_for_room(BEGUN, PATIENCE).is_some(), "those that were given up count no more");
+    }
+}
