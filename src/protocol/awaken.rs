@@ -1,15 +1,17 @@
 //! Finding one's place again after a sleep.
 //!
-//! A node that was asleep for longer than others have patience may have been found dead, and others have joined where it was. Whoever
-//! slept beside it knows nothing of them, either: what such nodes say of each other counts for nothing. So it asks those that it
-//! knows until somebody who did not sleep tells it where it belongs:
+//! A node that slept for longer than others wait may have been found dead, and other nodes may have joined at its
+//! place. Nodes that slept beside it know nothing of these, either: what such nodes say of each other does not count.
+//! So the node asks those that it knows until one that did not sleep tells it where it belongs:
 //!
-//! - its former predecessor, or a node that has notified it since, if that has this node for its first successor: then nobody has come in;
-//! - else those of its list, nearest first: one that comes after a node at or before this one, or that has lost this very node, is
-//!   its first successor. One that comes after somebody farther on leads back to that node, and so on, until the place is found.
+//! - its former predecessor, or a node that has notified it since: if that has this node as its first successor, no
+//!   node has come in between;
+//! - else the nodes of its list, nearest first: a node whose predecessor lies at or before this node, or that has lost
+//!   this very node, is its first successor. A node whose predecessor lies farther on leads back to that predecessor,
+//!   and so on, until the place is found.
 //!
-//! Of a row of fewer than r nodes that slept each has somebody in its list who did not. Where all r slept (the ring was one process that was
-//! stopped, say), nobody else can have come in between as far as anybody knows, and the node trusts its list.
+//! If fewer than r nodes in a row slept, each has a node in its list that did not. If all r slept (the ring was one
+//! process that was stopped, say), no known node can have come in between, and the node trusts its list.
 
 use super::neighbors::{Neighbors, cut};
 use super::peer::Peer;
@@ -22,15 +24,15 @@ use super::stabilize::Learned;
 pub struct Awaken {
     me: Peer,
     r: usize,
-    /// Who may have it for its first successor, and was not asked yet.
+    /// Nodes that may have it as their first successor, and were not asked yet.
     before: [Option<Peer>; 2],
     /// Its list, nearest first.
     list: Vec<Peer>,
-    /// How many of them were asked, or passed over.
+    /// How many of them were asked, or skipped.
     next: usize,
-    /// Who was asked, on the ways back from them as well.
+    /// The nodes that were asked, those on the ways back included.
     asked: Vec<Peer>,
-    /// Whether there may be somebody among them who did not sleep.
+    /// Whether a node that did not sleep may be among them.
     awake: bool,
     stage: Stage,
     learned: Learned,
@@ -40,7 +42,7 @@ pub struct Awaken {
 enum Stage {
     /// A node before this one was asked for its list.
     Before(Peer),
-    /// Somebody behind this node was asked who comes before it.
+    /// A node behind this one was asked for its predecessor.
     Back(Peer),
     /// The first successor, a plain peer, was asked for its list.
     List(Peer),
@@ -48,10 +50,10 @@ enum Stage {
     Twin(Peer),
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Awakened {
-    /// What a round of stabilize would have learned: the nearest successor that is known to live, and who is dead.
+    /// What a round of stabilize would have learned: the nearest successor that is known to live, and the dead nodes.
     pub learned: Learned,
     pub place: Place,
 }
@@ -61,15 +63,16 @@ pub struct Awakened {
 pub enum Place {
     /// The list that was learned begins with the first successor.
     Confirmed,
-    /// Nobody has come in, on either side: this predecessor has this node for its first successor.
+    /// No node has come in, on either side: this predecessor has this node as its first successor.
     Kept(Peer),
-    /// Nobody is awake who could tell.
+    /// No node that could tell is awake.
     Trusted,
-    /// Nobody could tell this time.
+    /// No node could tell this time.
     Unknown,
 }
 
-/// So many nodes are asked on the ways back. If more have come in between, the next search goes on from the nearest of them.
+/// At most this many nodes are asked on the ways back. If more have come in between, the next search goes on from the
+/// nearest of them.
 const MAX_BACK: usize = 32;
 
 impl Awaken {
@@ -98,7 +101,7 @@ impl Awaken {
         Step::Ask(peer.into(), request)
     }
 
-    /// Asks who comes before `peer`.
+    /// Asks `peer` for its predecessor.
     fn back(&mut self, peer: Peer) -> Step<Awakened> {
         self.asked.push(peer);
         self.ask(Stage::Back(peer), peer, Request::GetPredecessor)
@@ -132,7 +135,7 @@ impl Awaken {
     /// A node behind this one has answered.
     fn told(&mut self, peer: Peer, before: Option<Peer>, list: Option<Vec<Peer>>, memory: Memory) -> Step<Awakened> {
         let is_alone = list.as_ref().is_some_and(|list| list.is_empty());
-        // See `Stabilize`: it was started again, or fell out.
+        // See `Stabilize`: it was restarted, or fell out of the ring.
         if is_alone && self.list.len() > 1 {
             return self.dead(peer);
         }
@@ -162,7 +165,7 @@ impl Awaken {
         }
     }
 
-    /// Whoever comes before this node's first successor is a better one, if not the right one.
+    /// A node that lies before the known first successor is a better one, if not the right one.
     fn learn_nearer(&mut self, peer: Peer, list: Option<Vec<Peer>>) {
         let known = self.learned.list.as_ref().and_then(|list| list.first()).or(self.list.first());
         if let Some(list) = list
@@ -187,13 +190,13 @@ impl Procedure for Awaken {
             {
                 self.done(Place::Kept(before))
             }
-            // It is asked for nothing else, unless the ring is so small that it is in the list as well.
+            // It is asked nothing else, unless the ring is so small that it is in the list as well.
             (Stage::Before(_), _) => self.next(),
             (Stage::Back(peer) | Stage::List(peer), answer) if answer.is_dead() => self.dead(peer),
             (Stage::Back(peer), Answer::Reply(Response::Predecessor { predecessor, successors, memory })) => {
                 self.told(peer, predecessor, successors, memory)
             }
-            // It looks for its own place, or its ring.
+            // It looks for its own place, or for its ring.
             (Stage::Back(_), Answer::Refused(_)) => self.next(),
             (Stage::List(peer), Answer::Reply(Response::SuccessorList { successors, dialect, .. })) => {
                 self.learn(peer, successors, dialect != Dialect::Ours);
@@ -260,13 +263,13 @@ mod tests {
         let mut search = passed_over(&[32, 38]);
         let kept = Awakened { learned: Learned::default(), place: Place::Kept(peer(14)) };
         assert_eq!(search.resume(comes_after(8, &[21, 32])), Step::Done(kept));
-        // Whoever slept itself has not heard of others.
+        // A node that slept itself has not heard of others.
         assert_eq!(passed_over(&[32, 38]).resume(says(Some(8), &[21, 32], SLEPT)), asks(32));
         assert_eq!(passed_over(&[32, 38]).resume(comes_after(8, &[26, 32])), asks(32));
     }
 
-    /// Both of its neighbours had died while it slept: whoever came before them had it for its first successor then, and the one
-    /// behind it waited for it to notify.
+    /// Both neighbours of a node had died while it slept: the node before them then had it as its first successor, and
+    /// the node behind them waited for it to notify.
     #[test]
     fn node_that_has_become_the_successor_of_another_while_it_slept_is_told_by_that_one() {
         let mut neighbors = Neighbors::alone(peer(21), 4);
@@ -325,7 +328,7 @@ mod tests {
             Step::Done(Awakened { learned, place: Place::Unknown }),
             "the ways back from both have been gone"
         );
-        // It has lost somebody, and so may others have been.
+        // It has lost its predecessor, and more nodes before it may have been lost.
         assert_eq!(search.resume(says(None, &[28, 32], Memory::default())), asks(38));
         assert_eq!(search.resume(comes_after(32, &[42])), found(Place::Unknown, &[26, 28, 32]));
     }
@@ -336,7 +339,7 @@ mod tests {
         let mut search = passed_over(&[32, 38, 42]);
         assert_eq!(search.resume(ASTRAY), asks(32));
         assert_eq!(search.resume(ASTRAY), asks(38));
-        // The first that trust theirs have been notified already.
+        // Nodes that trust their lists already have notified it.
         assert_eq!(search.resume(says(Some(32), &[42], SLEPT)), asks(42));
         let mut dead = search.clone();
         assert_eq!(search.resume(says(None, &[48], SLEPT)), trusts(Learned::default()));

@@ -13,9 +13,9 @@ use guess::Guess;
 use iterative::Style;
 use retry::MAX_RESTS;
 
-/// One node's part in a lookup: name the owner if it can, else pass the question on to the
-/// closest node before the key among fingers and successor list, or go there itself. A node that is dead is left out
-/// and the next best is asked, so that each hop lies strictly between this node and the key.
+/// One node's part in a lookup: it names the owner if it can, else it passes the question on to the closest node before
+/// the key among fingers and successor list, or (iterative style) puts the question to that node itself. A dead node is
+/// left out and the next best is asked. Each hop lies strictly between this node and the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
     question: Question,
@@ -23,37 +23,37 @@ pub struct Lookup {
     neighbors: Neighbors,
     /// Whether this node was a ring of one when the lookup began.
     alone: bool,
-    /// Nodes strictly between this node and the key: fingers, and whom others have named.
+    /// Nodes strictly between this node and the key: fingers, and nodes that others have named.
     fingers: Vec<Peer>,
     style: Style,
-    /// Nodes that are asked whether they live before anybody is sent to them.
+    /// Nodes to ping before another node is sent to them.
     doubted: Vec<Peer>,
     /// The node that was asked last.
     asked: Option<Peer>,
     /// Nodes that live but could not answer.
     refused: Vec<Peer>,
-    /// Those of them that may be asked once more when nobody else is left: it was too early.
+    /// Those of `refused` for which it was too early: asked once more when no other node is left.
     too_early: Vec<Peer>,
-    /// Nodes that have too much to do: gone round, and asked again when nobody else is left.
+    /// Nodes that are overloaded: passed over, and asked again when no other node is left.
     busy: Vec<Peer>,
-    /// How often it has waited because somebody was busy, and whether it waits now.
+    /// How often the lookup has rested, and whether it rests now.
     rests: u32,
     resting: bool,
-    /// Whether the node that was asked last may live between this one and the first successor, of which this one
-    /// is unsure.
+    /// Whether the node that was asked last may live between this node and its first successor, of which this node is
+    /// unsure.
     contesting: bool,
     dead: Vec<Peer>,
-    /// Whoever is not to be asked again: the dead, and those who are in the way.
+    /// Nodes that are not to be asked again: dead ones, and living ones that block the way to the key.
     left_out: Vec<Peer>,
-    /// How many turned out dead.
+    /// How many nodes turned out dead.
     timeouts: u32,
-    /// Who has answered an iterative lookup, if wanted.
+    /// The nodes that have answered an iterative lookup, if wanted.
     path: Vec<Hop>,
-    /// Whether the copy lacks a node that lives.
+    /// Whether a living node was dropped from the copy of the neighbours.
     bent: bool,
-    /// Whether a hop may be waiting for this very lookup to end.
+    /// Whether a hop may be waiting for this very lookup to end ([`Answer::Excused`]).
     excused: bool,
-    /// Whoever is taken for the owner, until that turns out right or wrong.
+    /// The node that is assumed to be the owner, until that is confirmed or refuted.
     guess: Option<Guess>,
 }
 
@@ -63,7 +63,7 @@ pub struct Question {
     pub key: Id,
     /// Hops that the question has made so far.
     pub hops: u32,
-    /// Whether to tell who was asked.
+    /// Whether the answer lists the nodes that were asked.
     pub want_path: bool,
 }
 
@@ -71,17 +71,17 @@ pub struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     pub result: Result<Found, LookupFailure>,
-    /// Whom to ask next, the closest to the key first, if the question has made too many hops.
+    /// Nodes to ask next, closest to the key first, if the question has made too many hops.
     pub preceding: Vec<Peer>,
-    /// Nodes that turned out dead and were not taken on the way: both tables are to hear of it.
+    /// Nodes that turned out dead and were not [taken](Procedure::take_dead) earlier: to be removed from both tables.
     pub dead: Vec<Peer>,
-    /// Whether the owner was named from the copy of the neighbours after a ping, which takes its time.
+    /// Whether the owner was named from the copy of the neighbours after a ping: they may have changed during that
+    /// time.
     pinged: bool,
 }
 
 impl Finding {
-    /// What a lookup says to the node that has passed its question on; `me` is its node as a hop, if
-    /// wanted.
+    /// The answer to the node that passed its question on to this one; `me` is this node as a hop, if wanted.
     pub fn answer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
         let Found { owner, path, .. } = self.result?;
         Ok(Response::Successor { owner, path: me.into_iter().chain(path).collect() })
@@ -92,31 +92,32 @@ impl Finding {
         self.pinged
     }
 
-    /// Whether the neighbours, as they are now that the tables have heard of the dead, name somebody
-    /// else than the copy from which the lookup began: then it is to begin again.
+    /// Whether the current neighbours, updated with the dead, name another owner than the copy that the lookup began
+    /// with: then the lookup must begin again.
     pub fn is_outdated(&self, key: Id, now: &Neighbors) -> bool {
         let named = self.result.as_ref().ok().filter(|_| self.pinged);
         named.is_some_and(|found| now.owner(key) != Owner::Successor(found.owner))
     }
 }
 
-/// So often a lookup begins in all before it gives up: whoever is so restless has no answer now.
+/// A lookup whose neighbours have changed begins again, at most this often in all; a ring that changes faster has no
+/// stable answer.
 pub const MAX_BEGINNINGS: u32 = 4;
 
 /// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
     pub owner: Peer,
-    /// Who was asked, in the order of asking, without the node that began; empty unless wanted.
+    /// The nodes that were asked, in the order of asking, without the node that began; empty unless wanted.
     pub path: Vec<Hop>,
-    /// How many nodes the one that began has asked in vain: they turned out dead.
+    /// How many nodes turned out dead when the node that began asked them.
     pub timeouts: u32,
 }
 
-/// Why a lookup found no owner, and when the same may be asked again. A lookup changes nothing, so that it may always be repeated.
+/// Why a lookup found no owner, and when to repeat it. A lookup changes nothing, so repeating it is always safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LookupFailure {
-    /// Later: it is joining; or never, if it has left.
+    /// Later: the node is joining; or never, if it has left.
     #[error("this node has not joined a ring yet")]
     NotJoined,
     /// Later: it takes some seconds to find the ring again, or to know that it is alone.
@@ -128,13 +129,13 @@ pub enum LookupFailure {
     /// Later: the ring is large and has hardly any fingers yet.
     #[error("the key was not found within {MAX_HOPS} hops")]
     TooManyHops,
-    /// Now: somebody on the way fell silent, and will be passed over once it has been found dead.
+    /// Now: a node on the way fell silent, and will be passed over once it has been found dead.
     #[error("no answer within the time limit")]
     Timeout,
-    /// Later, after a pause that grows with each refusal and is jittered: this node or the way to the key has more to do than it can.
+    /// Later, after a pause that grows with each refusal and has jitter: this node or the way to the key is overloaded.
     #[error("too much to do at once")]
     Busy,
-    /// Now, or after a moment: it takes some calls to find out, some seconds if many slept.
+    /// Now, or after a moment: asking them takes some calls, or some seconds if many nodes slept.
     #[error("this node doubts its neighbours and is asking them")]
     Unsure,
 }
@@ -152,15 +153,15 @@ impl From<LookupFailure> for Code {
     }
 }
 
-/// So many living nodes may fail to answer before a node gives up.
+/// A node gives up a lookup once this many living nodes could not answer.
 ///
-/// A hop that could not answer for a reason of its own (it has lost its ring, it has too much to do)
-/// is gone round by whoever has asked it. One whose own ways have led nowhere, or have taken its time, is
-/// believed by all hops before it: only the node that began tries another way, else a lookup that fails
-/// would cost three to the power of its hops. So it costs three questions a hop, three times.
+/// If a hop can't answer for a reason of its own (it has lost its ring, it is overloaded), the node that asked it
+/// passes it over. If a hop says that its own ways led nowhere or took its time, all hops before it accept that: only
+/// the node that began tries another way. Otherwise a failing lookup would cost three to the power of its hops; so it
+/// costs three questions a hop, three times.
 ///
-/// Whoever says that it is too early, or is not believed since it was started again, does not count: several
-/// nodes that come back together are often all that lies before a key. They are asked once more if need be.
+/// A node that says "too early" does not count, nor does one that is not believed since it was restarted: several nodes
+/// that come back together are often all that lies before a key. They are asked once more if need be.
 const MAX_REFUSALS: usize = 3;
 
 /// Of the nodes that `me` knows, the last one strictly between it and the key (paper, figure 5). The
@@ -177,7 +178,7 @@ pub fn closest_preceding_node(
 }
 
 impl Lookup {
-    /// Looks a key up from the node with these neighbours, past these nodes that precede the key.
+    /// A lookup by the node with these neighbours; `fingers` are other nodes that precede the key.
     pub fn new(question: Question, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
         Lookup {
             question,
@@ -210,7 +211,7 @@ impl Lookup {
             }
             Owner::Me => self.lost(LookupFailure::Isolated),
             Owner::Successor(successor) if self.may_be_named(successor) => self.found(successor, Vec::new()),
-            // It says itself what it owns.
+            // The successor itself says what it owns.
             Owner::Successor(successor) if self.neighbors.is_unsure() => self.ask(successor, Request::GetPredecessor),
             Owner::Successor(successor) => self.ask(successor, Request::CheckPredecessor),
             Owner::Beyond if self.question.hops >= MAX_HOPS => match self.closest_doubted() {
@@ -233,8 +234,8 @@ impl Lookup {
         }
     }
 
-    /// Whether nothing speaks against this successor. A key that equals a node's identifier may be asked
-    /// by that very node on its way back into the ring: then it must not be named before it has joined.
+    /// Whether this successor may be named without a question. If the key is its identifier, the asker may be that very
+    /// node on its way back into the ring: it must not be named before it has joined.
     fn may_be_named(&self, successor: Peer) -> bool {
         self.neighbors.is_heard() && successor.id != self.question.key && !self.doubted.contains(&successor)
     }
@@ -246,7 +247,7 @@ impl Lookup {
         closest_preceding_node(self.neighbors.me().id, self.question.key, fingers, successors)
     }
 
-    /// Whether another node passes its question on through this one, and will hear what comes of it.
+    /// Whether another node has passed its question on to this one, and will hear the outcome.
     fn is_passed_on(&self) -> bool {
         self.style == Style::Recursive && self.question.hops > 0
     }
@@ -261,14 +262,14 @@ impl Lookup {
         self.left_out.push(node);
     }
 
-    /// Notes that a node can't help. Says whether that is new.
+    /// Notes that a node can't help. Returns whether that is new.
     fn can_not_help(&mut self, node: Peer) -> bool {
         let is_new = !self.refused.contains(&node);
         self.refused.extend(is_new.then_some(node));
         is_new
     }
 
-    /// The first successor, of which this node is unsure, has said who comes before it.
+    /// The first successor, of which this node is unsure, has named its predecessor.
     fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>, memory: Memory) -> Step<Finding> {
         let lost_this = memory.former == Some(self.neighbors.me());
         match predecessor {
@@ -278,14 +279,14 @@ impl Lookup {
                 self.contesting = true;
                 step
             }
-            // Others may have joined while both of them slept.
+            // Others may have joined while this node and its successor slept.
             None if self.neighbors.is_astray() && !lost_this => self.lost(LookupFailure::Unsure),
-            // Neither of both knows anybody in between who lives: nobody joins there, either, before they have settled.
+            // Neither of the two knows a living node in between, and no node joins there before the two have settled.
             _ => self.found_pinged(successor),
         }
     }
 
-    /// Goes on without a node that was asked in vain.
+    /// Goes on without a node that turned out dead.
     fn found_dead(&mut self, node: Peer) -> Step<Finding> {
         self.leave_out(node);
         self.dead.push(node);
@@ -306,7 +307,8 @@ impl Lookup {
     }
 
     fn lost(&mut self, why: LookupFailure) -> Step<Finding> {
-        // It does not begin again, so that whoever waits for it is free to answer.
+        // Unlike `NoRoute`, `Timeout` does not make the lookup begin again: the hop that waits for it is free to
+        // answer.
         self.finish(Err(if self.excused && why == LookupFailure::NoRoute { LookupFailure::Timeout } else { why }))
     }
 
@@ -352,38 +354,38 @@ impl Procedure for Lookup {
                 self.confirmed(asked, predecessor, memory)
             }
             _ if pinged && self.neighbors.is_unsure() => self.lost(LookupFailure::Unsure),
-            // It may be that very node, on its way back into the ring, that waits for this answer and serves nobody
-            // meanwhile.
+            // The successor may be that very node on its way back into the ring: it waits for this answer and serves no
+            // calls meanwhile.
             Answer::Excused if pinged && asked.id == self.question.key => {
                 self.leave_out(asked);
                 self.bent = true;
                 self.decide()
             }
-            // Whatever it says to a ping, it lives.
+            // It was not found dead, so it is named, no matter what it answered.
             _ if pinged => self.found_pinged(asked),
             _ if self.doubted.contains(&asked) => self.found_alive(asked, &answer),
-            // One other way is tried, by the node that began.
+            // Past an excused hop one other way is tried, by the node that began.
             Answer::Excused if self.is_passed_on() => self.lost(LookupFailure::Timeout),
             Answer::Excused if !std::mem::replace(&mut self.excused, true) => {
                 self.can_not_help(asked);
                 self.decide()
             }
-            // Before the key and yet its owner: whoever says so of itself is a ring of one. To somebody
-            // who knows more than that one node it was started again, and is in the way.
+            // A node before the key that names itself as owner is a ring of one. If this node knows any other node,
+            // then that one was restarted, and blocks the way.
             Answer::Reply(Response::Successor { owner, .. }) if owner == asked && self.knows_others(asked) => {
                 self.leave_out(asked);
                 self.bent = true;
                 self.decide()
             }
-            // Nor can a node that lies before the key own it, as some plain peers say: it may know who does.
+            // A node that lies before the key can't own it, though some plain peers name one: it may know the owner.
             Answer::Reply(Response::Successor { owner, path }) if owner.id.in_open(asked.id, self.question.key) => {
-                // So few may say so, and each is asked once: a liar leads nobody from node to node for ever.
+                // At most [`MAX_REFUSALS`] may say so, each once: a liar can't lead the lookup on for ever.
                 self.can_not_help(asked);
                 self.pointed(asked, vec![owner], path)
             }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
-            // The question has gone too far: every other way would only go as far again.
+            // The question has made too many hops: every other way would make as many.
             Answer::Refused(Code::BadRequest) => self.lost(LookupFailure::TooManyHops),
             // Others have tried: see MAX_REFUSALS.
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(LookupFailure::NoRoute),

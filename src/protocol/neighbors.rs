@@ -22,28 +22,29 @@ pub struct Neighbors {
     /// Whether an entry was dropped and no stabilize has completed since. Such a list is not
     /// handed to joiners. A length below `r` means nothing: the ring may be small.
     short: bool,
-    /// Whether the first successor has answered, and nothing speaks against it since.
+    /// Whether the first successor has answered, and nothing has cast doubt on it since.
     heard: bool,
     /// Whether this node doubts what it knows, since the last stabilize that completed: it has dropped its first
-    /// successor, or it was asleep while the others may have gone on without it. Somebody may live between it and the
-    /// first successor that it has now.
+    /// successor, or it was asleep while the others may have gone on without it. Another node may live between it and
+    /// the first successor that it has now.
     unsure: bool,
-    /// So many more rounds this node looks for its place: it was asleep, and nobody who was not has spoken since. The ring
-    /// may have gone on without it, and without whoever slept beside it.
+    /// For how many more rounds this node looks for its place: it was asleep, and no node that was awake has spoken
+    /// since. The ring may have gone on without it, and without the nodes that slept beside it.
     astray: u8,
-    /// So many more rounds its word counts for nothing to others that slept: it has found its place by its own list.
+    /// For how many more rounds its word does not count for others that slept: it has found its place by its own list.
     drowsy: u8,
-    /// The predecessor that it has lost, as long as there is no other.
+    /// The predecessor that it has lost, until there is another.
     former: Option<Peer>,
-    /// Entries that were dropped since then: they were found dead. At most `r`.
+    /// Entries that were dropped since the last list was adopted: they were found dead. At most `r`.
     dropped: Vec<Peer>,
 }
 
-/// So many rounds a node that slept looks for its place before it trusts its list. Whoever has lost neighbours has others after two
-/// or three rounds of its own, and these are shorter.
+/// A node that slept looks for its place for this many rounds before it trusts its list. Nodes that have lost
+/// neighbours have others after two or three rounds of their own, and these are shorter.
 const ASTRAY: u8 = 20;
 
-/// So many rounds a node that trusts its list is no witness. It is one earlier if somebody tells it where it belongs.
+/// For this many rounds a node that trusts its list is no witness, unless another node tells it earlier where it
+/// belongs.
 const DROWSY: u8 = 8;
 
 /// Who owns a key, as far as one node can tell.
@@ -53,7 +54,7 @@ pub enum Owner {
     Me,
     /// Its first successor.
     Successor(Peer),
-    /// Somebody farther on.
+    /// A node farther on.
     Beyond,
 }
 
@@ -106,29 +107,29 @@ impl Neighbors {
         self.short
     }
 
-    /// Whether the first successor has answered, and nothing speaks against it since.
+    /// Whether the first successor has answered, and nothing has cast doubt on it since.
     pub fn is_heard(&self) -> bool {
         self.heard
     }
 
-    /// Whether this node doubts what it knows: its first successor is to confirm what it owns before it is named.
+    /// Whether this node doubts what it knows: then its first successor must confirm what it owns before it is named.
     pub fn is_unsure(&self) -> bool {
         self.unsure
     }
 
-    /// Whether it slept and has not found its place since ([`awaken`](super::awaken)): it claims nothing, tells its list to nobody new,
-    /// and hears no notifier.
+    /// Whether it slept and has not found its place since ([`awaken`](super::awaken)): it claims nothing, tells its
+    /// list to no new node, and takes no notifier as predecessor.
     pub fn is_astray(&self) -> bool {
         self.astray > 0
     }
 
-    /// What it remembers of the time before, for those who look for their place.
+    /// What it remembers of the time before, for nodes that look for their place.
     pub fn memory(&self) -> Memory {
         let slept = self.astray > 0 || self.drowsy > 0;
         Memory { former: self.former.filter(|_| !slept), slept }
     }
 
-    /// The predecessor that it has lost, or had when it fell asleep, as long as there is no other.
+    /// The predecessor that it has lost, or had when it fell asleep, until there is another.
     pub fn former(&self) -> Option<Peer> {
         self.former
     }
@@ -138,16 +139,16 @@ impl Neighbors {
         self.dropped.contains(&peer)
     }
 
-    /// Who was dropped since then, nearest first: once the list is empty, whom this node may have taken for dead by
-    /// mistake.
+    /// The nodes that were dropped since then, nearest first. Once the list is empty, this node may have taken them for
+    /// dead by mistake.
     pub fn dropped(&self) -> Vec<Peer> {
         let mut dropped = self.dropped.clone();
         dropped.sort_by_key(|peer| peer.id.clockwise_from(self.me.id));
         dropped
     }
 
-    /// Forgets who was dropped, and who came before: for explorers of the state space, whose lookups do not ask and whose nodes
-    /// do not sleep.
+    /// Forgets the dropped nodes and the former predecessor: for explorers of the state space, whose lookups do not ask
+    /// and whose nodes do not sleep.
     pub fn without_memory(&self) -> Neighbors {
         Neighbors { dropped: Vec::new(), former: None, ..self.clone() }
     }
@@ -200,12 +201,12 @@ impl Neighbors {
         true
     }
 
-    /// Something speaks against the first successor: it is to be pinged before it is named.
+    /// The first successor is in doubt: it is to be pinged before it is named.
     pub fn doubt_successor(&mut self) {
         self.heard = false;
     }
 
-    /// The ring may have gone on without this node: it claims nothing until it has found its place. The predecessor
+    /// The ring may have gone on without this node: it claims nothing until it has found its place. Its predecessor
     /// notifies it then, if it still is that.
     pub fn doubt_all(&mut self) {
         if !self.successors.is_empty() {
@@ -216,13 +217,13 @@ impl Neighbors {
         }
     }
 
-    /// Somebody who did not sleep has told where it belongs.
+    /// A node that did not sleep has told it where it belongs.
     pub fn confirm_place(&mut self) {
         (self.astray, self.drowsy) = (0, 0);
         self.former = None;
     }
 
-    /// Nobody tells it anything else than its list says.
+    /// No node tells it anything but what its list says.
     pub fn trust_list(&mut self) {
         (self.astray, self.drowsy) = (0, DROWSY);
         self.unsure = false;
@@ -235,7 +236,7 @@ impl Neighbors {
         self.astray = self.astray.saturating_sub(1).max(self.astray.min(1));
     }
 
-    /// Whether it has looked for its place for so long that it is to trust its list if nobody tells it anything now.
+    /// Whether its search has lasted all its rounds: it is to trust its list if no node tells it anything now.
     pub fn is_tired(&self) -> bool {
         self.astray == 1
     }
@@ -259,8 +260,8 @@ impl Neighbors {
 
 /// The first `r` entries as long as they run clockwise without passing `me`.
 ///
-/// That ends a list at oneself, at its first entry and at any repetition: it has then gone round
-/// a ring smaller than r + 1 and is complete.
+/// So a list ends at `me`, at its own first entry and at any repetition: it has then gone round a ring smaller than r +
+/// 1 and is complete.
 pub fn cut(me: Peer, r: usize, list: impl IntoIterator<Item = Peer>) -> Vec<Peer> {
     let mut last = me.id;
     list.into_iter()
@@ -347,7 +348,7 @@ mod tests {
         let mut node = node_21();
         node.doubt_all();
         assert!(node.is_unsure() && !node.is_heard());
-        assert_eq!(node.owner(peer(21).id), Owner::Beyond, "somebody else may have its keys");
+        assert_eq!(node.owner(peer(21).id), Owner::Beyond, "another node may have its keys");
         node.adopt(peers(&[32, 38, 42]));
         assert!(node.is_unsure() && node.is_astray(), "others may have come in, on either side");
         node.confirm_place();
@@ -355,7 +356,7 @@ mod tests {
         assert!(!node.is_unsure() && !node.memory().slept);
         let mut alone = Neighbors::alone(peer(21), 3);
         alone.doubt_all();
-        assert!(!alone.is_unsure(), "a ring of one has nobody to ask");
+        assert!(!alone.is_unsure(), "a ring of one has no node to ask");
     }
 
     #[test]

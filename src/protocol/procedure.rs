@@ -1,8 +1,8 @@
 //! Conversations as values.
 //!
-//! A [`Procedure`] is plain data: it names the next question and digests each answer, and does
-//! nothing else. Whoever runs it supplies network and time: actors over TCP, a simulator on a
-//! virtual clock, a model checker that tries every order of events.
+//! A [`Procedure`] is plain data: it names the next question and digests each answer, and does nothing else. Its runner
+//! supplies network and time: actors over TCP, a simulator on a virtual clock, a model checker that tries every order
+//! of events.
 //!
 //! Ask, then apply: a procedure copies what it needs when it is made; its output is applied to
 //! the state as it is then, and assumes nothing about what happened meanwhile.
@@ -23,16 +23,15 @@ pub trait Procedure {
     /// The step after `answer`.
     fn resume(&mut self, answer: Answer) -> Step<Self::Output>;
 
-    /// Takes the nodes that turned out dead since this was last called. Whoever runs the procedure
-    /// lets everybody know after each step: at the end of a long conversation such news may be about
-    /// a former self of a node that is back.
+    /// Takes the nodes that turned out dead since the last call. The runner reports them after each step: at the end of
+    /// a long conversation such news may be about an earlier run of a node that is back.
     fn take_dead(&mut self) -> Vec<Peer> {
         Vec::new()
     }
 
-    /// How many more times to wait for the answer to a forwarded question, after the first, while whoever was asked
-    /// lives. Whoever runs a lookup has a time limit of its own, usually shorter; this many end a joiner's question to
-    /// its seed.
+    /// How many more times to wait for the answer to a forwarded question, after the first, while the node that was
+    /// asked lives. The runner of a lookup has a time limit of its own, usually shorter; this number ends a joiner's
+    /// question to its seed.
     fn waits(&self) -> u8 {
         16
     }
@@ -47,11 +46,11 @@ pub enum Step<T> {
     /// connection made for it. A question that is open stays open. Comes back: a reply, [`Answer::Silent`] or
     /// [`Answer::Gone`], to the probe or to the open question, whichever is first.
     Probe(Target),
-    /// The target stays silent: find out whether it lives, from whatever it has answered to others lately, else by a
-    /// probe that is shared with all who suspect it ([`failure_detector`](super::failure_detector)). Comes back: the same
-    /// as for [`Probe`](Step::Probe).
+    /// The target stays silent: find out whether it lives, from its recent answers to others, else by a probe that is
+    /// shared with all nodes that suspect it ([`failure_detector`](super::failure_detector)). Comes back: the same as
+    /// for [`Probe`](Step::Probe).
     Suspect(Target),
-    /// Somebody was busy: wait a moment before the next question, if more retries may be made
+    /// A node was busy: wait a moment before the next question, if more retries may be made
     /// ([`retry_budget`](super::retry_budget)). Comes back: [`Answer::Rested`], or [`Answer::Unasked`] if not.
     Rest {
         /// How often this conversation has rested before.
@@ -82,7 +81,7 @@ impl<T> Step<T> {
 pub enum Target {
     /// This very node: if another one answers at its address, it is gone.
     Peer(Peer),
-    /// Whoever lives there: a joiner does not know its seed.
+    /// Any node at this address: a joiner does not know the identifier of its seed.
     Address(Addr),
 }
 
@@ -107,20 +106,20 @@ impl From<Peer> for Target {
 pub enum Answer {
     /// The target answered the open question.
     Reply(Response),
-    /// The target refused to.
+    /// The target refused to answer.
     Refused(Code),
     /// The target answered a probe; the open question is still open.
     Alive,
     /// Nothing came in time; the open question is still open.
     Silent,
-    /// Nothing came, not to a probe either, but the target is a plain peer that may be serving nobody while it asks
+    /// Nothing came, not to a probe either, but the target is a plain peer that may be unable to answer while it asks
     /// ([`excuses`](super::excuses)): it is not taken for dead yet, and is not to be waited for.
     Excused,
-    /// Nobody lives there: the connection was refused, or another node answered.
+    /// The target is not there: the connection was refused, or another node answered.
     Gone,
-    /// This node could not put the question: it has too much to do. That says nothing of the target.
+    /// This node could not put the question: it is overloaded. That says nothing about the target.
     Unasked,
-    /// The moment has passed that was to be waited.
+    /// The rest is over.
     Rested,
 }
 
@@ -130,15 +129,14 @@ impl Answer {
         matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
     }
 
-    /// What the answer to `request` means if it came from a later run of the program of `responder` than
-    /// was reached before.
+    /// What the answer to `request` means if the program of `responder` was restarted since it was last reached.
     ///
-    /// Whoever has come back and belongs to a ring again is a member like any other: the pointer
-    /// to it may have been learned since, and to drop it would be to take a living node for dead.
-    /// But a ring of one is not the member that it was, and names itself for every key; and one that
-    /// is just growing into the ring that it has left names the few that it knows. Whoever passes
-    /// questions on to it talks to it often, and need not believe its first word; its second, if nobody else can tell. An iterative lookup
-    /// comes to nodes that were not talked to for long, and by no other way to their keys.
+    /// A node that has come back and belongs to a ring again is a member like any other: the pointer to it may have
+    /// been learned since, and to drop it would be to take a living node for dead. But a ring of one is not the member
+    /// that it was, and names itself for every key; and a node that is just growing into the ring that it has left
+    /// names the few nodes that it knows. A node that passes questions on to it talks to it often: it distrusts the
+    /// first answer, and accepts the second if there is no alternative left. An iterative lookup reaches nodes that
+    /// were not called for long, and has no other way to their keys.
     pub fn after_restart(self, request: &Request, responder: Id) -> Answer {
         let iterative = matches!(request, Request::ClosestPrecedingNode { .. });
         match self {

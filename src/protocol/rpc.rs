@@ -15,16 +15,16 @@ pub enum Request {
         key: Id,
         /// Hops that the question has made so far; no more than [`MAX_HOPS`].
         hops: u32,
-        /// Whether to tell who was asked.
+        /// Whether the answer is to list the nodes that were asked.
         want_path: bool,
     },
     /// Who owns `key`, or who are the closest nodes before it that you know? Asked by an iterative
-    /// lookup, of each node on its way. The callee passes nothing on; it only pings whom it would
-    /// name, if that is in doubt. Comes back: [`Response::Successor`] if it can name the owner, else
+    /// lookup, of each node on its way. The callee passes nothing on; it only pings the node that it would name, if
+    /// that node is in doubt. Comes back: [`Response::Successor`] if it can name the owner, else
     /// [`Response::Preceding`]. A plain peer does not know the difference, and passes the question on.
     ClosestPrecedingNode {
         key: Id,
-        /// Nodes that the asker could not reach: before the callee sends it there, it pings them.
+        /// Nodes that the asker could not reach: the callee pings them before it names them.
         doubted: Vec<Peer>,
         /// Whether to tell how long it took.
         want_path: bool,
@@ -32,8 +32,8 @@ pub enum Request {
     /// I might be your predecessor. Said by every completed stabilize to the first successor.
     /// Comes back at once: [`Response::Done`]; the callee makes up its mind afterwards.
     Notify { me: Peer },
-    /// Are you alive? Asked of the predecessor now and then, of a successor before it is named as
-    /// an owner, and of anyone who stays silent. Comes back: [`Response::Alive`].
+    /// Are you alive? Asked of the predecessor now and then, of a successor before it is named as an owner, and of any
+    /// node that stays silent. Comes back: [`Response::Alive`].
     CheckPredecessor,
     /// Who comes before you, and after? Asked by stabilize of the first successor. Comes back:
     /// [`Response::Predecessor`].
@@ -41,36 +41,36 @@ pub enum Request {
     /// Who comes after you? Asked by stabilize of a candidate, and by a joiner, which says who it
     /// is, of its successor to be. Comes back: [`Response::SuccessorList`].
     GetSuccessorList { joiner: Option<Peer> },
-    /// I am your successor, and my predecessor or my list has changed: stabilize now. Said to the predecessor, and
-    /// to the one that it has replaced. Comes back: [`Response::Done`].
+    /// I am your successor, and my predecessor or my list has changed: stabilize now. Said to the predecessor, and to
+    /// the predecessor that it has replaced. Comes back: [`Response::Done`].
     Nudge { me: Peer },
-    /// You are alone, and I belong to a ring that does not know you: join it through me. Said by
-    /// whoever finds a node that is a ring of one. Comes back: [`Response::Done`].
+    /// You are alone, and I belong to a ring that does not know you: join it through me. Said by a node that finds a
+    /// ring of one. Comes back: [`Response::Done`].
     Invite { me: Peer },
     /// There is another ring, to which this node belongs. Said by a node that has found it. Comes back:
     /// [`Response::Done`]; the callee asks that node before it believes anything.
     Meet {
         node: Peer,
-        /// Tell all members of your ring between yourself and here, and look for your own place in the other
-        /// ring. Nobody else is to hear of it if there is no end: then the node seems to belong right behind you.
+        /// Tell all members of your ring between yourself and this identifier, and look for your own place in the other
+        /// ring. If it is absent, tell no other member: `node` seems to belong right behind you.
         until: Option<Id>,
     },
-    /// I leave, and this node came before me. Said to the first successor and to the predecessor by a
-    /// member that has left just now, and answers nothing any more but [`Code::NotJoined`]. Comes
-    /// back: [`Response::Done`]; the callee finds out by itself whether it is true.
+    /// I leave, and `predecessor` came before me. Said to the first successor and to the predecessor by a member that
+    /// has just left, and answers only [`Code::NotJoined`] from now on. Comes back: [`Response::Done`]; the callee
+    /// finds out by itself whether it is true.
     Leave { me: Peer, predecessor: Option<Peer> },
-    /// This connection is to carry the calls of applications from now on, and nothing else. Asked on a connection that was made
-    /// for it. Comes back: [`Response::Done`], or [`Code::UnknownCall`] where no service is offered.
+    /// From now on this connection carries the calls of applications, and nothing else. Asked on a connection that was
+    /// made for it. Comes back: [`Response::Done`], or [`Code::UnknownCall`] where no service is offered.
     OpenChannel,
 }
 
 impl Request {
-    /// Whether the answer may depend on others than the callee.
+    /// Whether the answer may depend on nodes other than the callee.
     pub fn depends_on_others(&self) -> bool {
         matches!(self, Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. })
     }
 
-    /// Whether plain peers don't know the call. They are never sent one: it kills some of them.
+    /// Whether plain peers don't know the call. They are never sent such a call: it kills some of them.
     pub fn is_extension(&self) -> bool {
         matches!(
             self,
@@ -86,17 +86,17 @@ impl Request {
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
-    /// The owner of the key, and who was asked for it (empty unless wanted).
+    /// The owner of the key, and the nodes that were asked for it (empty unless wanted).
     Successor { owner: Peer, path: Vec<Hop> },
     /// The closest nodes before the key, the closest first; and the callee as a hop, if wanted.
     Preceding { nodes: Vec<Peer>, path: Vec<Hop> },
-    /// Heard.
+    /// The callee has taken note.
     Done,
     /// Alive.
     Alive {
         /// Whether the responder is a plain peer (one call per connection, no extensions).
         plain: bool,
-        /// Whether the responder is a ring of one, so that it comes before nobody. Plain peers don't say.
+        /// Whether the responder is a ring of one, and so no other node's predecessor. Plain peers don't say.
         alone: bool,
     },
     /// The predecessor, and the successor list of the same moment; plain peers give no list.
@@ -110,13 +110,13 @@ pub enum Response {
     },
 }
 
-/// What a node remembers, for those who were asleep and look for their place in the ring
-/// ([`awaken`](super::awaken)). Plain peers remember nothing.
+/// What a node remembers, for nodes that were asleep and look for their place in the ring ([`awaken`](super::awaken)).
+/// Plain peers remember nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Memory {
-    /// The predecessor that it has lost, as long as it has no other.
+    /// The predecessor that it has lost, until it has another.
     pub former: Option<Peer>,
-    /// Whether it was asleep itself, and nobody who was not has confirmed its place since.
+    /// Whether it was asleep itself, and no node that was awake has confirmed its place since.
     pub slept: bool,
 }
 
@@ -131,7 +131,7 @@ pub enum Dialect {
     PlainItselfFirst,
 }
 
-/// One node that a lookup asked, and the time from its reading the question to its answer.
+/// One node that a lookup asked, and the time that it took from reading the question to answering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hop {
     pub node: Peer,
@@ -165,7 +165,7 @@ pub enum Code {
     /// There is no call of that name.
     #[error("unknown call")]
     UnknownCall,
-    /// Nobody whom the callee has asked in turn could answer.
+    /// None of the nodes that the callee has asked in turn could answer.
     #[error("no route")]
     NoRoute,
     /// The node that is asked is not behind the connection that the question came on.

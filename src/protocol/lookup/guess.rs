@@ -1,11 +1,11 @@
-//! Lookups of what was known before: whether a finger is still right.
+//! Checking a known owner instead of looking its key up: whether a finger is still right.
 //!
-//! Whoever is taken for the owner is asked who comes before it: one call, where a lookup takes one for each hop.
-//! If it names a node at or after the key, that one is nearer and is asked the same; some such steps at most,
-//! since there may have come many. Whoever can't tell is passed over, and the key is looked up.
+//! The node that is assumed to be the owner is asked for its predecessor: one call, where a lookup takes one for each
+//! hop. If the predecessor is at or after the key, it is nearer and is asked the same, for a few steps at most, since
+//! many nodes may have joined in between. If a node can't tell, the key is looked up.
 //!
-//! What comes of it is as good as a lookup: that would have ended with the node before the key, and named its
-//! successor. Both pointers are set right by the same rounds of stabilize.
+//! The result is as good as that of a lookup, which would have ended at the node before the key and taken its
+//! successor. The same rounds of stabilize set both pointers right.
 
 use super::{Finding, Lookup};
 use crate::protocol::neighbors::Owner;
@@ -13,7 +13,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step};
 use crate::protocol::rpc::{Request, Response};
 
-/// Who is taken for the owner.
+/// The node that is assumed to be the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Guess {
     owner: Peer,
@@ -21,16 +21,16 @@ pub(super) struct Guess {
     left: u8,
 }
 
-/// So many nodes are asked before the key is looked up.
+/// At most this many nodes are asked before the key is looked up.
 const MAX_GUESSES: u8 = 3;
 
 impl Lookup {
-    /// The same lookup by a node that takes this one for the owner, if any.
+    /// The same lookup, by a node that assumes this one to be the owner, if any.
     pub fn guessing(self, owner: Option<Peer>) -> Lookup {
         Lookup { guess: owner.map(|owner| Guess { owner, left: MAX_GUESSES }), ..self }
     }
 
-    /// Asks whoever is taken for the owner, if that may spare a lookup.
+    /// Asks the assumed owner, if that may spare a lookup.
     pub(super) fn try_guess(&mut self) -> Option<Step<Finding>> {
         let guess = self.guess.as_mut()?;
         if guess.left == 0 || self.neighbors.owner(self.question.key) != Owner::Beyond {
@@ -42,11 +42,11 @@ impl Lookup {
         Some(self.ask(owner, Request::GetPredecessor))
     }
 
-    /// What the one that was taken for the owner has said.
+    /// The assumed owner has answered.
     pub(super) fn guessed(&mut self, guess: Guess, answer: Answer) -> Step<Finding> {
         match answer {
             answer if answer.is_dead() => return self.found_dead(guess.owner),
-            // Whoever comes after itself is in no ring.
+            // A node that is its own predecessor is in no ring.
             Answer::Reply(Response::Predecessor { predecessor: Some(before), successors, .. })
                 if before != guess.owner && successors.as_ref().is_none_or(|list| !list.is_empty()) =>
             {
@@ -71,7 +71,7 @@ mod tests {
 
     const GET: Request = Request::GetPredecessor;
 
-    /// Node 8 looks for 42, and takes this node for its owner.
+    /// Node 8 looks for 42, and assumes this node to own it.
     fn guessing(owner: u8) -> Lookup {
         let mut neighbors = Neighbors::alone(peer(8), 2);
         neighbors.adopt(peers(&[14, 21]));

@@ -1,13 +1,12 @@
 //! Lookups whose asker goes from node to node itself (paper, V.B: the iterative style).
 //!
-//! Each node on the way is asked for the closest nodes before the key that *it* knows, or for the
-//! owner; the asker goes on to the closest of them. What was learned earlier is not forgotten, so
-//! that a dead node costs one question: the next best is asked, which may be one of an earlier
-//! answer, or the node that named the dead. That one is told whom its asker could not reach, finds
-//! out for itself whether they live, and names the next.
+//! Each node on the way is asked for the owner, or for the closest nodes before the key that *it* knows; the asker goes
+//! on to the closest of them. The asker keeps what it learned earlier, so a dead node costs one question: the next best
+//! is asked, which may come from an earlier answer, or be the node that named the dead one. That node is told which
+//! nodes its asker could not reach, finds out for itself whether they live, and names the next.
 //!
-//! Every answer brings a node that is closer to the key than whoever gave it and was not known before;
-//! else whoever gave it counts among those that can't help. So a lookup ends, whatever it is told.
+//! Each answer must bring a new node that is closer to the key than the node that gave the answer; else that node
+//! counts among those that can't help. So a lookup ends, no matter what it is told.
 
 use std::cmp::Reverse;
 
@@ -24,20 +23,20 @@ pub enum Style {
     /// way: fewer messages, over connections that are open already.
     #[default]
     Recursive,
-    /// The asker puts the question to each node on the way itself: it sees where a lookup is, and
-    /// nobody works for it but to look into its own tables.
+    /// The asker puts the question to each node on the way itself: it sees where a lookup is, and other nodes do no
+    /// work for it but to look into their own tables.
     Iterative,
 }
 
-/// So many nodes are named to an iterative lookup, closest to the key first: the next one, and others
-/// in case that it is dead.
+/// At most this many nodes are named to an iterative lookup, closest to the key first: the next one, and others in case
+/// it is dead.
 pub const MAX_ALTERNATIVES: usize = 8;
 
-/// So many nodes that could not be reached are told to the node that may have named them.
+/// At most this many nodes that could not be reached are told to the node that may have named them.
 pub const MAX_DOUBTED: usize = 16;
 
 impl Question {
-    /// A question that has made all its hops: whoever can't name the owner answers
+    /// A question that has made all its hops: a node that can't name the owner answers
     /// [`TooManyHops`](super::LookupFailure::TooManyHops).
     pub fn here(key: Id) -> Question {
         Question { key, hops: MAX_HOPS, want_path: false }
@@ -45,7 +44,7 @@ impl Question {
 }
 
 impl Finding {
-    /// What a lookup that stayed [`here`](Question::here) says to whoever goes on from there; `me` is its
+    /// The answer of a lookup that stayed [`here`](Question::here) to the asker, which goes on from there; `me` is this
     /// node as a hop, if wanted.
     pub fn pointer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
         let path = me.into_iter().collect();
@@ -64,18 +63,17 @@ impl Lookup {
         Lookup { style, ..self }
     }
 
-    /// The same lookup, in which these nodes are asked whether they live before anybody is sent to
-    /// them.
+    /// The same lookup, which pings these nodes before it sends another node to them.
     pub fn doubting(self, doubted: Vec<Peer>) -> Lookup {
         Lookup { doubted, ..self }
     }
 
-    /// The closest node before the key, if it is to be asked whether it lives.
+    /// The closest node before the key, if it is to be pinged.
     pub(super) fn closest_doubted(&self) -> Option<Peer> {
         self.closest_preceding_node().filter(|next| self.doubted.contains(next))
     }
 
-    /// A node that was doubted lives. If it is a ring of one it is in the way: see `resume`.
+    /// A node that was doubted lives. If it is a ring of one, it blocks the way: see `resume`.
     pub(super) fn found_alive(&mut self, doubted: Peer, answer: &Answer) -> Step<Finding> {
         let alone = matches!(answer, Answer::Reply(Response::Alive { alone: true, .. }));
         if alone && self.knows_others(doubted) {
@@ -86,7 +84,7 @@ impl Lookup {
         self.decide()
     }
 
-    /// Ends with the nodes that this one would ask next.
+    /// Ends, and names the nodes that this one would ask next.
     pub(super) fn point_on(&mut self) -> Step<Finding> {
         let me = self.neighbors.me().id;
         let known = self.fingers.iter().chain(self.neighbors.successors());
@@ -115,7 +113,7 @@ impl Lookup {
         self.ask(next, request)
     }
 
-    /// Takes what the node that was asked knows to be closer to the key.
+    /// Takes the nodes closer to the key that the node that was asked knows.
     pub(super) fn pointed(&mut self, asked: Peer, nodes: Vec<Peer>, path: Vec<Hop>) -> Step<Finding> {
         self.path.extend(path.into_iter().take(1));
         let useless = |node: &Peer| self.left_out.contains(node) || self.refused.contains(node);

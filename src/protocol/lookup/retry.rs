@@ -1,19 +1,20 @@
-//! Asking again: of those who are busy, and of those for whom it was too early.
+//! Asking again: nodes that are busy, and nodes for which it was too early.
 //!
-//! A lookup *rests* first, if the budget of its thread has room ([`retry_budget`](crate::protocol::retry_budget)): retries at once are
-//! what keeps an overloaded ring overloaded.
+//! A lookup *rests* first, if the budget of its thread has room ([`retry_budget`](crate::protocol::retry_budget)):
+//! immediate retries keep an overloaded ring overloaded.
 
 use super::{Finding, Lookup, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
 
-/// A lookup waits this often because somebody is busy, or it was too early for all who are left, before it says so itself:
-/// some 300 ms in all, longer than the queues of a thread are. One that another node has passed on waits once: its asker waits, too.
+/// How often a lookup rests, because a node is busy or it was too early for all nodes that are left, before it fails
+/// for that reason: some 300 ms in all, longer than the queues of a thread. A lookup that another node has passed on
+/// rests once, since its asker rests, too.
 pub const MAX_RESTS: u32 = 5;
 const MAX_RESTS_PASSED_ON: u32 = 1;
 
 impl Lookup {
-    /// Waits a moment, and then goes round a node that is busy, if more retries may be made.
+    /// Rests, and then passes over a node that is busy, if more retries may be made.
     pub(super) fn go_round(&mut self, busy: Peer) -> Step<Finding> {
         let most = if self.is_passed_on() { MAX_RESTS_PASSED_ON } else { MAX_RESTS };
         if self.rests >= most {
@@ -29,7 +30,7 @@ impl Lookup {
         Step::Rest { rests: self.rests - 1 }
     }
 
-    /// The moment has passed, if it might: what was too early is not any more.
+    /// The rest is over, or was refused. After a rest it is no longer too early.
     pub(super) fn rested(&mut self, answer: Answer) -> Step<Finding> {
         match answer {
             Answer::Rested => {
@@ -43,7 +44,7 @@ impl Lookup {
         }
     }
 
-    /// Asks somebody at once for whom it was too early: nobody else is left.
+    /// Asks a node for which it was too early again, at once: no other node is left.
     pub(super) fn ask_again(&mut self) -> Step<Finding> {
         self.rests = MAX_RESTS;
         match self.too_early.is_empty() {
