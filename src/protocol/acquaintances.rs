@@ -20,17 +20,17 @@ pub struct Acquaintances {
     seeds_turn: bool,
     /// Known to be members of this ring when they were asked last; all others are asked more often.
     confirmed: BTreeSet<Addr>,
-    /// Who is still to be asked before the next rest.
+    /// Those that are still to be asked before the next rest.
     round: VecDeque<Addr>,
 }
 
 impl Acquaintances {
-    /// So many peers are remembered: enough that after a partition some of them are on each side,
-    /// few enough that all are asked within minutes.
+    /// At most this many peers are remembered: enough that after a partition some of them are on each side, few enough
+    /// that all are asked within minutes.
     pub const MAX_MET: usize = 16;
 
-    /// The most of each kind, seeds and met peers, that are asked in one round without being known to be
-    /// members of this ring: each of them may keep a node waiting for its silence.
+    /// In one round, at most this many of each kind, seeds and met peers, are asked that are not known to be members of
+    /// this ring: each of them may be silent, and keep a node waiting.
     const ROUND: usize = 2;
 
     /// Of the node at `me`, with these seeds.
@@ -47,7 +47,7 @@ impl Acquaintances {
         }
     }
 
-    /// The seeds are elsewhere, or there are others: names that have other addresses now.
+    /// Replaces the seeds: their names have other addresses now.
     pub fn know_seeds(&mut self, seeds: Vec<Addr>) {
         self.seeds = seeds.into_iter().filter(|seed| *seed != self.me).collect();
         self.next_seed = self.next_seed.min(self.seeds.len().saturating_sub(1));
@@ -83,7 +83,7 @@ impl Acquaintances {
     }
 
     /// Remembers a peer that may know where the ring is, after some were lost: it is asked right after the one that was
-    /// lost last. Whoever waits longest for its turn makes room.
+    /// lost last. The one that waits longest for its turn makes room.
     pub fn recall(&mut self, addr: Addr) {
         if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
             return;
@@ -111,18 +111,18 @@ impl Acquaintances {
         }
     }
 
-    /// A peer may be a member of this ring no more.
+    /// A peer may no longer be a member of this ring.
     pub fn doubt(&mut self, addr: Addr) {
         self.confirmed.remove(&addr);
     }
 
-    /// The same of all: this node has lost its ring.
+    /// The same for all: this node has lost its ring.
     pub fn doubt_all(&mut self) {
         self.confirmed.clear();
     }
 
-    /// Whom to ask next about its ring: in each round some that are not known to be members of this one, and
-    /// whoever else's turn it is.
+    /// The next one to ask about its ring: each round asks the one whose turn it is, and some that are not known to be
+    /// members of this ring.
     pub fn next_of_round(&mut self) -> Option<Addr> {
         if self.round.is_empty() {
             let turn = self.take_turn();
@@ -142,7 +142,7 @@ impl Acquaintances {
         !self.round.is_empty()
     }
 
-    /// Whose turn it is to be asked: a seed and a met peer alternate. `None` when nobody is known.
+    /// The one whose turn it is to be asked: a seed and a met peer alternate. `None` when no acquaintance is known.
     pub fn take_turn(&mut self) -> Option<Addr> {
         let seed_first = self.seeds_turn;
         self.seeds_turn = !seed_first;
@@ -153,7 +153,7 @@ impl Acquaintances {
         }
     }
 
-    /// All who are known.
+    /// All that are known.
     pub fn all(&self) -> impl Iterator<Item = Addr> + '_ {
         self.seeds.iter().chain(&self.met).copied()
     }
@@ -226,11 +226,7 @@ mod tests {
         assert_eq!(turns(&mut known, 1), [2]);
         (2..=4).for_each(|port| known.confirm(addr(port)));
         known.know_seeds([1, 3, 4, 5].map(addr).to_vec());
-        assert_eq!(
-            turns(&mut known, 5),
-            [10, 4, 10, 5, 10],
-            "oneself is no seed, and whoever is one is no other acquaintance"
-        );
+        assert_eq!(turns(&mut known, 5), [10, 4, 10, 5, 10], "a node is no seed of its own, and a seed is no met peer");
         known.know_seeds(vec![addr(3)]);
         assert_eq!(turns(&mut known, 3), [3, 10, 3]);
         known.know_seeds(Vec::new());

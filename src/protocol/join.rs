@@ -7,9 +7,9 @@ use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step, Target};
 use super::rpc::{Code, MAX_HOPS, Request, Response};
 
-/// Finds the joiner's successor through a seed, takes from it a complete, fresh successor list, and
-/// has the place confirmed by the node before. Nothing is kept of an attempt that fails, and nobody in the ring is told: the first
-/// stabilize of the new member does that.
+/// Finds the joiner's successor through a seed, takes from it a complete, fresh successor list, and has the place
+/// confirmed by the node before. Nothing is kept of an attempt that fails, and no member changes its neighbours for it:
+/// the first stabilize of the new member tells them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Join {
     me: Peer,
@@ -18,18 +18,19 @@ pub struct Join {
     /// joiner itself is not found.
     key: Id,
     through: Through,
-    /// Predecessors that may still be walked back along.
+    /// How many more predecessors the joiner may walk back along.
     walks: u32,
     stage: Stage,
 }
 
-/// Through whom a node becomes a member.
+/// The node through which the joiner becomes a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Through {
-    /// Somebody who finds the place.
+    /// A node that looks up the place.
     Seed(Addr),
-    /// A former successor of a member that took all of them for dead. Its place in the ring may still be its own: then a lookup
-    /// ends at itself, which can't answer it, and the successor takes it for the predecessor that it has.
+    /// A former successor of a member that took all its successors for dead. The place in the ring may still be that
+    /// member's: then a lookup ends at the member itself, which can't answer it, and the successor still has it as its
+    /// predecessor.
     Former(Peer),
 }
 
@@ -49,12 +50,12 @@ enum Stage {
     Listing(Peer),
     /// The successor, a plain peer, has given its list and was asked for its predecessor.
     Placing(Peer, Vec<Peer>),
-    /// The predecessor of the successor to be, named last, was asked for its list.
+    /// The predecessor of the successor to be was asked for its list.
     Confirming(Peer, Vec<Peer>),
-    /// A former successor admits nobody just now, and was asked for its predecessor: the node may never have lost its place.
+    /// A former successor admits no joiner just now, and was asked for its predecessor: the node may never have lost
+    /// its place.
     Returning(Peer),
-    /// The second node was pinged, which is said to have the joiner's identifier; the first would
-    /// be the successor.
+    /// The second node, which is said to have the joiner's identifier, was pinged; the first would be the successor.
     Contesting(Peer, Peer, Vec<Peer>),
 }
 
@@ -65,7 +66,7 @@ pub enum Joined {
     Member(Vec<Peer>),
     /// The ring answered, but can't take the joiner just now.
     NotNow,
-    /// The seed is not a member yet itself.
+    /// The seed itself is not a member yet.
     NotJoined,
     /// The seed can't be reached.
     NoAnswer,
@@ -83,8 +84,8 @@ impl Join {
         matches!(self.through, Through::Former(_))
     }
 
-    /// Whether the list of the node before the place says that nobody is in between. It may still name the joiner itself
-    /// there, if that is a former member.
+    /// Whether the list of the node before the place shows that no node is in between. The list may begin with the
+    /// joiner itself, if that is a former member.
     fn is_confirmed(&self, successor: Peer, list: &[Peer]) -> bool {
         list.first() == Some(&successor) || self.is_former_member() && list.first() == Some(&self.me)
     }
@@ -109,8 +110,8 @@ impl Join {
                 self.walks -= 1;
                 self.list(closer)
             }
-            // What the successor knows may be stale: a predecessor that is dead hides nodes that have
-            // come in between. One that lives, and has nobody between, vouches for the place.
+            // What the successor knows may be stale: a dead predecessor hides nodes that have come in between. One that
+            // lives, and knows no node in between, confirms the place.
             Some(predecessor) if predecessor.id != self.me.id => {
                 self.stage = Stage::Confirming(successor, list);
                 Step::Ask(predecessor.into(), Request::GetSuccessorList { joiner: None })
@@ -141,7 +142,7 @@ impl Procedure for Join {
     fn resume(&mut self, answer: Answer) -> Step<Joined> {
         let stage = std::mem::replace(&mut self.stage, Stage::Locating);
         match (stage, answer) {
-            // The ring still believes in a former self; it will find out.
+            // The ring still takes an earlier run of the joiner for a member; it will find out.
             (Stage::Locating, Answer::Reply(Response::Successor { owner, .. })) if owner.addr == self.me.addr => {
                 Step::Done(Joined::NotNow)
             }
@@ -189,9 +190,9 @@ impl Procedure for Join {
             (Stage::Listing(seed) | Stage::Placing(seed, _), _) if seed.addr == self.through.addr() => {
                 Step::Done(Joined::NoAnswer)
             }
-            // The ring has answered: it will find out who does not, and name another.
+            // The ring has answered: it will find out that this node does not, and name another.
             (Stage::Listing(_) | Stage::Placing(..), _) => Step::Done(Joined::NotNow),
-            // Whoever is before the place is dead, or knows somebody in between: the ring will settle.
+            // The node before the place is dead, or knows a node in between: the ring will settle.
             (Stage::Confirming(..), _) => Step::Done(Joined::NotNow),
         }
     }
@@ -363,7 +364,7 @@ mod tests {
         let member = Step::Done(Joined::Member(peers(&[32, 38, 42])));
         assert_eq!(named_by(back(), &[26, 38]), member, "the list that it had itself before");
         assert_eq!(named_by(back(), &[32, 38]), member, "where it was taken for dead as well");
-        assert_eq!(named_by(back(), &[30, 32]), Step::Done(Joined::NotNow), "somebody has come in between");
+        assert_eq!(named_by(back(), &[30, 32]), Step::Done(Joined::NotNow), "a node has come in between");
         assert_eq!(
             named_by(join(), &[26, 38]),
             Step::Done(Joined::NotNow),
@@ -389,7 +390,7 @@ mod tests {
             contested().resume(Answer::Reply(Response::Alive { plain: false, alone: false })),
             Step::Done(Joined::IdTaken(twin))
         );
-        assert_eq!(contested().resume(Answer::Unasked), Step::Done(Joined::NotNow), "nobody has answered");
+        assert_eq!(contested().resume(Answer::Unasked), Step::Done(Joined::NotNow), "no node has answered");
         assert_eq!(contested().resume(Answer::Gone), Step::Done(Joined::Member(peers(&[32, 38]))));
     }
 

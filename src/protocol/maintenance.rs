@@ -1,14 +1,14 @@
 //! Ring maintenance as one value: what a node does next, and what each outcome changes.
 //!
-//! [`Maintenance`] owns the neighbours of one node. Whoever runs it tells it what happened (a
-//! timer fired, a peer asked, a connection broke), carries out the [`Effect`]s, and holds the one
-//! conversation at a time that [`next_conversation`](Maintenance::next_conversation) hands out, back to
-//! [`digest`](Maintenance::digest). Questions from others are answered at once from the state as
-//! it is, also in the middle of a conversation: nobody ever waits for a busy node.
+//! [`Maintenance`] owns the neighbours of one node. Its runner tells it what happened (a timer fired, a peer asked, a
+//! connection broke), carries out the [`Effect`]s, and holds one conversation at a time:
+//! [`next_conversation`](Maintenance::next_conversation) hands it out, [`digest`](Maintenance::digest) takes its
+//! outcome. Questions of other nodes are answered at once from the current state, also during a conversation: no caller
+//! ever waits for a busy node.
 //!
-//! This file says what a node is and whose turn it is; `answers` and `outcomes` what it says to
-//! others and what it learns from them; `losses` what it does when neighbours are dead, or may be; `backoff` how long it waits; `reunion` how
-//! rings that know of each other become one; `leaving` how it ends.
+//! This file says what a node is and which conversation is next; `answers` what it says to others, and `outcomes` what
+//! it learns from them; `losses` what it does when neighbours are dead, or may be; `backoff` how long it waits;
+//! `reunion` how rings that know of each other become one; `leaving` how it ends.
 
 mod answers;
 mod backoff;
@@ -52,7 +52,7 @@ pub struct Setup {
     pub check_predecessor_every: Duration,
     /// Nodes through which to join.
     pub seeds: Vec<Addr>,
-    /// Whether it creates a ring if there are none; else it waits until it [knows](Maintenance::know_seeds) some.
+    /// Whether it creates a ring if it has no seeds; else it waits until it [knows](Maintenance::know_seeds) some.
     pub creates: bool,
 }
 
@@ -70,36 +70,37 @@ pub struct Maintenance {
     holding: bool,
     /// The joiner that was given our list last and has not notified us since.
     admitted: Option<Peer>,
-    /// Whether the last joiner that held up others never came: then the next holds up nobody.
+    /// Whether the last joiner that held up others never came: then the next one holds up no other.
     lapsed: bool,
-    /// How the predecessor speaks, once it has shown it; none also for one of our own kind.
+    /// How the predecessor speaks, once it has shown it; none also if that is [`Dialect::Ours`].
     predecessor_dialect: Option<Dialect>,
     /// Whether the first successor is a plain peer that believes itself to be alone.
     lonely_successor: bool,
-    /// Whether this is a ring of two, and the other has said that it leaves.
+    /// Whether this is a ring of two, and the other node has said that it leaves.
     parting: bool,
-    /// Checks, in a row, in which a plain predecessor told no list; also over the pause in which it is not heard, so that one
-    /// more is enough after it.
+    /// Checks, in a row, in which a plain predecessor did not tell its list. The count outlasts the pause in which that
+    /// peer is ignored (`mute`), so that one more such check is enough after it.
     untold: u32,
-    /// A plain peer that tells nobody its list, so that none could join before or after it: it is no predecessor.
+    /// A plain peer that never tells its list, so that no node could join before or after it: it is not taken as
+    /// predecessor.
     mute: Option<Peer>,
-    /// Attempts to join, in a row, that came to nothing.
+    /// Attempts to join, in a row, that failed.
     attempts: u32,
-    /// Former successors of an isolated node that it has not tried to return through, nearest first.
+    /// Former successors of an isolated node through which it has not yet tried to return, nearest first.
     former: VecDeque<Peer>,
-    /// Whether the last attempt was of that kind: they take turns with acquaintances, so that the silence of dead ones
-    /// does not keep it from others.
+    /// Whether the last attempt was of that kind: such attempts and those through acquaintances take turns, so that the
+    /// silence of dead nodes does not keep it from living ones.
     returning: bool,
     /// Conversations of each kind that no timer of this node called for, since the last pause.
     errands: [u32; TURNS.len()],
-    /// Whether the pause goes on that renews the allowance for them.
+    /// Whether the pause that renews the allowance for them is under way.
     pausing: bool,
     /// The pause before acquaintances are asked again.
     reunite_after: Duration,
-    /// Whether this node has begun to tell others of another ring since acquaintances were asked last: once
-    /// in a while is enough, and nobody drives it faster.
+    /// Whether this node has begun to tell others of another ring since acquaintances were asked last: once in that
+    /// time is enough, and no peer can make it tell more often.
     spread: bool,
-    /// Whether fingers were told since then that they will change.
+    /// Whether the finger table was told since then that fingers will change.
     merging: bool,
     effects: Vec<Effect>,
 }
@@ -111,14 +112,14 @@ pub enum Standing {
     Joining,
     /// A member; alone if it has no successors.
     Member,
-    /// A member that has lost its whole successor list. It names no owners, and asks everyone it
-    /// remembers before it believes that it is alone.
+    /// A member that has lost its whole successor list. It names no owners, and asks every node that it remembers
+    /// before it believes that it is alone.
     Isolated,
     /// No member any more, and never again: dead, as far as the ring is concerned.
     Left,
 }
 
-/// What is to be talked about as soon as possible.
+/// The conversations to hold as soon as possible, and what they need.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 struct Wishes {
     join: Option<Through>,
@@ -127,11 +128,11 @@ struct Wishes {
     stabilize: bool,
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
-    /// The nearest that has notified this node while it looks for its place: it may know it.
+    /// The nearest node that has notified this one while it looks for its place: it may know the place.
     claimant: Option<Peer>,
     check_predecessor: bool,
     reunite: bool,
-    /// A node of another ring, of which somebody has told this one, and which is to be asked.
+    /// A node of another ring that a peer has told this one of, and that is to be asked.
     told: Option<Peer>,
 }
 
@@ -158,7 +159,7 @@ pub enum Timer {
     Unheard,
     /// The admitted joiner has used up its time.
     Admission,
-    /// The pause is over that followed too many conversations of one kind.
+    /// The pause that followed too many conversations of one kind is over.
     Pause,
 }
 
@@ -182,11 +183,10 @@ impl Timer {
     }
 }
 
-/// What is to be done in the world.
+/// What the runner is to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Fire the timer once, about so much later; a timer of that name that was set before is not
-    /// to fire any more.
+    /// Fire the timer once, after about this time; a timer of that name that was set before is not to fire any more.
     Wake(Timer, Duration),
     /// Say this; the answer does not matter.
     Tell(Peer, Request),
@@ -197,7 +197,7 @@ pub enum Effect {
     Changed,
     /// The ring is about to become one with another: fingers will change, near and far.
     Merging,
-    /// A node is dead: the finger table is to hear of it.
+    /// A node is dead: it is to be removed from the finger table.
     Dead(Peer),
     /// Neighbours were lost: the fingers are to be [recalled](Maintenance::recall), before they are forgotten.
     Recall,
@@ -206,18 +206,17 @@ pub enum Effect {
     Tried(Joined),
 }
 
-/// So many conversations of one kind are held that no timer of this node called for: rounds that
-/// follow a round that changed something, judgements of notifiers, whatever a nudge, an invitation, a
-/// broken connection or a dead node calls for. Then such wishes wait for a pause to end, and only the
-/// timers go on. A ring that settles needs fewer; whoever lies to a node, or keeps it busy, drives
-/// it no faster than this.
+/// At most this many conversations of one kind are held that no timer of this node called for: rounds that follow a
+/// round that changed something, judgements of notifiers, and those that a nudge, an invitation, a broken connection or
+/// a dead node calls for. Further ones wait for a pause to end, and only the timers go on. A ring that settles needs
+/// fewer; a peer that lies to a node, or keeps it busy, drives it no faster than this.
 const MAX_ERRANDS: u32 = 64;
 
 /// How long that pause is.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Maintenance {
-    /// A node that creates a ring, or is about to join that of its seeds.
+    /// A node that creates a ring, or is about to join the ring of its seeds.
     pub fn new(setup: Setup) -> Maintenance {
         let mut maintenance = Maintenance {
             neighbors: Neighbors::alone(setup.me, setup.r),
@@ -252,14 +251,14 @@ impl Maintenance {
         maintenance
     }
 
-    /// A member with these neighbours, which it has not joined but was given: for rings whose tables are
-    /// filled by definition.
+    /// A member with these neighbours, which were given to it without a join: for rings whose tables are filled by
+    /// definition.
     pub fn settled(setup: Setup, neighbors: Neighbors) -> Maintenance {
         let mut maintenance = Maintenance::new(Setup { seeds: Vec::new(), creates: true, ..setup.clone() });
         maintenance.acquaintances = Acquaintances::new(setup.me.addr, setup.seeds.clone());
         maintenance.neighbors = neighbors;
         maintenance.meet_neighbors();
-        // Nothing has changed: this is how it was found.
+        // Nothing has changed: these neighbours were given.
         maintenance.effects.retain(|effect| *effect != Effect::Changed);
         maintenance.setup = setup;
         maintenance
@@ -275,7 +274,7 @@ impl Maintenance {
         self.standing
     }
 
-    /// Where those live whom it knows: its neighbours, its seeds and the peers that it remembers.
+    /// The addresses of the nodes that it knows: its neighbours, its seeds and the peers that it remembers.
     pub fn known(&self) -> impl Iterator<Item = Addr> + '_ {
         let neighbors = self.neighbors.successors().iter().copied().chain(self.neighbors.predecessor());
         neighbors.map(|peer| peer.addr).chain(self.acquaintances.all())
@@ -295,9 +294,9 @@ impl Maintenance {
         std::mem::take(&mut self.effects)
     }
 
-    /// The same node without everything that only says when it does something, and whom it has met:
-    /// for explorers of the state space, in which any timer may fire at any time. Its next
-    /// conversation is the one whose timer is fired then, else the judgement of a notifier.
+    /// The same node without the state that only decides when it acts, and without the peers that it has met: for
+    /// explorers of the state space, in which any timer may fire at any time. Its next conversation is the one whose
+    /// timer is fired then, else the judgement of a notifier.
     pub fn without_pace(&self) -> Maintenance {
         Maintenance {
             setup: self.setup.clone(),
@@ -395,8 +394,7 @@ impl Maintenance {
         }
     }
 
-    /// The conversation to hold now, if any. It is held alone: there is no other until its outcome
-    /// was digested.
+    /// The conversation to hold now, if any. There is no other until its outcome was digested.
     pub fn next_conversation(&mut self) -> Option<Conversation> {
         if self.holding || self.standing == Standing::Left {
             return None;
@@ -454,8 +452,8 @@ impl Maintenance {
         if let Some(other) = self.wishes.told.take() {
             return Some(Conversation::Reunite(Reunite::told(&self.neighbors, other.addr)));
         }
-        // Whoever was lost is asked first, and may be as silent as before: meanwhile a list with
-        // gaps would stay as it is, and its next entry unnoticed if it is dead as well.
+        // Lost nodes are asked first, and may be as silent as before: meanwhile a list with gaps would stay as it is,
+        // and nothing would notice if its next entry is dead as well.
         let repairing = self.wishes.stabilize && self.neighbors.is_short();
         if repairing || !std::mem::take(&mut self.wishes.reunite) {
             return None;
@@ -467,7 +465,7 @@ impl Maintenance {
         Some(Conversation::Reunite(Reunite::new(&self.neighbors, acquaintance)))
     }
 
-    /// Becomes a member, with neighbours as they are.
+    /// Becomes a member, with the neighbours that it has.
     fn enter(&mut self) {
         self.standing = Standing::Member;
         self.parting = false;
@@ -482,7 +480,7 @@ impl Maintenance {
         self.wake(Timer::Reunite, self.reunite_after);
     }
 
-    /// Whether it belongs to no ring of others, so that it may join one.
+    /// Whether it belongs to no ring with other nodes, so that it may join one.
     fn is_unbound(&self) -> bool {
         self.standing != Standing::Member || self.is_alone()
     }

@@ -3,12 +3,12 @@
 //! Nothing in this folder has a socket, a clock, randomness or an actor, so that one and the same code runs on the
 //! network, in a simulator and in a model checker; `tests/simulated/purity.rs` checks it.
 //!
-//! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in
-//! [`neighbors`], [`fingers`] and [`acquaintances`]; how conversations work in [`procedure`] and
-//! [`patient`]; the conversations [`lookup`] (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`awaken`],
-//! [`rectify`], [`check_predecessor`], [`reunite`] and [`spread`], together [`conversation`]; and when each is held:
-//! [`maintenance`] and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`],
-//! [`failure_detector`], [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
+//! In reading order: [`id`] and [`peer`], what nodes say in [`rpc`]; what a node knows in [`neighbors`], [`fingers`]
+//! and [`acquaintances`]; how conversations work in [`procedure`] and [`patient`]; the conversations [`lookup`]
+//! (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`awaken`], [`rectify`],
+//! [`check_predecessor`], [`reunite`] and [`spread`], together [`conversation`]; and when each is held: [`maintenance`]
+//! and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`], [`failure_detector`],
+//! [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 
 pub mod acquaintances;
 pub mod addr;

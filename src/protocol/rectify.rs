@@ -1,4 +1,4 @@
-//! Keeping the predecessor right when somebody notifies (Zave's `rectify`).
+//! Keeping the predecessor right when a node notifies (Zave's `rectify`).
 
 use super::neighbors::Neighbors;
 use super::peer::Peer;
@@ -16,7 +16,7 @@ pub struct Rectify {
     dead: Option<Peer>,
 }
 
-/// What a notification comes to.
+/// The outcome of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
     pub notifier: Peer,

@@ -1,20 +1,20 @@
-//! Finding one's ring again after a partition or a restart.
+//! Finding the ring again after a partition or a restart.
 //!
-//! Partitions long enough to purge both sides leave two ideal rings, and a node that lost everyone
-//! is a ring of one; stabilization can't join them. So each node now and then asks a remembered
-//! peer for the successor of its own identifier: in one ring that is the node itself.
+//! Partitions long enough to purge both sides leave two ideal rings, and a node that lost all others is a ring of one;
+//! stabilization can't join them. So each node now and then asks a remembered peer for the successor of its own
+//! identifier: in one ring that is the node itself.
 //!
-//! If it is another node, then this node has a place in that ring, right before the node that was named. It
-//! tells the member before that place (ring unification; Shafaat, Ghodsi, Haridi, "Dealing with network
-//! partitions in structured overlay networks", 2009), and adopts the node that was named if that one lies before
-//! its own successor. Both only hint: each adopts a successor that has answered, in a round of stabilize. One
-//! such adoption is enough for the rings to become one (docs/correctness.md says why).
+//! If it is another node, then this node has a place in that ring, right before the node that was named. It tells the
+//! member before that place (ring unification; Shafaat, Ghodsi, Haridi, "Dealing with network partitions in structured
+//! overlay networks", 2009), and adopts the node that was named if that one lies before its own successor. Both are
+//! only hints: a node adopts a successor only after that has answered, in a round of stabilize. One such adoption is
+//! enough for the rings to become one (docs/correctness.md says why).
 //!
-//! The answer alone is not enough. Fingers outlive a partition, and where they lead from one ring into
-//! the other a question that began in one is answered in the other, so that each node is named for
-//! its own identifier for ever. So the same is asked the other way round: a node asks its own ring for the
-//! acquaintance. And whoever was asked on the way is a member of some ring, and if it
-//! lies between a node and its successor, then that ring is another one.
+//! The answer alone is not enough. Fingers outlive a partition, and where they lead from one ring into the other, a
+//! question that began in one is answered in the other, so that each node is named for its own identifier for ever. So
+//! the question is also put the other way round: a node asks its own ring for the acquaintance. And each node that was
+//! asked on the way is a member of some ring: if it lies between this node and its successor, then that ring is another
+//! one.
 
 use super::addr::Addr;
 use super::neighbors::Neighbors;
@@ -30,11 +30,11 @@ pub struct Reunite {
     successor: Option<Peer>,
     predecessor: Option<Peer>,
     acquaintance: Addr,
-    /// Whether somebody has said that this is another ring; then one's own ring is not asked.
+    /// Whether a peer has said that this is another ring; then this node's own ring is not asked.
     told: bool,
     stage: Stage,
     found: Touch,
-    /// What it comes to if one's own ring knows the acquaintance.
+    /// The outcome if this node's own ring knows the acquaintance.
     same: Option<Reunion>,
 }
 
@@ -42,23 +42,23 @@ pub struct Reunite {
 enum Stage {
     /// The acquaintance was asked for the successor of this node's identifier.
     Locating,
-    /// The node that it named was asked for its neighbours: the place of this node is right before it, and behind this
-    /// other one, which has named it.
+    /// The node that it named was asked for its neighbours: the place of this node is right before that one, and right
+    /// behind the second node, which has named that one.
     Naming(Peer, Option<Peer>),
     /// The member before that place was asked for its list.
     Placing(Peer, Peer),
-    /// One's own ring was asked for this node of the other ring.
+    /// This node's own ring was asked for this node of the other ring.
     Recognizing(Peer),
-    /// The member of one's own ring behind its place was asked for its neighbours.
+    /// The member of the own ring behind the place of the first node was asked for its neighbours.
     Fitting(Peer, Peer),
-    /// The member of one's own ring before its place was asked for its list.
+    /// The member of the own ring before the place of the first node was asked for its list.
     Handing(Peer, Peer),
 }
 
-/// How one's ring stands to that of an acquaintance.
+/// How this node's ring relates to that of an acquaintance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reunion {
-    /// Nobody answered, or it is not to be told from this ring.
+    /// No node answered, or its ring can't be told from this one.
     Nothing,
     /// The acquaintance belongs to this ring; so does this other member, which was asked on the way.
     Same(Addr, Option<Peer>),
@@ -77,7 +77,7 @@ pub struct Touch {
     pub candidate: Option<Peer>,
     /// Members to be told of a node that belongs right behind them.
     pub hints: Vec<(Peer, Peer)>,
-    /// A member of the other ring, if one's own ring does not know it: then all are to hear of it.
+    /// A member of the other ring, if this node's own ring does not know it: then all are to hear of it.
     pub other: Option<Peer>,
 }
 
@@ -95,7 +95,7 @@ impl Reunite {
         }
     }
 
-    /// The same when somebody has said that this is another ring.
+    /// The same when a peer has said that this is another ring.
     pub fn told(neighbors: &Neighbors, acquaintance: Addr) -> Reunite {
         Reunite { told: true, ..Reunite::new(neighbors, acquaintance) }
     }
@@ -120,11 +120,12 @@ impl Reunite {
             });
         };
         let between = path.iter().copied().chain([owner]).filter(|peer| peer.id.in_open(self.me.id, successor.id));
-        // Who was asked last has said that the owner follows it: so it does, whoever that believes to come before it.
+        // The node that was asked last has said that the owner follows it: so it does, no matter which predecessor the
+        // owner has.
         let last = path.last().copied().filter(|last| last.id != owner.id && self.me.id.in_open(last.id, owner.id));
         match between.min_by_key(|peer| peer.id.clockwise_from(self.me.id)) {
             Some(nearest) => self.ask(Stage::Naming(nearest, last), nearest, Request::GetPredecessor),
-            // It is what rectify is for that the successor does not know this node.
+            // If the successor does not know this node, rectify will tell it.
             None if owner == successor && last.is_none_or(|last| Some(last) == self.predecessor) => {
                 Step::Done(Reunion::Nothing)
             }
@@ -142,7 +143,7 @@ impl Reunite {
         }
     }
 
-    /// Asks one's own ring for a node that may be of another one.
+    /// Asks this node's own ring for a node that may be of another one.
     fn recognize(&mut self, stranger: Peer) -> Step<Reunion> {
         match self.successor {
             Some(successor) if !self.told => {
@@ -153,7 +154,7 @@ impl Reunite {
         }
     }
 
-    /// The place of a stranger in one's own ring is right before this member, if nobody lies between.
+    /// The place of a stranger in this node's own ring is right before `behind`, if no node lies between.
     fn fit(&mut self, stranger: Peer, behind: Peer, predecessor: Option<Peer>) -> Step<Reunion> {
         match predecessor.filter(|before| stranger.id.in_open(before.id, behind.id)) {
             Some(before) if before.id != self.me.id => {
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(reunite.resume(named(26)), Step::Done(Reunion::Touch(touch)), "one's own ring knows it");
     }
 
-    /// {21, 32} and {42, 8}: nobody of the other ring lies between 21 and 32.
+    /// {21, 32} and {42, 8}: no node of the other ring lies between 21 and 32.
     #[test]
     fn node_tells_who_comes_before_it_in_the_other_ring_wherever_that_lies() {
         let mut reunite = reunite(&[32]);

@@ -1,13 +1,14 @@
-//! Telling one's whole ring that there is another one.
+//! Telling the whole ring that there is another one.
 //!
-//! Two rings touch at many places, and each node can find its own: but only if it hears of the other ring. So
-//! whoever has found it tells the members of its own, each once. It is responsible for all of them up to some
-//! end: it tells those that it knows, fingers and successors, the farthest first, and makes each responsible for the
-//! members between that one and the next (broadcast over a finger table; El-Ansary, Alima, Brand, Haridi, "Efficient
-//! broadcast in structured P2P networks", 2003). N members need N words, and each hears it after log N others.
+//! Two rings touch at many places, and each node can find its own place, but only if it hears of the other ring. So a
+//! node that has found another ring tells the members of its own, each once. It is responsible for all of them up to
+//! some end: it tells those that it knows, fingers and successors, the farthest first, and makes each responsible for
+//! the members between that one and the next (broadcast over a finger table; El-Ansary, Alima, Brand, Haridi,
+//! "Efficient broadcast in structured P2P networks", 2003). N members need N messages, and each is reached in log N
+//! steps.
 //!
-//! Whom it knows is written down when it hears the news: soon after, some of its neighbours will be of the other ring.
-//! The conversation changes nothing at the node that holds it, which goes on with its maintenance.
+//! The members that it knows are recorded when it hears the news: soon after, some of its neighbours will be of the
+//! other ring. The conversation changes nothing at the node that holds it, which goes on with its maintenance.
 
 use super::id::Id;
 use super::peer::Peer;
@@ -27,18 +28,18 @@ pub struct News {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Spread {
     news: News,
-    /// Who has yet to be told, the nearest first.
+    /// Members that have yet to be told, the nearest first.
     members: Vec<Peer>,
     stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    /// The member of the other ring was pinged: nobody is sent to an address where nobody answers.
+    /// The member of the other ring was pinged: no member is sent to an address that does not answer.
     Asking,
     /// This member was pinged: plain peers are told nothing.
     Greeting(Peer),
-    /// It was told.
+    /// This member was told.
     Telling(Peer),
 }
 
@@ -86,7 +87,7 @@ impl Procedure for Spread {
                 self.news.until = member.id;
                 self.next()
             }
-            // It is a plain peer, or does not answer: who comes before it is responsible for those behind it, too.
+            // It is a plain peer, or does not answer: the member before it is responsible for those behind it, too.
             (Stage::Greeting(_) | Stage::Telling(_), _) => self.next(),
         }
     }
@@ -132,7 +133,7 @@ mod tests {
         let mut spread = spread(&[8, 32, 48], 32);
         spread.start();
         assert_eq!(spread.resume(alive(false)), pings(8));
-        assert_eq!(self::spread(&[32, 48], 32).start(), Step::Done(()), "nobody is to be told");
+        assert_eq!(self::spread(&[32, 48], 32).start(), Step::Done(()), "no member is to be told");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Dialect, Request, Response};
 
-/// One round: ask the first successor for its predecessor and list, and if that predecessor lies
-/// between, ask it for its list. Whoever runs a round applies what was learned and notifies the
-/// first successor of then, whatever came of it.
+/// One round: ask the first successor for its predecessor and list, and if that predecessor lies between, ask it for
+/// its list. In any case, the runner then applies what was learned and notifies the first successor that the node has
+/// after that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stabilize {
     me: Peer,
@@ -26,7 +26,7 @@ pub struct Stabilize {
 enum Stage {
     /// The head was asked for predecessor and list.
     Head,
-    /// The head, a plain peer, has said its predecessor, and was asked for its list.
+    /// The head, a plain peer, has named its predecessor, and was asked for its list.
     HeadList(Option<Peer>),
     /// A candidate was asked for its list.
     Candidate(Peer),
@@ -77,13 +77,13 @@ impl Stabilize {
             return self.done();
         }
         self.learn(head, list, plain);
-        // This node was away for so long that another has taken its place.
+        // This node was away, and another has taken its place.
         if let Some(twin) = predecessor.filter(|peer| peer.id == self.me.id && peer.addr != self.me.addr) {
             self.stage = Stage::Twin(twin);
             return Step::Ask(twin.into(), Request::CheckPredecessor);
         }
         let between = |peer: &Peer| peer.id.in_open(self.me.id, head.id);
-        // The nearest: where rings become one the head's predecessor may be one of many on the way to where it belongs.
+        // The nearest: while rings become one, the head's predecessor may be one of many nodes in between.
         let nearest = predecessor.into_iter().chain(self.candidate).filter(between);
         match nearest.min_by_key(|peer| peer.id.clockwise_from(self.me.id)) {
             Some(candidate) => self.ask_list(candidate),
@@ -240,7 +240,7 @@ mod tests {
         let dead = Learned { dead: peers(&[32]), ..Learned::default() };
         assert_eq!(round(&[32, 38, 42]).resume(alone()), Step::Done(dead));
         let kept = Learned { alone: true, ..learned(&[32]) };
-        assert_eq!(round(&[32]).resume(alone()), Step::Done(kept), "unless nobody else is known");
+        assert_eq!(round(&[32]).resume(alone()), Step::Done(kept), "unless no other node is known");
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(round.resume(list(&[38, 42, 48], Dialect::Plain)), Step::Done(plain));
     }
 
-    /// Where rings become one each round would go back by one node only.
+    /// While rings become one, each round would otherwise go back by one node only.
     #[test]
     fn nearer_one_of_hint_and_predecessor_of_the_head_is_tried() {
         for (hint, nearest) in [(24, 24), (30, 28)] {

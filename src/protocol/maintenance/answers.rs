@@ -1,4 +1,4 @@
-//! What others ask, and what that calls for: answered at once, from the state as it is.
+//! Questions of other nodes, answered at once from the current state, and what they call for.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::protocol::rpc::{Code, Dialect, Memory, Request, Response};
 /// that lives notifies within a few round trips.
 pub(super) const ADMISSION: Duration = Duration::from_secs(1);
 
-/// So many notifiers wait to be judged. Only the closest can win, so that more are not needed.
+/// At most this many notifiers wait to be judged. Only the closest can win, so more are not needed.
 pub(super) const MAX_NOTIFIERS: usize = 16;
 
 impl Maintenance {
@@ -23,7 +23,7 @@ impl Maintenance {
         }
         match request {
             Request::FindSuccessor { .. } | Request::ClosestPrecedingNode { .. } => Err(Code::BadRequest),
-            // Connections are for whoever has some.
+            // The layer that holds the connections answers this call, where it offers services.
             Request::OpenChannel => Err(Code::UnknownCall),
             Request::CheckPredecessor => Ok(Response::Alive { plain: false, alone: !plain && self.is_alone() }),
             Request::Notify { me: notifier } => {
@@ -58,7 +58,8 @@ impl Maintenance {
                 successors: (!plain).then(|| self.neighbors.successors().to_vec()),
                 memory: if plain { Memory::default() } else { self.neighbors.memory() },
             }),
-            // Others may have come in behind it: nobody is to have it for a successor who has not already.
+            // Others may have come in behind this node: no node is to take it as successor that has not done so
+            // already.
             Request::GetSuccessorList { .. } if self.neighbors.is_astray() => Err(Code::Retry),
             Request::GetSuccessorList { joiner } => {
                 if let Some(joiner) = joiner {
@@ -73,7 +74,8 @@ impl Maintenance {
         }
     }
 
-    /// Somebody has notified this node, which has slept and may read what was said before it was found dead: it asks that node.
+    /// A node has notified this one, which has slept and may be reading a call from before it was found dead: it asks
+    /// that node.
     fn claimed(&mut self, notifier: Peer) {
         let me = self.setup.me.id;
         let nearer = |other: Peer| notifier.id.in_open(other.id, me);
@@ -99,7 +101,7 @@ impl Maintenance {
         }
         self.wishes.rectify.push_back(notifier);
         if self.wishes.rectify.len() > MAX_NOTIFIERS {
-            // The farthest has the least to hope for.
+            // The farthest is the least likely to win.
             let me = self.setup.me.id;
             let queue = self.wishes.rectify.iter().enumerate();
             if let Some((farthest, _)) = queue.min_by_key(|(_, peer)| peer.id.clockwise_from(me)) {
@@ -114,13 +116,12 @@ impl Maintenance {
         if joiner.id == self.setup.me.id {
             return Err(Code::IdTaken);
         }
-        // Our predecessor is back as a joiner, it seems: then it was dead. But anybody can say so.
+        // Our predecessor is back as a joiner, it seems: then it was dead. But any peer can say so.
         if self.neighbors.predecessor() == Some(joiner) {
             self.wishes.check_predecessor = true;
             return Err(Code::Retry);
         }
-        // A member that does not know who comes before it does not know what its gap is: somebody may
-        // have come in between.
+        // A member that does not know its predecessor does not know its gap: another node may have come in between.
         let predecessor = self.neighbors.predecessor();
         let gap_unknown = predecessor.is_none() && !self.is_alone();
         if self.neighbors.is_short() || gap_unknown {

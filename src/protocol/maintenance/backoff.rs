@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The pause before another attempt to join when the ring said "not now": a few round trips, and
-/// longer by as much each time. Many that join at once come in one after the other: pauses that doubled
-/// would be as long as all that have gone before, while places are free.
+/// The pause before another attempt to join when the ring said "not now": a few round trips, and longer by as much each
+/// time. Nodes that join at once come in one after the other: doubled pauses would be as long as all earlier ones
+/// together, while places are free.
 pub(super) const NOT_NOW: Backoff = Backoff { first: Duration::from_millis(10), most: Duration::from_millis(500) };
 
 /// The same when the seed is joining, too: a chain of nodes that start together must not add up long
@@ -14,9 +14,9 @@ pub(super) const NOT_JOINED: Backoff = Backoff { first: Duration::from_millis(10
 /// The same when the seed did not answer: it may be starting.
 pub(super) const NO_ANSWER: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_millis(500) };
 
-/// The pause between questions to acquaintances: short after a loss, since whoever was lost may be
-/// back soon; then longer and longer, since in a healthy ring they find nothing. Each is a lookup: where
-/// rounds of stabilize are far apart, these are as well, or they would be most of the traffic.
+/// The pause between questions to acquaintances: short after a loss, since the lost node may be back soon; then longer
+/// and longer, since in a healthy ring the questions find nothing. Each is a lookup: where rounds of stabilize are far
+/// apart, these are as well, or they would be most of the traffic.
 pub(super) fn reunite(stabilize_every: Duration) -> Backoff {
     Backoff {
         first: stabilize_every.max(Duration::from_secs(1)),
@@ -27,8 +27,8 @@ pub(super) fn reunite(stabilize_every: Duration) -> Backoff {
 /// The same in a ring of one, which has nothing better to do.
 pub(super) const REUNITE_ALONE: Duration = Duration::from_secs(2);
 
-/// An isolated node makes this many rounds of attempts, of at most so many each, before it
-/// believes that it is alone.
+/// An isolated node makes this many rounds of attempts to join, of at most [`ISOLATED_ROUND`] each, before it believes
+/// that it is alone.
 pub(super) const ISOLATED_ROUNDS: u32 = 3;
 pub(super) const ISOLATED_ROUND: usize = 4;
 

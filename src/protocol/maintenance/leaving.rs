@@ -1,10 +1,10 @@
 //! Leaving the ring by one's own will (paper, IV.E.4), and hearing that a neighbour has.
 //!
-//! To the ring a leave is a failure that announces itself: nothing depends on the announcement, and
-//! nothing that it says is believed. Who leaves is dead from that moment on; whoever is told asks it
-//! at once and hears so, and need not wait for a timer or a time-out. The successor judges the node
-//! that came before the leaver as if it had notified; the predecessor finds its new successor in its
-//! own list, and the rest of a list is replaced by the next stabilize, as always.
+//! To the ring a leave is a failure that announces itself: nothing depends on the announcement, and nothing that it
+//! says is believed. A node that leaves is dead from that moment on. A neighbour that is told asks it at once, gets the
+//! answer that it is no member, and need not wait for a timer or a timeout. The successor judges the leaver's
+//! predecessor as if it had notified; the predecessor finds its new successor in its own list, and the rest of a list
+//! is replaced by the next stabilize, as always.
 
 use std::time::Duration;
 
@@ -12,13 +12,12 @@ use super::{Maintenance, Standing, Wishes};
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 
-/// So long a node that has left waits for its neighbours to hear of it, at most: some round trips.
-/// It is not to hold up whoever wants it to end.
+/// A node that has left waits at most this long, some round trips, for its neighbours to hear of it: it must not hold
+/// up the program that ends it.
 pub const LEAVING: Duration = Duration::from_millis(250);
 
 impl Maintenance {
-    /// Leaves the ring, at once and for good. Returns what is to be said to whom; nobody has to hear
-    /// it.
+    /// Leaves the ring, at once and for good. Returns what to say to which neighbour; none of it has to arrive.
     pub fn leave(&mut self) -> Vec<(Peer, Request)> {
         let member = matches!(self.standing, Standing::Member | Standing::Isolated);
         self.end();
@@ -31,16 +30,16 @@ impl Maintenance {
         told.map(|neighbor| (neighbor, leave.clone())).collect()
     }
 
-    /// Is no member any more, and never again.
+    /// Ends the membership, for good.
     pub(super) fn end(&mut self) {
         (self.standing, self.wishes) = (Standing::Left, Wishes::default());
     }
 
-    /// Somebody says that this node has left. Anybody can: so it is doubted and asked, as if the
-    /// connection to it had broken. A node that has left answers that it is no member.
+    /// A peer says that `leaver` has left. Any peer can say so: the leaver is doubted and asked, as if the connection
+    /// to it had broken. A node that has left answers that it is no member.
     pub(super) fn parted(&mut self, leaver: Peer, before: Option<Peer>) {
         self.severed(|addr| addr == leaver.addr);
-        // There was nobody else: see `isolate`.
+        // These two were the whole ring: see `isolate`.
         let pair = self.neighbors.successors() == [leaver] && self.neighbors.predecessor() == Some(leaver);
         self.parting = pair && before == Some(self.setup.me);
         if let Some(before) = before
@@ -176,8 +175,8 @@ mod tests {
                     None => node.fired(Timer::Join),
                 }
             }
-            // The seed, and the one that was lost; before that the latter as the successor that it was, unless it has said that
-            // it is none.
+            // In each round the seed and the lost node; before that, the lost node as a former successor, unless it has
+            // said that it leaves.
             assert_eq!(asked, 2 * rounds + u32::from(!announced), "announced: {announced}");
         }
     }

@@ -11,18 +11,18 @@ use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 
-/// So many fingers are remembered when neighbours are lost, half of what there is room for.
+/// At most this many fingers are remembered when neighbours are lost: half of the room for acquaintances.
 pub(super) const MAX_RECALLED: usize = Acquaintances::MAX_MET / 2;
 
 impl Maintenance {
-    /// Nodes that a lookup found dead.
+    /// Takes the nodes that a lookup found dead.
     pub fn forget(&mut self, dead: &[Peer]) {
         for peer in dead {
             self.mark_dead(*peer);
         }
     }
 
-    /// Kept connections broke: whoever lived at those addresses may have died.
+    /// Kept connections broke: the nodes at those addresses may have died.
     pub fn severed(&mut self, lost: impl Fn(Addr) -> bool) {
         if self.neighbors.successor().is_some_and(|head| lost(head.addr)) {
             self.neighbors.doubt_successor();
@@ -33,16 +33,17 @@ impl Maintenance {
         }
     }
 
-    /// The node did not run for so long that others may have taken it for dead, and gone on without it: it claims
-    /// nothing until its neighbours have spoken.
+    /// The node slept, and others may have taken it for dead and gone on without it: it claims nothing until its
+    /// neighbours have spoken.
     pub fn slept(&mut self) {
         if self.standing == Standing::Member && !self.is_alone() {
             let predecessor = self.neighbors.predecessor();
             self.neighbors.doubt_all();
             self.wishes.stabilize = true;
             self.wishes.rectify.clear();
-            // It need not wait for its round: if it still believes in this node it says so. If it has found this node dead,
-            // only the successor could tell it that it is back, unless that falls silent meanwhile.
+            // The predecessor need not wait for its round: if this node still is its successor, it says so. If it has
+            // found this node dead, only this node's successor could tell it of the return, and that one may fall
+            // silent meanwhile.
             if let Some(predecessor) = predecessor {
                 self.return_to(predecessor);
             }
@@ -54,8 +55,8 @@ impl Maintenance {
         self.effects.push(Effect::Tell(predecessor, Request::Meet { node: self.setup.me, until: None }));
     }
 
-    /// Takes a dead node out of the neighbours, and lets the fingers know. The last successor stays
-    /// until stabilize itself finds it dead: without it the node falls out of the ring.
+    /// Takes a dead node out of the neighbours, and has it taken out of the fingers. The last successor stays until
+    /// stabilize itself finds it dead: without it the node falls out of the ring.
     pub(super) fn mark_dead(&mut self, dead: Peer) {
         let last = self.neighbors.successors() == [dead];
         if last {
@@ -72,7 +73,7 @@ impl Maintenance {
         }
     }
 
-    /// Somebody was lost, and may be back soon.
+    /// A neighbour was lost, and may be back soon.
     pub(super) fn miss(&mut self, lost: Peer) {
         self.acquaintances.lose(lost.addr);
         if !self.effects.contains(&Effect::Recall) {
@@ -80,15 +81,15 @@ impl Maintenance {
         }
         let first = self.reunite_pause().first;
         if self.reunite_after > first {
-            // Many may have died with it, and the ring be more than one.
+            // Many nodes may have died with it, and the ring may be split.
             self.acquaintances.doubt_all();
             self.reunite_after = first;
             self.wake(Timer::Reunite, self.reunite_after);
         }
     }
 
-    /// The fingers as they are when neighbours were lost, nearest first. Those who are left may be several rings, and know of each
-    /// other by their fingers only: those that lie farthest are asked as acquaintances are.
+    /// Takes the fingers as they are when neighbours were lost, nearest first. The nodes that are left may be several
+    /// rings that know each other by their fingers only: the farthest fingers are asked as acquaintances are.
     pub fn recall(&mut self, fingers: impl DoubleEndedIterator<Item = Peer>) {
         let farthest: Vec<_> = fingers.rev().take(MAX_RECALLED).collect();
         farthest.iter().rev().for_each(|finger| self.acquaintances.recall(finger.addr));
@@ -96,7 +97,7 @@ impl Maintenance {
 
     pub(super) fn isolate(&mut self) {
         self.standing = Standing::Isolated;
-        // Where the other of two has said that it leaves, nobody is missing: whoever is remembered is asked once.
+        // If the other node of two has said that it leaves, no node is missing: each remembered peer is asked once.
         let parting = std::mem::take(&mut self.parting);
         let asked = if parting { ISOLATED_ROUNDS - 1 } else { 0 };
         self.former = if parting { VecDeque::new() } else { self.neighbors.dropped().into() };
@@ -105,8 +106,8 @@ impl Maintenance {
         self.wake(Timer::Join, Duration::ZERO);
     }
 
-    /// Nobody answers: a ring of one again. A predecessor that has answered lately is kept: it is
-    /// the first to try as a successor.
+    /// No peer answers: a ring of one again. A predecessor that has answered lately is kept: it is the first to try as
+    /// a successor.
     pub(super) fn be_alone(&mut self) {
         let predecessor = self.neighbors.predecessor();
         self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);

@@ -13,8 +13,8 @@ use crate::protocol::rectify::Verdict;
 use crate::protocol::rpc::{Dialect, Request};
 use crate::protocol::stabilize::Learned;
 
-/// So often in a row a plain predecessor may keep its list to itself while it answers pings: it may be busy. Nobody can join
-/// next to one that never tells it.
+/// A plain predecessor may withhold its list this often in a row while it answers pings: it may be busy. No node can
+/// join next to one that never tells it.
 const MAX_UNTOLD: u32 = 3;
 
 /// A plain first successor, to which no connection is kept, is pinged before it is named once it was not heard for
@@ -41,7 +41,7 @@ impl Maintenance {
     pub(super) fn tried(&mut self, joined: Joined) {
         let was_member = matches!(self.standing, Standing::Member | Standing::Isolated);
         let joined = match joined {
-            // Nobody ends a member by saying so: whoever has its identifier has to answer to it.
+            // A claim ends no membership: only a node that has the same identifier, and answers, does.
             Joined::IdTaken(other) if was_member && other.id != self.setup.me.id => Joined::NotNow,
             joined => joined,
         };
@@ -54,14 +54,14 @@ impl Maintenance {
             self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
             self.neighbors.adopt(list);
             self.enter();
-            // If it still believes in this node it says so, and this node owns again what it owned.
+            // If the predecessor still has this node as its successor, it says so, and this node owns its keys again.
             if let Some(predecessor) = predecessor {
                 self.return_to(predecessor);
             }
             return;
         }
         if self.returning {
-            // Through somebody else, then.
+            // The next attempt goes through another node.
             return self.wake(Timer::Join, Duration::ZERO);
         }
         self.attempts = self.attempts.saturating_add(1);
@@ -102,14 +102,14 @@ impl Maintenance {
         let changed = self.neighbors.successors() != before;
         if changed {
             self.changed();
-            // Its list follows from this one: without a word it would learn so in its next round, and the
-            // one before it a round later.
+            // The predecessor's list follows from this one: without a word it would learn of the change in its next
+            // round, and the node before it a round later.
             if let Some(predecessor) = self.neighbors.predecessor() {
                 self.effects.push(Effect::Tell(predecessor, Request::Nudge { me: self.setup.me }));
             }
         }
         match self.neighbors.successor() {
-            // It might be taken for the one that comes before it, though others have come in between.
+            // The head might take this node as its predecessor, though others have come in between.
             Some(_) if self.neighbors.is_astray() => {}
             Some(head) => self.effects.push(Effect::Tell(head, Request::Notify { me: self.setup.me })),
             None if changed => return self.isolate(),
@@ -128,7 +128,7 @@ impl Maintenance {
             Place::Unknown if !self.neighbors.is_tired() => {}
             Place::Unknown | Place::Trusted => self.neighbors.trust_list(),
             Place::Confirmed => self.neighbors.confirm_place(),
-            // Who comes after it is for the next round.
+            // The next round finds the successor.
             Place::Kept(predecessor) => {
                 self.neighbors.confirm_place();
                 self.neighbors.set_predecessor(predecessor);
@@ -156,8 +156,8 @@ impl Maintenance {
         if !answered || self.neighbors.is_astray() || !self.neighbors.is_closer_predecessor(notifier) {
             return;
         }
-        // The old one has a new successor; and the list here may have changed since the new one has read it, when
-        // nobody knew that it was to be told.
+        // The old predecessor has a new successor. And the list here may have changed since the new one read it, when
+        // this node did not know yet that the new one was to be told.
         for nudged in self.neighbors.predecessor().into_iter().chain([notifier]) {
             self.effects.push(Effect::Tell(nudged, Request::Nudge { me: self.setup.me }));
         }

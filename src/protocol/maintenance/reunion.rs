@@ -1,7 +1,7 @@
 //! How rings that know of each other become one: what a node does that has found another ring, or heard of it.
 //!
 //! Everything here is a hint. A node of another ring becomes a successor in a round of stabilize, after it has
-//! answered, and a predecessor by notifying: ownership moves as it does when somebody joins.
+//! answered, and a predecessor by notifying: ownership moves as it does when a node joins.
 
 use super::backoff::REUNITE_ALONE;
 use super::{Effect, Maintenance, Timer};
@@ -32,7 +32,7 @@ impl Maintenance {
         }
         self.reunite_after = match calm {
             _ if self.is_alone() => REUNITE_ALONE,
-            // One after the other, and then a rest that becomes longer.
+            // The acquaintances of a round follow one another; then comes a rest that grows each time.
             true if self.acquaintances.is_in_round() => return self.wake(Timer::Reunite, pause.first),
             true => self.reunite_after.saturating_mul(2).min(pause.most),
             false => pause.first,
@@ -46,7 +46,8 @@ impl Maintenance {
         }
         for (before, node) in hints {
             if before.id != self.setup.me.id {
-                // Where the other ring is news here, this one is news there: whoever is before this node there tells all.
+                // If the other ring is new to this one, this one is new to the other: the member before this node's
+                // place there tells all.
                 let until = other.filter(|_| node == self.setup.me).map(|_| before.id);
                 self.effects.push(Effect::Tell(before, Request::Meet { node, until }));
             }
@@ -58,7 +59,7 @@ impl Maintenance {
         }
     }
 
-    /// Somebody has found another ring, to which `node` belongs.
+    /// A peer has found another ring, to which `node` belongs.
     pub(super) fn met(&mut self, node: Peer, until: Option<Id>) {
         let Some(successor) = self.neighbors.successor() else {
             // See `Request::Invite`.
@@ -67,7 +68,7 @@ impl Maintenance {
             }
             return;
         };
-        // It may be the successor that this node has, and wait to hear from it.
+        // `node` may be the successor that this node has, and wait to hear from it.
         self.wishes.stabilize |= node == successor && until.is_none();
         if node.id.in_open(self.setup.me.id, successor.id) {
             self.hinted(node);
@@ -77,7 +78,7 @@ impl Maintenance {
             && self.tell_all(News { other: node, until })
         {
             self.wishes.told = Some(node);
-            // While rings change, its first answer may help nobody: it is the next to be asked again.
+            // While rings change, its first answer may be of no use: it is the next to be asked again.
             self.acquaintances.lose(node.addr);
         }
     }
@@ -92,7 +93,7 @@ impl Maintenance {
         self.merge();
     }
 
-    /// Has fingers be looked at, once in a while.
+    /// Has all fingers looked up soon, at most once in a while.
     fn merge(&mut self) {
         if !std::mem::replace(&mut self.merging, true) {
             self.effects.push(Effect::Merging);
