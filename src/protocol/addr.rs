@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
-/// Where a node is called: an IPv4 or IPv6 address, and a port. Its text is `1.2.3.4:4170` or `[2001:db8::1]:4170` (RFC 5952).
+/// Where a node is called: an IPv4 or IPv6 address, and a port. Its text is `1.2.3.4:4170` or `[2001:db8::1]:4170` (RFC
+/// 5952).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Addr {
     /// An IPv4 address as the IPv6 address that stands for it (RFC 4291, section 2.5.5.2), so that each has one form.
@@ -30,7 +31,8 @@ pub enum NotCallable {
 }
 
 impl Addr {
-    /// This port of this address. An IPv4 address that is written as an IPv6 one (`::ffff:1.2.3.4`) is the IPv4 address.
+    /// This port of this address. An IPv4 address that is written as an IPv6 one (`::ffff:1.2.3.4`) is the IPv4
+    /// address.
     pub fn new(ip: impl Into<IpAddr>, port: u16) -> Addr {
         let ip = match ip.into() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -70,7 +72,7 @@ impl Addr {
     }
 }
 
-/// Whether others can call an address, whatever the port.
+/// Whether others can call an address, with any port.
 ///
 /// # Errors
 ///
@@ -90,8 +92,8 @@ pub fn callable(ip: IpAddr) -> Result<IpAddr, NotCallable> {
     }
 }
 
-/// What limits per address count as one: an IPv4 address, or the 64 bits of an IPv6 network, all of whose addresses one host
-/// may use (RFC 4862).
+/// The unit that limits per address count: an IPv4 address, or the 64 bits of an IPv6 network, all of whose addresses
+/// one host may use (RFC 4862).
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),

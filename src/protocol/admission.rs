@@ -1,26 +1,27 @@
-//! Which questions a thread takes on when it has much to do.
+//! Which questions a thread takes on under load.
 //!
-//! Maintenance has room of its own, for each client: it is answered from what a node knows, without waiting for anybody,
-//! and the ring lives by it. Lookups wait for others and hold memory meanwhile, so that they are bounded: beyond, the answer is
-//! [`Code::Busy`](super::rpc::Code::Busy), at once.
+//! Maintenance has room of its own, for each client: it is answered from what a node knows, without waiting for other
+//! nodes, and the ring lives by it. Lookups wait for other nodes and hold memory meanwhile, so they are bounded:
+//! beyond, the answer is [`Code::Busy`](super::rpc::Code::Busy), at once.
 //!
-//! Nobody gets everything. Each *client*, that is each connection and the program itself, may hold as much as is still free, or a
-//! share of it (dynamic thresholds; Choudhury, Hahne, "Dynamic queue length thresholds for shared-memory packet
-//! switches", 1998): one alone gets half, two a third each, and whoever comes last still finds room. And a lookup that others
-//! have worked for already goes before one that has just begun, else an overloaded ring finishes nothing.
+//! No client gets everything. Each *client*, that is each connection and the program itself, may hold as much as is
+//! still free, or a share of it (dynamic thresholds; Choudhury, Hahne, "Dynamic queue length thresholds for
+//! shared-memory packet switches", 1998): a single client gets half, two a third each, and one that comes last still
+//! finds room. A lookup that other nodes have worked for already goes before one that has just begun, else an
+//! overloaded ring finishes nothing.
 
 use std::time::Duration;
 
 use super::rpc::Request;
 
-/// Lookups under way at once on a thread, those of its own program included. Each takes some KiB, and a thread that has more
-/// of them than fit into its caches does fewer: with 8,192 a swarm under 4,000 clients answered half of what it does under 512, with
-/// 2,048 a sixth less; under 20,000 clients with 1,536 three quarters of it, with this many the same. Where each takes 100 ms on the
-/// way, a thread still does 7,680 a second.
+/// Lookups in flight at once on a thread, those of its own program included. Each takes some KiB, and a thread that has
+/// more of them than fit into its caches does fewer. With 8,192, a swarm under 4,000 clients answered half of what it
+/// does under 512 clients; with 2,048, a sixth less; under 20,000 clients, three quarters of it with 1,536, and the
+/// same with this many. Where each takes 100 ms on the way, a thread still does 7,680 a second.
 pub const MAX_LOOKUPS: usize = 768;
 
-/// Questions of maintenance of one client that are being answered at once. They are answered in their order, so that more
-/// only wait when somebody floods the node with them.
+/// Questions of maintenance of one client that are being answered at once. They are answered in their order, so more of
+/// them wait only when a client floods the node with them.
 pub const MAX_MAINTENANCE: usize = 1024;
 
 /// What a question is to the limits.
@@ -28,7 +29,7 @@ pub const MAX_MAINTENANCE: usize = 1024;
 pub enum Class {
     /// Everything but lookups.
     Maintenance,
-    /// A lookup that has made a hop: others wait for it.
+    /// A lookup that has made a hop: other nodes wait for it.
     Forwarded,
     /// A lookup that begins here.
     Begun,
@@ -55,7 +56,7 @@ impl Class {
     }
 }
 
-/// The lookups that a thread has under way.
+/// The lookups that a thread has in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
     most: usize,
@@ -69,13 +70,13 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// At most so many at once.
+    /// At most `most` at once.
     pub fn new(most: usize) -> Admission {
         Admission { most, taken: 0 }
     }
 
-    /// Takes a question on, of a client that has so many under way already, lookups or maintenance; whether there is
-    /// room. Lookups that were taken on are [`done`](Self::done) at some time.
+    /// Takes on a question of a client that has `held` of its kind, lookups or maintenance, in flight already. Returns
+    /// whether there is room. Lookups that were taken on are [`done`](Self::done) at some time.
     pub fn admit(&mut self, class: Class, held: usize) -> bool {
         if class == Class::Maintenance {
             return held < MAX_MAINTENANCE;
@@ -91,27 +92,28 @@ impl Admission {
         self.taken = self.taken.saturating_sub(1);
     }
 
-    /// How many are under way.
+    /// How many are in flight.
     pub fn taken(&self) -> usize {
         self.taken
     }
 }
 
-/// Which lookups of the thread's own program wait for room, where there is none. A program that begins many at once after a calm, since it
-/// was asleep, say, has them wait for a moment: they are soon done. One that always has more than the thread can do is refused at once:
-/// waiting would help nobody, and what waits fits into no cache (Nichols, Jacobson, "Controlling queue delay", 2012, tell one from the other alike).
+/// Which lookups of the thread's own program wait for room, where there is none. If a program begins many at once after
+/// a calm (it was asleep, say), they wait for a moment: they are soon done. A program that always has more than the
+/// thread can do is refused at once: waiting would not help, and the waiting lookups fit into no cache (Nichols,
+/// Jacobson, "Controlling queue delay", 2012, tell the two apart in the same way).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Burst {
     /// When it began, and when there was no room last.
     span: Option<(Duration, Duration)>,
 }
 
-/// A burst lasts no longer than this, and is over when there was room for [`CALM`].
+/// A burst lasts at most this long, and is over when there was room for [`CALM`].
 pub const BURST: Duration = Duration::from_secs(1);
 pub const CALM: Duration = Duration::from_secs(1);
 
 impl Burst {
-    /// There is no room for a lookup now. Says whether it waits.
+    /// There is no room for a lookup now. Returns whether it waits.
     pub fn waits(&mut self, now: Duration) -> bool {
         let began = match self.span {
             Some((began, last)) if now.saturating_sub(last) <= CALM => began,

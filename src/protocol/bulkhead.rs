@@ -1,9 +1,9 @@
 //! Hops at which lookups get stuck.
 //!
-//! A node that answers pings but no lookups is alive, and every lookup that it is sent waits out its time. This keeps
-//! those few: a hop at which lookups are *overdue* while none comes back gets only a trial now and then until one does;
-//! the others go round it, or are told at once that it is busy. So one stuck hop holds a small share of what a thread
-//! may have under way, whoever sends lookups there, and how many.
+//! A node that answers pings but no lookups is alive, and every lookup that it is sent waits out its time. Only few
+//! may: a hop at which lookups are *overdue* while none comes back gets only a trial now and then until one does; the
+//! others go round it, or are told at once that it is busy. So one stuck hop holds a small share of what a thread may
+//! have in flight, no matter which clients send lookups there, and how many.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::admission::MAX_LOOKUPS;
 /// Lookups that may be overdue at a hop that has answered none for a while.
 const MAX_OVERDUE: u32 = 64;
 
-/// Lookups that may be overdue at a hop, though it answers others: a quarter of all that a thread has under way.
+/// Lookups that may be overdue at a hop, though it answers others: a quarter of all that a thread may have in flight.
 const MAX_OVERDUE_ANSWERING: u32 = MAX_LOOKUPS as u32 / 4;
 
 /// A hop that has answered a lookup within this time is slow, not stuck.
@@ -23,10 +23,11 @@ const ANSWERING_FOR: Duration = Duration::from_secs(1);
 /// One lookup is sent to a stuck hop each time that this has passed.
 const TRIAL_EVERY: Duration = Duration::from_millis(100);
 
-/// A hop at which nothing is overdue any more is remembered for this long: whoever was stuck is so again, most likely.
+/// A hop at which nothing is overdue any more is remembered for this long: if it was stuck, it is most likely stuck
+/// again.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
-/// Hops that are written down; beyond, others are not watched.
+/// Hops that are recorded; beyond, others are not watched.
 const MAX_HOPS: usize = 1024;
 
 /// The hops of a thread at which lookups are overdue.

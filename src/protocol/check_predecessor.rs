@@ -5,8 +5,8 @@ use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step};
 use super::rpc::{Dialect, Request, Response};
 
-/// Pings the predecessor. Of a plain one the list is fetched too, to hear its dialect: what it
-/// expects of our list depends on that. A list that names nobody but its owner shows none.
+/// Pings the predecessor. A plain one is also asked for its list, which shows its dialect: what it expects of our list
+/// depends on that. A list that names only its owner shows none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckPredecessor {
     predecessor: Peer,
@@ -19,12 +19,12 @@ pub struct CheckPredecessor {
 /// What a check found out about the predecessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Checked {
-    /// It lives, and speaks like this, if it has shown it.
+    /// It lives, and speaks this dialect, if it has shown one.
     Alive(Peer, Option<Dialect>),
     Dead(Peer),
     /// It lives, but does not tell its list, as each plain member does.
     Mute(Peer),
-    /// It lives, it seems, but would not say more.
+    /// It lives, it seems, but has not answered clearly.
     Unclear,
 }
 
@@ -35,9 +35,9 @@ impl CheckPredecessor {
         Some(CheckPredecessor { predecessor, successor: neighbors.successor(), listing: false })
     }
 
-    /// How a plain predecessor speaks that has this list. One that knows us as its successor begins
-    /// its list with us, or with itself in the other dialect; one that begins with our own successor
-    /// has copied our list as it was, and so takes ours for one that begins with ourselves.
+    /// The dialect of a plain predecessor that has this list. If it knows us as its successor, its list begins with us,
+    /// or with itself in the other dialect. If its list begins with our own successor, it has copied our list as it
+    /// was, and so expects ours to begin with ourselves.
     fn dialect(&self, told: Dialect, list: &[Peer]) -> Option<Dialect> {
         let copied = self.successor.is_some() && list.first() == self.successor.as_ref();
         match told {
@@ -58,7 +58,7 @@ impl Procedure for CheckPredecessor {
     fn resume(&mut self, answer: Answer) -> Step<Checked> {
         match answer {
             answer if answer.is_dead() => Step::Done(Checked::Dead(self.predecessor)),
-            // Started again as a ring of one, or fell out.
+            // Restarted as a ring of one, or fell out of the ring.
             Answer::Reply(Response::Alive { alone: true, .. }) => Step::Done(Checked::Dead(self.predecessor)),
             Answer::Reply(Response::Alive { plain: true, .. }) => {
                 self.listing = true;
@@ -124,7 +124,7 @@ mod tests {
         };
         assert_eq!(told(&[14, 21, 32]), Step::Done(Checked::Alive(peer(8), Some(Dialect::Plain))));
         assert_eq!(told(&[21, 32, 38]), Step::Done(Checked::Alive(peer(8), Some(Dialect::PlainItselfFirst))));
-        assert_eq!(told(&[]), Step::Done(Checked::Alive(peer(8), None)), "it knows nobody else");
+        assert_eq!(told(&[]), Step::Done(Checked::Alive(peer(8), None)), "it knows no other node");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub enum Conversation {
     Reunite(Reunite),
 }
 
-/// What came of a [`Conversation`].
+/// The outcome of a [`Conversation`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     Join(Joined),
@@ -55,8 +55,8 @@ impl Procedure for Conversation {
         }
     }
 
-    /// A member that looks for another ring does nothing else meanwhile: it waits for an answer for no longer than about the
-    /// time that it takes to find a silent node dead.
+    /// A member that looks for another ring does nothing else meanwhile: it waits for an answer for about the time that
+    /// it takes to find a silent node dead, and no longer.
     fn waits(&self) -> u8 {
         match self {
             Conversation::Join(join) => join.waits(),

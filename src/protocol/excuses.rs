@@ -1,17 +1,17 @@
-//! Plain peers that serve nobody while they ask.
+//! Plain peers that serve no calls while they ask.
 //!
-//! Some plain peers are programs of a single thread: while they wait for an answer, calls to them wait. Whoever takes
-//! such a peer for dead because it is silent buries a living member; and whoever waits for it while it waits for
-//! the same node waits in a circle. So the silence of a plain peer (not a refused connection, which proves its death)
-//! is excused
+//! Some plain peers are programs of a single thread: while they wait for an answer, calls to them wait. A node that
+//! takes such a silent peer for dead buries a living member. A node that waits for it, while it waits for that same
+//! node, waits in a circle. So the silence of a plain peer (not a refused connection, which proves its death) is
+//! excused
 //!
-//! - for a while in any case, since the peer may be asking somebody else;
-//! - as long as a question from its host is being answered here: it may be its own;
+//! - for a while in any case, since the peer may be asking another node;
+//! - as long as a question from its host is being answered here: the question may be its own;
 //! - and for the same while again after that.
 //!
-//! A plain caller does not say who it is: only its IP address is known, which others may share. So only questions
-//! count that came soon after the silence began, and each ends at its deadline: a peer that has stopped is found dead
-//! however many others ask from its host.
+//! A plain caller does not say who it is: only its IP address is known, which other programs may share. So only
+//! questions count that came before the silence began or soon after, and each ends at its deadline: a peer that has
+//! stopped is found dead no matter how many other programs ask from its host.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,14 +19,15 @@ use std::time::Duration;
 
 use super::peer::Peer;
 
-/// Silent plain peers that are written down; beyond, silence is not excused.
+/// At most this many silent plain peers are recorded; beyond, silence is not excused.
 const MAX_SILENT: usize = 256;
 
-/// Silence that nobody has noticed again for this long is forgotten: much longer than any excuse lasts.
+/// Silence that was not noticed again for this long is forgotten: much longer than any excuse lasts.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// How long the silence of a plain peer is excused: two periods of maintenance, so that it may miss a round, but no
-/// shorter than three calls may take, so that a lookup of its own may go one other way meanwhile, and no longer than four.
+/// How long the silence of a plain peer is excused: two periods of maintenance, so that it may miss a round; but at
+/// least the time that three calls may take, so that a lookup of its own may go one other way meanwhile, and at most
+/// that of four.
 pub fn excuse(period: Duration, rpc_timeout: Duration) -> Duration {
     (2 * period).clamp(3 * rpc_timeout, 4 * rpc_timeout)
 }
@@ -34,7 +35,7 @@ pub fn excuse(period: Duration, rpc_timeout: Duration) -> Duration {
 /// Which plain peers are silent, and which of them may be asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Excuses {
-    /// Questions of plain callers that are being answered: when each was read, by its host.
+    /// Questions of plain callers that are being answered, by host: when each was read.
     open: BTreeMap<IpAddr, BTreeMap<u64, Duration>>,
     last: u64,
     silent: BTreeMap<Peer, Silent>,
@@ -47,12 +48,12 @@ struct Silent {
     excused: Duration,
     /// How long silence is excused in any case.
     patience: Duration,
-    /// When somebody last noticed it.
+    /// When it was last noticed.
     noticed: Duration,
 }
 
 impl Silent {
-    /// Whether a question that was read then may be why the peer is silent.
+    /// Whether a question that was read at that time may be why the peer is silent.
     fn is_excused_by(&self, read: Duration) -> bool {
         read <= self.since + self.patience
     }
@@ -71,7 +72,7 @@ impl Excuses {
         self.last
     }
 
-    /// It was answered, or nobody waits for the answer any more.
+    /// It was answered, or its caller no longer waits for the answer.
     pub fn ends(&mut self, from: IpAddr, number: u64, now: Duration) {
         let host = self::host(from);
         let Some(open) = self.open.get_mut(&host) else { return };
@@ -91,7 +92,7 @@ impl Excuses {
         self.silent.get(&peer).is_none_or(|silent| open.values().any(|read| silent.is_excused_by(*read)))
     }
 
-    /// A plain peer has been silent since `since`, if not for longer. Says whether that is excused; else it is dead.
+    /// A plain peer has been silent since `since`, or longer. Returns whether that is excused; else it is dead.
     pub fn excuse(&mut self, peer: Peer, since: Duration, patience: Duration, now: Duration) -> bool {
         if self.silent.len() >= MAX_SILENT && !self.silent.contains_key(&peer) {
             return false;
@@ -113,7 +114,7 @@ impl Excuses {
         }
     }
 
-    /// Forgets what says nothing any more: now and then.
+    /// Forgets silence that no longer matters; to be called now and then.
     pub fn fade(&mut self, now: Duration) {
         self.silent.retain(|_, silent| now.saturating_sub(silent.noticed) < FORGOTTEN_AFTER);
     }
@@ -170,13 +171,13 @@ mod tests {
         let mut excuses = Excuses::default();
         let mut last = excuses.begins(at(1).addr.ip(), ms(0));
         let end = (0..100).map(|n| ms(n * 100)).find(|now| {
-            // Somebody always asks.
+            // A question is always open.
             let next = excuses.begins(at(1).addr.ip(), *now);
             excuses.ends(at(1).addr.ip(), std::mem::replace(&mut last, next), *now);
             !excuses.excuse(at(1), ms(0), PATIENCE, *now)
         });
         assert!(end.is_some_and(|end| end <= 3 * PATIENCE), "{end:?}");
-        assert!(!excuses.may_be_asking(at(1)), "whoever asks now is another");
+        assert!(!excuses.may_be_asking(at(1)), "the open question is another program's");
     }
 
     #[test]

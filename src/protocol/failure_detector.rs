@@ -1,39 +1,39 @@
 //! Who is dead: evidence, not impatience.
 //!
-//! All nodes of a thread share one detector. Whoever finds a node silent *suspects* it here:
+//! All nodes of a thread share one detector. A node that finds another one silent *suspects* it here:
 //!
-//! - has it answered anything in its own name a moment ago, it lives, and nobody asks;
-//! - is it being probed already, the verdict of that probe is for all who wait for it;
-//! - was it found dead a moment ago and nothing was heard of it since, the verdict stands;
-//! - else whoever suspects it probes it, for all: a ping on the kept connection, ahead of everything that waits
-//!   there, and if nothing comes on a fresh one.
+//! - if the suspect has answered anything in its own name a moment ago, it lives, and is not probed;
+//! - if it is being probed already, the verdict of that probe is for all that wait for it;
+//! - if it was found dead a moment ago and nothing was heard of it since, the verdict stands;
+//! - else the node that suspects it probes it, for all: a ping on the kept connection, ahead of everything that waits
+//!   there, and if nothing comes, on a fresh one.
 //!
-//! What a front says in its own name says nothing of the nodes behind it, so that only answers that name their
-//! responder count. Only nodes that are suspected are written down: to a healthy ring the detector costs nothing.
+//! What a front says in its own name says nothing about the nodes behind it, so only answers that name their responder
+//! count. Only suspected nodes are recorded: to a healthy ring the detector costs nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::peer::Peer;
 
-/// An answer in its own name shows for this long that a node lives: the time after which a forwarded question is wondered about
-/// where calls have a second.
+/// An answer in its own name shows for this long that a node lives: the time after which the target of a forwarded
+/// question is suspected where calls have a second.
 pub const ALIVE_FOR: Duration = Duration::from_millis(250);
 
-/// A verdict of death stands for this long. Whoever was just found dead may be back, but not within the time that it
-/// takes to start and to join; and it is heard of then.
+/// A verdict of death stands for this long. A node that was just found dead may be back, but not within the time that
+/// it takes to start and to join; and its first answer ends the verdict.
 pub const DEAD_FOR: Duration = Duration::from_secs(1);
 
-/// Probes under way at once on a thread. Beyond, nobody is judged.
+/// Probes in flight at once on a thread. Beyond, no node is judged.
 const MAX_PROBES: usize = 256;
 
-/// Nodes that are written down; beyond, verdicts that say nothing any more are forgotten at once.
+/// Nodes that are recorded; beyond, expired verdicts are forgotten at once.
 const MAX_SUSPECTS: usize = 1024;
 
-/// The share of a probe's time that belongs to the kept connection alone.
+/// The share of a probe's time that belongs to the kept connection alone: one in this many.
 pub const KEPT_SHARE: u32 = 4;
 
-/// What a thread knows of the nodes that somebody has suspected lately.
+/// What a thread knows about the nodes that were suspected lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailureDetector {
     suspects: BTreeMap<Peer, Suspect>,
@@ -44,9 +44,9 @@ pub struct FailureDetector {
 enum Suspect {
     /// It is being probed.
     Probed,
-    /// It has last answered then.
+    /// It last answered at this time.
     Alive(Duration),
-    /// It was found dead then.
+    /// It was found dead at this time.
     Dead(Duration),
 }
 
@@ -59,9 +59,9 @@ pub enum Suspicion {
     Dead,
     /// It is being probed: wait for the verdict.
     Wait,
-    /// Probe it, and tell [`concluded`](FailureDetector::concluded).
+    /// Probe it, and report to [`concluded`](FailureDetector::concluded).
     Probe,
-    /// There are too many to probe: nothing is known.
+    /// Too many nodes are being probed: nothing is known.
     Unknown,
 }
 
@@ -86,7 +86,7 @@ impl FailureDetector {
         Suspicion::Probe
     }
 
-    /// Forgets what says nothing any more: now and then.
+    /// Forgets expired verdicts; to be called now and then.
     pub fn fade(&mut self, now: Duration) {
         self.suspects.retain(|_, suspect| match suspect {
             Suspect::Probed => true,
@@ -95,12 +95,13 @@ impl FailureDetector {
         });
     }
 
-    /// Whether nobody is suspected: then nobody need be heard.
+    /// Whether no node is suspected: then answers need not be reported.
     pub fn is_quiet(&self) -> bool {
         self.suspects.is_empty()
     }
 
-    /// A node has answered something in its own name. Says whether that is the verdict of a probe that was under way.
+    /// A node has answered something in its own name. Returns whether that is the verdict of a probe that was in
+    /// flight.
     pub fn heard(&mut self, peer: Peer, now: Duration) -> bool {
         let Some(suspect) = self.suspects.get_mut(&peer) else { return false };
         let probed = std::mem::replace(suspect, Suspect::Alive(now)) == Suspect::Probed;
@@ -150,7 +151,7 @@ mod tests {
     fn any_answer_in_its_own_name_is_evidence_for_a_moment() {
         let mut detector = FailureDetector::default();
         detector.heard(peer(1), ms(0));
-        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe, "nobody had asked before");
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe, "no node had suspected it before");
         detector.concluded(peer(1), Some(true), ms(10));
         assert_eq!(detector.suspect(peer(1), ms(259)), Suspicion::Alive);
         detector.heard(peer(1), ms(259));

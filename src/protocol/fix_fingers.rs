@@ -8,19 +8,17 @@ use super::peer::Peer;
 
 /// Walks round the finger table, one lookup at a time.
 ///
-/// A pass takes about log2 N lookups, since fingers that must have one owner are set together; all but the first
-/// pass guess that the owners are still the same, which makes most lookups one call. A
-/// pass that changed something, and a change of the neighbours, is followed by another pass at
-/// once, lookup after lookup; else there is one lookup per period.
+/// A pass takes about log2 N lookups, since fingers that must have one owner are set together; all but the first pass
+/// guess that the owners are still the same, which makes most lookups one call. After a pass that changed something, or
+/// a change of the neighbours, another pass follows at once, lookup after lookup; else there is one lookup per period.
 ///
-/// Who joins far away changes fingers here, and nobody says so. A ring that forms is full of such changes,
-/// and the younger a table is the more of them are still to come: so it is looked at again whenever it has
-/// grown older by a quarter, until passes of one lookup per period come as often. Whatever changed in a ring
-/// that took some time to form is found in a quarter of that time; and passes grow as the logarithm of the age.
+/// A distant join can change our fingers without any message reaching us. A ring that forms is full of such changes,
+/// and the younger a table is, the more of them are still to come. So the table is looked up again each time its age
+/// has grown by a quarter, until passes of one lookup per period come as often. A change in a ring that took some time
+/// to form is found in a quarter of that time; and the number of passes grows as the logarithm of the age.
 ///
-/// A table that is
-/// [`paced`](Self::paced) hurries in its first pass only: from then on the traffic for it is the same
-/// whatever happens to the ring, and what is wrong is found when its turn comes.
+/// A [`paced`](Self::paced) table hurries in its first pass only: from then on the traffic for it is the same no matter
+/// what happens to the ring, and a wrong finger is found when its turn comes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FixFingers {
     table: FingerTable,
@@ -34,9 +32,9 @@ pub struct FixFingers {
     disturbed: bool,
     /// Whether the next lookup is to begin a new pass.
     restart: bool,
-    /// Whether it never hurries again after a pass.
+    /// Whether it never hurries again after its first pass.
     paced: bool,
-    /// The rest before the next pass that hurries without a reason, until it is [`GROWN`].
+    /// The rest before the next hurried pass that no change calls for, until it is [`GROWN`].
     rest: Duration,
     /// Whether it rests.
     resting: bool,
@@ -45,10 +43,10 @@ pub struct FixFingers {
 /// The first rest: a ring of some nodes forms in about that time.
 const FIRST_REST: Duration = Duration::from_millis(10);
 
-/// A table that would rest so long has grown up.
+/// A table is no longer young once its rest would be this long.
 const GROWN: Duration = Duration::from_secs(10);
 
-/// The first rest of a table whose ring has heard of another one: they are one ring within some such times.
+/// The first rest of a table whose ring has heard of another one: the two are one ring after a few such rests.
 const MERGED_REST: Duration = Duration::from_millis(500);
 
 /// The rest after this one.
@@ -92,7 +90,7 @@ impl FixFingers {
         FixFingers { hurried: false, rest: GROWN, ..FixFingers::new(table) }
     }
 
-    /// The same; if that is wanted, with one lookup per period and never more once the table is filled.
+    /// The same; if `paced`, with one lookup per period and never more once the table is filled.
     pub fn paced(self, paced: bool) -> FixFingers {
         FixFingers { paced, ..self }
     }
@@ -111,8 +109,8 @@ impl FixFingers {
         self.table.start(self.next)
     }
 
-    /// Whoever owned that key when it was looked up last, and may be asked whether it still does: that is cheaper. None
-    /// if nobody did, or in a [`paced`](Self::paced) table: there each finger is looked up, as in the paper.
+    /// The node that owned that key when it was looked up last: to ask it whether it still does is cheaper. `None` if
+    /// no node did, or in a [`paced`](Self::paced) table: there each finger is looked up, as in the paper.
     pub fn guess(&self) -> Option<Peer> {
         Some(self.table.node(self.next)).filter(|node| !self.paced && *node != self.table.me())
     }
@@ -312,7 +310,7 @@ mod tests {
     fn owners_are_guessed_once_they_were_found_unless_the_table_is_paced() {
         for (paced, expected) in [(false, Some(peer(14))), (true, None)] {
             let mut fingers = FixFingers::new(FingerTable::alone(peer(8), SIX)).paced(paced);
-            assert_eq!(fingers.guess(), None, "nobody is known yet");
+            assert_eq!(fingers.guess(), None, "no node is known yet");
             pass(&mut fingers);
             assert_eq!((fingers.key(), fingers.guess()), (peer(9).id, expected));
         }

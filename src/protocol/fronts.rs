@@ -1,8 +1,8 @@
 //! Which node takes calls for which others.
 //!
-//! Nodes of a thread take calls on one connection: that to their *front*. A node itself says who that is; see the
-//! wire contract (`Return.front`). Where a front does not know the node behind it, the node is called itself, and the
-//! same front is not believed again for a while: else each call would learn it anew, and make a connection for that.
+//! Nodes of a thread take calls on one connection: that to their *front*. A node itself names its front; see the wire
+//! contract (`Return.front`). Where a front does not know the node behind it, the node is called directly, and the same
+//! front is not believed again for a while: else each call would learn it anew, and make a connection for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,10 +33,10 @@ struct Refusal {
     since: Duration,
 }
 
-/// Nodes whose fronts are remembered; beyond, somebody is forgotten, and learned anew.
+/// At most this many nodes are remembered with their fronts; beyond, one is forgotten, and learned anew.
 const MAX_BEHIND: usize = 16 * 1024;
 
-/// Refusals that are remembered; beyond, somebody is forgotten.
+/// At most this many refusals are remembered; beyond, some are forgotten.
 const MAX_REFUSALS: usize = 1024;
 
 /// A refusal is remembered for this long: a thread that has changed its front is settled by then.
@@ -48,7 +48,7 @@ impl Fronts {
         self.behind.get(&node).copied()
     }
 
-    /// A node has said what its front is: another port of its own address, or none. Returns the front if it is to be believed.
+    /// A node has named its front: another port of its own address, or none. Returns the front if it is to be believed.
     pub fn learn(&mut self, node: Addr, port: Option<u16>, incarnation: u64, now: Duration) -> Option<Addr> {
         let front = port.map(|port| Addr::new(node.ip(), port)).filter(|front| *front != node);
         let Some(front) = front.filter(|front| !self.is_refused(node, *front, now)) else {
@@ -84,7 +84,7 @@ impl Fronts {
         }
     }
 
-    /// The front of that node has said that it does not know it.
+    /// The front of that node has said that it does not know the node.
     pub fn refused(&mut self, node: Addr, now: Duration) {
         if let Some(Behind { front, .. }) = self.get(node) {
             if self.refusals.len() >= MAX_REFUSALS {
@@ -96,12 +96,12 @@ impl Fronts {
         }
     }
 
-    /// Whoever is behind that front.
+    /// The nodes behind that front.
     pub fn behind(&self, front: Addr) -> impl Iterator<Item = Addr> + '_ {
         self.of.get(&front).into_iter().flatten().copied()
     }
 
-    /// The connection to that front is lost: forgets who was behind it, and says who that was.
+    /// The connection to that front is lost: forgets the nodes behind it, and returns them.
     pub fn lost(&mut self, front: Addr) -> BTreeSet<Addr> {
         let nodes = self.of.remove(&front).unwrap_or_default();
         for node in &nodes {

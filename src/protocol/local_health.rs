@@ -1,31 +1,31 @@
 //! How far a thread of nodes may trust its own clock when it judges others.
 //!
 //! A node that is silent is either dead, or slow, or *we* were: a process that was stopped, swapped out or starved
-//! finds, when it goes on, that all its time limits have passed while it read nothing. So a thread watches
-//! itself (the idea of Lifeguard; Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More Accurate
-//! Failure Detection", 2017). It beats every [`BEAT`]; what it has not seen of a longer time it has slept through. From
+//! finds, when it goes on, that all its time limits have passed while it read nothing. So a thread watches itself (the
+//! idea of Lifeguard; Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More Accurate Failure
+//! Detection", 2017). It looks at the clock every [`BEAT`]; if much more time than that has passed, it has slept. From
 //! then on:
 //!
-//! - a wait during which it slept begins again: what has arrived is read before anybody is judged;
-//! - while it is late it waits longer for others, by some multiple of its own lateness;
+//! - a wait during which it slept begins again: what has arrived is read before any node is judged;
+//! - while it is late it waits longer for others, by a multiple of its own lateness;
 //! - questions that it finds waiting may be older than their deadlines say.
 
 use std::time::Duration;
 
-/// A thread looks at the clock this often, whatever else it does.
+/// A thread looks at the clock this often, no matter what else it does.
 pub const BEAT: Duration = Duration::from_millis(100);
 
-/// A thread that saw nothing of this time was not just busy with one task: it slept.
+/// A thread that did not look at the clock for this long was not just busy with one task: it slept.
 const ASLEEP: Duration = Duration::from_millis(250);
 
 /// A thread waits for others longer than agreed by this multiple of its own lateness: the question and the answer each
-/// wait in its queues, and so they do at the other end, which may share its processors.
+/// wait in its queues, and in those of the other end, which may share its processors.
 const WIDENING: u32 = 4;
 
 /// But no longer than this multiple of what was agreed: a thread that is always late still finds the dead.
 const WIDEST: u32 = 8;
 
-/// What was there before a sleep is read in this time after it.
+/// Within this time after a sleep, a thread has read what had arrived meanwhile.
 const CATCHING_UP: Duration = Duration::from_millis(50);
 
 /// The health of one thread. Times are those since it began.
@@ -39,7 +39,7 @@ pub struct LocalHealth {
     slept: Option<(Duration, Duration)>,
 }
 
-/// What to do when a wait for somebody's answer is over.
+/// What to do when a wait for an answer is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ripe {
     /// The other end has had its time: it may be judged.
@@ -54,8 +54,8 @@ impl LocalHealth {
         LocalHealth { seen: Some(now), ..LocalHealth::default() }
     }
 
-    /// The thread looks at the clock. Says how long it has slept, if it has: whoever it ran for is then to doubt
-    /// what it knew.
+    /// The thread looks at the clock. Returns how long it has slept, if it has: its nodes are then to doubt what they
+    /// knew.
     pub fn look(&mut self, now: Duration) -> Option<Duration> {
         let unseen = self.unseen(now);
         self.seen = Some(now);
@@ -89,12 +89,12 @@ impl LocalHealth {
         self.late = late.max(self.late * 3 / 4);
     }
 
-    /// How long to wait for others where so much was agreed.
+    /// How long to wait for others where `agreed` was agreed.
     pub fn patience(&self, agreed: Duration) -> Duration {
         agreed + (self.late * WIDENING).min(agreed * (WIDEST - 1))
     }
 
-    /// Whether a wait of what was `agreed` that began then is over now.
+    /// Whether a wait for `agreed` that began at `began` is over now.
     pub fn is_ripe(&self, began: Duration, agreed: Duration, now: Duration) -> Ripe {
         if self.slept.is_some_and(|(end, _)| end > began) || self.unseen(now) >= ASLEEP {
             return Ripe::NotYet { more: self.patience(agreed), again: true };
@@ -105,8 +105,7 @@ impl LocalHealth {
         }
     }
 
-    /// How long a question that is read now may have waited, though it came from a living caller: a
-    /// sleep that has just ended may have been its own.
+    /// How long a question that is read now may have waited already: as long as a sleep that has just ended.
     pub fn age_of_arrivals(&self, now: Duration) -> Duration {
         match self.slept {
             Some((end, length)) if now.saturating_sub(end) < CATCHING_UP => length,

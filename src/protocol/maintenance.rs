@@ -190,8 +190,8 @@ pub enum Effect {
     Wake(Timer, Duration),
     /// Say this; the answer does not matter.
     Tell(Peer, Request),
-    /// Hold a [`Spread`](super::spread::Spread) with all members that this node knows now, fingers and successors, beside its other
-    /// conversations.
+    /// Hold a [`Spread`](super::spread::Spread) with all members that this node knows now, fingers and successors,
+    /// beside its other conversations.
     Spread(News),
     /// The successor list or the predecessor changed.
     Changed,

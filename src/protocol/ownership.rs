@@ -1,15 +1,15 @@
-//! Which keys a member takes for its own, and what changes around it: what an application that keeps something for each key
-//! has to know.
+//! Which keys a member takes for its own, and what changes around it: what an application that keeps something for each
+//! key has to know.
 //!
-//! Membership is local knowledge, and so is this. A range is what the member answers for when it is asked: from behind its
-//! predecessor up to itself (paper, section IV.B). `docs/correctness.md`, "Ownership", says for how long two members may both
-//! take a key for theirs, and when nobody does.
+//! Membership is local knowledge, and so is this. A range is what the member answers for when it is asked: from behind
+//! its predecessor up to itself (paper, section IV.B). `docs/correctness.md`, "Ownership", says for how long two
+//! members may both take a key for theirs, and when no member does.
 
 use super::id::Id;
 use super::maintenance::{Effect, Maintenance, Standing};
 use super::peer::Peer;
 
-/// The keys behind one point of the circle, up to and with another. Equal points are the whole circle.
+/// The keys behind one point of the circle, up to and including another. Equal points are the whole circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRange {
     pub behind: Id,
@@ -17,12 +17,12 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// Whether a key is one of them.
+    /// Whether a key is in the range.
     pub fn contains(self, key: Id) -> bool {
         key.in_half_open(self.behind, self.up_to)
     }
 
-    /// Whether some key is one of both.
+    /// Whether some key is in both ranges.
     pub fn meets(self, other: KeyRange) -> bool {
         self.contains(other.up_to) || other.contains(self.up_to)
     }
@@ -31,11 +31,11 @@ impl KeyRange {
 /// What a member takes for its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ownership {
-    /// Grows with each change of what is below, by one.
+    /// Grows by one with each change of the fields below.
     pub epoch: u64,
-    /// Its keys; none while it does not know who comes before it, has lost its ring, or has left.
+    /// Its keys; none while it does not know its predecessor, has lost its ring, or has left.
     pub range: Option<KeyRange>,
-    /// Those who are next to own its keys, nearest first: its successor list. Empty when it is alone.
+    /// The nodes that are next to own its keys, nearest first: its successor list. Empty when it is alone.
     pub successors: Vec<Peer>,
 }
 
@@ -61,7 +61,7 @@ pub fn range(node: &Maintenance) -> Option<KeyRange> {
 pub enum Event {
     /// It has become a member again, after it had lost its ring.
     Joined,
-    /// It has left its ring, or another has its identifier: it is a member no more.
+    /// It has left its ring, or another node has its identifier: it is no longer a member.
     Left,
     PredecessorChanged(Option<Peer>),
     SuccessorsChanged(Vec<Peer>),
@@ -71,11 +71,11 @@ pub enum Event {
     Suspected(Peer),
     /// A node is dead, as far as this one can tell.
     Dead(Peer),
-    /// Nobody else is left of its ring.
+    /// No other node of its ring is left.
     Alone,
     /// Its ring becomes one with another.
     Reunited,
-    /// So many events were lost, because they were not taken in time.
+    /// This many events were lost, because they were not taken in time.
     Lagged(u64),
 }
 
@@ -85,12 +85,12 @@ pub struct Observer {
     ownership: Ownership,
     predecessor: Option<Peer>,
     standing: Standing,
-    /// Whether the first successor has answered, and nothing speaks against it.
+    /// Whether the first successor has answered, and nothing has cast doubt on it since.
     heard: bool,
 }
 
 impl Observer {
-    /// Whatever it is now is no news.
+    /// Takes the current state of the node as known.
     pub fn new(node: &Maintenance) -> Observer {
         Observer {
             ownership: Ownership::of(node, 0),
@@ -109,7 +109,7 @@ impl Observer {
         self.standing == Standing::Member && self.ownership.successors.is_empty()
     }
 
-    /// What has happened since, and with these effects.
+    /// What has happened since the last look, and what these effects tell.
     pub fn look(&mut self, node: &Maintenance, effects: &[Effect]) -> Vec<Event> {
         let mut events: Vec<Event> = effects.iter().filter_map(told).collect();
         let now = Ownership::of(node, self.ownership.epoch);
@@ -145,7 +145,7 @@ impl Observer {
     }
 }
 
-/// What an effect tells.
+/// The event that an effect tells.
 fn told(effect: &Effect) -> Option<Event> {
     match effect {
         Effect::Dead(peer) => Some(Event::Dead(*peer)),

@@ -6,13 +6,12 @@ use super::peer::Peer;
 use super::procedure::{Answer, Procedure, Step, Target};
 use super::rpc::Request;
 
-/// Runs a procedure so that it hears [`Answer::Gone`] only of the dead and never has to judge
-/// silence itself.
+/// Runs a procedure so that it receives [`Answer::Gone`] only for dead targets and never has to judge silence itself.
 ///
-/// A target that stays silent is suspected; only if it gives no sign of life then, it is dead. One that
-/// lives may go on thinking about a `find_successor`, which depends on others: that it takes long
-/// is no evidence. One whose silence is excused is not waited for. To any other question the inner procedure hears [`Answer::Silent`]: alive, but
-/// no answer.
+/// A target that stays silent is suspected; if it gives no sign of life then, it is dead. A living target may take long
+/// over a `find_successor`, which depends on other nodes: that is no evidence against it. A target whose silence is
+/// excused is not waited for. To any other question the inner procedure receives [`Answer::Silent`]: alive, but no
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Patient<P> {
     inner: P,
@@ -27,9 +26,9 @@ struct Asked {
     waits: u8,
 }
 
-/// How long to wait for an answer before wondering, where a call that depends on nobody else has
-/// `rpc_timeout`. A forwarded question may take long, so the hop is pinged early instead: that
-/// costs little, finds the dead soon, and leaves time to ask the next best.
+/// How long to wait for an answer before the target is suspected, where a call that depends on no other node has
+/// `rpc_timeout`. A forwarded question may take long, so the hop is pinged early instead: that costs little, finds dead
+/// hops soon, and leaves time to ask the next best.
 pub fn patience(request: &Request, rpc_timeout: Duration) -> Duration {
     match request {
         forwarded if forwarded.depends_on_others() => rpc_timeout / 4,

@@ -1,8 +1,8 @@
-//! How often a thread asks again because somebody was busy.
+//! How often a thread asks again because a node was busy.
 //!
-//! Retries are what keeps an overloaded ring overloaded after its trouble is gone (Bronson et al., "Metastable
-//! Failures in Distributed Systems", HotOS 2021). So they are a share of the work that is done anyway: at most one
-//! in ten calls, and some saved up for a moment.
+//! Retries keep an overloaded ring overloaded after its trouble is gone (Bronson et al., "Metastable Failures in
+//! Distributed Systems", HotOS 2021). So they are a share of the work that is done anyway: at most one in ten calls,
+//! and some saved up for a moment.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const CALLS_PER_RETRY: u32 = 10;
 /// stumbles.
 const MOST_SAVED: u32 = 256;
 
-/// The first rest of a conversation that met somebody busy; each further one is twice as long. To be jittered.
+/// The first rest of a conversation that met a busy node; each further one is twice as long. To be jittered.
 const FIRST_REST: Duration = Duration::from_millis(10);
 
 /// No rest is longer than this many doublings of the first.

@@ -125,7 +125,7 @@ impl Reunite {
         let last = path.last().copied().filter(|last| last.id != owner.id && self.me.id.in_open(last.id, owner.id));
         match between.min_by_key(|peer| peer.id.clockwise_from(self.me.id)) {
             Some(nearest) => self.ask(Stage::Naming(nearest, last), nearest, Request::GetPredecessor),
-            // If the successor does not know this node, rectify will tell it.
+            // A successor that does not know this node will hear of it by notify.
             None if owner == successor && last.is_none_or(|last| Some(last) == self.predecessor) => {
                 Step::Done(Reunion::Nothing)
             }

@@ -15,7 +15,7 @@ use crate::protocol::id::Id;
 /// The largest body of a call or of its answer, in bytes.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// The longest name of a service, and what else an answer says in words, in bytes.
+/// The longest name of a service, and the longest error text of an answer, in bytes.
 pub const MAX_SERVICE: usize = 255;
 
 /// Everything but the body fits into this.
@@ -31,14 +31,14 @@ pub enum ChannelFrame {
         body: Bytes,
         /// How long the caller waits.
         patience: Duration,
-        /// The key whose owner the caller takes the callee for.
+        /// The key that the callee owns, as the caller believes.
         key: Option<Id>,
     },
     Return {
         number: u64,
         answer: Result<Bytes, (Fault, String)>,
     },
-    /// Nobody waits for the answer of this call any more.
+    /// The caller of this call no longer waits for the answer.
     Cancel(u64),
 }
 
@@ -47,7 +47,7 @@ pub enum ChannelFrame {
 pub enum Fault {
     /// The application could not, or would not.
     Failed,
-    /// The key is somebody else's.
+    /// Another node owns the key.
     NotOwner,
     /// No service of that name is offered.
     NoService,
@@ -55,12 +55,12 @@ pub enum Fault {
     Overloaded,
 }
 
-/// Reads the frames of a channel. Bytes of a frame take memory as they come, not when it is announced.
+/// Reads the frames of a channel. A frame takes memory as its bytes arrive, not when its length is announced.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChannelCodec;
 
 impl ChannelFrame {
-    /// What it is on the wire.
+    /// The frame as it travels.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl From<&ChannelFrame> for proto::ChannelFrame {
     }
 }
 
-/// As much of it as is told.
+/// The part of an error text that is sent.
 fn cut(text: &str) -> &str {
     let end = (0..=text.len().min(MAX_SERVICE)).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]

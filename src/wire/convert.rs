@@ -1,4 +1,4 @@
-//! Between the protocol's types and those of the wire, which are not to be trusted.
+//! Conversion between the protocol's types and those of the wire, which are not to be trusted.
 
 use std::time::Duration;
 
@@ -19,9 +19,9 @@ pub struct Question {
     pub request: Result<Request, WireError>,
     /// Echoed by the reply; plain peers send none.
     pub call_id: Option<u64>,
-    /// What is left of the caller's patience.
+    /// What is left of the caller's time limit.
     pub deadline: Option<Duration>,
-    /// Who calls, and in which run of its program.
+    /// The calling node, and the run of its program.
     pub caller: Option<(Peer, u64)>,
     /// The port of the node that is asked, if it is not the one that the connection was made to.
     pub to: Option<u16>,
@@ -34,11 +34,11 @@ pub struct Reply {
     value: Result<Option<Bytes>, (Code, String)>,
     /// Echo of the call.
     pub call_id: Option<u64>,
-    /// Who answers, and in which run of its program.
+    /// The node that answers, and the run of its program.
     pub responder: Option<(Id, u64)>,
     /// The port of the node whose connections carry calls for the responder, too.
     pub front: Option<u16>,
-    /// Whom it may name.
+    /// Which nodes it may name.
     ids: Ids,
 }
 
@@ -79,7 +79,7 @@ impl From<Question> for proto::Call {
 }
 
 impl Question {
-    /// What a call says that came.
+    /// Decodes a received call.
     pub(super) fn heard(call: proto::Call, ids: Ids) -> Question {
         let caller = call.caller.as_ref().and_then(|caller| ids.peer(caller).ok());
         let to = call.to.filter(|_| call.call_id.is_some()).map(port).transpose();
@@ -201,7 +201,7 @@ impl Reply {
             }
             Response::Predecessor { predecessor, successors, memory } => Some(
                 proto::GetPredecessorRet {
-                    // Oneself for none: an empty answer crashes some plain peers.
+                    // The responder itself for none: an empty answer crashes some plain peers.
                     node: Some(node(predecessor.unwrap_or(me))),
                     successors: successors.iter().flatten().copied().map(node).collect(),
                     former: memory.former.map(node),
@@ -214,7 +214,7 @@ impl Reply {
                     Dialect::PlainItselfFirst => (Some(me), None),
                     Dialect::Plain | Dialect::Ours => (None, Some(me)),
                 };
-                // Round and round, as far as r goes.
+                // Repeated until there are r entries.
                 let padded = first.into_iter().chain(successors.iter().copied()).chain(last).cycle().take(r);
                 let plain = *dialect != Dialect::Ours;
                 let message = proto::GetSuccessorListRet {
@@ -243,10 +243,10 @@ impl Reply {
         Reply::refuse(error.code(), error.to_string())
     }
 
-    /// What the reply says to `request`, if it was sent by the node `responder`.
+    /// What the reply answers to `request`, if it was sent by the node `responder`.
     ///
-    /// A plain peer's words are read generously: a missing, zero or own predecessor means none, and
-    /// a successor list may begin with its owner and ends before it comes to it again.
+    /// A plain peer's reply is read leniently: a missing, zero or own predecessor means none, and a successor list may
+    /// begin with its owner and ends before its owner comes again.
     pub fn read(&self, request: &Request, responder: Option<Id>) -> Result<Result<Response, Code>, WireError> {
         let value = match &self.value {
             Ok(value) => value.clone().unwrap_or_default(),
@@ -268,7 +268,7 @@ impl Reply {
                     Response::Successor { owner: ids.peer(&ret.node)?, path }
                 } else {
                     match ids.list(&ret.preceding)? {
-                        // Nobody who is named is believed to exist.
+                        // None of the named nodes is believed to exist.
                         nodes if nodes.is_empty() => return Ok(Err(Code::Unspecified)),
                         nodes => Response::Preceding { nodes, path },
                     }
@@ -302,7 +302,7 @@ impl Reply {
                     successors.remove(0);
                 }
                 if !ours {
-                    // A plain peer that puts a node before a list that begins with it names it twice.
+                    // A plain peer that puts a node before a list that begins with that node names it twice.
                     successors.dedup();
                 }
                 let real = successors.iter().take_while(|peer| !is_responder(peer)).count();
@@ -329,7 +329,7 @@ impl From<Reply> for proto::Return {
             Ok(value) => (true, value, None),
             Err(why) => (false, None, Some(why)),
         };
-        // A plain caller is told no more than that.
+        // A plain caller is told only that the call failed.
         let (code, error) = why.filter(|_| reply.call_id.is_some()).unzip();
         proto::Return {
             success,
@@ -345,7 +345,7 @@ impl From<Reply> for proto::Return {
 }
 
 impl Reply {
-    /// What a return says that came.
+    /// Decodes a received return.
     pub(super) fn heard(message: proto::Return, ids: Ids) -> Reply {
         let code = message.code().into();
         let responder = message.responder.as_ref().and_then(|bytes| id(bytes).ok());

@@ -14,7 +14,7 @@ pub enum WireError {
     Protobuf(#[from] prost::DecodeError),
     #[error("a message without content")]
     Empty,
-    #[error("an answer to nothing, or a question to whoever asks here")]
+    #[error("a call where only answers are expected, or an answer where only calls are")]
     Misplaced,
     #[error("identifier of {0} bytes instead of 20")]
     Id(usize),

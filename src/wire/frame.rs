@@ -67,8 +67,8 @@ impl Decoder for FrameCodec {
     }
 }
 
-/// Field 1 is length-delimited in a call and a varint in a return, and comes first from every
-/// encoder; a payload that begins with anything else is whichever it can be.
+/// Field 1 is length-delimited in a call and a varint in a return, and comes first from every encoder; a payload that
+/// begins with anything else is read as whichever of the two it can be.
 fn parse(payload: Bytes, ids: Ids) -> Result<Frame, WireError> {
     const RETURN_BEGINS: u8 = 0x08;
     if payload.first() == Some(&RETURN_BEGINS) {

@@ -10,10 +10,10 @@ use crate::protocol::addr::{Addr, callable};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 
-/// Which nodes are believed to exist when somebody names them.
+/// Which nodes are believed to exist when a peer names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ids {
-    /// All: whoever answers at its address may have any identifier.
+    /// All: the node at an address may have any identifier.
     #[default]
     Any,
     /// Those whose identifier is the SHA-1 of their address. A question about any other is refused; in
@@ -29,7 +29,7 @@ pub(super) fn id_bytes(id: Id) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
 
-/// An identifier that came.
+/// A received identifier.
 pub(super) fn id(bytes: &[u8]) -> Result<Id, WireError> {
     bytes.try_into().map(Id::from_bytes).map_err(|_| WireError::Id(bytes.len()))
 }
@@ -46,8 +46,8 @@ fn text(ip: IpAddr) -> String {
     }
 }
 
-/// An address as text, of which a frame has one for each node that it names: the general formatter took a
-/// tenth of the simulator's time.
+/// An IPv4 address as text. A frame has one for each node that it names: the general formatter took a tenth of the
+/// simulator's time.
 fn dotted(ip: Ipv4Addr) -> String {
     let digit = |n: u8| char::from(b'0' + n % 10);
     let mut text = String::with_capacity("255.255.255.255".len());
@@ -73,19 +73,19 @@ fn peer(node: &proto::Node) -> Result<Peer, WireError> {
     Ok(Peer { id, addr: Addr::new(ip, port(node.port)?) })
 }
 
-/// A port that came.
+/// A received port.
 pub(super) fn port(port: u32) -> Result<u16, WireError> {
     u16::try_from(port).ok().filter(|port| *port != 0).ok_or(WireError::Port(port))
 }
 
-/// Some plain peers write nobody as a node of zeros.
+/// Some plain peers write a node of zeros for none.
 fn is_zero(node: &proto::Node) -> bool {
     node.port == 0 && node.address.is_empty() && node.id.iter().all(|byte| *byte == 0)
 }
 
-/// Every node that anybody names comes in through one of these.
+/// Every node that a peer names comes in through one of these.
 impl Ids {
-    /// A node that has to be there.
+    /// A node that must be there, and be believed to exist.
     pub(super) fn peer(self, node: &proto::Node) -> Result<Peer, WireError> {
         let peer = peer(node)?;
         if self == Ids::OfAddress && peer != Peer::at(peer.addr, Bits::FULL) {
@@ -94,7 +94,7 @@ impl Ids {
         Ok(peer)
     }
 
-    /// A node that may be left out.
+    /// A node that is left out if it is not believed to exist.
     pub(super) fn known(self, node: &proto::Node) -> Result<Option<Peer>, WireError> {
         match self.peer(node) {
             Err(WireError::NotItsId(_)) => Ok(None),
@@ -102,12 +102,12 @@ impl Ids {
         }
     }
 
-    /// A node, or nobody.
+    /// A node, or none.
     pub(super) fn maybe(self, node: Option<&proto::Node>) -> Result<Option<Peer>, WireError> {
         Ok(node.filter(|node| !is_zero(node)).map(|node| self.known(node)).transpose()?.flatten())
     }
 
-    /// A list of nodes, as far as there are any.
+    /// A list of nodes, up to the first node of zeros.
     pub(super) fn list(self, nodes: &[proto::Node]) -> Result<Vec<Peer>, WireError> {
         let nodes = nodes.iter().take_while(|node| !is_zero(node)).take(MAX_LIST);
         nodes.filter_map(|node| self.known(node).transpose()).collect()

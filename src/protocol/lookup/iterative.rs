@@ -302,7 +302,7 @@ mod tests {
     fn callee_pings_whom_the_asker_could_not_reach_and_drops_the_dead() {
         let mut lookup = here(54, &[42, 14]);
         assert_eq!(lookup.start(), Step::Ask(peer(42).into(), Request::CheckPredecessor));
-        let Step::Done(finding) = lookup.resume(Answer::Gone) else { panic!("nobody else is in doubt") };
+        let Step::Done(finding) = lookup.resume(Answer::Gone) else { panic!("no other node is in doubt") };
         assert_eq!(finding.dead, peers(&[42]));
         assert_eq!(finding.pointer(None), preceding(&[32, 21, 14]));
     }

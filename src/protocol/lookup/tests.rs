@@ -78,8 +78,7 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
     assert_eq!((finding.result, finding.dead), (Err(LookupFailure::NoRoute), vec![]));
 }
 
-/// Three members that had been started again were all that a lookup asked: it was lost although the ring was
-/// as it should be.
+/// Three members that had been restarted were all that a lookup asked: it failed although the ring was as it should be.
 #[test]
 fn members_that_have_come_back_together_do_not_end_a_lookup() {
     let again = || Answer::Refused(Code::Retry);
@@ -88,7 +87,7 @@ fn members_that_have_come_back_together_do_not_end_a_lookup() {
     assert!(asks(32, &lookup.resume(again())));
     assert!(asks(21, &lookup.resume(again())));
     assert!(asks(14, &lookup.resume(again())), "they don't count");
-    assert_eq!(lookup.resume(again()), Step::Rest { rests: 0 }, "nobody else is left");
+    assert_eq!(lookup.resume(again()), Step::Rest { rests: 0 }, "no other node is left");
     let mut rested = lookup.clone();
     assert!(asks(42, &rested.resume(Answer::Rested)));
     assert!(asks(32, &rested.resume(again())), "and so on, as often as it may rest");
@@ -137,7 +136,7 @@ fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
     for (code, lost) in [(Code::NoRoute, LookupFailure::NoRoute), (Code::Timeout, LookupFailure::Timeout)] {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.start();
-        assert!(asks(32, &lookup.resume(Answer::Refused(code))), "whoever began tries another way");
+        assert!(asks(32, &lookup.resume(Answer::Refused(code))), "the node that began tries another way");
         lookup.question.hops = 1;
         assert!(fails(lost, &lookup.resume(Answer::Refused(code))));
     }
@@ -149,8 +148,8 @@ fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
     }
 }
 
-/// A creator that was started again answers with itself for every key; everybody passed that on as
-/// long as it was among their fingers or at the head of their list.
+/// A creator that was restarted answers with itself for every key; all nodes passed that on as long as it was among
+/// their fingers or at the head of their list.
 #[test]
 fn hop_that_names_itself_is_believed_only_by_who_knows_nobody_else() {
     let itself = |n| Answer::Reply(Response::Successor { owner: peer(n), path: vec![] });
@@ -200,8 +199,8 @@ fn keys_of_a_dead_successor_fall_to_the_next() {
     assert!(names(32, &lookup.resume(comes_after(Some(21)))), "which has yet to notice that 21 is dead");
 }
 
-/// Found by random histories (seed 2804): while a lookup waited for two dead heads, both were started
-/// again and joined, and it named the second.
+/// Found by random histories (seed 2804): while a lookup waited for two dead heads, both were restarted and joined, and
+/// it named the second.
 #[test]
 fn owner_that_was_pinged_is_outdated_when_somebody_has_come_before_it() {
     let mut lookup = lookup(20, &[14, 21, 32], &[14]);
@@ -280,12 +279,12 @@ fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
     assert!(fails(LookupFailure::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
 }
 
-/// A node that is unsure asks its successor who comes before it.
+/// The question of a node that is unsure to its successor.
 fn whose_before(n: u8) -> Step<Finding> {
     Step::Ask(peer(n).into(), Request::GetPredecessor)
 }
 
-/// Processes slept one after the other: nodes of the first were back, but whoever came before the second had not heard of
+/// Processes slept one after the other: nodes of the first were back, but the node before the second had not heard of
 /// them, and named the node behind them.
 #[test]
 fn next_successor_is_named_only_if_it_knows_nobody_in_between_who_lives() {
@@ -319,14 +318,14 @@ fn comes_after(predecessor: Option<u8>) -> Answer {
 #[test]
 fn node_that_is_unsure_names_its_successor_only_when_that_claims_the_key() {
     assert!(names(14, &unsure(12).resume(comes_after(Some(8)))));
-    assert!(names(14, &unsure(12).resume(comes_after(Some(1)))), "whoever comes before it is before the key");
-    assert!(names(14, &unsure(12).resume(comes_after(Some(11)))), "nobody is between that one and the key");
+    assert!(names(14, &unsure(12).resume(comes_after(Some(1)))), "its predecessor is before the key");
+    assert!(names(14, &unsure(12).resume(comes_after(Some(11)))), "no node is between its predecessor and the key");
     assert!(fails(LookupFailure::Unsure, &unsure(12).resume(comes_after(None))), "others may have come in meanwhile");
     let lost = Memory { former: Some(peer(8)), slept: false };
     let lost = Response::Predecessor { predecessor: None, successors: Some(peers(&[21])), memory: lost };
     assert!(
         names(14, &unsure(12).resume(Answer::Reply(lost))),
-        "it has lost this very node, and nobody has come since"
+        "it has lost this very node, and no other has come since"
     );
     for answer in [Answer::Refused(Code::Retry), Answer::Silent] {
         assert!(fails(LookupFailure::Unsure, &unsure(12).resume(answer)));
@@ -372,7 +371,7 @@ fn nobody_is_led_from_one_impossible_owner_to_the_next_for_ever() {
     assert!(fails(LookupFailure::NoRoute, &step), "{step:?}");
 }
 
-/// Two plain peers that serve nobody while they ask waited for each other, each for a lookup that went to the other.
+/// Two plain peers that serve no calls while they ask waited for each other, each for a lookup that went to the other.
 #[test]
 fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
     let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
@@ -386,7 +385,7 @@ fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
     }
     lookup.question.hops = 1;
     lookup.excused = false;
-    assert!(fails(LookupFailure::Timeout, &lookup.resume(Answer::Excused)), "whoever began tries another way");
+    assert!(fails(LookupFailure::Timeout, &lookup.resume(Answer::Excused)), "the node that began tries another way");
 }
 
 /// A joiner waits for the answer, and would stay alone for ever if it were named.
@@ -397,7 +396,7 @@ fn successor_whose_silence_is_excused_is_named_but_for_its_own_identifier() {
         lookup.neighbors.doubt_successor();
         assert!(pings(14, &lookup.start()));
         let next = lookup.resume(Answer::Excused);
-        // Who comes after it knows it still, and is to confirm that it owns the key.
+        // The next successor still knows it, and is to confirm that it owns the key.
         let confirms =
             Response::Predecessor { predecessor: Some(peer(14)), successors: None, memory: Memory::default() };
         let next = if owner == 21 { lookup.resume(Answer::Reply(confirms)) } else { next };

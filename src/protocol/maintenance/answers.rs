@@ -85,10 +85,10 @@ impl Maintenance {
         }
     }
 
-    /// The form of our list for a plain peer, which does not say who it is: most likely it is our predecessor, but it may
-    /// be a joiner. Either kind finds us in a list that begins with us, though one finds us twice. In the other form one
-    /// kind misses us, and copies a list that begins behind us: that form is for a predecessor that has shown that it
-    /// expects it.
+    /// The form of our list for a plain peer, which does not say who it is: most likely it is our predecessor, but it
+    /// may be a joiner. Either kind finds us in a list that begins with us, though one finds us twice. In the other
+    /// form one kind misses us, and copies a list that begins behind us: that form is for a predecessor that has shown
+    /// that it expects it.
     fn dialect_for_plain_callers(&self) -> Dialect {
         let shown = self.neighbors.predecessor().and(self.predecessor_dialect);
         if shown == Some(Dialect::Plain) && !self.lonely_successor { Dialect::Plain } else { Dialect::PlainItselfFirst }

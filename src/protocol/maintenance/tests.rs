@@ -44,7 +44,7 @@ pub(super) fn member_after(predecessor: u8, successors: &[u8]) -> Maintenance {
     node
 }
 
-/// Holds all conversations that are due, in a world in which all is well.
+/// Holds all conversations that are due, in a healthy ring.
 pub(super) fn settle(node: &mut Maintenance, successors: &[u8]) {
     while let Some(conversation) = node.next_conversation() {
         node.digest(match conversation {
@@ -206,7 +206,7 @@ fn rounds_that_change_something_for_ever_pause_now_and_then() {
     assert!(node.next_conversation().is_some());
 }
 
-/// How many conversations it holds while `provoke` is done to it all the time, until it pauses.
+/// How many conversations the node holds, until it pauses, while `provoke` is done to it all the time.
 fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> u32 {
     let mut held = 0;
     for i in 0..10_000 {
@@ -273,8 +273,8 @@ fn invitations_drive_a_ring_of_one_no_faster_than_its_allowance() {
     assert_eq!(alone.standing(), Standing::Member);
 }
 
-/// Of three silent neighbours each cost a round of stabilize and a question to the one that had been
-/// lost before: after ten seconds they were not all noticed.
+/// Each of three silent neighbours cost a round of stabilize and a question to the one that had been lost before it:
+/// after ten seconds not all of them were noticed.
 #[test]
 fn lost_node_is_not_asked_while_the_list_has_gaps() {
     let mut node = member(&[32, 38, 42]);
@@ -305,7 +305,7 @@ fn second_joiner_of_a_gap_waits_until_the_first_has_notified_or_its_time_is_up()
     assert_eq!(wakes(&mut node, Timer::Admission), Some(ADMISSION));
     assert_eq!(admits(&mut node, 14), Ok(()), "it may ask again");
     assert_eq!(admits(&mut node, 15), Err(Code::Retry));
-    assert_eq!(admits(&mut node, 1), Ok(()), "somebody who belongs elsewhere only learns so");
+    assert_eq!(admits(&mut node, 1), Ok(()), "a node that belongs elsewhere only learns so");
     node.fired(Timer::Admission);
     assert_eq!(admits(&mut node, 15), Ok(()));
     rectify(&mut node, 15);
@@ -335,7 +335,7 @@ fn ring_of_one_says_so_to_whoever_pings_it() {
 fn whoever_says_to_be_the_predecessor_that_joins_does_not_make_a_node_forget_it() {
     let mut node = member_after(8, &[32, 38]);
     assert_eq!(admits(&mut node, 8), Err(Code::Retry));
-    assert_eq!(node.neighbors().predecessor(), Some(peer(8)), "anybody can say so");
+    assert_eq!(node.neighbors().predecessor(), Some(peer(8)), "any peer can say so");
     node.next_conversation();
     node.digest(Outcome::CheckPredecessor(Checked::Alive(peer(8), Some(Dialect::Ours))));
     assert_eq!(node.neighbors().predecessor(), Some(peer(8)));
@@ -349,7 +349,7 @@ fn joiner_that_never_comes_holds_up_others_once_only() {
     node.fired(Timer::Admission);
     assert_eq!(admits(&mut node, 16), Ok(()));
     assert_eq!(admits(&mut node, 15), Ok(()), "another that may never come does not");
-    // One that does not answer where it says to live has not come.
+    // A joiner that does not answer at the address that it gives has not come.
     node.serve(&Request::Notify { me: peer(15) }, false).unwrap();
     node.next_conversation();
     node.digest(Outcome::Rectify(Verdict { notifier: peer(15), answered: false, dead: None }));
@@ -469,7 +469,8 @@ fn isolated_node_asks_everyone_three_times_before_it_is_alone() {
     assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE), "and goes on asking");
 }
 
-/// Found by real processes: eight who were left of eighteen were several rings, and knew of each other by fingers only.
+/// Found by real processes: the eight that were left of eighteen were several rings, which knew each other by fingers
+/// only.
 #[test]
 fn member_that_lost_neighbours_asks_its_farthest_fingers() {
     let mut node = member(&[32, 38, 42]);
@@ -546,8 +547,8 @@ fn invitation_is_followed_only_by_a_node_that_is_alone() {
     let mut member = member(&[32]);
     member.serve(&invite, false).unwrap();
     assert_eq!(member.next_conversation(), None);
-    // Whoever has come through it counts on it: they are a ring, though it has yet to see that. To
-    // settle is to hold all conversations but that of joining.
+    // A node that has joined through it counts on it: the two are a ring, though this one has yet to see that. `settle`
+    // holds all conversations but that of joining.
     let mut joined = Maintenance::new(setup(21, 3, &[]));
     settle(&mut joined, &[]);
     rectify(&mut joined, 32);
@@ -574,7 +575,7 @@ fn nudge_counts_from_the_first_successor_only() {
     assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
 }
 
-/// What it has others hear of another ring.
+/// The news of another ring that the node spreads.
 fn spreads(node: &mut Maintenance) -> Vec<News> {
     let news = |effect| if let Effect::Spread(news) = effect { Some(news) } else { None };
     node.effects().into_iter().filter_map(news).collect()
@@ -610,14 +611,15 @@ fn who_hears_of_another_ring_tells_others_and_looks_for_its_own_place_once_in_a_
     assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))));
     node.digest(Outcome::Reunite(Reunion::Nothing));
     node.serve(&meet(43), false).unwrap();
-    assert_eq!(node.next_conversation(), None, "nobody drives it faster than its timer");
+    assert_eq!(node.next_conversation(), None, "no peer drives it faster than its timer");
     node.fired(Timer::Reunite);
     node.serve(&meet(43), false).unwrap();
     assert_eq!(spreads(&mut node).len(), 1);
 }
 
-/// Its predecessor has found it dead meanwhile, and hears from its successor alone that it is back: until then it names that one as the
-/// owner of the keys in between, and longer if that one falls silent.
+/// A node's predecessor has found it dead while it slept, and only the node's successor would tell the predecessor that
+/// it is back. Until then the predecessor names that successor as the owner of the keys in between, and longer if the
+/// successor falls silent.
 #[test]
 fn node_that_was_passed_over_while_it_slept_tells_its_predecessor_that_it_is_back() {
     let mut node = member_after(8, &[32, 38]);
@@ -641,8 +643,8 @@ fn node_that_was_passed_over_while_it_slept_tells_its_predecessor_that_it_is_bac
     assert_eq!(step, Step::Ask(peer(21).into(), Request::GetSuccessorList { joiner: None }));
 }
 
-/// Neighbours that had slept together named each other for keys of those who had joined in between; and what one of them said to a node
-/// whose predecessor had died made that one claim such keys.
+/// Neighbours that had slept together named each other for keys of nodes that had joined in between; and what one of
+/// them said made a node whose predecessor had died claim such keys.
 #[test]
 fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
     let mut node = member_after(8, &[32, 38]);
@@ -659,7 +661,7 @@ fn node_that_slept_says_nothing_of_its_place_until_it_has_found_it() {
     let unknown = Awakened { learned: Learned::default(), place: Place::Unknown };
     node.digest(Outcome::Awaken(unknown.clone()));
     let effects = node.effects();
-    // But it asks the nearest whether it has it for its first successor.
+    // But it asks the nearest notifier whether that has this node as its first successor.
     node.serve(&Request::Notify { me: peer(14) }, false).unwrap();
     let expected = Awaken::new(node.neighbors(), Some(peer(14)));
     assert_eq!(node.next_conversation(), Some(Conversation::Awaken(expected)));
@@ -813,7 +815,7 @@ fn plain_successor_that_is_alone_finds_us_in_our_list_whatever_its_dialect() {
     assert_eq!(dialect_after(false), Dialect::Plain);
 }
 
-/// The predecessor is checked, and this is found out.
+/// Checks the predecessor, with this outcome.
 fn check(node: &mut Maintenance, checked: Checked) {
     node.fired(Timer::CheckPredecessor);
     while !matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))) {
@@ -822,7 +824,8 @@ fn check(node: &mut Maintenance, checked: Checked) {
     node.digest(Outcome::CheckPredecessor(checked));
 }
 
-/// Joiners whose lists begin with themselves skipped us: we answered in the other form while we knew of neither.
+/// Joiners whose lists begin with themselves skipped us: we answered in the other form while we did not know which kind
+/// was asking.
 #[test]
 fn plain_caller_is_served_in_the_form_that_either_kind_survives_unless_our_predecessor_has_shown_its_own() {
     let mut node = member_after(8, &[32, 38]);
@@ -842,7 +845,7 @@ fn plain_caller_is_served_in_the_form_that_either_kind_survives_unless_our_prede
         assert_eq!(dialect(&mut node, true), served, "{shown:?}");
     }
     check(&mut node, Checked::Dead(peer(8)));
-    assert_eq!(dialect(&mut node, true), Dialect::PlainItselfFirst, "nobody knows who comes next");
+    assert_eq!(dialect(&mut node, true), Dialect::PlainItselfFirst, "the next predecessor may be of either kind");
 }
 
 #[test]

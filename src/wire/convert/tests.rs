@@ -186,7 +186,7 @@ fn plain_peer_is_asked_for_the_owner_instead_of_the_next_hop() {
     assert_eq!(sent(said, &point()), Ok(named), "and what else it says means nothing");
     let said = Reply::to(&Response::Preceding { nodes: vec![at(5)], path: vec![] }, at(2), 4);
     let named = Response::Successor { owner: at(2), path: vec![] };
-    assert_eq!(sent(ours(said), &find()), Ok(named), "nor does it to whoever did not ask for it");
+    assert_eq!(sent(ours(said), &find()), Ok(named), "nor does it to a caller that did not ask for it");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn answer_without_an_owner_is_an_error() {
     assert!(matches!(plain(None).read(&find(), None), Err(WireError::Id(0))));
 }
 
-/// What is read of this message by a node that believes in these.
+/// What a node that believes in these nodes reads of this message.
 fn read_by(ids: Ids, value: &dyn Encoded, request: &Request) -> Result<Response, String> {
     let message = proto::Return { success: true, value: Some(value.bytes()), call_id: Some(1), ..Default::default() };
     let read = Reply::heard(message, ids).read(request, None);
