@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn nobody_knows_nobody() {
         assert_eq!(of(&[]).take_turn(), None);
-        assert_eq!(of(&[1]).take_turn(), None, "oneself is no seed");
+        assert_eq!(of(&[1]).take_turn(), None, "a node is no seed of its own");
     }
 
     #[test]

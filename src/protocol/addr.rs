@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 
-/// Where a node is called: an IPv4 or IPv6 address, and a port. Its text is `1.2.3.4:4170` or `[2001:db8::1]:4170` (RFC
+/// Where a node is called: an IPv4 or IPv6 address and a port, as text `1.2.3.4:4170` or `[2001:db8::1]:4170` (RFC
 /// 5952).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Addr {

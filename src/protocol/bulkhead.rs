@@ -125,7 +125,7 @@ mod tests {
         assert!(bulkhead.admits(peer(2).addr, at(2000)), "another hop");
     }
 
-    /// Lookups that had waited out their time made room for as many as could come before they were overdue.
+    /// Lookups that were given up made room for as many new ones as could come before these were overdue, too.
     #[test]
     fn hop_stays_stuck_when_its_lookups_have_been_given_up() {
         let mut bulkhead = stuck(MAX_OVERDUE);

@@ -25,7 +25,7 @@ impl FingerTable {
         FingerTable { me, bits, runs: vec![Run { first: 1, node: me }] }
     }
 
-    /// Whose table it is.
+    /// The node whose table this is.
     pub fn me(&self) -> Peer {
         self.me
     }
@@ -50,7 +50,7 @@ impl FingerTable {
         (1..=self.bits.count()).map(|i| self.node(i))
     }
 
-    /// The distinct nodes of the table, from the first finger on; perhaps oneself.
+    /// The distinct nodes of the table, from the first finger on; the node itself may be among them.
     pub fn distinct(&self) -> impl Iterator<Item = Peer> + '_ {
         self.runs.iter().map(|run| run.node)
     }

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(join().start(), Step::Ask(Target::Address(peer(8).addr), question));
     }
 
-    /// What comes of it when node 21 says that this is its list.
+    /// The outcome when node 21 says that this is its list.
     fn confirmed(join: &mut Join, step: Step<Joined>, successors: &[u8]) -> Step<Joined> {
         assert_eq!(step, Step::Ask(peer(21).into(), Request::GetSuccessorList { joiner: None }));
         join.resume(list(successors, None))

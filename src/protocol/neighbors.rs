@@ -260,8 +260,8 @@ impl Neighbors {
 
 /// The first `r` entries as long as they run clockwise without passing `me`.
 ///
-/// So a list ends at `me`, at its own first entry and at any repetition: it has then gone round a ring smaller than r +
-/// 1 and is complete.
+/// So a list ends at `me`, at its own first entry and at any repetition: it has then gone round a ring of at most r
+/// nodes and is complete.
 pub fn cut(me: Peer, r: usize, list: impl IntoIterator<Item = Peer>) -> Vec<Peer> {
     let mut last = me.id;
     list.into_iter()

@@ -37,8 +37,8 @@ impl fmt::Display for Peer {
 #[error("not 40 hexadecimal digits, @, and an address with a port")]
 pub struct NotAPeer;
 
-/// Reads what [`Display`](fmt::Display) writes. Whether the identifier is the hash of the address is not checked: nodes may
-/// choose theirs.
+/// Reads what [`Display`](fmt::Display) writes. Does not check that the identifier is the hash of the address: nodes
+/// may choose theirs.
 impl FromStr for Peer {
     type Err = NotAPeer;
 

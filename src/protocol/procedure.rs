@@ -101,7 +101,7 @@ impl From<Peer> for Target {
     }
 }
 
-/// What came of a question.
+/// The outcome of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The target answered the open question.

@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(reunite.resume(neighbors(Some(8), &[42])), asks_list(8));
         assert_eq!(reunite.resume(list(&[26, 42])), asks_ring(26));
         let touch = Touch { candidate: Some(peer(26)), hints: vec![hint(8, 21)], other: None };
-        assert_eq!(reunite.resume(named(26)), Step::Done(Reunion::Touch(touch)), "one's own ring knows it");
+        assert_eq!(reunite.resume(named(26)), Step::Done(Reunion::Touch(touch)), "this node's own ring knows it");
     }
 
     /// {21, 32} and {42, 8}: no node of the other ring lies between 21 and 32.

@@ -30,7 +30,7 @@ pub enum Request {
         want_path: bool,
     },
     /// I might be your predecessor. Said by every completed stabilize to the first successor.
-    /// Comes back at once: [`Response::Done`]; the callee makes up its mind afterwards.
+    /// Comes back at once: [`Response::Done`]; the callee decides afterwards.
     Notify { me: Peer },
     /// Are you alive? Asked of the predecessor now and then, of a successor before it is named as an owner, and of any
     /// node that stays silent. Comes back: [`Response::Alive`].
@@ -150,10 +150,10 @@ pub enum Code {
     /// Not now; ask again in a little while.
     #[error("not now")]
     Retry,
-    /// Too much to do.
+    /// The callee is overloaded.
     #[error("busy")]
     Busy,
-    /// The caller's patience ran out on the way.
+    /// The caller's time limit passed on the way.
     #[error("out of time")]
     Timeout,
     /// Another member has the identifier of the joiner.

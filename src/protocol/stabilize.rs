@@ -309,6 +309,6 @@ mod tests {
         }
         let mut round = round(&[32, 38, 42]);
         round.start();
-        assert_eq!(round.resume(head(21, &[38, 42])), Step::Done(learned(&[32, 38, 42])), "oneself is no other");
+        assert_eq!(round.resume(head(21, &[38, 42])), Step::Done(learned(&[32, 38, 42])), "the node itself is no twin");
     }
 }

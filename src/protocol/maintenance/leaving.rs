@@ -1,4 +1,4 @@
-//! Leaving the ring by one's own will (paper, IV.E.4), and hearing that a neighbour has.
+//! Leaving the ring voluntarily (paper, IV.E.4), and hearing that a neighbour has left.
 //!
 //! To the ring a leave is a failure that announces itself: nothing depends on the announcement, and nothing that it
 //! says is believed. A node that leaves is dead from that moment on. A neighbour that is told asks it at once, gets the
