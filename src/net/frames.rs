@@ -193,7 +193,7 @@ mod tests {
         };
         let written = tokio::select! {
             written = writer.write(&[7; 4096][..], 2 * WRITE_TIMEOUT) => written,
-            () = slow => unreachable!("it goes on as long as somebody writes"),
+            () = slow => unreachable!("it reads as long as the writer writes"),
         };
         assert!(matches!(written, Err(WireError::Unread)), "{written:?}");
     }

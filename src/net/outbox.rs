@@ -247,7 +247,7 @@ mod tests {
         first.put(call(), InTurn, None).unwrap();
         drop(first);
         assert!(outgoing.take().now_or_never().flatten().is_some());
-        assert!(outgoing.take().now_or_never().is_none(), "somebody may still put something in");
+        assert!(outgoing.take().now_or_never().is_none(), "a frame may still be put in");
         drop(second);
         assert!(matches!(outgoing.take().now_or_never(), Some(None)));
     }

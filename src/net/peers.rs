@@ -191,7 +191,7 @@ impl Peers {
     /// Logs a summary of what was dropped, every [`SUMMARY_EVERY`].
     fn report(&mut self, ctx: &mut Context<Peers>) {
         if let Some(shed) = self.shared.drops.summary() {
-            tracing::warn!("kept off: {shed}");
+            tracing::warn!("dropped: {shed}");
         }
         ctx.run_later(SUMMARY_EVERY, Peers::report);
     }

@@ -99,8 +99,8 @@ impl ConnectionPool {
         (front != node && front.ip() == node.ip()).then_some(front.port())
     }
 
-    /// The kept connection to that address, if there is one. A connection that is closing does not count: its owner
-    /// hears of that by message, later than a call that it lost is repeated, by any node of the thread.
+    /// The kept connection to that address, if there is one. A closing connection does not count: its owner removes it
+    /// only when a message arrives, and a call lost on it may be repeated before that, by any node of the thread.
     pub fn get(&self, addr: Addr) -> Option<Route> {
         let routes = self.0.routes.borrow();
         let open = |addr| routes.get(addr).filter(|route| !route.pending.is_closed());

@@ -199,7 +199,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCount
     let mut restarted = None;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
         if responder != expected {
-            tracing::info!(target = ?call.target, %responder, "somebody else answers");
+            tracing::info!(target = ?call.target, %responder, "another node answers there");
             return Answer::Gone;
         }
         restarted = before.filter(|old| *old != incarnation).and(Some(responder));
@@ -216,7 +216,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCount
         }
     };
     if let Some(responder) = restarted {
-        tracing::info!(target = ?call.target, "it was started again");
+        tracing::info!(target = ?call.target, "the peer was restarted");
         return answer.after_restart(&call.request, responder);
     }
     answer

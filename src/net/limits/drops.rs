@@ -32,10 +32,10 @@ const NAMES: [&str; 8] = [
     "connections beyond the limit for their address",
     "connections that talked nonsense",
     "connections with unfinished frames",
-    "connections that nobody reads from",
+    "connections whose peer does not read",
     "calls to too many new nodes",
     "replies that can't be understood",
-    "connections for want of files",
+    "connections for lack of files",
 ];
 
 /// The period of the summary, which is logged only if anything was dropped.
@@ -81,7 +81,7 @@ mod tests {
         assert!(tally.count(DropReason::Unread));
         tally.count(DropReason::Starved);
         tally.count(DropReason::Starved);
-        let line = "1000 connections that talked nonsense, 2 connections for want of files";
+        let line = "1000 connections that talked nonsense, 2 connections for lack of files";
         assert_eq!(tally.summary().as_deref(), Some(line));
         assert_eq!(tally.summary(), None, "each is told once");
         assert!(tally.count(DropReason::Nonsense));
