@@ -196,7 +196,7 @@ impl Driver {
         }
     }
 
-    /// Pings a node.
+    /// Pings a node; returns its answer.
     pub async fn ping(&self, peer: Peer) -> Answer {
         let ping = Call { target: peer.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None };
         timeout_at(Instant::now() + self.rpc_timeout, self.call(ping)).await.unwrap_or(Answer::Silent)
@@ -277,7 +277,7 @@ impl Driver {
         }
     }
 
-    /// Waits a moment, if the retry budget allows to ask again.
+    /// Waits a moment, if the retry budget allows asking again.
     async fn rest(&self, rests: u32) -> Answer {
         if !self.thread().may_retry() {
             return Answer::Unasked;
@@ -289,7 +289,7 @@ impl Driver {
     /// Finds out whether the target lives, unless it answers the open question first.
     async fn suspect(self: &Rc<Self>, target: Target, open: &mut Option<Open>) -> Answer {
         // A seed known only by its address is no neighbour of any node of this thread: a joiner that suspects it probes
-        // it alone.
+        // it itself and shares no verdict.
         let Target::Peer(peer) = target else { return self.probe(target, open).await };
         if self.may_be_asking(target) && self.excuses(peer, self.rpc_timeout / 4) {
             return Answer::Excused;

@@ -250,7 +250,7 @@ impl Thread {
         self.0.bulkhead.borrow_mut().answered(hop, self.seen());
     }
 
-    /// Whether the retry budget allows to ask a busy peer again.
+    /// Whether the retry budget allows asking a busy peer again.
     pub fn may_retry(&self) -> bool {
         self.0.budget.borrow_mut().spend()
     }

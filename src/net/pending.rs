@@ -119,7 +119,7 @@ const MAX_LOOKUPS_ASKED: usize = MAX_LOOKUPS;
 pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 
 impl Pending {
-    /// What all connections of the node that owns this one share.
+    /// What the connections of the node that owns this one share.
     pub fn shared(&self) -> Rc<Shared> {
         self.pending.shared()
     }

@@ -30,7 +30,7 @@ pub struct Shared {
     pub limits: Limits,
     /// How many accepted connections are open now.
     pub accepted: Cell<usize>,
-    /// What connections are made of.
+    /// What connections run over.
     pub transport: Transport,
     /// How identifiers on the wire are checked.
     pub ids: Ids,

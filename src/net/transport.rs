@@ -1,4 +1,4 @@
-//! What connections are made of: TCP, or memory between nodes of one process.
+//! What connections run over: TCP, or memory between nodes of one process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::net::frames::Stream;
 use crate::protocol::addr::Addr;
 
-/// What connections are made of.
+/// What connections run over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     #[default]

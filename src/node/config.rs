@@ -34,11 +34,11 @@ pub struct Config {
     /// place on the circle without having an address for it. For rings in which all nodes have such identifiers.
     /// Default false, since `id` exists; not together with it.
     pub strict_ids: bool,
-    /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members survives the loss of any r
-    /// - 1 of them at once. Nodes of one process are lost at once: see [`r_for`].
+    /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members survives if any r-1 of
+    /// them are lost at once. Nodes of one process are lost at once: see [`r_for`].
     pub successors: usize,
     /// The period of stabilize while nothing changes, 1 ms to 60 s; rounds that change something follow each other at
-    /// once. Default 1 s. Bounds how long a silent death goes unnoticed.
+    /// once. Default 1 s. A silent death goes unnoticed for about this long.
     pub stabilize: Duration,
     /// The period of finger lookups in passes that change nothing, 1 ms to 60 s. Default 1 s.
     pub fix_fingers: Duration,

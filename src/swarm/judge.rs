@@ -25,7 +25,7 @@ pub struct Judge(Mutex<HashMap<Peer, (Instant, Id)>>);
 /// How long the answer of a node is reused: a load may judge thousands of lookups a second.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-/// How long a node may take to answer: more than the rpc timeout.
+/// How long a node may take to answer: more than the default `rpc_timeout`.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Judge {

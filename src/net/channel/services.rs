@@ -62,7 +62,7 @@ pub struct Services {
     channels: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One of the [`MAX_CHANNELS`] places; freed when dropped.
+/// The place of one channel among those that there may be; freed when dropped.
 pub struct Place {
     services: Arc<Services>,
     from: IpAddr,

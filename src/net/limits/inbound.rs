@@ -30,8 +30,8 @@ pub struct Limits {
 
 impl Default for Limits {
     /// Most nodes are called by about log2 N others. A program may have 1,024 files open by default: half of them are
-    /// for accepted connections; the other half is for connections that the node dials, fewer than half, and for the
-    /// rest of the program. One address may belong to a machine with many nodes.
+    /// for accepted connections, the other half for the fewer connections that the node dials and for the rest of the
+    /// program. One address may belong to a machine with many nodes.
     fn default() -> Limits {
         Limits { dialed: 384, in_all: 512, per_address: 64 }
     }
