@@ -26,7 +26,7 @@ pub(super) struct Known {
 /// A connection that is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Link {
-    /// The other end does not know who calls.
+    /// The other end does not know the caller yet.
     Nameless,
     Introduced,
 }
