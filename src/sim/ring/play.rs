@@ -46,12 +46,12 @@ join ID          a node with this identifier joins, and is waited for
 leave NODE       the node tells its neighbours that it leaves, and ends
 crash NODE       the program of the node ends without a word
 lookup NODE KEY  the node looks the key up: an identifier, or a text to be hashed
-run TIME         so much time passes, like 500ms or 30s
+run TIME         this much time passes, like 500ms or 30s
 stabilize        time passes until all tables are as defined
 print            a line for each node
 print NODE       its fingers, successors and predecessor
-help             this
-quit             that was all
+help             show this list
+quit             end the session
 ";
 
 /// The commands, as Tab completes them.
@@ -160,7 +160,7 @@ impl Stage {
             Command::Stabilize => {
                 let ring = self.world.live();
                 if ring.is_empty() {
-                    return Err("nobody is left".into());
+                    return Err("no node is left".into());
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.successors);
                 let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
