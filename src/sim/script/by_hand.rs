@@ -373,7 +373,7 @@ impl ByHand {
         let name = self.circle.name(me);
         let node = self.node(me)?;
         if node.maintenance.admitted().is_none() {
-            return Err(format!("{name} has admitted nobody"));
+            return Err(format!("{name} has admitted no joiner"));
         }
         node.maintenance.fired(Timer::Admission);
         self.forget_pace(me);
