@@ -100,7 +100,7 @@ It answers Lookup <key>, PrintState, Help and Quit on standard input, each answe
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
 
-/// Flags, and what they accept.
+/// Flags, and the values that they accept.
 type Accepted = &'static [(&'static str, &'static str)];
 
 /// The values that each flag accepts, as the error for any other value says.

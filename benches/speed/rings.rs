@@ -37,12 +37,12 @@ impl Figures {
         Ok(Figures(serde_json::from_slice(printed)?))
     }
 
-    /// One value.
+    /// One value of a part.
     pub fn part(&self, part: &str, name: &str) -> &Value {
         &self.0[part][name]
     }
 
-    /// One number.
+    /// One number of a part.
     pub fn number(&self, part: &str, name: &str) -> f64 {
         self.0[part][name].as_f64().unwrap_or(f64::NAN)
     }

@@ -236,7 +236,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
     sleep(END + takes * (other.written.get() / SHORTEST)).await;
     assert_eq!(seen.closed.get(), 1, "the connection ends, once");
     assert!(!link.connected(), "and the actor with it");
-    assert!(asked.iter().all(|asked| asked.is_finished()), "whoever asked has heard, or has given up");
+    assert!(asked.iter().all(|asked| asked.is_finished()), "every caller has its outcome, or has given up");
     assert!(seen.most_served.get() <= MAX_SERVED, "{} questions were served at once", seen.most_served.get());
     assert_eq!(seen.serving.get(), 0);
     read.abort();

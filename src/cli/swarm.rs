@@ -107,9 +107,9 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Figures go to standard output, progress (on a terminal) and logs to standard error, more of them with
-RUST_LOG=warn. When the ring has formed, the first node answers Lookup <key>, PrintState, Help and Quit on standard input; Quit waits for the figures,
-SIGINT and SIGTERM do not, and the end of the input ends nothing.
+Figures go to standard output, progress (on a terminal) and logs to standard error; RUST_LOG=warn shows more logs.
+When the ring has formed, the first node answers Lookup <key>, PrintState, Help and Quit on standard input. Quit waits
+for the figures; SIGINT and SIGTERM do not. The swarm runs on after the end of the input.
 Exit status: 0 ended as asked, 1 could not run, did not form or a lookup named a wrong owner, 2 bad arguments.";
 
 /// The values that each flag accepts, as the error for any other value says.

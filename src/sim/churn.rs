@@ -279,7 +279,7 @@ mod tests {
         let report = sweep(0..4, &small(), 2, |_| ON);
         let Report { tally, verdicts, .. } = &report;
         assert!((36.0..50.0).contains(&report.living()), "two thirds of 64: {report}");
-        // A life and an absence take half an hour together.
+        // A life and an absence together take half an hour.
         assert!((300..720).contains(&tally.crashes), "{report}");
         assert!(tally.joins + 10 > tally.starts - 4 * 50, "who starts joins: {report}");
         assert!((8_000..13_000).contains(&tally.lookups), "{report}");

@@ -1,9 +1,9 @@
 //! Scenarios as text: one command per line, and the ring that results.
 //!
-//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands
-//! are those of [`Command`](command::Command). One that begins with the line `by hand` runs in a world where time stands
-//! still ([`by_hand`]): no timer fires and no message moves unless a command says so, which is what
-//! the counter-examples of a model checker need.
+//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands are those of
+//! [`Command`](command::Command). A scenario that begins with the line `by hand` runs in a world without time
+//! ([`by_hand`]): no timer fires and no message moves unless a command says so. The counter-examples of a model checker
+//! need that.
 //!
 //! Nodes are named by their numbers on a circle of `bits` bits. Empty lines and comments from `#` on are skipped. A
 //! line `---` ends the commands: below it a file keeps the expected result.

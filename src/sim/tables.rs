@@ -100,7 +100,7 @@ impl Tables {
                     let successors = neighbors.successors().iter().copied();
                     let next = closest_preceding_node(neighbors.me().id, key, self.fingers[at].distinct(), successors);
                     let Some((next, position)) = next.and_then(|next| Some((next, self.position(next)?))) else {
-                        unreachable!("{key} is beyond the successor of {:?}, but nobody precedes it", neighbors.me());
+                        unreachable!("{key} is beyond the successor of {:?}, but no node precedes it", neighbors.me());
                     };
                     path.push(next);
                     at = position;

@@ -72,8 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     draw: Option<PathBuf>,
 
-    /// What to draw: the fingers of the node of --from; the successor of each node; or which successors change when the node
-    /// of --from joins
+    /// What to draw: the fingers of the node of --from; the successor of each node; or the successors that change when
+    /// the node of --from joins
     #[arg(long, value_name = "WHAT", value_enum, default_value = "fingers", requires = "draw")]
     show: Show,
 

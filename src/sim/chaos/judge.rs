@@ -139,7 +139,7 @@ impl Judge {
         } else if let Some(bereft) = self.survey.bereft() {
             self.breach(world, format!("the whole list of {} is dead", world.name(bereft)));
         } else if !self.survey.can_spare(world, &[]) {
-            self.breach(world, "a whole list that somebody is about to adopt is dead".into());
+            self.breach(world, "a whole list that is about to be adopted is dead".into());
         } else {
             self.check(world, &before, victims)?;
             self.keep_ring(world.now());

@@ -28,7 +28,7 @@ pub struct Report {
     pub breaches: Vec<Breach>,
     /// How often several rings became one.
     pub merges: u64,
-    /// Whether a partition made two rings that had forgotten each other.
+    /// Whether a partition made two rings that forgot each other.
     pub purged: bool,
     /// Whether it ended with rings that knew nothing of each other: then healing is not judged.
     pub parted: bool,

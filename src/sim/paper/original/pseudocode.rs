@@ -44,7 +44,7 @@ pub enum Purpose {
 /// Messages to send, each with its receiver.
 pub type Letters = Vec<(Peer, Say)>;
 
-/// A node.
+/// A node that follows the pseudocode.
 pub struct Node {
     pub me: Peer,
     /// Nearest first, at most r; only `me` if no other node is known.
