@@ -9,20 +9,22 @@ chord:
 	cargo build --locked --release
 	cp -f $(CARGO_TARGET_DIR)/release/chord ./chord
 
-# Five nodes on this machine, and the console of one of them; Ctrl-C ends all. PORT=5000 makes it ports 5000 to 5004.
+# Five nodes on this machine, and the console of one of them; Ctrl-C ends all. PORT=5000 uses ports 5000 to 5004.
 ring: chord
 	@PORT="$(PORT)" sh scripts/ring.sh
 
-# Every test. Rings of processes run one at a time, and whoever waits for them takes a thread: so there are four.
+# Every test. Rings of processes run one at a time, and each test that waits for its turn takes a thread: so there are
+# four.
 test:
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
 
-# Real processes under random faults for five minutes, those of many nodes under load for two more and killed 20 times,
-# and hosts of their own for four where iproute2 and root are at hand; prints its figures. SEED=… repeats a run.
+# Tests of real processes: five minutes of random faults, two more with many nodes under load that are killed 20 times,
+# and four with each node on a host of its own, if iproute2 and root are available. Prints the figures. SEED=… repeats a
+# run.
 check-chaos:
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-300} cargo test --locked --test nodes chaos:: -- --nocapture
 
-# Formatting, lints and docs, all warnings denied; the library also as programs take it: alone, and with each feature.
+# Formatting, lints and docs, all warnings denied; the library also as a dependency: alone, and with each feature.
 check:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
@@ -31,14 +33,14 @@ check:
 	cargo clippy --locked --lib --no-default-features --features sim -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 
-# The protocol's own code explored exhaustively in small rings, two scopes at a time: 21
-# minutes on two quiet processors, and 10.1 GiB.
+# Explores the protocol's own code exhaustively in small rings, two scopes at a time: 21 minutes on two quiet
+# processors, and 10.1 GiB.
 check-model:
 	cargo test --locked --release --test simulated model:: -- --ignored --nocapture --test-threads=2
 
-# So many executions of each fuzz target, on inputs that grow in fuzz/found; needs cargo-fuzz (`cargo
-# install cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million take 6 and 14
-# minutes of processor for conversion and frames, and 37 for link.
+# FUZZ_RUNS executions of each fuzz target, on inputs that grow in fuzz/found; needs cargo-fuzz (`cargo install
+# cargo-fuzz`) and a C++ compiler, but no nightly toolchain. 10 million take 6 and 14 minutes of processor time for
+# conversion and frames, and 37 for link.
 FUZZ_RUNS ?= 100000
 fuzz:
 	cd fuzz && for target in frames:4096 conversion:4096 link:160; do \
@@ -56,30 +58,31 @@ check-sim: chord
 paper: chord
 	./chord sim paper --out docs/paper
 
-# Calls, lookups, forming rings and what nodes cost, each beside what is asked of it and beside the floor of
-# the same run: half an hour on two quiet processors. Then the steps that calls are made of.
+# Calls, lookups, forming rings and the cost of nodes, each compared with its goal and with the floor of the same run:
+# half an hour on two quiet processors. Then the steps of which calls consist.
 bench:
 	cargo bench --locked --bench speed
 	cargo bench --locked --bench layers
 
-# The same from 16 to 2,048 nodes, as a table, and as data and a plot in docs/: five minutes.
+# The same for 16 to 2,048 nodes, as a table, and as data and a plot in docs/: five minutes.
 growth:
 	cargo bench --locked --bench speed -- growth $(CURDIR)/docs
 
-# The same swarm offered 0.1 to 3 times what it can do, without and with a pause of its process, as a table, and as
-# data and a plot (overload) in docs/: six minutes.
+# The same swarm under 0.1 to 3 times the load that it can serve, without and with a pause of its process, as a table,
+# and as data and a plot (overload) in docs/: six minutes.
 storm:
 	cargo bench --locked --bench speed -- storm $(CURDIR)/docs
 
-# How many instructions the hot path takes; fails if a step has become dearer by a tenth. Needs valgrind, and
-# gets the runner of the benches from the registry. The simulator is all they need beside the library: no command is linked for it.
+# Counts the instructions of the hot path; fails if a step needs a tenth more than its limit. Needs valgrind, and gets
+# the runner of the benches from the registry. The benches need only the library and the simulator: no command is linked
+# for them.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
 instructions:
 	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
 	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --features sim --bench instructions
 
-# The pictures in docs/ that take no measuring: rings, simulations that are one history a seed, and the paper's
+# The pictures in docs/ that need no measurement: rings, simulations that are determined by their seed, and the paper's
 # experiments from the data beside them.
 pictures: chord
 	./chord sim ring --nodes 32 --bits 16 --lookup Hello --from 65278 --draw docs/ring.svg > /dev/null

@@ -1,11 +1,10 @@
-//! How fast the message-level simulator is, and how much memory it takes.
+//! How fast the message-level simulator is, and how much memory it needs.
 //!
-//! `cargo bench --bench simulator` runs everything; `-- ring`, `-- workload` or `-- large` (minutes) one
-//! part. Each run takes seconds and is a history of its own, counted in events, so that there is nothing
-//! to be gained from a framework that repeats short pieces of code. Speeds are per second of processor time:
-//! what else runs on the machine changes them little.
+//! `cargo bench --bench simulator` runs everything; `-- ring`, `-- workload` or `-- large` (minutes) runs one part.
+//! Each run takes seconds and is a different history, counted in events, so a framework that repeats short pieces of
+//! code would not help. Speeds are per second of processor time: other programs on the machine change them little.
 //!
-//! What they are to be held against, on a machine with 2 cores:
+//! The goals, on a machine with 2 cores:
 //! - *ring*: 1,000 nodes with rounds of a second, under churn: at least a million events per second and core.
 //! - *workload*: 1,024 nodes, lives and absences of an hour, a lookup every 10 minutes, 6 hours, one finger
 //!   and one round in two minutes: at most 5 s. A published discrete-event simulator, which passes no message
@@ -43,7 +42,7 @@ fn main() {
     }
 }
 
-/// A thousand nodes at a time, all of which come anew within some minutes; default timers.
+/// A thousand nodes at a time, each of which is replaced within some minutes; default timers.
 fn ring(r: usize) -> Workload {
     let workload = Workload::default();
     Workload {
@@ -77,13 +76,13 @@ fn measure(name: &str, seeds: Range<u64>, workload: &Workload, jobs: usize) {
     );
 }
 
-/// What all threads have had.
+/// The processor time of all threads.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The most that was ever resident, in KiB; 0 where the system does not say.
+/// The largest resident memory so far, in KiB; 0 if the system does not say.
 fn most_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

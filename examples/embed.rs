@@ -1,5 +1,5 @@
-//! A service that finds out which of its nodes is responsible for a user: a ring of five nodes in
-//! one process, and what becomes of it when one of them leaves.
+//! A service that finds out which of its nodes is responsible for a user: a ring of five nodes in one process, before
+//! and after one of them stops.
 //!
 //! `cargo run --example embed`
 
@@ -38,7 +38,7 @@ async fn start(n: usize) -> Result<Vec<Node>, StartError> {
     Ok(nodes)
 }
 
-/// Who is responsible for whom.
+/// Prints which node each user belongs to.
 async fn print(title: &str, node: &Node) -> Result<(), LookupError> {
     println!("{title}");
     for user in USERS {

@@ -1,5 +1,5 @@
-//! Chat rooms on a ring: whoever owns the name of a room keeps what is said there. A room is found by `call_owner`, and moves when
-//! its owner changes, as `ownership` tells.
+//! Chat rooms on a ring: the node that owns the name of a room stores what is said there. `call_owner` finds the node
+//! of a room; the room moves when its owner changes, as `ownership` tells.
 //!
 //! `cargo run --example rooms`
 
@@ -13,7 +13,7 @@ use chord::protocol::id::Bits;
 use chord::{CallError, Config, Id, Node, Ownership, Refusal, StartError};
 use tokio::sync::watch;
 
-/// What is said in the rooms that a node keeps.
+/// The rooms that a node stores, each with the lines said in it.
 type Rooms = Arc<Mutex<HashMap<String, Vec<String>>>>;
 
 #[tokio::main]
@@ -23,7 +23,7 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     for n in 0..8 {
         say(&first, &format!("room {n}"), "is anybody here?").await?;
     }
-    // Some rooms move to each that joins.
+    // Some rooms move to each node that joins.
     let seeded = Config { seeds: vec![first.me().addr.into()], ..config };
     let (second, third) = (host(seeded.clone()).await?, host(seeded).await?);
     for n in 0..8 {
@@ -38,13 +38,13 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A node that keeps rooms.
+/// A node that stores rooms.
 async fn host(config: Config) -> Result<Node, StartError> {
     let node = Node::start(config).await?;
     let rooms = Rooms::default();
     let Some(ownership) = node.ownership().await else { return Err(StartError::Stopped) };
     let (kept, owned) = (rooms.clone(), ownership.clone());
-    // What is said in a room, a line each; and all of it back.
+    // The first line of a call names the room, the others are said in it; the answer is everything said there.
     let say = move |call: chord::ServiceCall| {
         let answer = if call.key.is_some_and(|key| owns(&owned, key)) {
             let text = String::from_utf8_lossy(&call.body).into_owned();
@@ -68,7 +68,7 @@ fn owns(ownership: &watch::Receiver<Ownership>, key: Id) -> bool {
     ownership.borrow().range.is_some_and(|range| range.contains(key))
 }
 
-/// Whenever the keys of this node change, rooms that are somebody else's go there.
+/// Whenever the keys of this node change, moves the rooms that now belong to another node.
 async fn hand_on(node: Node, rooms: Rooms, mut ownership: watch::Receiver<Ownership>) {
     while ownership.changed().await.is_ok() {
         let moved: Vec<_> = {
@@ -78,20 +78,20 @@ async fn hand_on(node: Node, rooms: Rooms, mut ownership: watch::Receiver<Owners
         };
         for (room, said) in moved {
             if say(&node, &room, &said.join("\n")).await.is_err() {
-                // It stays here until the ring has settled, and its next change.
+                // The room stays here until the ring has settled and this node's keys change again.
                 rooms.lock().expect("nobody panics with it").insert(room, said);
             }
         }
     }
 }
 
-/// Says something in a room; what was said there.
+/// Says something in a room; returns everything said there.
 async fn say(node: &Node, room: &str, words: &str) -> Result<String, CallError> {
     let said = node.call_owner(room, "say", format!("{room}\n{words}")).await?;
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Asks until the room has moved to where it is looked for.
+/// Asks until the room has moved to its new owner.
 async fn until_it_has(node: &Node, room: &str, words: &str) -> Result<String, CallError> {
     loop {
         let said = node.call_owner(room, "say", room.to_string()).await?;

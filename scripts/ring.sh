@@ -3,7 +3,7 @@
 # The ports are PORT (4170 unless set) to PORT + 4.
 set -eu
 
-# BASE is what it was called before.
+# BASE is its former name.
 base=${PORT:-${BASE:-4170}}
 case $base in
 '' | *[!0-9]*)
@@ -17,14 +17,14 @@ nodes=
 
 end() {
     trap - EXIT INT TERM HUP
-    # Each is ended by its own number; one may have ended by itself.
+    # Kill each node by its process ID; one may have ended already.
     for node in $nodes; do kill "$node" 2>/dev/null || true; done
     wait
 }
 trap end EXIT
 trap 'end; exit 0' INT TERM HUP
 
-# A node that is told to quit at once says whether its port is free.
+# A node that is told to quit at once shows whether its port is free.
 taken=
 for port in $ports; do
     if ! why=$(echo Quit | ./chord $flags -p "$port" 2>&1 >/dev/null); then

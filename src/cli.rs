@@ -37,11 +37,12 @@ struct Args {
     #[arg(short = 'p', value_name = "PORT", value_parser = port, allow_hyphen_values = true)]
     port: u16,
 
-    /// Address of this machine to listen at, 0.0.0.0 for all, [::] for all with IPv6; a port if it is not that of -p
+    /// Address of this machine to listen at, 0.0.0.0 for all, [::] for all with IPv6; with a port if it differs from
+    /// that of -p
     #[arg(long, value_name = "IP[:PORT]", value_parser = bind)]
     bind: Option<Bind>,
 
-    /// Address or name of a node of the ring to join; a name is resolved anew at each try
+    /// Address or name of a node of the ring to join; a name is resolved again at each attempt
     #[arg(long = "ja", value_name = "HOST", value_parser = seed_host, requires = "join_port")]
     join_address: Option<seed::Host>,
 
@@ -69,9 +70,9 @@ struct Args {
     #[arg(short = 'i', value_name = "ID", value_parser = identifier, allow_hyphen_values = true)]
     id: Option<Id>,
 
-    /// So many members of the ring in one process, at this port and the next ones, 1 to 1024; the console is
-    /// that of the first. They die together: for V of them all nodes of the ring should have -r 10 + log2 V, or
-    /// V + 1 if that is less (-r 16 for 64), and no process more than half of the nodes
+    /// Run this many members of the ring in one process, 1 to 1024, at this port and the next ones; the console is that
+    /// of the first. They die together: for V of them all nodes of the ring should have -r 10 + log2 V, or V + 1 if
+    /// that is less (-r 16 for 64), and no process should have more than half of the nodes
     #[arg(long, value_name = "V", value_parser = virtual_nodes, default_value = "1", allow_hyphen_values = true)]
     virtual_nodes: u16,
 
@@ -79,30 +80,30 @@ struct Args {
     #[arg(long)]
     strict_ids: bool,
 
-    /// Patience with one call, 1ms to 60s
+    /// Time limit of one call, 1ms to 60s
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "1s", allow_hyphen_values = true)]
     rpc_timeout: Duration,
 
-    /// Patience with a whole lookup, 1ms to 60s
+    /// Time limit of a whole lookup, 1ms to 60s
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "5s", allow_hyphen_values = true)]
     lookup_timeout: Duration,
 
-    /// Ask each node on the way to a key itself, instead of having the question passed on
+    /// Ask each node on the way to a key directly, instead of letting nodes forward the question
     #[arg(long)]
     iterative: bool,
 }
 
 const AFTER_HELP: &str = "\
 Without --ja and --jp the node creates a ring.
-chord help swarm and chord help sim tell of many nodes in one process, and of rings on a virtual clock.
+chord help swarm describes many nodes in one process, chord help sim rings on a virtual clock.
 It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
 
-/// Flags, and what they accept.
+/// Flags, and the values that they accept.
 type Accepted = &'static [(&'static str, &'static str)];
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 const ACCEPTED: Accepted = &[
     ("-a", ADDRESS),
     ("-p", PORT),
@@ -128,7 +129,7 @@ const PORT: &str = "a number from 1 to 65535";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
 const TIME: &str = "a time from 1ms to 60s";
 
-/// A value outside what [`ACCEPTED`] says.
+/// A value that [`ACCEPTED`] does not allow.
 #[derive(Debug, thiserror::Error)]
 #[error("not accepted")]
 struct NotAccepted;
@@ -141,11 +142,11 @@ fn seed_host(text: &str) -> Result<seed::Host, NotAccepted> {
     text.parse().map_err(|_| NotAccepted)
 }
 
-/// Where to listen.
+/// The address to listen at.
 #[derive(Clone, Copy, Debug)]
 struct Bind {
     ip: IpAddr,
-    /// That of `-p`, if none is given.
+    /// The port of `-p`, if none is given.
     port: Option<u16>,
 }
 
@@ -192,15 +193,15 @@ fn identifier(text: &str) -> Result<Id, NotAccepted> {
 /// What to do instead of running a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Instead {
-    /// Print this on standard output, and be done.
+    /// Print this on standard output and exit with success.
     Print(String),
-    /// Print this line on standard error, and fail.
+    /// Print this line on standard error and exit with an error.
     Complain(String),
-    /// Print this text on standard error, and fail.
+    /// Print this text on standard error and exit with an error.
     Usage(&'static str),
 }
 
-/// What is to be run.
+/// What to run.
 #[derive(Debug)]
 pub enum Run {
     Node(Host),
@@ -208,14 +209,14 @@ pub enum Run {
     Swarm(Swarm),
 }
 
-/// A node, or some virtual ones.
+/// A node, or several virtual nodes.
 #[derive(Debug)]
 pub struct Host {
-    /// What the first is configured with; the others have the next ports.
+    /// The configuration of the first; the others have the next ports.
     pub config: Config,
     /// How many members of the ring it is.
     pub virtual_nodes: u16,
-    /// What is to be said before it starts.
+    /// What to print before it starts.
     pub warning: Option<String>,
 }
 
@@ -267,8 +268,8 @@ fn command() -> clap::Command {
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
 
-/// Checks that so many nodes, which this flag has asked for, have ports, and that the ring of another node is
-/// to be joined.
+/// Checks that there are ports for `n` nodes, the number given with `flag`, and that the seed is not one of these
+/// nodes.
 fn check_ports(ip: IpAddr, first: u16, n: u16, seed: Option<&Seed>, flag: &str) -> Result<(), String> {
     let Some(last) = first.checked_add(n - 1) else {
         return Err(format!("{flag} is {n}: from port {first} on there are only {}", u16::MAX - first + 1));
@@ -368,7 +369,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
     }
 }
 
-/// What an unknown word is similar to.
+/// A suggestion, if an unknown word is similar to a known one.
 fn meant(similar: Option<String>) -> String {
     similar.map(|similar| format!(": was {similar} meant?")).unwrap_or_default()
 }

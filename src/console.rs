@@ -1,8 +1,7 @@
-//! The console: what a line means, and how an answer looks.
+//! The console: the meaning of a line, and the form of an answer.
 //!
-//! Both are pure; the thread that reads standard input is in [`input`], lines from a terminal come from the
-//! [`editor`] with its [`history`], the streams themselves are in [`streams`], and [`terminal`] says when one may be
-//! used.
+//! Both are pure. The thread that reads standard input is in [`input`]; lines from a terminal come from the [`editor`]
+//! with its [`history`]; the streams themselves are in [`streams`]; [`terminal`] tells when a terminal may be used.
 
 pub mod editor;
 pub mod history;
@@ -17,23 +16,23 @@ use crate::node::{LookupError, State};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 
-/// What a line asks for.
+/// The meaning of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// The owner of this key.
     Lookup(Vec<u8>),
     /// The successor list and the fingers.
     PrintState,
-    /// What can be asked.
+    /// The list of commands.
     Help,
     /// The end of the node.
     Quit,
 }
 
-/// The longest line that is read, in bytes: a key is hashed whole, and has to be kept for that.
+/// The longest line that is read, in bytes: a key is hashed as a whole, so all of it has to be in memory.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// A line that means nothing.
+/// A line that is not a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLine {
     #[error("Lookup needs a key: Lookup <key>")]
@@ -49,8 +48,8 @@ pub enum BadLine {
 /// The commands, as Tab completes them.
 pub const COMMANDS: [&str; 4] = ["Lookup ", "PrintState", "Help", "Quit"];
 
-/// What a line asks for; nothing if it is empty. Commands are understood in any case. White space around command and
-/// key does not count; inside the key it does.
+/// The command in a line; `None` if the line is empty. The case of a command does not matter, nor does white space
+/// around command and key; white space inside the key does.
 pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
     let line = line.trim_ascii();
     let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
@@ -66,7 +65,7 @@ pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
     }
 }
 
-/// A peer as the console names it, which programs that read it rely on: identifier, address and port, with spaces between.
+/// A peer in the form that programs which read the console rely on: identifier, address and port, separated by spaces.
 struct Spaced(Peer);
 
 impl fmt::Display for Spaced {
@@ -76,7 +75,7 @@ impl fmt::Display for Spaced {
     }
 }
 
-/// The answer to a lookup: the key with its identifier, then the owner or why there is none.
+/// The answer to a lookup: the key with its identifier, then the owner or the reason why there is none.
 pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
     let mut answer = b"< ".to_vec();
     answer.extend_from_slice(key);
@@ -88,8 +87,8 @@ pub fn render_lookup(key: &[u8], owner: Result<Peer, LookupError>) -> Vec<u8> {
     answer
 }
 
-/// The state of a node: always r successors, in a ring of fewer round and round, with the node itself in its place; and
-/// all fingers.
+/// The state of a node: always r successors, and all fingers. In a ring with fewer nodes the list of successors goes
+/// round and round, with the node itself in its place.
 pub fn render_state(state: &State) -> Vec<u8> {
     let mut answer = format!("< Self {}\n", Spaced(state.me)).into_bytes();
     let successors = state.successors.iter().chain([&state.me]).cycle().take(state.r);
@@ -103,12 +102,12 @@ pub fn render_state(state: &State) -> Vec<u8> {
     answer
 }
 
-/// Why a line has no answer.
+/// The reason why a line has no answer.
 pub fn render_error(error: &impl std::fmt::Display) -> Vec<u8> {
     format!("< Error: {error}\n").into_bytes()
 }
 
-/// What can be asked.
+/// The list of commands.
 pub fn render_help() -> Vec<u8> {
     b"< Lookup <key>   the node that owns the key: the rest of the line, spaces inside count\n\
       < PrintState     this node, its successors and its fingers\n\
@@ -146,7 +145,7 @@ mod tests {
         assert_eq!(parse(b"PrintState now"), Err(BadLine::Unknown));
     }
 
-    /// `sim ring` has its commands in lower case, and people come from there.
+    /// `sim ring` has its commands in lower case, and users are used to that.
     #[test]
     fn command_in_another_case_is_understood() {
         assert_eq!(parse(b"lookup Hello"), Ok(Some(Command::Lookup("Hello".into()))));

@@ -22,10 +22,10 @@
 //! }
 //! ```
 //!
-//! Each runs on a thread of its own ([`Node::start_on`] puts many on one), whatever the program runs on; a [`Node`] is a handle
-//! that is cloned, sent and shared.
+//! Each node runs on a thread of its own ([`Node::start_on`] puts many on one), whatever runtime the program uses; a
+//! [`Node`] is a handle that can be cloned, sent and shared.
 //!
-//! It needs the library alone, without what the `chord` command is made of:
+//! An embedding program needs only the library, without the dependencies of the `chord` command:
 //!
 //! ```toml
 //! [dependencies]
@@ -33,15 +33,14 @@
 //! chord = { path = "../chord", default-features = false }
 //! ```
 //!
-//! The feature `sim` adds the simulator; `swarm` many nodes in one process, and what measures them (with `sim`); and
-//! `cli`, the default, the command and its console (with both).
+//! The feature `sim` adds the simulator; `swarm` adds many nodes in one process and their measurement (with `sim`);
+//! `cli`, the default, adds the command and its console (with both).
 //!
-//! To read the code, begin with [`protocol`], which decides everything and touches nothing; then
-//! [`wire`], the bytes; then [`actors`], which run the one over the other. [`config`] is what a node
-//! is told, [`console`] how people talk to it; [`sim`] runs whole rings on a virtual clock,
-//! [`swarm`] many real nodes in one process.
+//! To read the code, begin with [`protocol`], which makes all decisions and does no I/O; then [`wire`], the bytes; then
+//! [`actors`], which run the protocol over the wire. [`config`] is the configuration of a node, [`console`] its
+//! interface to people; [`sim`] runs whole rings on a virtual clock, [`swarm`] many real nodes in one process.
 
-// These end the program when nobody reads it: see [`console::streams`].
+// The print macros end the program when its output is closed: see [`console::streams`].
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod actors;
@@ -56,7 +55,7 @@ pub mod sim;
 pub mod swarm;
 pub mod wire;
 
-/// What stands in the README is compiled and run.
+/// Compiles and runs the examples in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,6 +1,6 @@
 //! The `chord` command: arguments, nodes, console, exit status; or a simulation.
 
-// These end the program when nobody reads it.
+// The print macros end the program when its output is closed.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod cli;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     own_terminals();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(host)) => run(node::run(host), "warn"),
-        // What a node warns of, hundreds of them have said in a second.
+        // Hundreds of nodes would repeat each warning every second.
         Ok(cli::Run::Swarm(swarm)) => run(swarm::run(swarm), "error"),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => ring::run(&ring),
         Ok(cli::Run::Sim(cli::Sim::Storm(storm))) => storm::run(&storm),
         Err(cli::Instead::Print(text)) => {
-            // An error means that nobody reads it.
+            // An error means that the output is closed.
             let _ = output().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs nodes to their end, which log so much unless told otherwise.
+/// Runs nodes to their end; they log at this level unless `RUST_LOG` names another.
 fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
     log(level);
     let _terminal = KeepTerminal;
@@ -59,8 +59,8 @@ fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
     }
 }
 
-/// Runs nodes to their end. What they leave behind ends in the context of their runtime: actors that are dropped before they
-/// have run do so then, and set timers.
+/// Runs nodes to their end. What is left then is dropped in the context of the runtime: an actor that is dropped before
+/// its first run starts during the drop and sets timers.
 fn block_on(nodes: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = Arc::new(runtime().context("can't start")?);
     let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
@@ -70,7 +70,7 @@ fn block_on(nodes: impl Future<Output = Result<()>>) -> Result<()> {
     ended
 }
 
-/// Logs to standard error, from the level that `RUST_LOG` names, or else from this one.
+/// Logs to standard error, at the level that `RUST_LOG` names, or else at this one.
 fn log(usual: &str) {
     let filter = match std::env::var("RUST_LOG") {
         Ok(level) => EnvFilter::try_new(&level).unwrap_or_else(|error| {
@@ -80,7 +80,7 @@ fn log(usual: &str) {
         Err(_) => EnvFilter::new(usual),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal());
-    // Its own reports of errors would go to standard error again, and end the program.
+    // The logger would report its own errors to standard error again, and end the program.
     log.log_internal_errors(false).with_writer(|| Log).init();
 }
 
@@ -100,7 +100,7 @@ mod tests {
         let nobody = Addr::new(Ipv4Addr::LOCALHOST, 1);
         let config = Config { seeds: vec![nobody.into()], ..Config::new(Ipv4Addr::LOCALHOST) };
         let ended = block_on(async {
-            // As when a signal comes just then.
+            // As if a signal came just then.
             assert!(Node::start_sharing(config, ConnectionPool::default()).now_or_never().is_none());
             Ok(())
         });

@@ -1,8 +1,8 @@
 //! Many nodes in one process, and what they do under load: a swarm.
 //!
-//! They are real nodes: each has its own socket and its own actors, and calls the others over TCP as it would
-//! if they were far away, unless told to use memory; those of a thread share their connections. Only who measures sees all of them, and knows by
-//! definition ([`Tables`]) what each of them should know.
+//! They are real nodes: each has its own socket and its own actors, and calls the others over TCP as if they were far
+//! away, unless it is told to use memory; the nodes of a thread share their connections. Only the measuring side sees
+//! all nodes, and knows by definition ([`Tables`]) what each of them should know.
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,9 +21,11 @@
 //! # }
 //! ```
 //!
-//! [`Worker`] is a thread of nodes, [`together`] how nodes start together, [`existing_members`] who is in a ring that
-//! they join, [`local_nodes`] those of a thread and what is right for them, [`watch`] sees a ring form, [`load`]
-//! has it look keys up, [`judge`] says who is right when others come and go, [`timeline`] is what became of them when, [`figures`] is what comes of it; [`process`] is what the process takes of its machine.
+//! [`Worker`] is a thread of nodes; [`together`] starts nodes together; [`existing_members`] lists the members of a
+//! ring that they join; [`local_nodes`] are the nodes of a thread and their right tables; [`watch`] sees a ring form;
+//! [`load`] makes the nodes look up keys; [`judge`] decides whether an answer is right while other members come and go;
+//! [`timeline`] counts outcomes over time; [`figures`] are the results; [`process`] measures and sets the resources of
+//! the process.
 
 pub mod existing_members;
 pub mod figures;
@@ -58,18 +60,18 @@ use local_nodes::LocalNodes;
 use process::NoRoom;
 use together::{followers, start_all};
 
-/// What a swarm is started with.
+/// The configuration of a swarm.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
-    /// How many, at least 1. Default 1.
+    /// How many nodes, at least 1. Default 1.
     pub nodes: u16,
-    /// Threads that they are spread over, 1 to `nodes`. Default 1: then a lookup stays on one thread.
+    /// Threads that the nodes are spread over, 1 to `nodes`. Default 1: then a lookup stays on one thread.
     pub threads: u16,
-    /// How many join at a time, at least 1. Default 65535: all.
+    /// How many nodes join at a time, at least 1. Default 65535: all.
     pub at_once: u16,
-    /// What each is configured with. The first has its port and the others the next ones, or each any
-    /// that is free if it is 0. The first joins the ring of its seeds, if there are any; the others join
-    /// the first. Default: any free port at 127.0.0.1, no seeds.
+    /// The configuration of each node. The first node has its port and the others the next ones; if the port is 0, each
+    /// takes any free port. The first joins the ring of its seeds, if there are any; the others join the first.
+    /// Default: any free port at 127.0.0.1, no seeds.
     pub node: Config,
 }
 
@@ -79,7 +81,7 @@ impl Default for SwarmConfig {
     }
 }
 
-/// Why there is no swarm.
+/// Why a swarm did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
     #[error("{nodes} nodes on {threads} threads: at least 1 node, and from 1 thread to one for each node")]
@@ -111,25 +113,25 @@ pub enum NotIdeal {
     Ended(#[from] Ended),
 }
 
-/// How far a swarm is that forms.
+/// A step in the formation of a swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forming {
     /// One more node has become a member.
     Joined,
-    /// The tables of one more node are right.
+    /// One more node has right tables.
     Right,
 }
 
-/// Hears how far it is, on the threads of the nodes.
+/// Called at each step, on the threads of the nodes.
 pub type Told = Arc<dyn Fn(Forming) + Send + Sync>;
 
-/// For how long a node goes on calling the first, which is busy with all the others, but lives.
+/// How long a node goes on calling the first node, which is busy with all the others, but lives.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Nodes that run in this process. They stop when it is dropped.
+/// Nodes that run in this process. They stop when this is dropped.
 pub struct Swarm {
     workers: Vec<Worker>,
-    /// Of each worker; the first node stands first in the first.
+    /// The nodes of each worker; the first node is the first one of the first worker.
     local_nodes: Vec<LocalNodes>,
     config: SwarmConfig,
     existing: Vec<Peer>,
@@ -155,7 +157,8 @@ impl Swarm {
         let workers = workers.map_err(SwarmError::Thread)?;
         let began = Instant::now();
 
-        // The others have to wait for each other, but a seed that does not answer is none.
+        // The other nodes have to wait for each other, but a seed that does not answer is given up in the configured
+        // time.
         let leader = Config { join_timeout: config.node.join_timeout, ..node.clone() };
         let first = workers[0].run(move |pool| Node::start_sharing(leader, pool)).await??;
         told(Forming::Joined);
@@ -173,7 +176,7 @@ impl Swarm {
         let joined = began.elapsed();
 
         let mut nodes = started.into_iter().collect::<Result<Vec<_>, _>>()?;
-        // They have become members in any order; a seed chooses among them by their places.
+        // They have become members in any order; sorted, so that a load's random seed chooses the same nodes each time.
         nodes.iter_mut().for_each(|nodes| nodes.sort_by_key(|node| node.me().addr));
         nodes[0].insert(0, first);
         let peers = nodes.iter().flatten().map(Node::me).chain(existing.iter().copied()).collect();
@@ -183,7 +186,7 @@ impl Swarm {
         Ok(Swarm { workers, local_nodes, config, existing, began, joined, memory_before, told })
     }
 
-    /// Its nodes, the first of them first.
+    /// All nodes, beginning with the first.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.local_nodes.iter().flat_map(LocalNodes::nodes)
     }
@@ -193,18 +196,18 @@ impl Swarm {
         self.local_nodes[0].first()
     }
 
-    /// The members of the ring that it joined, as they were then.
+    /// The other members of the ring that it joined, at the time when it joined.
     pub fn existing(&self) -> &[Peer] {
         &self.existing
     }
 
-    /// What it was started with.
+    /// The configuration that it was started with.
     pub fn config(&self) -> &SwarmConfig {
         &self.config
     }
 
-    /// Waits until every node knows what it should by definition, but no longer than `limit`. Members of a
-    /// ring that was joined must have lists of the same length, and stay.
+    /// Waits until every node knows what it should by definition, for at most `limit`. If the swarm joined a ring, its
+    /// members must have successor lists of the same length, and stay.
     pub async fn await_ideal(&self, limit: Duration) -> Result<Formation, NotIdeal> {
         let (deadline, told) = (Instant::now() + limit, self.told.clone());
         let seen = self.on_all(move |nodes, _| watch::until_ideal(nodes, deadline, told.clone())).await?;
@@ -228,8 +231,8 @@ impl Swarm {
         })
     }
 
-    /// What the nodes do while nobody asks for anything, over this time: once their finger tables are no longer
-    /// young, which takes some 20 s where the period of fix fingers is a second.
+    /// What the nodes do while no program asks for anything, over this time. Measures once finger tables are no longer
+    /// young, which takes some 20 s if the period of fix fingers is a second.
     pub async fn idle(&self, time: Duration) -> Idle {
         sleep(youth(self.config.node.fix_fingers) * 5 / 4).await;
         let (began, before, processor) = (Instant::now(), self.traffic(), process::processor_time());
@@ -245,9 +248,9 @@ impl Swarm {
         }
     }
 
-    /// Has random nodes look random keys up, and compares every answer with the definition; then traces
-    /// some lookups more. The ring must have formed. Where it joined the ring of others, which come and go, an answer is
-    /// wrong that the named node denies.
+    /// Makes random nodes look up random keys and compares every answer with the definition; then traces some more
+    /// lookups. The ring must have formed. In a ring with other members, which come and go, an answer is wrong if the
+    /// named node denies it.
     pub async fn load(&self, load: Load) -> Result<Figures, Ended> {
         let threads = self.config.threads;
         let (began, before) = (SystemTime::now(), self.traffic());
@@ -259,19 +262,19 @@ impl Swarm {
         Ok(Figures { began, dialed, dead, ..Figures::new(load.demand, elapsed, answers, traced) })
     }
 
-    /// Stops all nodes. They take leave of nobody.
+    /// Stops all nodes without telling their neighbours.
     pub async fn stop(self) {
         // An error means that they have stopped.
         let _ = self.on_all(|nodes, _| async move { drop(join_all(nodes.nodes().map(Node::stop)).await) }).await;
     }
 
-    /// Has all nodes leave the ring that they joined, and stops them.
+    /// Makes all nodes leave the ring that they joined, and stops them.
     pub async fn leave(self) {
         // An error means that they have stopped.
         let _ = self.on_all(|nodes, _| async move { drop(join_all(nodes.nodes().map(Node::leave)).await) }).await;
     }
 
-    /// What all nodes together have done on the network.
+    /// The sum of all nodes' traffic.
     fn traffic(&self) -> crate::Traffic {
         self.nodes().map(Node::traffic).fold(crate::Traffic::default(), |sum, one| crate::Traffic {
             asked: sum.asked + one.asked,
@@ -285,7 +288,7 @@ impl Swarm {
         })
     }
 
-    /// Does the same on each thread with its nodes; the threads are numbered.
+    /// Runs `work` on each thread with its nodes and its number.
     async fn on_all<F>(
         &self,
         work: impl Fn(LocalNodes, u16) -> F + Clone + Send + 'static,
@@ -303,7 +306,7 @@ impl Swarm {
 }
 
 impl SwarmConfig {
-    /// What a node is configured with that shares the process with all the others.
+    /// The configuration of a node that shares the process with all the others.
     fn member(&self) -> Result<Config, NoRoom> {
         let joining = Config { join_timeout: JOIN_TIMEOUT, ..self.node.clone() };
         if self.node.transport != Transport::Tcp {

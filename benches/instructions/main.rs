@@ -1,8 +1,8 @@
 //! How many instructions the hot path takes: `cargo bench --bench instructions`, under valgrind.
 //!
-//! They are the same on a busy machine and on a quiet one, so that a step which has become dearer shows at
-//! once: whoever exceeds its limit by more than a tenth fails. A step that may become dearer, or has become
-//! cheaper, has its limit changed here, with the reason.
+//! The counts are the same on a busy and on a quiet machine, so a step that has become slower shows at once: a step
+//! that exceeds its limit by more than a tenth fails. If a step may become slower, or has become faster, change its
+//! limit here, with the reason.
 
 #[path = "../speed/line.rs"]
 mod line;
@@ -23,8 +23,8 @@ use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, 
 
 use steps::{Answered, Member, Served, decode, encode, question, reply};
 
-/// A limit in instructions: what was counted when it was set. Each step runs once, cold: where it allocates for the first time
-/// in a size class of the allocator, some 500 of them are the allocator's, which a running node does not pay.
+/// A limit in instructions: the count when it was set. Each step runs once, cold. Where it allocates for the first time
+/// in a size class, some 500 instructions are the allocator's; a running node does not pay these.
 fn counted(instructions: u64) -> LibraryBenchmarkConfig {
     let limit = instructions + instructions / 10;
     let mut config = LibraryBenchmarkConfig::default();
@@ -90,7 +90,7 @@ fn adopt_list(member: Member, list: Vec<Peer>) -> Neighbors {
     black_box(member.adopt(black_box(list)))
 }
 
-/// Calls of [`hundred_calls`] that come before those which are counted: the first ones find out who calls.
+/// Calls before those that are counted: in the first ones each side learns the name of the other.
 const WARM: usize = 100;
 
 fn served() -> Served {

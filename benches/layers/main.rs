@@ -1,4 +1,4 @@
-//! How long the steps take that a call and a lookup are made of: `cargo bench --bench layers`.
+//! How long the steps of a call and of a lookup take: `cargo bench --bench layers`.
 //!
 //! Times change with the machine; the instructions of the same steps are counted by the bench *instructions*.
 

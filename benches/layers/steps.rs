@@ -1,4 +1,4 @@
-//! The steps that a call and a lookup are made of: what benches time, and whose instructions are counted.
+//! The steps of which a call and a lookup consist; benches time them and count their instructions.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::line::{self, Line};
 
-/// As many nodes as make a table of some ten fingers.
+/// Enough nodes for a table of some ten fingers.
 const NODES: u16 = 1000;
 
 /// A call on a kept connection: who owns this key?
@@ -41,19 +41,19 @@ fn peer(port: u16) -> Peer {
     Peer::at(Addr::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
 }
 
-/// A frame in bytes.
+/// A frame as bytes.
 pub fn encode(frame: Frame) -> BytesMut {
     let mut bytes = BytesMut::new();
     FrameCodec::default().encode(frame, &mut bytes).expect("a frame that fits");
     bytes
 }
 
-/// A frame out of its bytes.
+/// A frame from its bytes.
 pub fn decode(mut bytes: BytesMut) -> Frame {
     FrameCodec::default().decode(&mut bytes).expect("a frame of ours").expect("a whole frame")
 }
 
-/// A reply, and what it answers.
+/// A reply, and the request that it answers.
 pub struct Answered {
     reply: Frame,
     request: Request,
@@ -61,13 +61,13 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// As whoever has asked for an owner gets it.
+    /// A reply as the caller that has asked for an owner receives it.
     pub fn new() -> Answered {
         let request = Request::FindSuccessor { key: peer(2).id, hops: 1, want_path: false };
         Answered { reply: decode(encode(reply())), request, responder: peer(1).id }
     }
 
-    /// What it says.
+    /// The response in it.
     pub fn read(&self) -> Result<Response, Code> {
         let Frame::Return(reply) = &self.reply else { panic!("not a reply") };
         reply.read(&self.request, Some(self.responder)).expect("a reply of ours")
@@ -86,11 +86,11 @@ pub struct Member {
 }
 
 impl Member {
-    /// One that knows what it should.
+    /// A node with complete tables.
     pub fn settled() -> Member {
         let tables = Tables::by_definition((1..=NODES).map(peer).collect(), Bits::FULL, 4);
         let mut neighbors = tables.neighbors(0).clone();
-        // As stabilize leaves it: only a successor that was heard may be named without a ping.
+        // As after a round of stabilize: only a successor that has answered may be named without a ping.
         neighbors.adopt(neighbors.successors().to_vec());
         let me = neighbors.me().id;
         Member {
@@ -101,13 +101,13 @@ impl Member {
         }
     }
 
-    /// One whose fingers are yet to be found.
+    /// A node that has yet to find its fingers.
     pub fn young() -> Member {
         let settled = Member::settled();
         Member { fingers: FingerTable::alone(settled.neighbors.me(), Bits::FULL), ..settled }
     }
 
-    /// What it does with a key: names the owner, or knows whom to ask.
+    /// The first step for a key: names the owner, or chooses the next node to ask.
     pub fn lookup(&self, key: Id) -> Step<Finding> {
         let wanted = Wanted { key, hops: 1, want_path: false };
         Lookup::new(wanted, self.neighbors.clone(), self.fingers.preceding(key)).start()
@@ -129,7 +129,7 @@ impl Member {
     }
 }
 
-/// Two nodes, and a client that asks the first for what it can answer itself; all on one thread.
+/// Two nodes, and a client that asks the first one for its own identifier; all on one thread.
 pub struct Served {
     system: actix_rt::SystemRunner,
     line: Line,
@@ -137,7 +137,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts them.
+    /// Starts the nodes and the client.
     pub fn start() -> io::Result<Served> {
         let system = System::new();
         let (line, nodes) = system.block_on(async {
@@ -155,7 +155,7 @@ impl Served {
         Ok(Served { system, line, _nodes: nodes })
     }
 
-    /// So many calls, one after the other.
+    /// Makes `times` calls, one after the other.
     pub fn call(&mut self, times: usize) -> io::Result<()> {
         self.system.block_on(async {
             for _ in 0..times {

@@ -1,4 +1,4 @@
-//! Calls: a raw client asks one node what it can answer itself, beside the floor in the same run.
+//! Calls: a raw client asks one node for its own identifier, compared with the floor of the same run.
 
 use std::io::{self, BufRead, BufReader, Read, Write, stdin, stdout};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,10 +15,10 @@ use super::floor::{FRAME, echo};
 use super::line::{self, Line};
 use super::{Median, RUNS};
 
-/// How long each measurement goes on.
+/// How long each measurement takes.
 const TIME: Duration = Duration::from_millis(700);
 
-/// What answers.
+/// The callee.
 #[derive(Clone, Copy)]
 enum Callee {
     Floor,
@@ -35,7 +35,7 @@ impl Callee {
         }
     }
 
-    /// Starts it on this thread. Returns its address, and what keeps it running.
+    /// Starts it on this thread. Returns its address, and the nodes that have to be kept.
     async fn start(self) -> io::Result<(Served, Option<(Node, Node)>)> {
         match self {
             Callee::Floor => {
@@ -58,21 +58,21 @@ impl Callee {
     }
 }
 
-/// What can be asked where.
+/// A callee that can be called.
 #[derive(Clone, Copy)]
 struct Served {
     addr: SocketAddr,
-    /// The node that is asked for its own identifier; none at the floor.
+    /// The node that is asked for its own identifier; `None` for the floor.
     owner: Option<Peer>,
 }
 
 impl Served {
-    /// The bytes of a call; plain ones end their connection.
+    /// The bytes of a call; a plain call ends its connection.
     fn call(self, plain: bool) -> Vec<u8> {
         self.owner.map_or(vec![0; FRAME], |me| line::call(me, plain))
     }
 
-    /// How long the replies to such calls are.
+    /// The length of the replies to such calls.
     async fn reply(self, plain: bool) -> io::Result<usize> {
         match self.owner {
             Some(_) => line::reply(self.addr, &self.call(plain)).await,
@@ -90,11 +90,11 @@ impl Served {
 enum Load {
     /// One after the other.
     One,
-    /// So many in flight on one connection.
+    /// This many in flight on one connection.
     Pipelined(usize),
-    /// One in flight on each of so many connections.
+    /// One in flight on each of this many connections.
     Connections(usize),
-    /// A connection for each.
+    /// A new connection for each.
     OnePerConnection,
 }
 
@@ -117,7 +117,7 @@ impl Load {
                 let mut buffer = vec![0; 64 * 1024];
                 let (mut left, mut answered) = (0, n);
                 while on() {
-                    // A call more for each answer that has come.
+                    // One more call for each answer that has arrived.
                     stream.write_all(&call.repeat(answered)).await?;
                     let count = stream.read(&mut buffer).await?;
                     if count == 0 {
@@ -153,7 +153,7 @@ impl Load {
     }
 }
 
-/// Another process that answers; it ends with its standard input.
+/// Another process that is called; it ends with its standard input.
 struct Other {
     child: Child,
     served: Served,
@@ -175,12 +175,12 @@ impl Other {
 impl Drop for Other {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // An error means that it has ended.
+        // An error means that it has ended already.
         let _ = self.child.wait();
     }
 }
 
-/// The part of the other process: answers until its input ends.
+/// The main function of the other process: answers until its input ends.
 pub fn serve(name: &str) -> io::Result<()> {
     let callee = Callee::BOTH.into_iter().find(|callee| callee.name() == name).ok_or(io::ErrorKind::InvalidInput)?;
     actix_rt::System::new().block_on(async {
@@ -194,7 +194,7 @@ pub fn serve(name: &str) -> io::Result<()> {
     })
 }
 
-/// Round trips a second of bare tasks over so many connections to another process.
+/// Round trips per second of bare tasks over this many connections to another process.
 pub fn floor(connections: usize) -> io::Result<f64> {
     let other = Other::start(Callee::Floor)?;
     actix_rt::System::new().block_on(Load::Connections(connections).rate(other.served))

@@ -1,4 +1,4 @@
-//! Calls of applications: what a stream of the largest bodies costs the calls of the ring at the same node.
+//! Calls of applications: how much a stream of the largest bodies slows the calls of the ring at the same node.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,16 +16,16 @@ use tokio_util::codec::Encoder;
 
 use super::{Median, RUNS};
 
-/// How long each measurement goes on, and how often the node is pinged meanwhile.
+/// How long each measurement takes, and how often the node is pinged meanwhile.
 const TIME: Duration = Duration::from_secs(3);
 const EVERY: Duration = Duration::from_millis(1);
 
-/// The stream's p99 of a ping over that without it, at most.
+/// The goal: p99 of a ping beside the stream, divided by p99 without it, at most.
 const MUST: f64 = 2.0;
 
 static BODY: LazyLock<Bytes> = LazyLock::new(|| vec![7; MAX_BODY].into());
 
-/// Pings a node at rest and beside a stream of calls of 4 MiB, and prints both.
+/// Pings a node at rest and beside a stream of calls of 4 MiB, and prints both results.
 pub fn measure() -> io::Result<()> {
     println!(
         "\n| of a node | p50 of a ping, us | p99, us | p99 over that at rest | must | MiB/s |\n|---|---|---|---|---|---|"
@@ -61,7 +61,7 @@ pub fn measure() -> io::Result<()> {
     Ok(())
 }
 
-/// Does something while one call of 4 MiB follows the other; how many bytes they had.
+/// Runs `act` while one call of 4 MiB follows the other; also returns how many bytes these had.
 fn beside<T>(runtime: &Runtime, from: &Node, to: Peer, act: impl FnOnce() -> io::Result<T>) -> io::Result<(T, u64)> {
     let bytes = Arc::new(AtomicU64::new(0));
     let (from, sent) = (from.clone(), bytes.clone());
@@ -75,7 +75,7 @@ fn beside<T>(runtime: &Runtime, from: &Node, to: Peer, act: impl FnOnce() -> io:
     Ok((done?, bytes.load(Ordering::Relaxed)))
 }
 
-/// How long pings take on one connection, in microseconds, the shortest first.
+/// How long pings on one connection take, in microseconds, the shortest first.
 fn pings(to: Peer) -> io::Result<Vec<f64>> {
     let mut stream = TcpStream::connect(to.addr)?;
     stream.set_nodelay(true)?;

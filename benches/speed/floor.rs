@@ -1,23 +1,23 @@
-//! The floor: frames of a fixed size there and back between bare tokio tasks, with nothing done in between.
+//! The floor: frames of a fixed size there and back between bare tokio tasks, with no work in between.
 
 use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A call and its reply, in bytes: what lookups need.
+/// The length of a call and of its reply, in bytes: that of lookups.
 pub const FRAME: usize = 60;
 
-/// Sends whatever comes back, on any number of connections, for as long as anybody waits for this.
+/// Sends each frame back, on any number of connections, until it is dropped.
 pub async fn echo(socket: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = socket.accept().await?;
-        // A connection that breaks is of no interest.
+        // A broken connection does not matter.
         actix_rt::spawn(async move { drop(send_back(stream).await) });
     }
 }
 
-/// Frame by frame; those that come together leave together.
+/// Frame by frame; frames that arrive together leave together.
 async fn send_back(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reading, writing) = stream.into_split();

@@ -1,4 +1,4 @@
-//! How all of it grows: rings of 2^4 to 2^11 nodes, as a table and a plot.
+//! How all figures grow with the ring: 2^4 to 2^11 nodes, as a table and a plot.
 
 use std::io;
 use std::path::Path;
@@ -9,10 +9,11 @@ use chord::sim::plot::Count;
 
 use super::rings::swarm;
 
-/// Rings of each size: it is the shape that is wanted, and the other parts have spreads.
+/// Rings of each size: only the shape matters here, and the other parts show the spread.
 const RUNS: usize = 1;
 
-/// What is read of each ring: the part of its figures, the name there, the factor, and what it is called here.
+/// The figures of each ring: their part in the output of `chord swarm`, their name there, a factor, and their name
+/// here.
 const MEASURES: [(&str, &str, f64, &str); 9] = [
     ("load", "lookups_per_second", 1.0, "lookups/s"),
     ("load", "p50_seconds", 1e6, "p50, us"),
@@ -29,7 +30,7 @@ const fn panel(title: &'static str, unit: &'static str, measures: &'static [&'st
     Panel { title, x: ("nodes", Count::Logarithmic), y: (unit, Count::Linear), measures, series: &[], names: &[] }
 }
 
-/// What is drawn: each thing with an axis of its own.
+/// The plots: each has its own axis.
 const PANELS: [Panel; 6] = [
     panel("Lookups with 16 clients", "lookups/s", &["lookups/s"]),
     panel("How long they take", "microseconds", &["p50, us", "p99, us"]),
@@ -66,7 +67,7 @@ pub fn measure(directory: &Path) -> io::Result<()> {
     redraw(directory)
 }
 
-/// Draws `growth.svg` anew from the `growth.csv` of this directory.
+/// Redraws `growth.svg` from the `growth.csv` of this directory.
 pub fn redraw(directory: &Path) -> io::Result<()> {
     let csv = std::fs::read_to_string(directory.join("growth.csv"))?;
     std::fs::write(directory.join("growth.svg"), plot::redrawn(&PANELS, &csv).map_err(io::Error::other)?)

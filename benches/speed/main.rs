@@ -1,11 +1,11 @@
-//! How fast calls and lookups are, beside the floor of the same run: bare tokio tasks that send frames of 60
+//! How fast calls and lookups are, compared with the floor of the same run: bare tokio tasks that send frames of 60
 //! bytes there and back.
 //!
-//! `cargo bench --bench speed` measures everything, which takes half an hour; `-- calls` one part,
-//! and so do *channels*, *lookups*, *formation* and *cost*; *growth* writes a table and a plot into a directory, *storm* prints a table and writes both if a
-//! directory is named. Five runs each, shown as the median
-//! and what they lie between; the ratio to the floor is the median of the runs' ratios, since the machine
-//! changes both alike. *must* is what the project asks of itself.
+//! `cargo bench --bench speed` measures everything, which takes half an hour. `-- calls`, `channels`, `lookups`,
+//! `formation` or `cost` measures one part; *growth* writes a table and a plot into a directory; *storm* prints a
+//! table, and writes data and a plot if a directory is named. Each figure is the median of five runs, with their range;
+//! the ratio to the floor is the median of the runs' ratios, since the machine changes both alike. *must* is the
+//! project's own goal.
 
 mod calls;
 mod channels;
@@ -18,10 +18,10 @@ mod storm;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// How often everything is measured.
+/// How often each part is measured.
 const RUNS: usize = 5;
 
-/// What several runs came to.
+/// The values of several runs.
 #[derive(Default)]
 pub struct Median(Vec<f64>);
 
@@ -35,13 +35,13 @@ impl Median {
         self.0[self.0.len() / 2]
     }
 
-    /// The median and what all lie between, in whole numbers.
+    /// The median and the range, in whole numbers.
     fn spread(&self) -> String {
         let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
         format!("{:.0} ({least:.0}-{most:.0})", self.middle())
     }
 
-    /// The same to a hundredth.
+    /// The same with two decimals.
     fn fine(&self) -> String {
         let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
         format!("{:.2} ({least:.2}-{most:.2})", self.middle())

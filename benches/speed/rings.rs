@@ -1,5 +1,5 @@
-//! Rings of real nodes, each ring in a process of its own: how fast it forms, how many lookups it serves, and
-//! what it costs to be there.
+//! Rings of real nodes, each ring in its own process: how fast it forms, how many lookups it serves, and what an idle
+//! node costs.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ use super::{Median, RUNS};
 /// The port of the first node; the others have the next ones.
 pub const PORT: u16 = 20_000;
 
-/// What `chord swarm` measured of so many nodes.
+/// The figures of `chord swarm` for this many nodes.
 pub fn swarm(nodes: u32, flags: &[&str]) -> io::Result<Figures> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
     command.args(["swarm", "--json", "--quit", "-n", &nodes.to_string(), "-p", &PORT.to_string()]).args(flags);
@@ -29,7 +29,7 @@ pub fn swarm(nodes: u32, flags: &[&str]) -> io::Result<Figures> {
     Figures::read(&output.stdout)
 }
 
-/// What a swarm has printed.
+/// The output of a swarm.
 pub struct Figures(Value);
 
 impl Figures {
@@ -37,21 +37,21 @@ impl Figures {
         Ok(Figures(serde_json::from_slice(printed)?))
     }
 
-    /// One value.
+    /// One value of a part.
     pub fn part(&self, part: &str, name: &str) -> &Value {
         &self.0[part][name]
     }
 
-    /// One number.
+    /// One number of a part.
     pub fn number(&self, part: &str, name: &str) -> f64 {
         self.0[part][name].as_f64().unwrap_or(f64::NAN)
     }
 }
 
-/// The rings whose formation is limited, and to how many seconds.
+/// The rings whose time to form has a goal, and that goal in seconds.
 const FORMATION: [(u32, f64); 5] = [(16, 0.2), (64, 0.8), (256, 3.0), (1000, 10.0), (2000, 30.0)];
 
-/// How long rings take to form whose nodes all start at once.
+/// How long rings take to form if all nodes start at once.
 pub fn form() -> io::Result<()> {
     println!(
         "{:<26}{:>26}{:>8}{:>22}{:>12}",
@@ -70,7 +70,7 @@ pub fn form() -> io::Result<()> {
     Ok(())
 }
 
-/// The loads whose throughput is limited: nodes, clients, lookups a second.
+/// The loads: nodes, clients, and the goal in lookups per second, if there is one.
 const LOOKUPS: [(u32, u32, Option<f64>); 12] = [
     (16, 1, Some(25_000.0)),
     (16, 16, Some(70_000.0)),
@@ -89,12 +89,12 @@ const LOOKUPS: [(u32, u32, Option<f64>); 12] = [
 /// Lists longer than usual, for comparison.
 const LONG_LISTS: [(u32, u32, &str); 4] = [(16, 16, "8"), (64, 16, "8"), (16, 16, "20"), (64, 16, "20")];
 
-/// Tables that are young are looked at again and again: in a large ring that would be most of what is measured.
+/// Young tables are looked up again and again: in a large ring that would be most of what is measured. So wait first.
 const GROWS_UP: [&str; 2] = ["--idle", "1"];
 
-/// How many lookups rings serve, on two threads, or on one where a single client would only have one wake the
-/// other. The ratio is that of their calls to the round trips of bare tasks over 32
-/// connections, on both sides of which are as many threads.
+/// How many lookups rings serve, on two threads, or on one for a single client, with which two threads would only wake
+/// each other. The ratio compares their calls with the round trips of bare tasks over 32 connections, with as many
+/// threads on both sides.
 pub fn look_up() -> io::Result<()> {
     println!(
         "{:<26}{:>26}{:>8}{:>7}{:>20}{:>22}{:>7}{:>7}{:>11}",
@@ -144,10 +144,10 @@ fn load(name: &str, nodes: u32, clients: u32, r: &str, must: Option<f64>) -> io:
     Ok(())
 }
 
-/// Connections from a client to one node, to see what each costs it.
+/// The number of connections from a client to one node that show the cost of each.
 const CONNECTIONS: usize = 400;
 
-/// What it costs to be a node.
+/// The cost of a node.
 pub fn be() -> io::Result<()> {
     println!("{:<52}{:>26}{:>8}", "being there", "", "must");
     let [mut alone, mut connection, mut node, mut idle]: [Median; 4] = Default::default();
@@ -155,7 +155,7 @@ pub fn be() -> io::Result<()> {
         let (process, each) = one_process()?;
         alone.add(process / MIB);
         connection.add(each / KIB);
-        // All nodes of a thread share one connection, so that nearly nothing of it is connections.
+        // All nodes of a thread share one connection, so connections are nearly nothing of this.
         node.add((memory(1000)? - memory(1)?) / 999.0 / KIB);
         idle.add(100.0 * swarm(1000, &["--idle", "10"])?.number("idle", "processor_share"));
     }
@@ -166,7 +166,7 @@ pub fn be() -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that a process takes with so many nodes on a thread.
+/// The memory in bytes of a process with this many nodes on one thread.
 fn memory(nodes: u32) -> io::Result<f64> {
     Ok(swarm(nodes, &["--threads", "1"])?.number("formation", "memory_after_bytes"))
 }
@@ -174,20 +174,20 @@ fn memory(nodes: u32) -> io::Result<f64> {
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
-/// A node in a process of its own; killed when it is dropped.
+/// A node in its own process, which is killed when this is dropped.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Errors mean that it has ended.
+        // An error means that it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Process {
-    /// Starts `chord` with these arguments, and waits for its first line: what it answers on its console when it has
-    /// joined, if it says nothing before.
+    /// Starts `chord` with these arguments and waits for its first line: the answer of its console after it has joined,
+    /// unless it prints something before.
     fn start(arguments: &[&str]) -> io::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
         let child =
@@ -199,7 +199,7 @@ impl Process {
         Ok(process)
     }
 
-    /// Bytes of memory that it has.
+    /// Its memory in bytes.
     fn resident(&self) -> io::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
@@ -207,7 +207,7 @@ impl Process {
     }
 }
 
-/// The memory of a process with one node in a ring of 16, and what an idle connection adds to it.
+/// The memory of a process with one node in a ring of 16, and how much an idle connection adds to it.
 fn one_process() -> io::Result<(f64, f64)> {
     let (port, seed) = ((PORT - 1).to_string(), PORT.to_string());
     let _others = Process::start(&["swarm", "-n", "15", "-p", &seed])?;

@@ -1,5 +1,5 @@
-//! A swarm under more and more load, and whether it gets up again when it stumbles: goodput against the offered load,
-//! without and with one pause of the whole process.
+//! A swarm under growing load, and whether it recovers after it stumbles: goodput by offered load, without and with one
+//! pause of the whole process.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -19,31 +19,32 @@ use super::rings::{Figures, PORT, swarm};
 const NODES: u32 = 64;
 const THREADS: &str = "2";
 
-/// Patience of usual nodes; that of a swarm that forms is too long to see a storm.
+/// The time limits of usual nodes; those of a forming swarm are too long to show a storm.
 const PATIENCE: [&str; 4] = ["--rpc-timeout", "1s", "--lookup-timeout", "5s"];
 
-/// Clients whose closed loop tells what the swarm can do.
+/// The clients whose closed loop measures the capacity of the swarm.
 const CLIENTS: &str = "512";
 
-/// Offered load, in parts of that.
+/// The offered load, as parts of the capacity.
 const PARTS: [f64; 8] = [0.1, 0.25, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0];
 
-/// How long the process sleeps in the middle: not at all, as long as a garbage collector next door, as a laptop lid.
+/// How long the process sleeps in the middle: not at all, as long as for a garbage collection, or as long as a closed
+/// laptop.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(600), Duration::from_secs(3)];
 
-/// The pause comes so long after the start of the process, which takes some tenths of a second to form its ring.
+/// The pause begins this long after the start of the process, which takes some tenths of a second to form its ring.
 const PAUSE_AFTER: Duration = Duration::from_secs(5);
 
-/// The load goes on so long after the pause: one second to get up, and the rest to be measured.
+/// The load continues for this long after the pause: one second to recover, and the rest to be measured.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
-/// When all is to be as before the pause.
+/// When everything has to be as before the pause.
 const BACK_WITHIN: Duration = Duration::from_secs(1);
 
-/// The load takes so long to be under way.
+/// How long the load takes to be under way.
 const WARM: Duration = Duration::from_millis(500);
 
-/// What is measured at each point, and written as data.
+/// What is measured at each point and written as data.
 const MEASURES: [&str; 7] =
     ["goodput before the pause, /s", "goodput after it, /s", "failed, %", "wrong", "found dead", "p50, ms", "p99, ms"];
 
@@ -88,18 +89,18 @@ pub fn measure(directory: Option<&Path>) -> io::Result<()> {
     std::fs::write(directory.join("overload.svg"), plot::svg(&panels, &rows))
 }
 
-/// A swarm in a process of its own; killed when it is dropped.
+/// A swarm in its own process, which is killed when this is dropped.
 struct Sleeper(Child);
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        // Errors mean that it has ended.
+        // An error means that it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// One point: so many lookups a second, and a pause.
+/// One point: this many lookups per second, and a pause.
 fn storm(rate: f64, pause: Duration) -> io::Result<[f64; MEASURES.len()]> {
     let seconds = (PAUSE_AFTER + pause + AFTERWARDS).as_secs_f64().ceil();
     let mut command = Command::new(env!("CARGO_BIN_EXE_chord"));
@@ -118,7 +119,7 @@ fn storm(rate: f64, pause: Duration) -> io::Result<[f64; MEASURES.len()]> {
     let continued = unix_seconds();
     let mut printed = Vec::new();
     sleeper.0.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.read_to_end(&mut printed)?;
-    // It complains of wrong owners, which are counted here.
+    // The exit code reports wrong owners, which are counted here.
     sleeper.0.wait()?;
     let figures = Figures::read(&printed)?;
     let [began, lookups] = ["began_unix_seconds", "lookups"].map(|name| figures.number("load", name));
@@ -139,7 +140,7 @@ fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Right answers in each slot of a load.
+/// The right answers in each slot of a load.
 struct Right {
     slot: f64,
     counts: Vec<f64>,
@@ -153,7 +154,7 @@ impl Right {
         Ok(Right { slot, counts: counts.iter().filter_map(Value::as_f64).collect() })
     }
 
-    /// The answers of a second between these seconds of the load, whole slots only.
+    /// Right answers per second between these seconds of the load, whole slots only.
     fn each_second(&self, from: f64, to: f64) -> f64 {
         let (first, end) = ((from / self.slot).ceil(), (to / self.slot).floor());
         let counted: f64 = self.counts.iter().skip(first as usize).take((end - first) as usize).sum();

@@ -1,5 +1,5 @@
-//! The conversion of messages: whatever a well-formed one holds, it is refused or comes out valid, and
-//! what comes out survives the way back.
+//! The conversion of messages: any well-formed message is refused or converted to a valid one, which survives the
+//! conversion back.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +13,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::words;
 
 pub fn run(data: &[u8]) {
-    // An error means that the input is too short to say more.
+    // An error means that the input is too short for more.
     let _ = convert(&mut Unstructured::new(data));
 }
 
@@ -38,7 +38,7 @@ fn decode(payload: &[u8]) -> std::result::Result<Frame, WireError> {
     Ok(frame.expect("the frame is whole"))
 }
 
-/// What the other end reads of a frame.
+/// The frame as the receiver decodes it.
 fn sent(frame: Frame) -> Frame {
     let mut bytes = BytesMut::new();
     FrameCodec::default().encode(frame, &mut bytes).expect("what is said fits into a frame");
@@ -111,7 +111,7 @@ pub fn requests() -> [Request; 11] {
     ]
 }
 
-/// A response is valid, and if this node gives it as an answer of its own, it is understood.
+/// A response is valid, and if this node sends it as its own answer, it is understood.
 fn check_response(request: &Request, response: &Response) {
     match response {
         Response::Preceding { nodes, path } => {
@@ -146,7 +146,7 @@ fn check_response(request: &Request, response: &Response) {
     }
 }
 
-/// What is heard of a response that this node, with lists of length `r`, gives to its own kind.
+/// What the caller reads of a response that this node, with lists of length `r`, sends to its own kind.
 fn told(response: &Response, r: usize) -> Response {
     let not_me = |peer: &Peer| peer.id != me().id;
     match response.clone() {

@@ -1,5 +1,5 @@
-//! The frame decoder: however a stream is cut into pieces, it says the same frames, and what it says
-//! comes back as it was.
+//! The frame decoder: a stream decodes to the same frames however it is cut into pieces, and an encoded frame decodes
+//! to itself.
 
 use bytes::BytesMut;
 use chord::wire::{ChannelCodec, ChannelFrame, Frame, FrameCodec, MAX_FRAME, WireError};
@@ -7,8 +7,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use super::words::frame;
 
-/// The first byte says whether what follows are frames by themselves or payloads that are to be
-/// framed, each behind a byte with its length; the next four say how long the pieces are.
+/// The first byte says whether the rest is a stream of frames, or payloads to be framed, each behind a byte with its
+/// length. The next four bytes give the lengths of the pieces.
 pub fn run(data: &[u8]) {
     let Some((head, rest)) = data.split_at_checked(5) else { return };
     let stream = if head[0] % 2 == 0 { rest.to_vec() } else { framed(rest) };
@@ -48,16 +48,17 @@ fn pieces(mut stream: &[u8], cuts: impl Iterator<Item = usize>) -> impl Iterator
     })
 }
 
-/// What came of a stream.
+/// The result of decoding a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Decoded {
-    /// As they are written.
+    /// Encoded again.
     frames: Vec<Vec<u8>>,
-    /// What ended it, if anything did.
+    /// The error that ended it, if any.
     error: Option<String>,
 }
 
-/// The same of a channel, whose frames need not be written as they came: a fault may be of a later version.
+/// The same for a channel. Its frames are compared as values: a fault may be of a later version and be written
+/// differently.
 fn channel<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<ChannelFrame>, Option<String>) {
     let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
     for piece in pieces {
@@ -93,7 +94,7 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Decoded {
     decoded
 }
 
-/// The frame as it is written; none if it is one of the largest, and larger in our words.
+/// The frame encoded again; `None` if it was one of the largest and is too long in our encoding.
 fn encode(frame: Frame) -> Option<Vec<u8>> {
     let mut bytes = BytesMut::new();
     match FrameCodec::default().encode(frame, &mut bytes) {

@@ -1,5 +1,5 @@
-//! A whole connection, accepted or dialled, whose other end says anything in any order: it ends, all
-//! who asked learn so, and nothing of it stays behind. Time is virtual, the stream is in memory.
+//! A whole connection, accepted or dialled, whose other end sends anything in any order. The connection ends, every
+//! caller learns that, and nothing of it stays behind. Time is virtual; the stream is in memory.
 
 use std::cell::{Cell, RefCell};
 use std::future::pending;
@@ -35,17 +35,17 @@ use super::words;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Whoever asks waits no longer.
+/// How long a caller waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// When all that was asked is answered, a connection on which nothing happens is closed by now: the
-/// longest idle limit, what is waited for in between, and the writing of the last answers.
+/// The time after which a connection without activity is closed, once all requests are answered: the longest idle
+/// limit, the waits in between, and the writing of the last answers.
 const END: Duration = Duration::from_secs(150);
 
-/// So many things happen at most: enough for any order of two or three, and quickly over.
+/// At most this many actions: enough for any order of two or three, and soon over.
 const MOST_ACTS: usize = 20;
 
-/// So many questions are answered at once at most.
+/// At most this many requests are served at once.
 const MAX_SERVED: usize = MAX_LOOKUPS + MAX_MAINTENANCE;
 
 /// The shortest frame with a call.
@@ -72,7 +72,7 @@ struct Seen {
     closed: Cell<usize>,
 }
 
-/// The rest of the node. It answers at once, late, or not at all.
+/// The rest of the node. It answers at once, late, or with a refusal.
 struct Host {
     seen: Rc<Seen>,
     takes: Duration,
@@ -126,7 +126,7 @@ impl Handler<LinkEvent> for Host {
     }
 }
 
-/// How the other end answers.
+/// How the other end answers requests.
 #[derive(Clone, Copy)]
 enum Manner {
     Ours,
@@ -134,7 +134,7 @@ enum Manner {
     Never,
 }
 
-/// The other end. What comes is read and answered, unless it has stopped to.
+/// The other end. It reads and answers what arrives until it stops reading.
 struct Other {
     writing: RefCell<Option<WriteHalf<DuplexStream>>>,
     written: Cell<u32>,
@@ -143,7 +143,7 @@ struct Other {
 }
 
 impl Other {
-    /// Writes; whoever does not read that within a while is not waited for.
+    /// Writes; gives up if the bytes are not read within a while.
     async fn write(&self, bytes: &[u8]) {
         let Some(mut writing) = self.writing.take() else { return };
         self.written.set(self.written.get() + bytes.len() as u32);
@@ -182,7 +182,7 @@ impl Other {
 
 async fn scenario(u: &mut Unstructured<'_>) {
     let seen = Rc::new(Seen::default());
-    // Too short an input is one that begins with zeros.
+    // An input that is too short continues as if with zeros.
     let choice = |u: &mut Unstructured, n: u8| u.int_in_range(0..=n).unwrap_or_default();
     let takes = [Duration::ZERO, Duration::from_millis(1), 2 * SECOND][usize::from(choice(u, 2))];
     let host = Host { seen: seen.clone(), takes, refuses: choice(u, 7) == 7 }.start();
@@ -228,15 +228,15 @@ async fn scenario(u: &mut Unstructured<'_>) {
             break;
         }
     }
-    // All that is still held is let go by itself, whether the other end is there or not. Plain calls
-    // are answered one after the other.
+    // Everything that is still held is released by itself, whether the other end is still there or not. Plain calls are
+    // answered one after the other.
     if choice(u, 1) == 1 {
         other.writing.take();
     }
     sleep(END + takes * (other.written.get() / SHORTEST)).await;
     assert_eq!(seen.closed.get(), 1, "the connection ends, once");
     assert!(!link.connected(), "and the actor with it");
-    assert!(asked.iter().all(|asked| asked.is_finished()), "whoever asked has heard, or has given up");
+    assert!(asked.iter().all(|asked| asked.is_finished()), "every caller has its outcome, or has given up");
     assert!(seen.most_served.get() <= MAX_SERVED, "{} questions were served at once", seen.most_served.get());
     assert_eq!(seen.serving.get(), 0);
     read.abort();
@@ -244,7 +244,7 @@ async fn scenario(u: &mut Unstructured<'_>) {
     assert_eq!(Rc::strong_count(&shared), 1, "nothing of it stays behind");
 }
 
-/// One thing happens.
+/// One action.
 async fn act(
     u: &mut Unstructured<'_>,
     link: &actix::Addr<Link>,
@@ -280,7 +280,7 @@ async fn act(
         14 => match u.int_in_range(0..=15)? {
             0..=4 => drop(other.writing.take()),
             5..=9 => other.reads.set(false),
-            // More than may be asked at once; it takes its time.
+            // More than may be asked at once, which takes time.
             10 if asked.is_empty() => asked.extend((0..MAX_ASKED + 6).map(|_| ask(pending))),
             _ => link.do_send(Stop),
         },
@@ -293,7 +293,7 @@ fn ask(pending: &PendingCalls) -> tokio::task::JoinHandle<()> {
     let heard = pending.ask(Request::GetPredecessor, None, None);
     spawn_local(async move {
         if let Ok(CallOutcome::Reply(reply)) = timeout(PATIENCE, heard).await {
-            // Whatever it is, it can be read.
+            // Every reply can be read.
             let _ = reply.read(&Request::GetPredecessor, None);
         }
     })

@@ -1,4 +1,4 @@
-//! What the fuzz targets do with their input. The tests of the program run the same on the corpus.
+//! What the fuzz targets do with their input. The tests of the program run the same code on the corpus.
 
 // Each target uses its own part.
 #![allow(dead_code)]

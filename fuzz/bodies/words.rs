@@ -1,4 +1,4 @@
-//! Well-formed protobuf messages with arbitrary content, in an idea of the wire of their own.
+//! Well-formed protobuf messages with arbitrary content, encoded independently of the program's own codec.
 
 use arbitrary::{Result, Unstructured};
 
@@ -84,7 +84,7 @@ fn anything(u: &mut Unstructured) -> Result<Vec<u8>> {
     Ok(u.bytes(length.min(u.len()))?.to_vec())
 }
 
-/// One of some identifiers, so that they meet again; now and then of the wrong length.
+/// One of a few identifiers, so that the same one occurs again; now and then of the wrong length.
 fn id(u: &mut Unstructured) -> Result<Vec<u8>> {
     Ok(if u.ratio(1, 16)? { anything(u)? } else { vec![u.int_in_range(0..=7)?; 20] })
 }
@@ -113,7 +113,7 @@ fn hop(u: &mut Unstructured) -> Result<Vec<u8>> {
     Ok(Message::default().maybe_bytes(u, 1, node)?.maybe_number(u, 2)?.done())
 }
 
-/// The arguments of some call, or of none.
+/// The arguments of one kind of call, or of none.
 fn args(u: &mut Unstructured) -> Result<Vec<u8>> {
     Ok(match u.int_in_range(0..=6)? {
         0 => anything(u)?,
@@ -132,7 +132,7 @@ fn args(u: &mut Unstructured) -> Result<Vec<u8>> {
     })
 }
 
-/// The value of some reply, or of none; its lists are longer than any that is served.
+/// The value of one kind of reply, or of none; its lists may be longer than the limits.
 fn value(u: &mut Unstructured) -> Result<Vec<u8>> {
     Ok(match u.int_in_range(0..=6)? {
         0 => anything(u)?,
@@ -150,7 +150,7 @@ fn value(u: &mut Unstructured) -> Result<Vec<u8>> {
     })
 }
 
-/// A `Call`, whole but for what is left out or does not fit.
+/// A `Call`; parts of it may be missing or invalid.
 pub fn call(u: &mut Unstructured) -> Result<Vec<u8>> {
     let name = if u.ratio(1, 16)? { anything(u)? } else { u.choose(&NAMES)?.as_bytes().to_vec() };
     let call = Message::default().bytes(1, &name).maybe_bytes(u, 2, args)?;

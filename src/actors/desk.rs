@@ -1,4 +1,4 @@
-//! Who answers the questions that a node's links read.
+//! Answers the questions that a node's links read.
 
 use actix::Recipient;
 
@@ -6,8 +6,8 @@ use crate::actors::lookups::Lookups;
 use crate::actors::messages::{Serve, Severed};
 use crate::net::serving::{Answered, Serves};
 
-/// A node: lookups begin, and most often end, where their questions are read; whoever owns the neighbours
-/// answers the others.
+/// The desk of one node. Lookups begin, and mostly end, where their questions are read; the owner of the neighbours
+/// answers the other questions.
 pub struct Desk {
     pub lookups: Lookups,
     pub neighbors: Recipient<Serve>,

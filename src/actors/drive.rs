@@ -1,4 +1,4 @@
-//! The only bridge from conversations as values to actors.
+//! The only bridge between conversations, which are values, and actors.
 
 use std::mem;
 use std::pin::{Pin, pin};
@@ -25,10 +25,10 @@ use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Request};
 
-/// Runs procedures over whoever answers calls.
+/// Runs procedures: makes the calls that they ask for.
 pub struct Driver {
     pub routes: Routes,
-    /// Who makes connections where there are none.
+    /// The peers actor, which makes connections where there are none.
     pub calls: Rc<Recipient<Call>>,
     pub rpc_timeout: Duration,
     pub lookup_timeout: Duration,
@@ -44,14 +44,14 @@ pub struct Started<P: Procedure> {
 }
 
 impl<P: Procedure> Started<P> {
-    /// Starts it, with patience.
+    /// Starts it, made patient by [`Patient`].
     pub fn new(procedure: P) -> Started<P> {
         let mut procedure = Patient::new(procedure);
         let step = procedure.start();
         Started { procedure, step }
     }
 
-    /// Its output, if it asks nobody.
+    /// Its output, if it is done without a call.
     #[expect(
         clippy::result_large_err,
         reason = "it is handed back and used at once; a box would cost each call an allocation"
@@ -68,25 +68,25 @@ impl<P: Procedure> Started<P> {
     }
 }
 
-/// The question that waits for its answer.
+/// The question in flight.
 struct Open {
     answer: Asked,
-    /// When nobody waits for it any longer.
+    /// When the wait for the answer ends.
     until: Instant,
-    /// The hop, if it is a lookup that waits there.
+    /// The callee, if the question is a lookup.
     hop: Option<Addr>,
-    /// Kept once the lookup has waited there for longer than it should.
+    /// Set once the lookup has waited there for longer than it should.
     overdue: Option<Overdue>,
 }
 
-/// What is rarely to be done between a question and its answer.
+/// A step that is rarely needed between a question and its answer.
 enum Aside {
     Suspect(Target),
     Probe(Target),
     Rest(u32),
 }
 
-/// A call that was made, or that whoever makes connections is to make: comes to its answer.
+/// A call, made on a kept connection or passed to the peers actor; resolves to its answer.
 #[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
 enum Asked {
     Kept(Calling, Rc<Recipient<Call>>),
@@ -118,18 +118,18 @@ impl Driver {
     pub async fn run<P: Procedure>(self: &Rc<Self>, procedure: P) -> P::Output {
         let mut started = Started::new(procedure);
         loop {
-            // There is no deadline that could pass.
+            // Without a deadline there is always an output.
             if let Some(output) = self.go_on(&mut started, None, None).await {
                 return output;
             }
         }
     }
 
-    /// The same for a procedure that was started already, until `deadline`: none then. A question that it forwards tells the next
-    /// node to be done before. Tells on the way, if wanted, who turned out dead.
+    /// Runs a started procedure to its end, or to `deadline`: the output is none if that passes. Questions that the
+    /// procedure forwards carry an earlier deadline. `tell`, if given, hears on the way which peers turned out dead.
     ///
-    /// Each hop of each lookup waits in one of these futures, so that it is to be small: what is rare waits on the heap, and
-    /// there is one timer for all that may come first.
+    /// Each hop of each lookup waits in one of these futures, so they have to be small: rare steps are boxed, and one
+    /// timer serves all waits.
     #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
     pub fn go_on<'a, P: Procedure>(
         self: &'a Rc<Self>,
@@ -146,13 +146,13 @@ impl Driver {
                     Step::Ask(target, request) => {
                         wait = patience(&request, self.rpc_timeout);
                         if self.may_be_asking(target) {
-                            // What it asks may wait for this answer.
+                            // The target's own question to this node may depend on this answer: neither would go on.
                             wait = wait.min(self.rpc_timeout / 4);
                         }
                         open = self.ask(target, request, deadline);
                         (None, false)
                     }
-                    // Whoever has shown that it lives is asked about less and less often.
+                    // A target that has proved alive is probed less and less often.
                     Step::Wait => {
                         wait = (wait * 2).min(self.rpc_timeout);
                         (None, true)
@@ -164,7 +164,7 @@ impl Driver {
                 let answer = match aside {
                     Some(aside) => self.step_aside(aside, &mut open, deadline).await?,
                     None if open.is_some() => self.await_reply(&mut open, wait).await,
-                    // It lives, but closed the connection on the question, twice.
+                    // The target lives, but closed the connection on the question twice.
                     None if again => Answer::Refused(Code::Unspecified),
                     None => Answer::Unasked,
                 };
@@ -182,7 +182,7 @@ impl Driver {
         }
     }
 
-    /// Does what is rare, on the heap; none if the deadline passes meanwhile.
+    /// Takes a rare step, boxed; none if the deadline passes meanwhile.
     fn step_aside<'a>(
         self: &'a Rc<Self>,
         aside: Aside,
@@ -196,7 +196,7 @@ impl Driver {
         }
     }
 
-    /// What a node answers to a ping.
+    /// Pings a node; returns its answer.
     pub async fn ping(&self, peer: Peer) -> Answer {
         let ping = Call { target: peer.into(), request: Request::CheckPredecessor, way: Way::Kept, patience: None };
         timeout_at(Instant::now() + self.rpc_timeout, self.call(ping)).await.unwrap_or(Answer::Silent)
@@ -208,7 +208,7 @@ impl Driver {
         self.thread().may_be_asking(peer) && self.routes.known.was_plain(peer.addr)
     }
 
-    /// Whether the silence of a node, which began `ago`, is that of a plain peer and excused.
+    /// Whether the silence of a node, which began `ago`, is excused because it is a plain peer.
     fn excuses(&self, peer: Peer, ago: Duration) -> bool {
         self.routes.known.was_plain(peer.addr) && self.thread().excuses(peer, ago, self.plain_patience)
     }
@@ -222,7 +222,7 @@ impl Driver {
         let now = Instant::now();
         if !request.depends_on_others() {
             let answer = self.call(Call { target, request, way: Way::Kept, patience: None });
-            // It is probed after one time-out, and given up after the second.
+            // The target is probed after one timeout, and given up after the second.
             return Some(Open { answer, until: now + self.rpc_timeout * 3, hop: None, overdue: None });
         }
         let hop = target.addr();
@@ -243,7 +243,7 @@ impl Driver {
         }
     }
 
-    /// What is heard of the open question in the time that the other end has for it.
+    /// Waits for the answer to the open question, for as long as the target may take.
     #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
     fn await_reply<'a>(&'a self, open: &'a mut Option<Open>, wait: Duration) -> impl Future<Output = Answer> + 'a {
         async move {
@@ -277,7 +277,7 @@ impl Driver {
         }
     }
 
-    /// Waits a moment, if somebody may be asked again.
+    /// Waits a moment, if the retry budget allows asking again.
     async fn rest(&self, rests: u32) -> Answer {
         if !self.thread().may_retry() {
             return Answer::Unasked;
@@ -286,9 +286,10 @@ impl Driver {
         Answer::Rested
     }
 
-    /// Finds out whether the target lives, unless it answers the open question meanwhile.
+    /// Finds out whether the target lives, unless it answers the open question first.
     async fn suspect(self: &Rc<Self>, target: Target, open: &mut Option<Open>) -> Answer {
-        // A seed is nobody's neighbour: a joiner that suspects it asks it by itself.
+        // A seed known only by its address is no neighbour of any node of this thread: a joiner that suspects it probes
+        // it itself and shares no verdict.
         let Target::Peer(peer) = target else { return self.probe(target, open).await };
         if self.may_be_asking(target) && self.excuses(peer, self.rpc_timeout / 4) {
             return Answer::Excused;
@@ -316,8 +317,7 @@ impl Driver {
         }
     }
 
-    /// Whether a node lives that somebody suspects: it is pinged on the kept connection, and if that is stuck on a fresh
-    /// one.
+    /// Finds out whether a suspected node lives: pings it on the kept connection and, if that is stuck, on a fresh one.
     async fn find_out(&self, peer: Peer) -> Found {
         let patience = self.rpc_timeout;
         let began = Instant::now();
@@ -346,8 +346,8 @@ impl Driver {
         }
     }
 
-    /// Pings on a fresh connection, and half-way through the time on a second one: a first packet that is lost, or sent just before a
-    /// cable is back, is sent again only after a second.
+    /// Pings on a fresh connection, and half-way through the time on a second one: TCP repeats a first packet only
+    /// after a second, if it was lost or was sent just before a cable is plugged in again.
     async fn ping_afresh(&self, target: Target, time: Duration) -> Answer {
         let ping = || {
             let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
@@ -359,7 +359,7 @@ impl Driver {
         }
     }
 
-    /// Asks the target on a fresh connection whether it lives, unless it answers the open question meanwhile.
+    /// Pings the target on a fresh connection, unless it answers the open question first.
     async fn probe(&self, target: Target, open: &mut Option<Open>) -> Answer {
         let ping = pin!(async move {
             let answered = pin!(self.ping_afresh(target, self.rpc_timeout));
@@ -372,7 +372,7 @@ impl Driver {
     }
 }
 
-/// What comes of this before a deadline; none if that passes.
+/// The output of `work`; none if the deadline passes first.
 async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, work).await.ok(),
@@ -380,8 +380,8 @@ async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> 
     }
 }
 
-/// What comes first: the answer to the open question, or what is found out about its target. The question stays open in that case, and
-/// also where the only answer is that none will come.
+/// The answer to the open question, or what is found out about its target, whichever comes first. In the second case
+/// the question stays open. If it turns out that no answer will come, waits for what is found out.
 async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Output = Answer>>) -> Answer {
     let Some(mut reply) = open.take() else {
         return found_out.await;
@@ -396,7 +396,7 @@ async fn first_of(open: &mut Option<Open>, found_out: Pin<&mut impl Future<Outpu
     }
 }
 
-/// The first of two answers that says anything.
+/// The first of two answers that is not silence.
 async fn first_said(one: impl Future<Output = Answer>, other: impl Future<Output = Answer>) -> Answer {
     match select(pin!(one), pin!(other)).await {
         Either::Left((Answer::Silent, other)) => other.await,
@@ -408,7 +408,7 @@ async fn first_said(one: impl Future<Output = Answer>, other: impl Future<Output
 /// Makes a call that needs a new connection.
 fn make(calls: &Recipient<Call>, call: Call) -> LocalBoxFuture<'static, Answer> {
     let answer = calls.send(call);
-    // Nobody takes calls any more: the node is being stopped, and nobody else is to blame.
+    // An error means that the peers actor has stopped: this node is stopping, and the target is not to blame.
     Box::pin(async move { answer.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
 }
 
@@ -426,7 +426,7 @@ enum Found {
     Alive,
     Dead,
     Silent,
-    /// It could not be made.
+    /// The ping could not be made.
     Unasked,
 }
 
@@ -438,7 +438,7 @@ fn found(answer: Answer) -> Found {
     }
 }
 
-/// A verdict as the answer to whoever suspects.
+/// A verdict as the answer to the procedure that suspects.
 fn said_by(verdict: Verdict) -> Answer {
     match verdict {
         Verdict::Alive => Answer::Alive,

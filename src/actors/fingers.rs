@@ -1,4 +1,4 @@
-//! Owns the finger table, and keeps it right.
+//! Owns the finger table and keeps it correct.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,12 +28,12 @@ pub struct FingersActor {
     /// under way.
     scheduled: Option<(u64, Pace)>,
     last_tick: u64,
-    /// Lookups, in a row, that did not wait for the period.
+    /// How many lookups in a row did not wait for the period.
     in_a_row: u32,
 }
 
-/// So many lookups follow each other at once: some passes even if all fingers differ. Then a period
-/// passes, whatever happens: answers that are never the same twice keep nobody busy.
+/// At most this many lookups follow each other without a pause: enough for several passes over the table even if all
+/// fingers differ. Then a period passes in any case: a ring whose answers keep changing does not keep the node busy.
 const MAX_IN_A_ROW: u32 = 640;
 
 /// Look a finger up, unless another tick was scheduled since: then the number is an old one.
@@ -79,7 +79,7 @@ impl FingersActor {
         }
     }
 
-    /// A lookup that is under way will see that there is hurry; a pause ends.
+    /// Ends a pause if there is hurry; a lookup under way will see by itself that there is.
     fn hurry(&mut self, ctx: &mut Context<Self>) {
         if self.scheduled.is_some() && self.fingers.is_hurried() && self.in_a_row < MAX_IN_A_ROW {
             self.schedule(Pace::AtOnce, ctx);

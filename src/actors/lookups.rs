@@ -1,4 +1,4 @@
-//! Runs the lookups of a node: its own, and what others pass on to it.
+//! Runs the lookups of a node: its own, and those that other nodes forward to it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Hop, Request, Response};
 
-/// Runs lookups. Clones are the same.
+/// Runs lookups. All clones are the same.
 #[derive(Clone)]
 pub struct Lookups(Rc<Inner>);
 
@@ -27,7 +27,7 @@ struct Inner {
     me: Peer,
     snapshot: Snapshot,
     driver: Rc<Driver>,
-    /// Who is to hear of the dead.
+    /// The owners of the tables, which have to forget dead peers.
     tables: [Recipient<Forget>; 2],
 }
 
@@ -38,7 +38,7 @@ enum Begun {
 }
 
 impl Lookups {
-    /// Looks keys up from what is seen in the snapshot; `tables` are to hear of the dead.
+    /// Looks keys up from the tables in the snapshot; `tables` are told of dead peers.
     pub fn new(me: Peer, snapshot: Snapshot, driver: Rc<Driver>, tables: [Recipient<Forget>; 2]) -> Lookups {
         Lookups(Rc::new(Inner { me, snapshot, driver, tables }))
     }
@@ -53,7 +53,7 @@ impl Lookups {
             Some(place) => Ok(place),
             None => match thread.wait_for_room(class, patience) {
                 Some(room) => Err(Box::pin(room)),
-                // Whoever is refused comes again: that is to cost little.
+                // A refused caller tries again: a refusal has to be cheap.
                 None => return Box::pin(async { Err(LookupFailure::Busy) }),
             },
         };
@@ -75,18 +75,17 @@ impl Lookups {
         })
     }
 
-    /// Whoever lived at the other end of a connection may have died: the owner of the neighbours is on the way to hear
-    /// it.
+    /// The nodes behind a broken connection may have died: the message to the owner of the neighbours is on its way.
     pub fn sever(&self, severed: &Severed) {
         self.0.snapshot.sever(severed);
     }
 
-    /// The node has slept: the owner of the neighbours is on the way to hear it.
+    /// The node has slept: the message to the owner of the neighbours is on its way.
     pub fn slept(&self) {
         self.0.snapshot.sleep();
     }
 
-    /// This node's part in the lookup of another; `None` if it asks something else.
+    /// This node's part in the lookup of another node; `None` if the request is no lookup.
     pub fn serve(&self, serve: &Serve) -> Option<Answered> {
         match &serve.request {
             Request::FindSuccessor { key, hops, want_path } => {
@@ -101,7 +100,8 @@ impl Lookups {
         }
     }
 
-    /// Answers a lookup, by whichever of the two ways to say what was found; see [`Lookup::doubting`].
+    /// Answers a lookup; `say` turns the finding into one of the two kinds of response. For `doubted` see
+    /// [`Lookup::doubting`].
     fn respond(
         &self,
         question: Question,
@@ -136,7 +136,7 @@ impl Inner {
         })
     }
 
-    /// Goes on with a lookup to its end.
+    /// Runs a started lookup to its end.
     #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
     fn go_on<'a>(
         &'a self,
@@ -155,8 +155,8 @@ impl Inner {
                 let finding = finding.await.ok_or(LookupFailure::Timeout)?;
                 let too_early = matches!(finding.result, Err(LookupFailure::Unsure | LookupFailure::NoRoute));
                 if too_early && question.hops == 0 && self.may_rest(rests) {
-                    // A ring that was just hit settles in a few round trips, and so does a node that was asleep. Whoever has passed a
-                    // question on rests itself.
+                    // A ring settles in a few round trips after a failure, and so does a node that slept. Only the node
+                    // where a lookup began rests: the caller of a forwarded one does so itself.
                     self.forget(&finding.dead);
                     let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
                     Box::pin(rested).await.map_err(|_| LookupFailure::Timeout)?;
@@ -172,7 +172,7 @@ impl Inner {
                     return Ok(finding);
                 }
                 beginnings += 1;
-                // Both tables are to have heard of all the dead before they are seen again.
+                // Both tables have to forget the dead before the lookup reads them again.
                 self.doubt(&finding.dead);
                 join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
                 if !finding.is_outdated(question.key, &self.snapshot.vantage()?) {
@@ -187,7 +187,7 @@ impl Inner {
         }
     }
 
-    /// Whether a lookup that began here may wait until this node, and those that it has asked, know more.
+    /// Whether a lookup that began here may wait until this node, and the nodes that it has asked, have learned more.
     fn may_rest(&self, rests: u32) -> bool {
         rests < MAX_RESTS && self.driver.routes.pool.thread().may_retry()
     }

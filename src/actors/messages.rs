@@ -1,4 +1,4 @@
-//! What actors say to each other, and to links.
+//! The messages between actors, and to links.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,26 +18,25 @@ use crate::protocol::rpc::{Code, Request, Response};
 
 /// Put a question to another node.
 ///
-/// The answer is never late: whoever asks bounds its patience. It is [`Answer::Silent`] when it is
-/// certain that no reply will come.
+/// The caller bounds how long it waits. The answer is [`Answer::Silent`] when it is certain that no reply will come.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Answer")]
 pub struct Call {
     pub target: Target,
     pub request: Request,
     pub way: Way,
-    /// What is left of the patience of whoever waits for a forwarded question.
+    /// For a forwarded question: how long its caller still waits.
     pub patience: Option<Duration>,
 }
 
 /// Which connection a [`Call`] takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The one that is kept, or a new one.
+    /// The kept connection, or a new one.
     Kept,
-    /// The same, for a call that was lost with a closing connection: it is not repeated again.
+    /// The same, for a call that was lost with a closing connection: it is not repeated once more.
     Again,
-    /// A new one made for this call, which proves that the target can be reached now.
+    /// A new connection made for this call, which proves that the target can be reached now.
     Fresh,
 }
 
@@ -46,13 +45,13 @@ pub enum Way {
 #[rtype(result = "Result<Response, Refusal>")]
 pub struct Serve {
     pub request: Request,
-    /// Whether it is a plain peer that asks.
+    /// Whether the caller is a plain peer.
     pub plain: bool,
     /// How long the peer waits, if it said so.
     pub patience: Option<Duration>,
 }
 
-/// Why a question was not answered, for programs and for people.
+/// Why a question was not answered: a code for programs, a text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub code: Code,
@@ -76,11 +75,11 @@ impl From<LookupFailure> for Refusal {
 #[rtype(result = "Result<Found, LookupFailure>")]
 pub struct Resolve {
     pub question: Question,
-    /// Who is taken for the owner.
+    /// The expected owner.
     pub guess: Option<Peer>,
     pub style: Style,
     pub patience: Duration,
-    /// What it is to the limits: lookups of fingers are maintenance.
+    /// Its class for admission: lookups of fingers are maintenance.
     pub class: Class,
 }
 
@@ -89,19 +88,19 @@ pub struct Resolve {
 #[rtype(result = "()")]
 pub struct Forget(pub Vec<Peer>);
 
-/// The neighbours changed, so that fingers may have; or the whole ring is about to.
+/// The neighbours changed, so fingers may have changed, too; with `everywhere`, the whole ring is about to change.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Disturbed {
     pub everywhere: bool,
 }
 
-/// A kept connection broke: whoever lives there may have died.
+/// A kept connection broke: the nodes at these addresses may have died.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Severed(pub Arc<BTreeSet<Addr>>);
 
-/// The thread of the node has slept for so long that others may have given the node up.
+/// The thread of the node has slept long enough for others to have given the node up.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Slept;
@@ -111,7 +110,7 @@ pub struct Slept;
 #[rtype(result = "Neighbors")]
 pub struct ShowNeighbors;
 
-/// Somebody wants to hear of what changes.
+/// Subscribe to changes.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Watched")]
 pub struct Watch;
@@ -126,7 +125,7 @@ pub struct ShowFingers;
 #[rtype(result = "()")]
 pub struct Leave;
 
-/// End. Whoever has children ends them first.
+/// Stop. An actor with children answers once these have stopped, too.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Stop;

@@ -1,4 +1,4 @@
-//! Owns the successor list and the predecessor, and keeps them right.
+//! Owns the successor list and the predecessor and keeps them correct.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,15 +33,15 @@ pub struct NeighborsActor {
     maintenance: Maintenance,
     snapshot: Snapshot,
     driver: Rc<Driver>,
-    /// Whose turn it is to join.
+    /// Limits how many nodes of the thread join at once.
     throttle: Throttle,
     disturbed: Recipient<Disturbed>,
     forget: Recipient<Forget>,
-    /// The timers that are set; a timer that is set anew replaces the old one.
+    /// The timers that are set; setting a timer again replaces the old one.
     armed: [Option<(u64, SpawnHandle)>; Timer::COUNT],
     last_armed: u64,
     joining: Box<Joining>,
-    /// Programs that want to hear of what changes, if there are any.
+    /// Programs that have subscribed to changes, if there are any.
     watchers: Option<Box<Watchers>>,
 }
 
@@ -58,16 +58,16 @@ pub enum JoinFailure {
     IdTaken(Peer),
 }
 
-/// Whoever waits for the node to become a member.
+/// Reports whether the node has become a member to the program that waits for it.
 pub struct Joining {
     report: Option<oneshot::Sender<Result<(), JoinFailure>>>,
-    /// When the ring last answered.
+    /// When the ring last answered; at first, when joining began.
     answered: Instant,
-    /// For how long it may fail to.
+    /// How long attempts may fail before the failure is reported.
     limit: Duration,
-    /// Hears who has the identifier, when that is another node.
+    /// Told which node has the identifier, if another one does.
     ousted: watch::Sender<Option<Peer>>,
-    /// Where the seeds are, if some have names.
+    /// Resolves the seeds, if some have names.
     names: Option<Rc<Names>>,
 }
 
@@ -82,7 +82,7 @@ impl Joining {
         Joining { report: Some(report), answered: Instant::now(), limit, ousted, names: names.map(Rc::new) }
     }
 
-    /// An attempt has ended; whether an address is known to try next.
+    /// An attempt has ended; `knows_any` says whether any address is known to try next.
     fn tried(&mut self, joined: &Joined, knows_any: bool) {
         match joined {
             Joined::Member(_) => self.report(Ok(())),
@@ -100,13 +100,13 @@ impl Joining {
 
     fn report(&mut self, outcome: Result<(), JoinFailure>) {
         if let Some(report) = self.report.take() {
-            // An error means that nobody waits any more.
+            // An error means that the program no longer waits.
             let _ = report.send(outcome);
         }
     }
 }
 
-/// A timer fired, unless it was set anew since: then its number is an old one.
+/// A timer fired; stale if the timer was set again since, which changes its number.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
 struct Fire(Timer, u64);
@@ -140,7 +140,7 @@ impl NeighborsActor {
         }
     }
 
-    /// Does whatever there is to be done: after every event.
+    /// Called after every event: carries out all effects and starts the next conversation.
     fn advance(&mut self, ctx: &mut Context<Self>) {
         self.snapshot.publish_neighbors(&self.maintenance);
         let conversation = self.maintenance.next_conversation();
@@ -207,7 +207,7 @@ impl NeighborsActor {
     }
 }
 
-/// Something that is said to a neighbour.
+/// A call that informs a neighbour.
 fn told(peer: Peer, request: Request) -> Call {
     Call { target: peer.into(), request, way: Way::Kept, patience: None }
 }
@@ -307,7 +307,7 @@ impl Handler<Leave> for NeighborsActor {
         self.snapshot.publish_neighbors(&self.maintenance);
         self.tell_watchers(&[]);
         let heard = join_all(leave.map(|(peer, request)| self.driver.calls.send(told(peer, request))));
-        // Whoever does not hear it in time finds this node dead.
+        // A neighbour that does not hear it in time will find this node dead by itself.
         Box::pin(async move { drop(timeout(LEAVING, heard).await) })
     }
 }

@@ -1,4 +1,4 @@
-//! Wires a node together; the actor that answers its handles.
+//! Wires a node together, and has the actor that answers its handles.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -40,12 +40,12 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
 use crate::wire::Ids;
 
-/// What a node has in common with the handles of it.
+/// What a node shares with its handles.
 #[derive(Clone)]
 pub struct Common {
     pub counters: Arc<Counters>,
     pub services: Arc<Services>,
-    /// This run of the program.
+    /// Identifies this run of the program.
     pub incarnation: u64,
 }
 
@@ -67,7 +67,7 @@ pub fn wire(
         seeds: config.seeds.iter().filter_map(Seed::addr).collect(),
         creates: config.seeds.is_empty(),
     };
-    // Their addresses come first, since they know each other.
+    // The actors' addresses come first, since the actors refer to each other.
     let (node, peers) = (Context::<NodeActor>::new(), Context::<Peers>::new());
     let (neighbors, fingers) = (Context::<NeighborsActor>::new(), Context::<FingersActor>::new());
     let calls = Rc::new(peers.address().recipient());
@@ -125,8 +125,7 @@ pub fn wire(
     node.run(NodeActor(Box::new(Parts { listener, neighbors, fingers, peers, lookups, driver: calling })))
 }
 
-/// How many connections there may be: as configured, but no more than half of the files that the program
-/// may have open.
+/// How many connections there may be: as configured, but at most half of the files that the program may have open.
 fn connections(configured: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
     files.map_or(configured, |files| configured.min(files / 2))
@@ -135,7 +134,7 @@ fn connections(configured: usize) -> usize {
 /// Answers embedding programs; the parent of all other actors.
 pub struct NodeActor(Box<Parts>);
 
-/// The parts of a node. Its actors are stopped with it.
+/// The parts of a node; its actors are stopped with it.
 struct Parts {
     listener: Addr<Listener>,
     neighbors: Addr<NeighborsActor>,
@@ -145,17 +144,17 @@ struct Parts {
     driver: Rc<Driver>,
 }
 
-/// Find out whether a node lives, and speaks as we do.
+/// Find out whether a node lives, and of which kind it is.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "Answer")]
 pub struct Ping(pub Peer);
 
-/// What the node knows of its ring.
+/// Return what the node knows of its ring.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "Option<State>")]
 pub struct Show;
 
-/// Somebody wants to hear of what changes.
+/// Subscribe to changes.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "Option<Watched>")]
 pub struct WatchNode;
@@ -213,7 +212,7 @@ impl Handler<Leave> for NodeActor {
 
     fn handle(&mut self, _: Leave, _: &mut Self::Context) -> Self::Result {
         let left = self.0.neighbors.send(Leave);
-        // An error means that it was stopped already.
+        // An error means that the actor has stopped already.
         Box::pin(async move { left.await.unwrap_or_default() })
     }
 }

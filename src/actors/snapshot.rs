@@ -1,9 +1,9 @@
-//! What a node knows of its ring, where its lookups can read it.
+//! What a node knows of its ring, where its lookups read it.
 //!
-//! The two actors that own the tables publish them here whenever they change. It is the one place where state
-//! is shared instead of asked for: a lookup would wait for two mailboxes at each hop, which is more than
-//! everything else that a hop does. But it must not overtake what is on its way to the owners: whoever tells
-//! them that a node may have died says so here, too.
+//! The two actors that own the tables publish them here whenever they change. This is the only place where state is
+//! shared instead of asked for: otherwise a lookup would wait for two mailboxes at each hop, which takes longer than
+//! everything else that a hop does. But a lookup must not overtake the messages on their way to the owners: code that
+//! sends them a message that a node may have died also records it here.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,19 +17,19 @@ use crate::protocol::maintenance::Maintenance;
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
-/// The tables of a node, as their owners have published them last. Clones are the same.
+/// The tables of a node, as last published by their owners. All clones are the same.
 #[derive(Clone)]
 pub struct Snapshot(Rc<RefCell<Tables>>);
 
 struct Tables {
     neighbors: Result<Neighbors, LookupFailure>,
     fingers: FingerTable,
-    /// Who may have died, as the owner of the neighbours has yet to hear: once for each message that is on
-    /// its way to it.
+    /// Addresses of nodes that may have died, once for each message about it that the owner of the neighbours has yet
+    /// to read.
     doubted: Vec<Addr>,
-    /// The same, of connections that broke: many may have led to one front.
+    /// The same for connections that broke: one to a front may have led to many nodes.
     severed: Vec<Severed>,
-    /// How many messages are on their way that the node has slept.
+    /// How many messages that the node has slept are on their way.
     slept: u32,
 }
 
@@ -45,7 +45,7 @@ impl Snapshot {
         })))
     }
 
-    /// The neighbours are these now.
+    /// Publishes the neighbours.
     pub fn publish_neighbors(&self, maintenance: &Maintenance) {
         let now = maintenance.vantage();
         let mut tables = self.0.borrow_mut();
@@ -54,12 +54,12 @@ impl Snapshot {
         }
     }
 
-    /// The node has stopped: nothing is to begin here any more.
+    /// The node has stopped: no lookup begins here any more.
     pub fn withdraw(&self) {
         self.0.borrow_mut().neighbors = Err(LookupFailure::NotJoined);
     }
 
-    /// The fingers are these now.
+    /// Publishes the fingers.
     pub fn publish_fingers(&self, fingers: &FingerTable) {
         let mut tables = self.0.borrow_mut();
         if tables.fingers != *fingers {
@@ -79,13 +79,13 @@ impl Snapshot {
         tables.fingers.distinct().chain(successors.copied()).collect()
     }
 
-    /// Whoever lives there may have died: the owner of the neighbours is told so in a message, and until it has
-    /// read it the node is not named without a ping.
+    /// The node at this address may have died. A message tells the owner of the neighbours; until it has read that
+    /// message, the node is not named without a ping.
     pub fn doubt(&self, addr: Addr) {
         self.0.borrow_mut().doubted.push(addr);
     }
 
-    /// The owner of the neighbours has read such a message.
+    /// The owner of the neighbours has read a message that this node may have died.
     pub fn heard(&self, addr: Addr) {
         let doubted = &mut self.0.borrow_mut().doubted;
         if let Some(at) = doubted.iter().position(|other| *other == addr) {
@@ -93,12 +93,12 @@ impl Snapshot {
         }
     }
 
-    /// A connection broke: the owner of the neighbours is told so in a message.
+    /// A connection broke; a message tells the owner of the neighbours.
     pub fn sever(&self, severed: &Severed) {
         self.0.borrow_mut().severed.push(severed.clone());
     }
 
-    /// The owner of the neighbours has read that message.
+    /// The owner of the neighbours has read the message that this connection broke.
     pub fn severed(&self, severed: &Severed) {
         let waiting = &mut self.0.borrow_mut().severed;
         if let Some(at) = waiting.iter().position(|other| Arc::ptr_eq(&other.0, &severed.0)) {
@@ -106,12 +106,12 @@ impl Snapshot {
         }
     }
 
-    /// The node has slept: the owner of the neighbours is told so in a message.
+    /// The node has slept; a message tells the owner of the neighbours.
     pub fn sleep(&self) {
         self.0.borrow_mut().slept += 1;
     }
 
-    /// The owner of the neighbours has read such a message.
+    /// The owner of the neighbours has read a message that the node has slept.
     pub fn slept(&self) {
         let mut tables = self.0.borrow_mut();
         tables.slept = tables.slept.saturating_sub(1);
@@ -152,8 +152,8 @@ mod tests {
         Peer { id: Id::from_number(n.into(), Bits::FULL), addr: Addr::new(Ipv4Addr::LOCALHOST, n.into()) }
     }
 
-    /// A node was named as an owner after its death: the question was read before the message that its
-    /// connection had broken.
+    /// A node was named as an owner after its death: the question was read before the message that its connection had
+    /// broken.
     #[test]
     fn successor_is_pinged_while_a_doubt_about_it_is_on_its_way() {
         let snapshot = Snapshot::new(FingerTable::alone(peer(8), Bits::FULL));

@@ -1,7 +1,7 @@
-//! What the nodes of one thread decide together: how far they trust their own clock, whom they take for dead, what they
-//! take on, and how often they ask again.
+//! What the nodes of one thread decide together: how far they trust their own clock, which peers they take for dead,
+//! which questions they take on, and how often they ask again.
 //!
-//! The decisions are values of [`crate::protocol`]; here they get a clock and those who wait.
+//! The decisions are values of [`crate::protocol`]; this module gives them a clock and wakes the callers that wait.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +21,7 @@ use crate::protocol::local_health::{BEAT, LocalHealth, Ripe};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::RetryBudget;
 
-/// One thread of nodes. Clones are the same.
+/// One thread of nodes. All clones are the same.
 #[derive(Clone)]
 pub struct Thread(Rc<Inner>);
 
@@ -30,22 +30,23 @@ struct Inner {
     health: RefCell<LocalHealth>,
     detector: RefCell<FailureDetector>,
     excuses: RefCell<Excuses>,
-    /// Who waits for the verdict of a probe that is under way.
+    /// The callers that wait for the verdict of a probe in flight.
     verdicts: RefCell<HashMap<Peer, Vec<oneshot::Sender<Verdict>>>>,
     bulkhead: RefCell<Bulkhead>,
     budget: RefCell<RetryBudget>,
     admission: RefCell<Admission>,
-    /// What its own program has under way, a client like any other.
+    /// The client for lookups of the thread's own program.
     own: Client,
     burst: RefCell<Burst>,
-    /// Lookups of its own program that wait for room, in their order.
+    /// Lookups of its own program that wait for room, first come first served.
     waiting: RefCell<VecDeque<(Class, oneshot::Sender<Place>)>>,
 }
 
-/// Lookups of the thread's own program that wait for room at once: about what is done in a sixtieth of a second.
+/// At most this many lookups of the thread's own program wait for room: about what the thread completes in a sixtieth
+/// of a second.
 const MAX_WAITING: usize = 1024;
 
-/// A lookup that has found no room in this time is refused.
+/// A lookup that has waited this long for room is refused.
 const ROOM_WITHIN: Duration = Duration::from_millis(100);
 
 /// Whether a node lives.
@@ -53,14 +54,14 @@ const ROOM_WITHIN: Duration = Duration::from_millis(100);
 pub enum Verdict {
     Alive,
     Dead,
-    /// It is silent, but a plain peer that may be busy asking.
+    /// It is silent, but it is a plain peer that may be waiting for an answer to its own question.
     Excused,
-    /// That could not be found out.
+    /// The probe could not be made.
     Unknown,
 }
 
 impl Verdict {
-    /// What is known for certain.
+    /// Whether the node lives, if that is certain.
     fn certain(self) -> Option<bool> {
         match self {
             Verdict::Alive => Some(true),
@@ -70,7 +71,7 @@ impl Verdict {
     }
 }
 
-/// What is under way for somebody: a connection, or the program itself. Clones are the same.
+/// A client, with what is under way for it: a connection, or the program itself. All clones are the same.
 #[derive(Clone, Default)]
 pub struct Client(Rc<Held>);
 
@@ -80,31 +81,31 @@ struct Held {
     maintenance: Cell<usize>,
 }
 
-/// A question that was taken on, until it is dropped.
+/// Room for a question that was taken on; freed when dropped.
 pub struct Place {
     thread: Thread,
     client: Client,
     class: Class,
 }
 
-/// A question of a plain caller that is being answered, until it is dropped.
+/// A question of a plain caller that is being answered, until this is dropped.
 pub struct Answering {
     thread: Thread,
     from: IpAddr,
     number: u64,
 }
 
-/// A lookup that is overdue at a hop, until it is dropped.
+/// A lookup that is overdue at a hop, until this is dropped.
 pub struct Overdue {
     thread: Thread,
     hop: Addr,
 }
 
-/// How a wait for the verdict on a node begins.
+/// How a caller gets the verdict on a node.
 pub enum Suspected {
-    /// It is known already.
+    /// The verdict is known already.
     PeerCache(Verdict),
-    /// Somebody probes it, and tells all; it is this caller if `probe`.
+    /// One caller probes the node and tells all who wait; it is this caller if `probe`.
     Wait { verdict: oneshot::Receiver<Verdict>, probe: bool },
 }
 
@@ -136,23 +137,23 @@ impl Thread {
         self.0.began.elapsed()
     }
 
-    /// The thread looks at the clock. Says how long it has slept, if it has.
+    /// The thread looks at the clock. Returns how long it has slept, if it has.
     pub fn look(&self, now: Instant) -> Option<Duration> {
         self.0.health.borrow_mut().look(self.since_begin(now))
     }
 
-    /// When the thread last looked at the clock: with the last frame that it read, a beat ago at most. Each hop of each lookup
-    /// asks several times, and the clock is not for nothing.
+    /// When the thread last looked at the clock: at the last frame that it read, and at most one beat ago. Reading the
+    /// clock is not free, and each hop of each lookup needs the time several times.
     fn seen(&self) -> Duration {
         self.0.health.borrow().seen()
     }
 
-    /// How long what is read now may have waited to be read.
+    /// How long a frame that is read now may have waited to be read.
     pub fn age_of_arrivals(&self) -> Duration {
         self.0.health.borrow().age_of_arrivals(self.seen())
     }
 
-    /// How long to wait for others where so much was agreed.
+    /// How long to wait for others where `agreed` is the nominal time.
     pub fn patience(&self, agreed: Duration) -> Duration {
         self.0.health.borrow().patience(agreed)
     }
@@ -162,7 +163,7 @@ impl Thread {
         self.0.health.borrow().is_ripe(self.since_begin(began), agreed, self.now())
     }
 
-    /// Waits for others for what was agreed, or longer where the thread itself was late.
+    /// Waits for others for the nominal time, or longer if the thread itself was late.
     pub async fn wait(&self, agreed: Duration) {
         let mut began = Instant::now();
         let mut wait = self.patience(agreed);
@@ -178,7 +179,7 @@ impl Thread {
         }
     }
 
-    /// A node has answered something in its own name.
+    /// A node has answered a question under its own identifier.
     pub fn heard(&self, peer: Peer) {
         self.0.excuses.borrow_mut().heard(peer);
         let mut detector = self.0.detector.borrow_mut();
@@ -188,7 +189,7 @@ impl Thread {
         }
     }
 
-    /// A node stays silent.
+    /// A node stays silent: returns the verdict, or how to wait for it.
     pub fn suspect(&self, peer: Peer) -> Suspected {
         let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
             Suspicion::Alive => return Suspected::PeerCache(Verdict::Alive),
@@ -210,12 +211,12 @@ impl Thread {
 
     fn tell(&self, peer: Peer, verdict: Verdict) {
         for waiting in self.0.verdicts.borrow_mut().remove(&peer).unwrap_or_default() {
-            // An error means that it waits no longer.
+            // An error means that the caller no longer waits.
             let _ = waiting.send(verdict);
         }
     }
 
-    /// A question of a plain caller was read, and will be answered.
+    /// A question of a plain caller was read; it is being answered until the returned value is dropped.
     pub fn answers(&self, from: IpAddr) -> Answering {
         let number = self.0.excuses.borrow_mut().begins(from, self.now());
         Answering { thread: self.clone(), from, number }
@@ -249,7 +250,7 @@ impl Thread {
         self.0.bulkhead.borrow_mut().answered(hop, self.seen());
     }
 
-    /// Whether somebody may be asked again who was busy.
+    /// Whether the retry budget allows asking a busy peer again.
     pub fn may_retry(&self) -> bool {
         self.0.budget.borrow_mut().spend()
     }
@@ -263,12 +264,14 @@ impl Thread {
         })
     }
 
-    /// The same for a lookup of its own program.
+    /// Takes on a lookup of the thread's own program, if there is room.
     pub fn admit_own(&self, class: Class) -> Option<Place> {
         self.admit(class, &self.0.own)
     }
 
-    /// The same, for whoever waits until other lookups have ended; none for those that do not, or in vain.
+    /// Like [`admit_own`](Self::admit_own), but waits until other lookups have ended. None if the question may not
+    /// wait: it is maintenance, too many wait already, or this is no burst. The future gives none if no room was found
+    /// in time.
     pub fn wait_for_room(
         &self,
         class: Class,
@@ -287,7 +290,7 @@ impl Thread {
         Some(async move { timeout(patience.min(ROOM_WITHIN), given).await.ok()?.ok() })
     }
 
-    /// A lookup has ended: whoever waits for room has it in its turn.
+    /// A lookup has ended: gives its room to the first that waits.
     fn give_room(&self) {
         loop {
             let Some((class, first)) = self.0.waiting.borrow_mut().pop_front() else { return };
@@ -297,15 +300,15 @@ impl Thread {
             let Some(place) = self.admit(class, &self.0.own) else {
                 return self.0.waiting.borrow_mut().push_front((class, first));
             };
-            // Nobody waits: it is dropped, and gives room itself.
+            // If the receiver has just gone, the place is dropped, which gives the room to the next.
             return drop(first.send(place));
         }
     }
 
-    /// Beats as long as somebody else has a clone; `slept` hears when it has slept.
+    /// Starts the thread's beat, which lasts as long as other clones exist. It calls `slept` when the thread has slept.
     pub fn beat(&self, slept: impl Fn(Duration) + 'static) {
         let thread = Rc::downgrade(&self.0);
-        // An actor's future would be one of a node, and end with it.
+        // An actor's future would belong to one node, and end with it.
         drop(actix_rt::spawn(beat(thread, slept)));
     }
 }
@@ -331,17 +334,17 @@ async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
     }
 }
 
-/// How long the machine was suspended since it started: one clock counts that, the other does not.
+/// How long the machine was suspended since it booted: one clock counts suspended time, the other does not.
 #[cfg(target_os = "linux")]
 fn suspended() -> Duration {
     use nix::time::{ClockId, clock_gettime};
-    // An error would mean that there is no such clock; then no suspension is ever seen.
+    // An error would mean that there is no such clock; then no suspension is detected.
     let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
     let awake = read(ClockId::CLOCK_MONOTONIC);
     read(ClockId::CLOCK_BOOTTIME).saturating_sub(awake)
 }
 
-/// Elsewhere it can't be told.
+/// Elsewhere suspension can't be detected.
 #[cfg(not(target_os = "linux"))]
 fn suspended() -> Duration {
     Duration::ZERO
@@ -386,7 +389,7 @@ mod tests {
     const BEGUN: Class = Class::Begun;
     const PATIENCE: Duration = Duration::from_secs(5);
 
-    /// A thread whose own program has as many lookups under way as it may have.
+    /// A thread whose own program has all the lookups under way that it may have.
     fn full() -> (Thread, Vec<Place>) {
         let thread = Thread::default();
         let places = std::iter::from_fn(|| thread.admit_own(BEGUN)).collect();

@@ -1,8 +1,8 @@
-//! Nodes of a thread take turns at joining, and at looking their fingers up.
+//! The nodes of a thread take turns at joining and at looking up their fingers.
 //!
-//! Many that start together would all at once call the one that they join through, and each looks 160 fingers up
-//! through the others: they keep each other waiting, and what they find is outdated when it comes. In turns a
-//! thousand nodes form in a third of the time, with half the calls, and with a third of the memory less at the height of it.
+//! Nodes that start together would all call the node that they join through at once, and each looks up 160 fingers
+//! through the others: they delay each other, and results are outdated when they arrive. In turns, a thousand nodes
+//! form a ring in a third of the time, with half the calls, and with a third less memory at the peak.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Whose turn it is. Clones are the same.
+/// Limits how much is under way at once. All clones are one throttle.
 #[derive(Clone, Debug)]
 pub struct Throttle(Arc<Semaphore>);
 
-/// So many joins, or lookups of fingers, are under way at once.
+/// At most this many joins, or lookups of fingers, are under way at once.
 const AT_ONCE: usize = 16;
 
-/// One that takes longer, since somebody is silent, is no reason for others to wait.
+/// Work that takes longer, since a peer is silent, goes on but gives up its turn.
 const LONGEST: Duration = Duration::from_millis(100);
 
 impl Default for Throttle {
@@ -28,9 +28,9 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// What comes of this when it is its turn.
+    /// Begins the work when it is its turn; returns its output.
     pub async fn take<F: Future>(&self, begin: impl FnOnce() -> F) -> F::Output {
-        // An error would mean that there are no turns any more.
+        // An error would mean that the semaphore is closed; it never is.
         let turn = self.0.acquire().await;
         let mut work = pin!(begin());
         match timeout(LONGEST, work.as_mut()).await {

@@ -1,4 +1,4 @@
-//! What was given for an address that is none, in words.
+//! What a value is that was given for an address but is none, in words.
 
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use chord::Seed;
 use chord::protocol::addr::{Addr, callable};
 
-/// What this text is instead of an address that others can call, or a name of one if that is taken, too.
+/// What this text is instead of an address that others can call, or of the name of a host if `or_name`.
 pub fn instead_of_address(text: &str, or_name: bool) -> String {
     if let Ok(Err(why)) = text.parse().map(callable) {
         return why.to_string();
@@ -38,7 +38,7 @@ fn is_interface(text: &str) -> bool {
     !text.contains('/') && Path::new("/sys/class/net").join(text).exists() || looks_like_interface(text)
 }
 
-/// Also one of another machine, or that is not there: a usual kind, and a number.
+/// Matches interfaces of other machines, too: a usual kind and a number.
 fn looks_like_interface(text: &str) -> bool {
     let kind = text.trim_end_matches(|char: char| char.is_ascii_digit());
     kind.len() < text.len()
@@ -49,8 +49,8 @@ fn looks_like_number(text: &str) -> bool {
     text.chars().all(|char| char.is_ascii_digit() || char == '.')
 }
 
-/// Why nobody of the ring that is joined can call this node, if that is so: it is at an address of this machine only, and
-/// the seed is another machine.
+/// A warning if no node of the ring can call this node: its address is of this machine only, and the seed is another
+/// machine.
 pub fn unreachable(address: IpAddr, seed: Option<&Seed>) -> Option<String> {
     let seed = seed.and_then(Seed::addr).filter(|seed| address.is_loopback() && !is_own(seed.ip()))?;
     Some(format!(
@@ -59,7 +59,7 @@ pub fn unreachable(address: IpAddr, seed: Option<&Seed>) -> Option<String> {
     ))
 }
 
-/// Whether an address is one of this machine: only then something can be bound to it.
+/// Whether an address is one of this machine: only such an address can be bound.
 fn is_own(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
@@ -91,7 +91,7 @@ mod tests {
             ("", "nothing"),
         ] {
             let said = instead_of_address(text, false);
-            // An interface is known where there is one.
+            // An interface is recognised only where it exists.
             assert!(said.starts_with(expected) || text == "lo" && said.starts_with("a name"), "{text}: {said}");
         }
     }

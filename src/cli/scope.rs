@@ -1,10 +1,10 @@
-//! Which command arguments are for, and how help is asked for.
+//! The command to which arguments belong, and requests for help.
 
 use std::ffi::OsString;
 
 use super::{ACCEPTED, Accepted, Instead, sim, swarm};
 
-/// What is said to a call without arguments.
+/// Printed if there are no arguments.
 pub const USAGE: &str = "\
 chord runs a node of a Chord ring. The first creates a ring, and others join it:
 
@@ -16,7 +16,7 @@ milliseconds between runs of stabilize, fix fingers and check predecessor; -r th
 More: chord help, chord help swarm (many nodes in one process), chord help sim (rings on a virtual clock).
 ";
 
-/// The command that arguments are for.
+/// The command to which arguments belong.
 pub struct Scope<'a> {
     /// As it is called, like `chord sim ring`.
     pub name: String,
@@ -28,7 +28,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// The one that these name.
+    /// The command that these arguments name.
     pub fn of<'a>(args: &[OsString], command: &'a clap::Command) -> Scope<'a> {
         let mut scope = Scope { name: "chord".into(), command, accepted: ACCEPTED, words: 1 };
         while let Some(word) = args.get(scope.words)
@@ -42,7 +42,8 @@ impl Scope<'_> {
     }
 }
 
-/// What asks for the same help as these arguments, if they ask as `chord help sim` or `chord sim help` do.
+/// The arguments that ask for the same help with a flag, if these ask for it as `chord help sim` or `chord sim help`
+/// do.
 pub fn asked_for_help(args: &[OsString], command: &clap::Command) -> Result<Option<Vec<OsString>>, Instead> {
     let scope = Scope::of(args, command);
     if args.get(scope.words).is_none_or(|word| !word.eq_ignore_ascii_case("help")) {

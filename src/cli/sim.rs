@@ -36,7 +36,7 @@ enum What {
     Storm(storm::Args),
 }
 
-/// What is to be run.
+/// What to run.
 #[derive(Debug)]
 pub enum Run {
     Chaos(Chaos),
@@ -48,7 +48,7 @@ pub enum Run {
 }
 
 impl Sim {
-    /// What is to be run, or why it can't.
+    /// The simulation to run, or what is wrong with the flags.
     pub fn read(self) -> Result<Run, String> {
         Ok(match self.what {
             What::Chaos(args) => Run::Chaos(args.read()),
@@ -61,7 +61,7 @@ impl Sim {
     }
 }
 
-/// What each flag of a simulation accepts.
+/// The values that each flag of a simulation accepts.
 pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,

@@ -13,8 +13,8 @@ use super::{Accepted, NotAccepted, address, number, period, port, seed_host, suc
 
 /// Runs many nodes in this process, on consecutive ports, and measures them
 ///
-/// They are real nodes that call each other over TCP: the first creates a ring, or joins one, and all others
-/// join the first at once. Every table and every answer is compared with what it is by definition.
+/// They are real nodes that call each other over TCP: the first creates a ring, or joins one, and all others join the
+/// first at once. Every table and every answer is compared with the correct one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(short = 'a', value_name = "IP", value_parser = address, default_value = "127.0.0.1")]
     address: IpAddr,
 
-    /// Address or name of a node of the ring to join: one that is at rest, and has the same -r
+    /// Address or name of a node of the ring to join: a ring that is settled and has the same -r
     #[arg(long = "ja", value_name = "HOST", value_parser = seed_host, requires = "join_port")]
     join_address: Option<seed::Host>,
 
@@ -54,38 +54,38 @@ pub struct Args {
     #[arg(short = 'r', value_name = "R", value_parser = successors, default_value = "4", allow_hyphen_values = true)]
     r: usize,
 
-    /// How many nodes join at a time, 1 to 65535 [default: all]
+    /// How many nodes join at the same time, 1 to 65535 [default: all]
     #[arg(long, value_name = "K", value_parser = at_once, allow_hyphen_values = true)]
     at_once: Option<u16>,
 
-    /// Patience with one call, 1ms to 60s; a node's own 1s would be too short while all join at once
+    /// Time limit of one call, 1ms to 60s; a node's own default of 1s would be too short while all join at once
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "20s", allow_hyphen_values = true)]
     rpc_timeout: Duration,
 
-    /// Patience with a whole lookup, 1ms to 60s
+    /// Time limit of a whole lookup, 1ms to 60s
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "60s", allow_hyphen_values = true)]
     lookup_timeout: Duration,
 
-    /// Threads that the nodes are spread over, 1 to 1024 and no more than nodes; a single client waits less with
-    /// one [default: one for each processor]
+    /// Threads for the nodes, 1 to 1024 and no more than nodes; a single client waits less with one [default: one for
+    /// each processor]
     #[arg(long, value_name = "T", value_parser = threads, allow_hyphen_values = true)]
     threads: Option<u16>,
 
-    /// What carries their calls, tcp or memory; what they do is the same, but with memory nobody else can call
-    /// them, and the kernel has no part in the figures
+    /// What carries their calls, tcp or memory; with memory the nodes do the same, but no other program can call them,
+    /// and the kernel does not affect the figures
     #[arg(long, value_name = "WAY", value_parser = transport, default_value = "tcp", conflicts_with = "join_address")]
     transport: Transport,
 
-    /// Watch what the nodes do while nobody asks for anything, for so many seconds, 1 to 86400; that begins some 20
-    /// seconds after the ring has formed, when finger tables that are still young are not looked at so often
+    /// Watch the nodes for this many seconds without any lookups, 1 to 86400; this begins some 20 seconds after the
+    /// ring has formed, when young finger tables no longer cause extra lookups
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     idle: Option<Duration>,
 
-    /// Clients that look keys up, each the next one when it has its answer, 1 to 100000
+    /// Clients that look keys up, each the next one as soon as it has its answer, 1 to 100000
     #[arg(long, value_name = "C", value_parser = clients, conflicts_with = "rate", allow_hyphen_values = true)]
     clients: Option<u32>,
 
-    /// Look up so many keys a second at random times, answered or not, 1 to 10000000
+    /// Look up this many keys per second at random times, whether or not earlier ones are answered, 1 to 10000000
     #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     rate: Option<u32>,
 
@@ -93,26 +93,26 @@ pub struct Args {
     #[arg(long, value_name = "S", value_parser = seconds, allow_hyphen_values = true)]
     seconds: Option<Duration>,
 
-    /// Decides the keys of --clients or --rate, and which nodes look them up: 0 to 2^64 - 1 [default: 0]
+    /// Seed of the keys of --clients or --rate, and of the nodes that look them up: 0 to 2^64 - 1 [default: 0]
     #[arg(long, value_name = "S", value_parser = seed, allow_hyphen_values = true)]
     seed: Option<u64>,
 
-    /// Print the figures as JSON, all at once when all is measured
+    /// Print the figures as JSON, all together at the end
     #[arg(long)]
     json: bool,
 
-    /// End when the figures are printed, and leave standard input alone
+    /// End when the figures are printed, and do not read standard input
     #[arg(long)]
     quit: bool,
 }
 
 const AFTER_HELP: &str = "\
-Figures go to standard output, progress (on a terminal) and logs to standard error, more of them with
-RUST_LOG=warn. When the ring has formed, the first node answers Lookup <key>, PrintState, Help and Quit on standard input; Quit waits for the figures,
-SIGINT and SIGTERM do not, and the end of the input ends nothing.
+Figures go to standard output, progress (on a terminal) and logs to standard error; RUST_LOG=warn shows more logs.
+When the ring has formed, the first node answers Lookup <key>, PrintState, Help and Quit on standard input. Quit waits
+for the figures; SIGINT and SIGTERM do not. The swarm runs on after the end of the input.
 Exit status: 0 ended as asked, 1 could not run, did not form or a lookup named a wrong owner, 2 bad arguments.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: Accepted = &[
     ("-n", "a number from 1 to 16384"),
     ("-p", super::PORT),
@@ -139,7 +139,7 @@ pub const ACCEPTED: Accepted = &[
 
 const SECONDS: &str = "a number of seconds from 1 to 86400";
 
-/// A swarm, and what is wanted of it.
+/// A swarm, and what to do with it.
 #[derive(Clone, Debug)]
 pub struct Swarm {
     pub config: SwarmConfig,
@@ -148,11 +148,11 @@ pub struct Swarm {
     pub seed: u64,
     pub json: bool,
     pub quit: bool,
-    /// What is to be said before it starts.
+    /// What to print before it starts.
     pub warning: Option<String>,
 }
 
-/// A load is this long unless told otherwise.
+/// The default duration of a load.
 const SECONDS_OF_LOAD: Duration = Duration::from_secs(10);
 
 fn nodes(text: &str) -> Result<u16, NotAccepted> {
@@ -196,7 +196,7 @@ fn seed(text: &str) -> Result<u64, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run, or why it can't.
+    /// The swarm to run, or what is wrong with the flags.
     pub fn read(self) -> Result<Swarm, String> {
         let seed = self.join_address.zip(self.join_port).map(|(host, port)| Seed { host, port });
         super::check_ports(self.address, self.port, self.nodes, seed.as_ref(), "-n")?;

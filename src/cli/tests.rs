@@ -20,7 +20,7 @@ fn chaos(line: &str) -> Chaos {
     }
 }
 
-/// What is complained of, without the help that it names at the end.
+/// The complaint about a command line, without the help that it names at the end.
 fn complaint(line: &str) -> String {
     let help = match line.split_whitespace().take_while(|word| !word.starts_with('-')).collect::<Vec<_>>()[..] {
         ["sim", which @ ("chaos" | "churn" | "merge" | "paper" | "ring" | "storm"), ..] => format!("chord sim {which}"),
@@ -201,7 +201,7 @@ fn experiments_are_chosen_by_letter() {
     }
 }
 
-/// Whoever copied the call from a PDF was told of an unknown flag -t.
+/// A command line copied from a PDF used to be answered with an unknown flag -t.
 #[test]
 fn flag_that_was_meant_is_named() {
     for (line, expected) in [
@@ -229,7 +229,7 @@ fn flag_that_was_meant_is_named() {
     assert!(complaint(&format!("--{}", "x".repeat(10_000))).len() < 300, "one write takes a line");
 }
 
-/// `-p --ts 1000` blamed 1000, and `-p -r 4` the 4.
+/// `-p --ts 1000` used to blame 1000, and `-p -r 4` the 4.
 #[test]
 fn flag_without_its_value_is_named_and_not_the_next_word() {
     for line in ["-p --ts 1000", "-p -r 4", "-p --ts=1000", "-p -a127.0.0.1", "-a 127.0.0.1 -p --tff 1", "-p -h"] {

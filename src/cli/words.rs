@@ -1,5 +1,5 @@
-//! Words that are nearly flags, and what was meant by them: text pasted from a PDF has dashes for hyphens, and a value
-//! that was forgotten makes the next flag look like one.
+//! Words that are nearly flags, and the flags that were meant: text copied from a PDF has dashes instead of hyphens,
+//! and after a forgotten value the next flag looks like the value.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use clap::Command;
 
 /// A flag of a command.
 struct Flag {
-    /// All of its names, with their hyphens; the first is that of its documentation.
+    /// All of its names, with their hyphens; the documentation uses the first.
     names: Vec<String>,
     value: Value,
 }
@@ -19,8 +19,8 @@ enum Value {
     Required,
 }
 
-/// What is wrong with the flags among these words, each complaint in a few words; nothing if they may be right.
-/// `accepted` says what a flag accepts.
+/// What is wrong with the flags among these words, each complaint in a few words; empty if they may be right.
+/// `accepted` gives the values that a flag accepts.
 pub fn complaints(words: &[OsString], command: &Command, accepted: impl Fn(&str) -> &'static str) -> Vec<String> {
     let flags = flags(command);
     let mut complaints = Vec::new();
@@ -48,7 +48,7 @@ pub fn complaints(words: &[OsString], command: &Command, accepted: impl Fn(&str)
                 complaints.push(format!("{name} needs a value: {}", accepted(name)));
             }
             Some(false) => drop(words.next()),
-            // At the end of the line clap says that a value is missing.
+            // At the end of the line clap reports the missing value.
             _ => {}
         }
     }
@@ -73,14 +73,14 @@ fn flags(command: &Command) -> Vec<Flag> {
     command.get_arguments().map(flag).filter(|flag: &Flag| !flag.names.is_empty()).collect()
 }
 
-/// The flag that this word is, and whether it has its value with it.
+/// The flag that this word is, and whether the word includes its value.
 fn exact<'a>(flags: &'a [Flag], word: &str) -> Option<(&'a Flag, bool)> {
     flags.iter().find_map(|flag| {
         let name = flag.names.iter().find_map(|name| word.strip_prefix(name.as_str()).map(|rest| (name, rest)));
         match name? {
             (_, "") => Some((flag, false)),
             (_, rest) if rest.starts_with('=') => Some((flag, true)),
-            // -p4170; but -ts is no -t.
+            // -p4170; but -ts is not -t.
             (name, _) if !name.starts_with("--") && flag.value == Value::Required && meant(flags, word).is_none() => {
                 Some((flag, true))
             }
@@ -89,18 +89,18 @@ fn exact<'a>(flags: &'a [Flag], word: &str) -> Option<(&'a Flag, bool)> {
     })
 }
 
-/// The flag that this word is but for its hyphens and its case, and which of its names was meant.
+/// The flag that this word would be with other hyphens or in another case, and which of its names was meant.
 fn meant<'a>(flags: &'a [Flag], word: &str) -> Option<(&'a Flag, &'a str)> {
     let name = word.trim_start_matches(|char| dash(char).is_some());
     if name.len() == word.len() {
         return None;
     }
-    // A space that is none for the shell stands before a value, too.
+    // A space that is none for the shell may stand before the value, too.
     let name = name.split(|char: char| char == '=' || char.is_whitespace()).next()?;
     let name: String = name.chars().map(|char| if dash(char).is_some() { '-' } else { char }).collect();
     let names = flags.iter().flat_map(|flag| flag.names.iter().map(move |name| (flag, name.as_str())));
     let whole = |(_, candidate): &(&Flag, &str)| candidate.trim_start_matches('-').eq_ignore_ascii_case(&name);
-    // In their own case first: -v is no -V where there are both.
+    // First an exact match of case: -v is not -V if both exist.
     let found =
         names.clone().find(|(_, candidate)| candidate.trim_start_matches('-') == name).or(names.clone().find(whole));
     let found = found.or_else(|| {
@@ -115,7 +115,7 @@ fn meant<'a>(flags: &'a [Flag], word: &str) -> Option<(&'a Flag, &'a str)> {
     })
 }
 
-/// What a character is called that looks like a hyphen, or is one.
+/// The name of a character that is a hyphen or looks like one.
 fn dash(char: char) -> Option<&'static str> {
     Some(match char {
         '-' => "hyphen-minus",
@@ -135,7 +135,8 @@ fn dash(char: char) -> Option<&'static str> {
     })
 }
 
-/// What is wrong with a word that begins as a flag does, but with another dash than a hyphen, or that has one in its name.
+/// What is wrong with a word that begins like a flag but with another dash than a hyphen, or has another dash in its
+/// name.
 fn dash_of(word: &str) -> Option<String> {
     word.chars().next().and_then(dash)?;
     let other = word.chars().filter(|char| *char != '-').find_map(dash)?;
@@ -143,7 +144,7 @@ fn dash_of(word: &str) -> Option<String> {
     Some(format!("{:?} has {article} {other} for a hyphen", shown(word)))
 }
 
-/// As much of what was given as a line has room for.
+/// As much of the given text as fits into a line.
 pub fn shown(given: &str) -> String {
     match given.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &given[..end]),
@@ -151,5 +152,5 @@ pub fn shown(given: &str) -> String {
     }
 }
 
-/// More characters of what was given say nothing.
+/// How many characters of it that is.
 const SHOWN: usize = 100;

@@ -1,4 +1,4 @@
-//! `chord sim chaos`: histories, progress, what came of them.
+//! `chord sim chaos`: runs histories and reports progress and results.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
@@ -75,6 +75,6 @@ fn progress(histories: u64) -> ProgressBar {
 }
 
 fn print(text: &str) {
-    // An error means that nobody reads it.
+    // An error means that the output is closed.
     let _ = output().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `chord sim churn`: rings whose nodes come and go, and what came of them.
+//! `chord sim churn`: runs rings whose nodes come and go, and reports results.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub fn run(churn: &Churn) -> ExitCode {
     complain(format_args!("{} events in {:.2} s", report.tally.events, begin.elapsed().as_secs_f64()));
     if report.histories > 0 {
         let text = if churn.json { format!("{:#}\n", report.to_json()) } else { format!("{report}\n") };
-        // An error means that nobody reads it.
+        // An error means that the output is closed.
         let _ = output().write_all(text.as_bytes());
     }
     interrupt::missing(report.histories, histories).unwrap_or(ExitCode::SUCCESS)

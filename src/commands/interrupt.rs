@@ -1,4 +1,4 @@
-//! Ctrl-C while much is done, one thing after the other: what is finished is kept.
+//! Ctrl-C during a long sequence of runs: the finished ones are kept.
 
 use std::io::Result;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use chord::console::streams::complain;
 use chord::node::worker::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The status of a program that was interrupted, as shells have it: 128 and the number of SIGINT.
+/// The exit status of an interrupted program, as in shells: 128 plus the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
 /// Whether Ctrl-C was pressed.
@@ -19,7 +19,7 @@ pub const INTERRUPTED: u8 = 130;
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Waits for it from now on. Who presses it once more waits for nothing: the program ends.
+    /// Waits for Ctrl-C from now on. A second Ctrl-C exits immediately.
     pub fn watch() -> Interrupt {
         let pressed = Interrupt(Arc::default());
         if let Err(error) = pressed.clone().listen() {
@@ -45,13 +45,13 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Whether to go on.
+    /// Whether to continue.
     pub fn go_on(&self) -> ControlFlow<()> {
         if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// Says how many histories of a sweep are missing, if any; that is what it ends with then.
+/// Reports how many histories of a sweep are missing. Returns the exit status if any are.
 pub fn missing(finished: u64, wanted: u64) -> Option<ExitCode> {
     let missing = wanted.checked_sub(finished).filter(|missing| *missing > 0)?;
     complain(format_args!("chord: interrupted; {missing} of {wanted} histories are missing"));

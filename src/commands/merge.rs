@@ -1,4 +1,4 @@
-//! `chord sim merge`: pairs of rings, progress, what came of them.
+//! `chord sim merge`: merges pairs of rings and reports progress and results.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use super::outcome;
 use super::progress::Progress;
 use crate::cli::Merge;
 
-/// Has the rings become one.
+/// Merges the rings.
 pub fn run(merge: &Merge) -> ExitCode {
     let interrupt = Interrupt::watch();
     let pairs = merge.pairs.len() as u64;

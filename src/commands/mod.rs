@@ -1,4 +1,4 @@
-//! What the `chord` command does when its arguments have been read: one file a command, and what several share.
+//! What the `chord` command does after its arguments have been read: one file per command, and what several share.
 
 pub mod chaos;
 pub mod churn;

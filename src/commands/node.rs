@@ -1,4 +1,4 @@
-//! `chord`: a node, or some virtual ones, until they are told to end; and the console.
+//! `chord`: runs a node, or some virtual nodes, until they are told to end; and their console.
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, stderr};
@@ -42,7 +42,7 @@ pub async fn run(host: Host) -> Result<()> {
     ended
 }
 
-/// Says what is to be warned of, and on a terminal which ring is to be joined: a seed that does not answer takes its time.
+/// Prints the warning, if any, and on a terminal which ring is joined: a seed that does not answer takes its time.
 pub fn begin(warning: Option<&str>, seeds: &[Seed]) {
     if let Some(warning) = warning {
         complain(format_args!("chord: warning: {warning}"));
@@ -53,7 +53,8 @@ pub fn begin(warning: Option<&str>, seeds: &[Seed]) {
     }
 }
 
-/// Virtual nodes die together, and with too short lists they take the whole list of a node of another process along.
+/// Virtual nodes die together. If lists are too short, some node of another process then loses its whole successor
+/// list.
 fn warn_of_short_lists(r: usize, virtual_nodes: u16) {
     let enough = r_for(virtual_nodes);
     if r < enough {
@@ -64,7 +65,7 @@ fn warn_of_short_lists(r: usize, virtual_nodes: u16) {
     }
 }
 
-/// Answers the console of the first until it is told to end.
+/// Answers the console of the first node until it is told to end.
 async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<()> {
     let commands = input::start(&input::Printer::default()).context("can't start the console")?;
     let ousted = select_all(nodes.iter().map(|node| Box::pin(node.ousted())));
@@ -75,8 +76,8 @@ async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<(
     }
 }
 
-/// Waits for SIGINT, SIGTERM or SIGHUP, which do nothing else from now on. A window that is closed is no crash: the node
-/// leaves. Where SIGHUP is ignored, as nohup has it, it stays so.
+/// Waits for SIGINT, SIGTERM or SIGHUP, which do nothing else from now on. Closing a terminal window is no crash: the
+/// node leaves. SIGHUP stays ignored if it is already, as with nohup.
 pub fn told_to_end() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;

@@ -1,4 +1,4 @@
-//! `chord sim paper`: experiments, progress, files.
+//! `chord sim paper`: runs experiments, shows progress and writes files.
 
 use std::fs;
 use std::io::{self, IsTerminal, stderr};
@@ -37,7 +37,7 @@ pub fn run(paper: &Paper) -> ExitCode {
     }
 }
 
-/// Writes what each experiment comes to as soon as it has ended, and says which of them have not.
+/// Writes the result of each experiment as soon as it has ended. Returns the experiments that have not.
 fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
     if paper.redraw {
         return redraw(paper).map(|()| Vec::new());
@@ -56,7 +56,7 @@ fn conduct(paper: &Paper) -> Result<Vec<Experiment>> {
         loop {
             let chapter = tokio::select! {
                 chapter = finished.recv() => chapter,
-                // Whatever is under way ends with the program.
+                // The experiment under way ends with the program.
                 _ = interrupt.recv() => None,
             };
             let Some(chapter) = chapter else { break };
@@ -98,7 +98,7 @@ fn start(paper: &Paper, bar: &ProgressBar) -> mpsc::UnboundedReceiver<Chapter> {
     chapters
 }
 
-/// Makes sure that the directory is there and holds nothing of others.
+/// Makes sure that the directory exists and holds no files of others.
 fn claim(out: &Path) -> Result<()> {
     let cant = || format!("can't write to {}", out.display());
     fs::create_dir_all(out).with_context(cant)?;

@@ -1,4 +1,4 @@
-//! How far something is that takes its time.
+//! Shows the progress of long tasks.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error that appears when something has taken longer than two seconds, on a terminal
-/// only.
+/// A bar on standard error that appears when a task has taken longer than two seconds, on a terminal only.
 pub struct Progress {
     bar: ProgressBar,
     begin: Instant,
-    /// When it was counted last what is done.
+    /// Time of the last count.
     looked: Mutex<Option<Instant>>,
 }
 
@@ -19,7 +18,7 @@ const APPEARS_AFTER: Duration = Duration::from_secs(2);
 const LOOKS_EVERY: Duration = Duration::from_millis(500);
 
 impl Progress {
-    /// So many of these are to be done.
+    /// A bar for `total` steps, called `what`.
     pub fn of(total: u64, what: &str) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         let template = format!("{{bar:40}} {{pos}} of {{len}} {what}, {{per_sec}}, {{eta}} left");
@@ -27,15 +26,15 @@ impl Progress {
         Progress { bar: bar.with_style(style), begin: Instant::now(), looked: Mutex::new(None) }
     }
 
-    /// So many more were done.
+    /// This many more steps are done.
     pub fn add(&self, done: u64) {
         self.appear();
         self.bar.inc(done);
     }
 
-    /// As many are done as are counted now and then, if somebody sees it.
+    /// Sets the number of steps done by counting them now and then, and only on a terminal.
     pub fn look(&self, count: impl FnOnce() -> u64) {
-        // Another thread that looks counts the same.
+        // If another thread is counting, its count will do.
         let Ok(mut looked) = self.looked.try_lock() else { return };
         if looked.is_some_and(|at| at.elapsed() < LOOKS_EVERY) || !stderr().is_terminal() {
             return;
@@ -43,7 +42,7 @@ impl Progress {
         self.bar.set_position(count());
         match looked.replace(Instant::now()) {
             Some(_) => self.appear(),
-            // What was done before says nothing of the time that is left.
+            // Steps done before the first count say nothing about the time left.
             None => self.bar.reset_eta(),
         }
     }
@@ -54,7 +53,7 @@ impl Progress {
         }
     }
 
-    /// All is done: the bar goes away.
+    /// All steps are done: removes the bar.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! `chord sim ring`: a ring is made, measured, shown and played with.
+//! `chord sim ring`: builds a ring, measures it, shows it and runs scripts on it.
 
 use std::fmt::Display;
 use std::fs;
@@ -23,15 +23,15 @@ use super::progress::Progress;
 use super::text;
 use crate::cli::{MAX_SCRIPT, Ring, Script};
 
-/// Why there is no answer.
+/// Why the command failed.
 enum Trouble {
     /// The ring is not what it should be.
     Wrong(String),
-    /// What was asked for can't be done.
+    /// The request can't be carried out.
     Asked(String),
 }
 
-/// Makes the ring, and says what is wanted of it.
+/// Builds the ring and prints what is requested.
 pub fn run(ring: &Ring) -> ExitCode {
     let (why, status) = match show(ring) {
         Ok(()) => return ExitCode::SUCCESS,
@@ -44,7 +44,7 @@ pub fn run(ring: &Ring) -> ExitCode {
 
 fn show(ring: &Ring) -> Result<(), Trouble> {
     let Made { tables, collisions, growth, world } = make(ring)?;
-    // Whoever is the first with an identifier is in the ring.
+    // Of nodes with the same identifier, the first is in the ring.
     let at = ring.from.and_then(|from| tables.position(from)).unwrap_or_default();
     let from = tables.ring()[at];
     let walk = ring.lookup.map(|key| (key, tables.lookup(at, key)));
@@ -65,7 +65,7 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
             data["lookup"] = print::walk_as_data(from, *key, walk, bits);
         }
         let whole = WithTables { data, tables: ring.print_tables.then_some(AsData(&tables)) };
-        // An error means that nobody reads it.
+        // An error means that the output is closed.
         let _ = serde_json::to_writer_pretty(BufWriter::new(output()), &whole);
         say("\n");
     } else {
@@ -86,7 +86,7 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
     }
 }
 
-/// A report as data; the tables of a large ring are never all there at once.
+/// A report as data; the tables of a large ring are produced one at a time, never all held in memory.
 #[derive(Serialize)]
 struct WithTables<'a> {
     #[serde(flatten)]
@@ -111,7 +111,7 @@ struct Made {
     tables: Tables,
     collisions: Vec<members::Collision>,
     growth: Option<Growth>,
-    /// The world in which it grew; `None` if its tables were filled by definition.
+    /// The world in which the ring grew; `None` if its tables were filled by definition.
     world: Option<World>,
 }
 
@@ -139,7 +139,7 @@ fn make(ring: &Ring) -> Result<Made, Trouble> {
     Ok(Made { tables, collisions, growth, world: Some(world) })
 }
 
-/// Carries out a script, or what somebody says.
+/// Carries out a script, or the commands typed at a terminal.
 fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
     match script {
         Script::File(path, commands) => carry_out(&mut stage, commands, &format!("--script {}", path.display())),
@@ -160,7 +160,7 @@ fn carry_out(stage: &mut Stage, commands: &[(usize, Command)], name: &str) -> Re
     Ok(())
 }
 
-/// Answers somebody at a terminal until the input ends; a line that makes no sense is no reason to go.
+/// Answers commands from a terminal until the input ends; an invalid line does not end it.
 fn talk(stage: &mut Stage) -> io::Result<()> {
     let _terminal = KeepTerminal;
     let mut editor = Editor::new(&COMMANDS, "sim-ring")?;
@@ -193,12 +193,12 @@ fn perform(stage: &mut Stage, command: &Command) -> Result<String, String> {
     told
 }
 
-/// What was asked for there can't be done, and why.
+/// The request at this place can't be carried out, and why.
 fn asked<E: Display>(place: impl Display) -> impl FnOnce(E) -> Trouble {
     move |why| Trouble::Asked(format!("{place}: {why}"))
 }
 
 fn say(text: &str) {
-    // An error means that nobody reads it.
+    // An error means that the output is closed.
     let _ = output().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `chord sim storm`: storms, progress, what came of them.
+//! `chord sim storm`: runs storms and reports progress and results.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use super::outcome;
 use super::progress::Progress;
 use crate::cli::Storm;
 
-/// Has the storms.
+/// Runs the storms.
 pub fn run(storm: &Storm) -> ExitCode {
     let interrupt = Interrupt::watch();
     let storms = storm.options.loads.len() as u64;

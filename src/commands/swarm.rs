@@ -1,4 +1,4 @@
-//! `chord swarm`: many nodes, their figures, and the console of the first.
+//! `chord swarm`: runs many nodes, prints their figures, and answers the console of the first.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use super::node::{answer, begin, told_to_end};
 use super::progress::Progress;
 use crate::cli;
 
-/// A ring that has not formed by then does not: a thousand nodes take seconds.
+/// A ring that has not formed within this time never will: a thousand nodes take seconds.
 const FORMS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Runs a swarm until it is told to end.
@@ -57,7 +57,7 @@ async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
     Ok((swarm, formation?))
 }
 
-/// Measures what is wanted, and answers the console meanwhile.
+/// Measures what is requested, and answers the console meanwhile.
 async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Result<()> {
     let printer = Printer::default();
     if !wanted.json {
@@ -77,7 +77,7 @@ async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Resul
     }
 }
 
-/// Prints the figures; how many lookups named a wrong owner.
+/// Prints the figures; returns how many lookups named a wrong owner.
 async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, printer: &Printer) -> Result<u64> {
     let say = |what: &dyn Display| {
         if !wanted.json {
@@ -110,7 +110,7 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, print
     Ok(load.map_or(0, |load| load.wrong))
 }
 
-/// Who is in the ring.
+/// One line about the nodes of the ring.
 fn heading(swarm: &Swarm) -> String {
     let SwarmConfig { nodes, threads, node, .. } = swarm.config();
     let (address, first) = (node.listen.ip(), node.listen.port());

@@ -1,8 +1,8 @@
-//! Texts that somebody hands in: no longer than they may be.
+//! Bounded reading of input text.
 
 use std::io::{Error, Read, Result};
 
-/// Reads a text of so many bytes at most.
+/// Reads a text of at most `most` bytes.
 pub fn read(input: impl Read, most: u64) -> Result<String> {
     let mut bytes = Vec::new();
     input.take(most + 1).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Lines from somebody at a terminal: a prompt, editing, Tab, and the lines of earlier sessions.
+//! Lines typed at a terminal: a prompt, editing, Tab, and the lines of earlier sessions.
 
 use std::io;
 use std::mem::take;
@@ -18,18 +18,18 @@ use rustyline::{
 use super::history::History;
 use super::terminal::{Edited, await_foreground, in_foreground, suspend, taken_away, watch_stops};
 
-/// Reads lines from the terminal on standard input, as long as this process is in its foreground.
+/// Reads lines from the terminal on standard input, while this process is in its foreground.
 pub struct Editor {
     editor: rustyline::Editor<Commands, MemHistory>,
     history: Option<History>,
     suspended: Suspended,
 }
 
-/// What came of waiting for a line.
+/// The result of waiting for a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     Line(String),
-    /// A line that is no text, and why.
+    /// A line that is not text, and why.
     Unreadable(String),
     /// Ctrl-C was pressed.
     Interrupted,
@@ -38,7 +38,7 @@ pub enum Input {
 }
 
 impl Editor {
-    /// Completes the first words of lines to these commands, and keeps what is typed in the history of this name.
+    /// Completes the first word of a line to one of these commands, and keeps lines in the history of this name.
     pub fn new(commands: &'static [&'static str], history: &str) -> io::Result<Editor> {
         let config = rustyline::Config::builder().completion_type(CompletionType::List).build();
         let mut editor = rustyline::Editor::with_history(config, MemHistory::new()).map_err(io::Error::other)?;
@@ -54,12 +54,12 @@ impl Editor {
         Ok(Editor { editor, history, suspended })
     }
 
-    /// What prints texts above the prompt; none where the prompt is not on a terminal.
+    /// A printer for texts above the prompt; `None` if the prompt is not on a terminal.
     pub fn printer(&mut self) -> Option<Box<dyn ExternalPrinter + Send>> {
         self.editor.create_external_printer().ok().map(|printer| Box::new(printer) as _)
     }
 
-    /// The next line. The error says that the terminal is gone.
+    /// Reads the next line. An error means that the terminal is gone.
     pub fn read(&mut self) -> io::Result<Input> {
         let mut begun = Begun::default();
         loop {
@@ -81,7 +81,7 @@ impl Editor {
                     }
                     None => return Ok(Input::Interrupted),
                 },
-                // It was stopped by something else than Ctrl-Z, and has gone on in the background.
+                // Something other than Ctrl-Z stopped the process, and it has continued in the background.
                 Err(_) if !in_foreground() || taken_away() != before => begun = Begun::default(),
                 Err(ReadlineError::Signal(_)) => {}
                 Err(ReadlineError::Eof) => return Ok(Input::End),
@@ -94,9 +94,9 @@ impl Editor {
         }
     }
 
-    /// Keeps a line, so that it can be called back.
+    /// Keeps a line, so that it can be recalled.
     fn keep(&mut self, line: &str) {
-        // An error is not possible: it is kept in memory.
+        // An error is not possible: the line is kept in memory.
         let new = self.editor.add_history_entry(line).unwrap_or(false);
         if let Some(history) = self.history.as_mut().filter(|_| new) {
             history.add(line);
@@ -104,11 +104,11 @@ impl Editor {
     }
 }
 
-/// What stands before and behind the cursor.
+/// The text before and after the cursor.
 type Begun = (String, String);
 
-/// Ctrl-Z ends the editing of a line, so that the terminal is left alone while the job is stopped, or goes on in the
-/// background; the line is kept until it is back.
+/// Ctrl-Z ends the editing of a line, so that the terminal is left alone while the job is stopped or runs in the
+/// background; the line is kept until the job is back in the foreground.
 #[derive(Clone, Default)]
 struct Suspended(Arc<Mutex<Option<Begun>>>);
 
@@ -138,7 +138,7 @@ impl Validator for Commands {}
 impl Hinter for Commands {
     type Hint = String;
 
-    /// There are none; but this is called whenever the line is drawn.
+    /// There are no hints; but this is called whenever the line is drawn.
     fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
         Edited::changed();
         None
@@ -153,7 +153,8 @@ impl Completer for Commands {
     }
 }
 
-/// The commands that begin like this, in any case, and where in the line they do; a blank after those that want more.
+/// The commands that begin like this, in any case, and the place in the line where they begin; a command that takes an
+/// argument ends with a space.
 fn complete(commands: &[&str], line: &str) -> (usize, Vec<String>) {
     let begin = line.len() - line.trim_start().len();
     let word = &line[begin..];

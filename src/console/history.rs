@@ -1,7 +1,7 @@
-//! Lines that were typed at consoles, in a file, so that the next session has them.
+//! Lines that were typed at consoles, kept in a file for the next session.
 //!
-//! Several processes may have one file: each line is added in one piece. Nothing of it is an error: a console without
-//! history is a console.
+//! Several processes may share the file: each line is added in one piece. No failure is reported: the console also
+//! works without history.
 
 use std::env::var_os;
 use std::fs::{DirBuilder, File, OpenOptions, metadata, rename};
@@ -10,10 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// At most this many lines are kept, the last ones.
+/// At most this many lines are kept: the last ones.
 pub const MOST_LINES: usize = 1000;
 
-/// Longer lines are not kept, in bytes: nobody types them.
+/// The longest line that is kept, in bytes: people type no longer ones.
 const LONGEST: usize = 1000;
 
 /// A file of lines.
@@ -41,7 +41,7 @@ impl History {
         history
     }
 
-    /// The lines that were there at the beginning, the oldest first.
+    /// The lines of earlier sessions, the oldest first.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
@@ -61,7 +61,7 @@ impl History {
         }
         let Ok(mut lines) = read(&self.path) else { return };
         lines.drain(..lines.len().saturating_sub(MOST_LINES));
-        // An error leaves what there was: then the next line tries it again.
+        // An error leaves the file as it was: the next line tries again.
         if replace(&self.path, &lines).is_ok() {
             self.count = lines.len();
         }
@@ -69,7 +69,7 @@ impl History {
     }
 }
 
-/// At most this much is read, whatever the file holds: twice what fits into it.
+/// At most this much is read of any file: twice what the history may hold.
 const MOST_BYTES: u64 = 2 * (MOST_LINES * (LONGEST + 1)) as u64;
 
 fn is_kept(line: &str) -> bool {
@@ -77,7 +77,7 @@ fn is_kept(line: &str) -> bool {
 }
 
 fn read(path: &Path) -> io::Result<Vec<String>> {
-    // Not of a pipe or a device, which may never end.
+    // Do not read a pipe or a device, which may never end.
     if !metadata(path)?.is_file() {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -87,7 +87,7 @@ fn read(path: &Path) -> io::Result<Vec<String>> {
     Ok(text.lines().filter(|line| is_kept(line)).map(String::from).collect())
 }
 
-/// Others need not read which keys somebody looks up.
+/// Other users should not read which keys were looked up.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true).mode(0o600);
@@ -119,7 +119,7 @@ mod tests {
 
     fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("chord-history-{name}-{}", process::id()));
-        // An error means that there is none.
+        // An error means that it does not exist.
         let _ = remove_dir_all(&path);
         path
     }

@@ -1,4 +1,4 @@
-//! Reads standard input on a thread of its own: a read that has begun can't be cancelled.
+//! Reads standard input on its own thread: a read that has begun can't be cancelled.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use super::streams::{complain, input, output};
 use super::terminal::{await_foreground, in_foreground};
 use super::{BadLine, COMMANDS, Command, MAX_LINE, parse, render_error};
 
-/// A command, and where its answer goes.
+/// A command, and the sender for its answer.
 pub type Asked = (Command, oneshot::Sender<Vec<u8>>);
 
-/// Prints texts beside the console: on a terminal above its prompt, and not into the line that is being typed.
+/// Prints texts beside the console: on a terminal above its prompt, not into the line that is being typed.
 #[derive(Clone, Default)]
 pub struct Printer(Arc<Mutex<Option<Box<dyn ExternalPrinter + Send>>>>);
 
@@ -25,27 +25,27 @@ impl Printer {
         let mut above = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let printed = above.as_mut().is_some_and(|above| above.print(text.into()).is_ok());
         if !printed {
-            // An error means that nobody reads it.
+            // An error means that standard output has no reader.
             let _ = print(text.as_bytes());
         }
     }
 
-    /// There is a prompt from now on.
+    /// From now on there is a prompt.
     fn begin(&self, above: Option<Box<dyn ExternalPrinter + Send>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = above;
     }
 }
 
-/// Starts the thread. Commands come one at a time: the next line is read once the answer to the
-/// last one was printed. Where both are read and seen on a terminal there are a prompt, line editing and history. It is
-/// read as long as this process is in its foreground.
+/// Starts the thread. Commands come one at a time: the next line is read after the answer to the last one was printed.
+/// If both input and output are a terminal, there are a prompt, line editing and history. A terminal is read only while
+/// this process is in its foreground.
 ///
-/// An answer that nobody reads is lost, and no reason to read no more: `Quit` has none.
+/// An answer without a reader is lost, but reading goes on: `Quit` has no answer.
 pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
     let (commands, asked) = mpsc::channel(1);
     let printer = printer.clone();
     thread::Builder::new().name("console".into()).spawn(move || {
-        // A prompt is for somebody who types and sees it.
+        // A prompt needs a user who types and sees it.
         let editing = io::stdin().is_terminal() && io::stdout().is_terminal();
         let ended = if editing { talk(&commands, &printer) } else { listen(&commands) };
         match ended {
@@ -66,7 +66,7 @@ fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
         match read_line(&mut input) {
             Ok(Some(line)) => answer(line, commands)?,
             Ok(None) => return Ok(()),
-            // It is a terminal that the shell has now.
+            // It is a terminal that now belongs to the shell.
             Err(_) if !in_foreground() => {}
             Err(error) => return Err(error),
         }
@@ -88,7 +88,7 @@ fn talk(commands: &mpsc::Sender<Asked>, printer: &Printer) -> io::Result<()> {
     }
 }
 
-/// Has a line answered, and prints the answer whole. An error means that the node has stopped.
+/// Gets the answer to a line and prints it as a whole. An error means that the node has stopped.
 fn answer(line: Result<Vec<u8>, BadLine>, commands: &mpsc::Sender<Asked>) -> io::Result<()> {
     let text = match line.and_then(|line| parse(&line)) {
         Ok(Some(command)) => {
@@ -110,8 +110,8 @@ fn print(answer: &[u8]) -> io::Result<()> {
     output().write_all(answer)
 }
 
-/// The next line without its end; `None` at the end of the input. Of a line that is too long no
-/// more than a buffer is kept.
+/// The next line without its newline; `None` at the end of the input. Of a line that is too long no more than a buffer
+/// is kept in memory.
 fn read_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, BadLine>>> {
     let mut line = Vec::new();
     let (mut length, mut ended) = (0usize, false);

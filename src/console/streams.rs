@@ -1,8 +1,8 @@
-//! The standard streams, as they were inherited: somebody may have set them not to block, and whoever reads them
-//! may be slow, or gone.
+//! The standard streams as they were inherited: another program may have made them non-blocking, and their reader may
+//! be slow or gone.
 //!
-//! Input and answers wait: [`Patient`]. What is logged or complained of waits for nobody: [`Log`]. A node that can't
-//! say what it does goes on doing it.
+//! Input and answers wait: [`Patient`]. Logs and complaints never wait long: [`Log`]. A node that can't write its log
+//! has to run on.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Read, Write};
@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::Errno;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-/// A stream that is waited for, also if it does not block: "not now" is neither its end nor an error.
+/// A stream that is waited for, even if it is non-blocking: "not now" is neither its end nor an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Patient<F>(pub F);
 
@@ -24,7 +24,7 @@ pub fn input() -> Patient<io::Stdin> {
     Patient(io::stdin())
 }
 
-/// Standard output. Nothing is kept back: each text is written at once.
+/// Standard output. There is no buffer: each text is written at once.
 pub fn output() -> Patient<io::Stdout> {
     Patient(io::stdout())
 }
@@ -55,7 +55,7 @@ fn retry(stream: impl AsFd, ready: PollFlags, mut act: impl FnMut() -> rustix::i
     }
 }
 
-/// Waits until that can be done, or until an error is to be had, but no longer than this.
+/// Waits until the stream is ready or has an error, at most for `limit`.
 fn is_ready(stream: impl AsFd, ready: PollFlags, limit: Option<Duration>) -> io::Result<bool> {
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     match poll(&mut [PollFd::new(&stream, ready)], limit.as_ref()) {
@@ -65,16 +65,17 @@ fn is_ready(stream: impl AsFd, ready: PollFlags, limit: Option<Duration>) -> io:
     }
 }
 
-/// Standard error. A line that can't be written is lost, and counted; the next one that can be tells how many were.
+/// Standard error. A line that can't be written is lost and counted; the next line that can be written is preceded by
+/// the count.
 #[derive(Clone, Copy, Debug)]
 pub struct Log;
 
 static LOG: Mutex<Lines> = Mutex::new(Lines { lost: 0, torn: false });
 
 impl Write for Log {
-    /// Takes a line. That never fails: whoever logs could only log the error.
+    /// Takes a line. Never fails: the caller could only log the error.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // No panic leaves the counts between two states.
+        // No panic can leave the counts inconsistent.
         LOG.lock().unwrap_or_else(PoisonError::into_inner).write(io::stderr(), line);
         Ok(line.len())
     }
@@ -84,26 +85,26 @@ impl Write for Log {
     }
 }
 
-/// Says something on standard error, if it can be said.
+/// Prints a line on standard error, if possible.
 pub fn complain(what: impl fmt::Display) {
-    // In one piece, so that no other program's line comes in between. It never fails.
+    // In one piece, so that no line of another program comes in between. It never fails.
     let _ = Log.write(format!("{what}\n").as_bytes());
 }
 
-/// Lines that are written to a stream that may not take them.
+/// Lines for a stream that may not take them.
 #[derive(Debug)]
 struct Lines {
-    /// How many were lost since the last that was written.
+    /// How many were lost since the last one that was written.
     lost: u64,
-    /// Whether the last one lacks its end.
+    /// Whether the last one was cut off.
     torn: bool,
 }
 
-/// A stream that is full is waited for once: a node that stood still until its log is read would be dead for its
-/// ring, but a reader that was just not scheduled is to miss nothing.
+/// How long a full stream is waited for, once: a node that waited until its log is read would be dead for its ring, but
+/// a reader that was just not scheduled should miss nothing.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// So many bytes fit into a pipe that says it has room for some (POSIX: PIPE_BUF, here that of Linux).
+/// A pipe that reports room takes this many bytes without blocking (POSIX: PIPE_BUF, here that of Linux).
 const PIECE: usize = 4096;
 
 impl Lines {
@@ -129,12 +130,12 @@ impl Lines {
     }
 }
 
-/// How many of these bytes could be written until then.
+/// How many of these bytes could be written before the deadline.
 fn write_within(stream: impl AsFd, bytes: &[u8], deadline: Instant) -> usize {
     let mut written = 0;
     while written < bytes.len() {
         let piece = piece(&bytes[written..]);
-        // A stream that blocks is only asked to take what it has room for.
+        // A blocking stream is only given as much as it has room for.
         let room = is_ready(&stream, PollFlags::OUT, Some(deadline.saturating_duration_since(Instant::now())));
         match room.map(|room| room.then(|| rustix::io::write(&stream, piece))) {
             Ok(Some(Ok(n))) => written += n,
@@ -145,8 +146,8 @@ fn write_within(stream: impl AsFd, bytes: &[u8], deadline: Instant) -> usize {
     written
 }
 
-/// What is written at once: whole lines, so that nobody else's come into the middle of one, if they are no longer than a
-/// pipe takes in one piece.
+/// What is written at once: whole lines, if they fit into one piece of a pipe, so that no line of another program comes
+/// in between.
 fn piece(bytes: &[u8]) -> &[u8] {
     let most = &bytes[..bytes.len().min(PIECE)];
     match most.iter().rposition(|byte| *byte == b'\n') {
@@ -155,8 +156,8 @@ fn piece(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Makes the standard streams that are terminals this process's own. One that was inherited is shared with the shell
-/// and whatever else it runs, and any of them can set it not to block, at any time.
+/// Makes the standard streams that are terminals this process's own. An inherited one is shared with the shell and all
+/// programs that it runs, and any of them can make it non-blocking at any time.
 pub fn own_terminals() {
     own(io::stdin(), dup2_stdin);
     own(io::stdout(), dup2_stdout);
@@ -170,7 +171,7 @@ fn own(stream: impl IsTerminal + AsFd + AsRawFd, put_in_place: impl FnOnce(Owned
     let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     if open(path, flags, Mode::empty()).and_then(put_in_place).is_err() {
-        // It belongs to another user, say. Then it is at least made to block now, as shells do; an error means that
+        // For example, it belongs to another user. Then at least make it block now, as shells do; an error means that
         // it is gone.
         let _ = fcntl_getfl(&stream).and_then(|flags| fcntl_setfl(&stream, flags - OFlags::NONBLOCK));
     }

@@ -1,6 +1,5 @@
 //! The terminal that a process shares with its shell. Only the job in the foreground may read from it and set its
-//! modes: the kernel stops a process in the background that tries (SIGTTIN, SIGTTOU), and a node that stands still is
-//! dead for its ring.
+//! modes: the kernel stops a background process that tries (SIGTTIN, SIGTTOU), and a stopped node is dead for its ring.
 
 use std::fs::{File, read_to_string};
 use std::io::{self, stdin};
@@ -16,18 +15,17 @@ use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_
 use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
-/// Keeps signals from stopping or ending this process that ask nothing of it; for this thread and those that it
-/// starts, so it comes first. Where SIGTTIN and SIGTTOU are blocked, a read in the background is an error, and a write
-/// passes, also where the terminal has `tostop`. SIGUSR1 and SIGUSR2 mean nothing here, and would end it. SIGCONT has its
-/// effect all the same, and is waited for by [`watch_stops`].
+/// Blocks signals that would stop or end this process without need, in this thread and in those that it starts; so it
+/// has to be called first. While SIGTTIN and SIGTTOU are blocked, a read in the background is an error, and a write
+/// succeeds, even if the terminal has `tostop`. SIGUSR1 and SIGUSR2 have no meaning here, and would end the process.
+/// SIGCONT has its effect all the same, and [`watch_stops`] waits for it.
 pub fn block_signals() {
     let signals: SigSet = [SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGCONT].into_iter().collect();
-    // An error is only possible for sets that no system has.
+    // An error is possible only for invalid sets.
     let _ = signals.thread_block();
 }
 
-/// Whether this process was started so that it ignores SIGHUP, as nohup has it. Taken for false where the system does not
-/// tell.
+/// Whether this process was started with SIGHUP ignored, as by nohup. False if the system does not tell.
 pub fn ignores_hangup() -> bool {
     let status = read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -36,8 +34,8 @@ pub fn ignores_hangup() -> bool {
     ignored & 1 << (Signal::HUP.as_raw() - 1) != 0
 }
 
-/// Whether this process may use the terminal on standard input. One that has it, but not as its controlling terminal,
-/// has no shell to share it with.
+/// Whether this process may use the terminal on standard input. If that is not its controlling terminal, there is no
+/// shell to share it with.
 pub fn in_foreground() -> bool {
     taken_away().is_multiple_of(2) && is_foreground_of(stdin())
 }
@@ -46,8 +44,8 @@ fn is_foreground_of(terminal: impl AsFd) -> bool {
     tcgetpgrp(terminal).map_or(true, |foreground| foreground == getpgrp())
 }
 
-/// How long it takes to be noticed that a job was brought to the foreground. Shells send no signal then to one that
-/// runs.
+/// How long it takes to notice that a job was brought to the foreground: shells send no signal to a job that is
+/// running.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits until this process may use the terminal.
@@ -57,19 +55,19 @@ pub fn await_foreground() {
     }
 }
 
-/// Stops this job, as Ctrl-Z does, until the shell has it go on.
+/// Stops this job, as Ctrl-Z does, until the shell continues it.
 pub fn suspend() {
     // An error is not possible: a process may signal itself.
     let _ = kill_current_process_group(Signal::TSTP);
-    // The signal goes to any of the threads, and the others stop when that one has.
+    // The signal goes to any one of the threads, and the others stop after that one.
     sleep(LOOKS_EVERY);
 }
 
-/// The terminal of a line that is being edited.
+/// The modes of a terminal on which a line is being edited.
 struct Modes {
-    /// As it was before, and is to be again.
+    /// Before editing; to be restored.
     before: Termios,
-    /// As editing has it.
+    /// During editing.
     editing: Option<Termios>,
 }
 
@@ -79,8 +77,8 @@ fn edited() -> MutexGuard<'static, Option<Modes>> {
     EDITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Line editing changes the terminal while it waits for a line. It remembers here how it was, since the process may be
-/// ended just then, or stopped.
+/// Line editing changes the terminal while it waits for a line. The earlier modes are kept here, since the process may
+/// be ended or stopped meanwhile.
 pub struct Edited;
 
 impl Edited {
@@ -90,7 +88,7 @@ impl Edited {
         Edited
     }
 
-    /// It is changed now.
+    /// Notes the modes of editing, if not done yet.
     pub fn changed() {
         if let Some(modes) = edited().as_mut().filter(|modes| modes.editing.is_none() && in_foreground()) {
             modes.editing = tcgetattr(stdin()).ok();
@@ -104,7 +102,7 @@ impl Drop for Edited {
     }
 }
 
-/// Puts the terminal back as it was, when it is dropped, if a line is being edited just then.
+/// When dropped, restores the terminal if a line is being edited.
 pub struct KeepTerminal;
 
 impl Drop for KeepTerminal {
@@ -117,17 +115,17 @@ impl Drop for KeepTerminal {
     }
 }
 
-/// How often standard input was taken away from the line editor, or given back: odd while it is away.
+/// How often standard input was taken from the line editor or given back: odd while it is taken.
 static TAKEN_AWAY: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether this has changed says whether a line was edited without a terminal meanwhile.
+/// If this number has changed, a line was edited without a terminal meanwhile.
 pub fn taken_away() -> usize {
     TAKEN_AWAY.load(Ordering::SeqCst)
 }
 
-/// Waits for SIGCONT from now on. A process that is stopped at its prompt by something else than Ctrl-Z is still there
-/// when it goes on: in the background it would set the modes of a terminal that the shell has, in the foreground it
-/// finds those of the shell.
+/// Waits for SIGCONT from now on. A process that was stopped at its prompt by something other than Ctrl-Z is still at
+/// its prompt when it continues: in the background it would set the modes of a terminal that belongs to the shell; in
+/// the foreground it finds the modes of the shell.
 pub fn watch_stops() -> io::Result<()> {
     let continued: SigSet = [SIGCONT].into_iter().collect();
     thread::Builder::new().name("terminal".into()).spawn(move || {
@@ -141,7 +139,7 @@ pub fn watch_stops() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the terminal from the line editor until this process is in the foreground, and has it draw its line there.
+/// Keeps the terminal from the line editor until this process is in the foreground, and then makes it redraw its line.
 fn return_to_prompt() -> io::Result<()> {
     if !in_foreground() {
         let terminal = stdin().as_fd().try_clone_to_owned()?;
@@ -156,7 +154,7 @@ fn return_to_prompt() -> io::Result<()> {
     }
     if let Some(editing) = edited().as_ref().and_then(|modes| modes.editing.as_ref()) {
         tcsetattr(stdin(), OptionalActions::Now, editing)?;
-        // Line editing draws its line again when the window has another size.
+        // Line editing redraws its line when the size of the window changes.
         kill_process(getpid(), Signal::WINCH)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What a connection is, and what it is told and tells.
+//! Connections: their numbers, their origins, and the messages to and from them.
 
 use std::net::IpAddr;
 
@@ -11,26 +11,26 @@ pub type LinkId = u64;
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
 pub enum LinkEvent {
-    /// The node at this address, which was dialled, knows the extensions, and runs as this.
+    /// The node at this address, which was dialled, knows the extensions; its incarnation, and its front if it has one.
     Ours { link: LinkId, addr: Addr, incarnation: u64, front: Option<u16> },
     /// The node at this address is a plain peer.
     Plain { link: LinkId, addr: Addr },
-    /// The caller on an accepted connection says that it is the node at this address.
+    /// The caller on an accepted connection claims to be the node at this address.
     Introduced { link: LinkId, addr: Addr, incarnation: u64 },
     /// The connection takes no more calls.
     Closing { link: LinkId, addr: Option<Addr> },
-    /// The process has too many connections that others have made, and this node most of them.
+    /// The process has too many accepted connections, and this node has the most of them.
     TooMany,
     /// The connection is closed.
     Closed { link: LinkId, addr: Option<Addr> },
 }
 
-/// Find out whether the other end is still there: somebody doubts it.
+/// Check whether the other end is still there: a caller doubts it.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
 pub struct Doubt;
 
-/// No more calls are made on it: close when those are answered that were made.
+/// No more calls are made on this connection: close it once the calls already made are answered.
 #[derive(Clone, Copy, Debug, actix::Message)]
 #[rtype(result = "()")]
 pub struct Retire;
@@ -38,7 +38,7 @@ pub struct Retire;
 /// How a connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Dialled, to be kept if the other end can.
+    /// Dialled; kept if the other end is of our own kind.
     Dialed(Addr),
     /// Dialled for one call.
     DialedOnce(Addr),
@@ -48,7 +48,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Who was dialled.
+    /// The address that was dialled, if this end dialled.
     pub fn addr(self) -> Option<Addr> {
         match self {
             Origin::Dialed(addr) | Origin::DialedOnce(addr) | Origin::DialedPlain(addr) => Some(addr),

@@ -1,8 +1,8 @@
-//! Frames out of and into a stream of bytes, each within a limit of time.
+//! Reads frames from a stream of bytes and writes them to it, each within a time limit.
 //!
-//! Whoever sends a frame piece by piece, or does not read what it is sent, holds a connection and
-//! some memory; these limits say for how long. A connection on which nothing happens holds no
-//! buffer at all: most do nothing most of the time, and a node has many.
+//! A peer that sends a frame piece by piece, or does not read what it is sent, occupies a connection and some memory;
+//! these limits say for how long. An idle connection holds no buffer at all: most connections are idle most of the
+//! time, and a node has many.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,16 +22,16 @@ use crate::net::outbox::Outgoing;
 
 use crate::wire::{FrameCodec, WireError};
 
-/// A frame that was begun is completed in this time: the largest one fits into some packets.
+/// A frame that was begun must be complete within this time: the largest one fits into a few packets.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A frame that can't be written for so long ends the connection.
+/// A frame that can't be written within this time ends the connection.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// So many bytes are read at once: some dozens of calls.
+/// Bytes read at once: some dozens of calls.
 const READ: usize = 16 * 1024;
 
-/// The two directions of a connection, whatever it is made of.
+/// The two directions of a connection over any transport.
 pub struct Stream {
     reading: Box<dyn AsyncRead + Send + Unpin>,
     writing: Box<dyn AsyncWrite + Send + Unpin>,
@@ -44,7 +44,7 @@ impl Stream {
         Stream { reading: Box::new(reading), writing: Box::new(writing) }
     }
 
-    /// What comes, and where to write.
+    /// The reading and the writing end.
     pub fn split(self, codec: FrameCodec) -> (Reader, Writer) {
         let reader =
             Reader { reading: self.reading, codec, buffer: BytesMut::new(), patience: FRAME_TIMEOUT, deadline: None };
@@ -54,7 +54,7 @@ impl Stream {
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
-        // A frame is written whole; waiting for more would only delay it.
+        // Frames are written whole: Nagle's algorithm would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "can't set TCP_NODELAY");
         }
@@ -63,25 +63,25 @@ impl From<TcpStream> for Stream {
     }
 }
 
-/// Reads frames of one kind.
+/// Reads the frames of one codec.
 pub struct Reader<C = FrameCodec> {
     reading: Box<dyn AsyncRead + Send + Unpin>,
     codec: C,
     buffer: BytesMut,
-    /// A frame that was begun is completed in this time.
+    /// A frame that was begun must be complete within this time.
     patience: Duration,
-    /// When the one is to be complete that was begun; kept here, since whoever reads may stop in between.
+    /// When the frame that was begun must be complete. Kept here, since a caller may drop [`next`](Reader::next) and
+    /// call it again.
     deadline: Option<Instant>,
 }
 
 impl<C: Decoder<Error = WireError>> Reader<C> {
-    /// Reads frames of another kind from now on.
+    /// Reads the frames of another codec from now on.
     pub fn then<D>(self, codec: D, patience: Duration) -> Reader<D> {
         Reader { reading: self.reading, codec, buffer: self.buffer, patience, deadline: None }
     }
 
-    /// The next frame; `None` at the end of the stream. After an error there is nothing more to be
-    /// read.
+    /// The next frame; `None` at the end of the stream. Nothing can be read after an error.
     pub async fn next(&mut self) -> Option<Result<C::Item, WireError>> {
         self.read().await.transpose()
     }
@@ -100,7 +100,7 @@ impl<C: Decoder<Error = WireError>> Reader<C> {
             let deadline = self.deadline;
             let more = poll_fn(|cx| read_more(Pin::new(&mut self.reading), &mut self.buffer, cx));
             let count = match deadline {
-                // On the heap: a connection that waits for a first byte needs no room for it.
+                // Boxed: a connection that waits for a first byte needs no room for it.
                 Some(deadline) => Box::pin(timeout_at(deadline, more)).await.map_err(|_| WireError::Slow)??,
                 None => more.await?,
             };
@@ -113,7 +113,8 @@ impl<C: Decoder<Error = WireError>> Reader<C> {
     }
 }
 
-/// Adds what has come to the buffer, by way of the stack: while nothing comes there is no need for room.
+/// Appends the bytes that have come to the buffer. They pass through the stack, so that an idle connection needs no
+/// memory.
 fn read_more(
     reading: Pin<&mut (dyn AsyncRead + Unpin)>,
     buffer: &mut BytesMut,
@@ -136,21 +137,21 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes what comes until nothing more is to come; frames that wait together leave together. What is there then to write
-    /// to.
+    /// Writes frames until no more will come; frames that wait together leave together. Returns the writer, which can
+    /// then be used further.
     pub async fn write_all(mut self, outgoing: Outgoing) -> Result<Writer, WireError> {
         while let Some(mut batch) = outgoing.take().await {
             let mut written = pin!(self.writing.write_all_buf(&mut batch.bytes));
             match written.as_mut().now_or_never() {
                 Some(written) => written?,
-                // Rare enough for the heap, and too large for a connection that does nothing.
+                // Boxed: it is rare, and too large to keep in a connection that is idle.
                 None => Box::pin(timeout(WRITE_TIMEOUT, written)).await.map_err(|_| WireError::Unread)??,
             }
         }
         Ok(self)
     }
 
-    /// Writes a frame; whoever does not read it within this time is given up.
+    /// Writes a frame; fails if the other end does not read it within this time.
     pub async fn write(&mut self, mut frame: impl Buf, within: Duration) -> Result<(), WireError> {
         let written = self.writing.write_all_buf(&mut frame);
         Ok(timeout(within, written).await.map_err(|_| WireError::Unread)??)
@@ -163,7 +164,8 @@ mod tests {
 
     use super::*;
 
-    /// Who answers meanwhile stops reading in between, so that each piece of a frame had its time from the beginning.
+    /// A reader that answered in between dropped `next` and called it again, so that each piece of a frame had the
+    /// whole time.
     #[tokio::test(start_paused = true)]
     async fn frame_that_was_begun_has_its_time_whoever_stops_reading_in_between() {
         let (ours, mut theirs) = duplex(64);
@@ -191,7 +193,7 @@ mod tests {
         };
         let written = tokio::select! {
             written = writer.write(&[7; 4096][..], 2 * WRITE_TIMEOUT) => written,
-            () = slow => unreachable!("it goes on as long as somebody writes"),
+            () = slow => unreachable!("it reads as long as the writer writes"),
         };
         assert!(matches!(written, Err(WireError::Unread)), "{written:?}");
     }

@@ -1,13 +1,12 @@
 //! The codec actor: one TCP connection, its frames, and the calls in flight on it.
 //!
-//! A connection that leads to a node of our own kind is kept, carries many calls at once, and in
-//! both directions. Whether it does is not known before the first reply: until it echoes the
-//! call's number, one call at most is in flight, and the others wait. A reply without an echo
-//! comes from a plain peer: it is the last one on the connection.
+//! A connection to a node of our own kind is kept, and carries many calls at once, in both directions. The kind is
+//! unknown before the first reply: until a reply echoes the number of its call, at most one call is in flight, and the
+//! others wait. A reply without an echo comes from a plain peer: it is the last one on the connection.
 //!
-//! What the other end makes this one do is bounded: lookups that the thread can't take on are refused, whoever does
-//! not read its answers is not read from ([`serving`](crate::net::serving)), and whoever does not get on with a frame
-//! loses the connection ([`frames`](crate::net::frames)).
+//! What the other end can make this one do is bounded: lookups that the thread can't take on are refused, a peer that
+//! does not read its answers is not read from ([`serving`](crate::net::serving)), and a peer that takes too long to
+//! send a frame loses the connection ([`frames`](crate::net::frames)).
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,17 +31,17 @@ use crate::protocol::addr::Addr;
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{FrameCodec, Question, Reply, WireError};
 
-/// Everything is written, or nothing can be written any more.
+/// The writer has ended: it has written everything, or it has failed.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 struct Written(Result<Writer, WireError>);
 
-/// The channel that a connection has become has ended.
+/// The channel on this connection has ended.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
 struct ChannelEnded(Option<WireError>);
 
-/// Tells the link of a channel that it has ended, also if the runtime ended in which it was read.
+/// Tells the link that its channel has ended, also if the runtime that read it shut down.
 struct Ended {
     link: actix::Addr<Link>,
     error: Option<WireError>,
@@ -61,11 +60,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// to know the extensions.
 const PLAIN_IDLE: Duration = Duration::from_secs(5);
 
-/// A kept connection is closed by whoever dialled it after this time without a frame: longer than
-/// the longest period of maintenance and its jitter.
+/// The dialling end closes a kept connection after this time without a frame: longer than the longest period of
+/// maintenance and its jitter.
 const DIALED_IDLE: Duration = Duration::from_secs(90);
 
-/// The accepting end waits a little longer, so that it rarely closes on a call.
+/// The accepting end waits a little longer, so that it rarely closes while a call is on its way.
 const ACCEPTED_IDLE: Duration = Duration::from_secs(120);
 
 /// One TCP connection.
@@ -73,30 +72,30 @@ pub struct Link {
     id: LinkId,
     shared: Rc<Shared>,
     origin: Origin,
-    /// The stream, if there is one before the actor starts.
+    /// The stream, if the connection exists before the actor starts.
     stream: Option<Stream>,
     /// Questions to the other end.
     pending: PendingCalls,
     /// The address of the node at the other end, dialled or introduced.
     addr: Option<Addr>,
-    /// Whether it closes when the calls are answered that were made on it.
+    /// Whether the connection closes once the calls made on it are answered.
     retired: bool,
     writing: Option<AbortHandle>,
     since: Instant,
-    /// When the last whole valid frame came; shared with the peers actor, which closes the most
-    /// silent connections when there are too many.
+    /// When the last whole valid frame came; shared with the peers actor, which closes the connections silent for
+    /// longest when there are too many.
     last_seen: LastSeen,
-    /// What is being answered.
+    /// The questions of the other end that are being answered.
     served: Served,
-    /// Whether it is finding out if the other end is still there.
+    /// Whether a check is under way that the other end is still there.
     doubting: bool,
-    /// The channel that it has become, or is about to.
+    /// The channel that this connection has become or is about to become.
     channel: Option<Channel>,
 }
 
 /// A connection that carries calls of applications.
 enum Channel {
-    /// Its beginning is being written.
+    /// The reply that opens it is being written.
     Opening(Box<dyn FnOnce(Writer) -> AbortHandle>),
     Open(AbortHandle),
 }
@@ -121,13 +120,13 @@ impl Link {
         }
     }
 
-    /// A connection that somebody else has made.
+    /// A connection that the other end made.
     pub fn accept(id: LinkId, stream: Stream, from: Addr, shared: Rc<Shared>) -> Link {
         let served = Served::from(from.ip());
         Link { served, ..Link::over(id, stream, Origin::Accepted(from.ip()), shared) }
     }
 
-    /// A connection over a stream that is there already.
+    /// A connection over an existing stream.
     pub fn over(id: LinkId, stream: Stream, origin: Origin, shared: Rc<Shared>) -> Link {
         Link { stream: Some(stream), ..Link::dial(id, origin, shared) }
     }
@@ -137,7 +136,7 @@ impl Link {
         self.last_seen.clone()
     }
 
-    /// Asks the other end, also before the connection is made.
+    /// Where questions to the other end are put, also before the connection is made.
     pub fn pending(&self) -> PendingCalls {
         self.pending.clone()
     }
@@ -154,20 +153,21 @@ impl Link {
         self.pending.open(outbox);
     }
 
-    /// Takes nothing more in, and ends when what is owed to the other end has been written.
+    /// Accepts nothing more, and ends when the remaining frames have been written.
     fn close(&mut self) {
         self.shared.events.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
         self.pending.close(|| CallOutcome::Lost);
     }
 
-    /// It was not this end that wanted it to end: whoever lived at the other one may have died.
+    /// The other end closed the connection, or it failed: the node there may have died.
     fn broke(&mut self) {
         if self.pending.is_closed() {
             return;
         }
         if let (Kind::Ours, Some(addr)) = (self.pending.kind(), self.addr) {
             self.shared.routes.pool.severed(addr);
-            // A node closes both halves at once; others may still want their answers.
+            // A node of our own kind closes both halves at once; a plain peer may close one half and still want its
+            // answers.
             self.served.give_up();
         }
         self.close();
@@ -180,7 +180,7 @@ impl Link {
         self.shared.routes.pool.look(now);
     }
 
-    /// How long the other end has sent no whole valid frame.
+    /// The time since the other end last sent a whole valid frame.
     fn silence(&self) -> Duration {
         self.last_seen.get().unwrap_or(self.since).elapsed()
     }
@@ -229,7 +229,8 @@ impl Link {
         self.shared.take_on(question, outbox, &self.served, turn);
     }
 
-    /// The other end wants a channel: it is read and written where services are offered, and this actor only holds its place.
+    /// The other end wants a channel. The runtime where services are offered reads and writes it; this actor only keeps
+    /// its place among the connections.
     fn open_channel(&mut self, question: Question, reader: Reader, ctx: &mut Context<Link>) {
         let Some(outbox) = self.pending.outbox() else { return };
         let services = self.shared.services.clone();
@@ -259,7 +260,7 @@ impl Link {
             Response::Done
         });
         self.shared.answer_channel(question.call_id, outbox, opened);
-        // Nothing more is to be written here.
+        // This actor writes nothing more.
         self.pending.close(|| CallOutcome::Lost);
     }
 
@@ -278,14 +279,14 @@ impl Link {
 
     fn misunderstood(&mut self, error: WireError, turn: Turn) {
         self.count_drop(&error);
-        // Whoever asked nonsense learns so, in its turn: silence hangs some plain peers.
+        // The sender of nonsense gets an error reply, in its turn: silence hangs some plain peers.
         if matches!(self.origin, Origin::Accepted(_)) {
             let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None };
             self.called(nonsense, turn);
         }
     }
 
-    /// Closes a connection on which nothing happens.
+    /// Closes an idle connection.
     fn watch(&mut self, ctx: &mut Context<Link>) {
         let limit = match (self.origin, self.pending.kind()) {
             (Origin::Accepted(_), Kind::Ours) => ACCEPTED_IDLE,
@@ -388,7 +389,7 @@ impl Handler<Written> for Link {
             (Ok(_), _) => {}
             (Err(error), _) => {
                 self.count_drop(&error);
-                // Its end may not have been read yet.
+                // The reader may not have seen the end of the stream yet.
                 self.broke();
             }
         }

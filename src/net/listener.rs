@@ -10,7 +10,7 @@ use crate::net::frames::Stream;
 use crate::net::transport::Socket;
 use crate::protocol::addr::Addr;
 
-/// Somebody has connected, or can't.
+/// A new connection, or an error of `accept`.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct Accepted(pub io::Result<(Stream, Addr)>);
@@ -21,7 +21,7 @@ pub struct Listener {
     peers: Recipient<Accepted>,
 }
 
-/// The pause after an error of `accept`: out of files, most likely, which takes a while to pass.
+/// The pause after an error of `accept`: most likely there are no free files, which takes a while to pass.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Listener {
@@ -41,8 +41,8 @@ impl Actor for Listener {
     }
 }
 
-/// Accepts one connection after the other; waiting for each to be taken in keeps a flood of them
-/// in the kernel's queue.
+/// Accepts one connection after the other. It waits until each is taken in, so that a flood of connections stays in the
+/// kernel's queue.
 async fn accept(mut socket: Socket, peers: Recipient<Accepted>) {
     loop {
         let accepted = socket.accept().await;

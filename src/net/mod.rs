@@ -1,10 +1,10 @@
 //! Connections: who makes them, what they carry, and how many there may be.
 //!
-//! A [`link`] is one connection: its [`frames`], its [`outbox`], the calls that are [`pending`] on it and those that it is
-//! [`serving`]. The [`peers`] actor owns those of a node; the [`listener`] hands it those that others make. Calls find kept ones in the
-//! [`pool`], which all nodes of a thread may share, over [`routes`] that mind what the [`peer_cache`] has of their targets.
-//! Calls of applications have connections of their own, [`channel`]s.
-//! Connections are made of a [`transport`]; [`limits`] say how many there may be. A [`seed`] may have a name, which
+//! A [`link`] is one connection: its [`frames`], its [`outbox`], the calls that are [`pending`] on it and those that it
+//! is [`serving`]. The [`peers`] actor owns the connections of a node; the [`listener`] hands it the accepted ones.
+//! Calls find kept connections in the [`pool`], which all nodes of a thread may share, through [`routes`], which
+//! consult the [`peer_cache`] about their targets. Calls of applications have connections of their own, [`channel`]s.
+//! Connections run over a [`transport`]; [`limits`] say how many there may be. A [`seed`] may have a name, which
 //! [`names`] resolve.
 
 pub mod channel;

@@ -1,4 +1,4 @@
-//! Names of seeds, resolved anew whenever the seeds are to be asked.
+//! Names of seeds, resolved anew each time the seeds are asked.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,23 +13,23 @@ use tokio::time::timeout;
 use crate::net::seed::{Host, Seed};
 use crate::protocol::addr::Addr;
 
-/// Where the seeds are that were given by name.
+/// The seeds and the addresses that their names resolve to.
 pub struct Names {
     seeds: Vec<Entry>,
-    /// For how long an answer is waited for while no address is known, and a quarter of it else; one that is late is there the
-    /// next time.
+    /// How long to wait for the resolver while no address is known; a quarter of it otherwise. A late answer is used by
+    /// the next call.
     patience: Duration,
 }
 
 struct Entry {
     seed: Seed,
-    /// As it was told last, and still is if the resolver does not answer now.
+    /// The last addresses heard, used as long as the resolver does not answer.
     addrs: RefCell<Vec<Addr>>,
     /// At most one question at a time: a resolver that hangs holds a thread.
     question: Cell<Option<JoinHandle<io::Result<Vec<Addr>>>>>,
-    /// Whether somebody waits for it.
+    /// Whether a call is waiting for the answer.
     awaited: Cell<bool>,
-    /// Whether the log has been told that it does not resolve.
+    /// Whether the log has a warning that the name does not resolve.
     warned: Cell<bool>,
 }
 
@@ -37,7 +37,7 @@ struct Entry {
 const MAX_ADDRS: usize = 16;
 
 impl Names {
-    /// Seeds, none of which has been looked for yet. `None` if all of them are addresses.
+    /// Seeds, none resolved yet. `None` if all of them are addresses.
     pub fn new(seeds: &[Seed], patience: Duration) -> Option<Names> {
         let by_name = seeds.iter().any(|seed| seed.addr().is_none());
         by_name.then(|| Names { seeds: seeds.iter().cloned().map(Entry::new).collect(), patience })
@@ -78,11 +78,11 @@ impl Entry {
             }
             Ok(Ok(Ok(_))) => self.warn("it has no address that can be called"),
             Ok(Ok(Err(why))) => self.warn(&why.to_string()),
-            // Its runtime ends, and this node with it.
+            // The runtime is shutting down, and this node with it.
             Ok(Err(_)) => {}
             Err(_) => {
                 self.question.set(Some(question));
-                // It may come yet, and until then what it was told last will do.
+                // The answer may still come; until then the last addresses will do.
                 if self.addrs.borrow().is_empty() {
                     self.warn("no answer yet");
                 }
@@ -91,7 +91,7 @@ impl Entry {
         self.awaited.set(false);
     }
 
-    /// Once, until it resolves again.
+    /// Warns once, until the name resolves again.
     fn warn(&self, why: &str) {
         if !self.warned.replace(true) {
             tracing::warn!(seed = %self.seed, why, "does not resolve: trying again");
@@ -139,7 +139,7 @@ mod tests {
         let question = hangs();
         let id = question.id();
         names.seeds[0].question.set(Some(question));
-        // Two timers at once, and then another.
+        // Two calls at once, and then another.
         assert_eq!(tokio::join!(names.resolve(), names.resolve()), (vec![], vec![]));
         assert_eq!(names.resolve().await, []);
         assert_eq!(names.seeds[0].question.take().map(|question| question.id()), Some(id));

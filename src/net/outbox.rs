@@ -1,8 +1,8 @@
-//! What waits to be written on a connection.
+//! Frames that wait to be written on a connection.
 //!
-//! Maintenance goes first: whatever of it is put in leaves before the lookups that wait already. What waits is
-//! bounded in bytes, since whoever does not read keeps it waiting: on one connection, and in all connections of the
-//! process together, where those that have much waiting have to wait until there is less.
+//! Maintenance goes first: it leaves before the lookups that already wait. What waits is bounded in bytes, since a peer
+//! that does not read lets it grow. There is a bound for each connection, and one for all connections of the process
+//! together: when that is reached, connections with much waiting read no questions until less waits.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,24 +21,23 @@ use crate::protocol::admission::Class;
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, FrameCodec, WireError};
 
-/// Where frames are put that are to be written. Clones are the same; when the last is dropped, nothing more
-/// is to come.
+/// The end that puts frames in. All clones are one outbox; when the last is dropped, nothing more will be put in.
 #[derive(Clone)]
 pub struct Outbox(Rc<Putting>);
 
-/// Where they are taken to be written: what was put in while others were written leaves together.
+/// The end that takes frames out to write them. Frames that were put in during one write leave together in the next.
 pub struct Outgoing(Rc<Inner>);
 
-/// How much waits to be written, for whoever reads from the same connection.
+/// How much waits to be written, for the reader of the same connection.
 pub struct Backlog(Rc<Inner>);
 
 struct Putting(Rc<Inner>);
 
 struct Inner {
     waiting: RefCell<Waiting>,
-    /// Something was put in, or nothing more will be.
+    /// Notified when something was put in, and when nothing more will be.
     changed: Notify,
-    /// Something was taken.
+    /// Notified when something was taken.
     taken: Notify,
     counters: Arc<Counters>,
 }
@@ -56,7 +55,7 @@ struct Waiting {
 #[derive(Default)]
 pub struct Chunk {
     pub bytes: BytesMut,
-    /// Given back when they are written.
+    /// Released when the frames are written.
     permits: Vec<OwnedSemaphorePermit>,
     /// How much of it is counted in [`WAITING`].
     counted: usize,
@@ -65,14 +64,14 @@ pub struct Chunk {
 /// When a frame is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// Before everything that waits: maintenance.
+    /// Before all frames that wait: maintenance.
     Urgent,
-    /// In its turn: lookups.
+    /// After the frames that wait already: lookups.
     InTurn,
 }
 
 impl Urgency {
-    /// When a question, or its answer, leaves.
+    /// The urgency of a question and of its answer.
     pub fn of(request: &Request) -> Urgency {
         match Class::of(request) {
             Class::Maintenance => Urgency::Urgent,
@@ -81,27 +80,28 @@ impl Urgency {
     }
 }
 
-/// Bytes that wait on all connections of the process, in whole steps of [`STEP`] for each chunk.
+/// Bytes that wait on all connections of the process, rounded down to a multiple of [`STEP`] for each chunk.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Less of a chunk is not counted: most connections have nothing waiting most of the time.
+/// Smaller amounts are not counted: most connections have nothing waiting most of the time.
 const STEP: usize = 4 * 1024;
 
-/// A chunk that has so much takes no more: what is urgent waits for no more than this to be written.
+/// A chunk of this size takes no more frames: urgent frames wait for at most one chunk to be written.
 const CHUNK: usize = 32 * 1024;
 
-/// So many bytes may wait on one connection before questions are read from it again: the answers to all questions
+/// With this many bytes waiting on one connection, no more questions are read from it. The answers to all questions
 /// that one thread may put to another at once fit in, so that two threads never wait for each other.
 const MOST_HERE: usize = 2 * 1024 * 1024;
 
-/// So many bytes may wait in all. Beyond, connections that have [`MUCH_HERE`] wait until there is less.
+/// With this many bytes waiting in the whole process, connections that have [`MUCH_HERE`] read no questions until less
+/// waits.
 const MOST_IN_ALL: usize = 16 * 1024 * 1024;
 const MUCH_HERE: usize = 64 * 1024;
 
-/// Connections that wait for others to have less look again after this time.
+/// A connection that waits for others to have less waiting checks again after this time.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Both ends; `counters` are to hear how much was put in.
+/// Both ends of a new outbox; `counters` count the bytes put in.
 pub fn outbox(codec: FrameCodec, counters: Arc<Counters>) -> (Outbox, Outgoing) {
     let waiting = Waiting { codec, urgent: VecDeque::new(), others: VecDeque::new(), bytes: 0, complete: false };
     let (changed, taken) = (Notify::new(), Notify::new());
@@ -110,7 +110,7 @@ pub fn outbox(codec: FrameCodec, counters: Arc<Counters>) -> (Outbox, Outgoing) 
 }
 
 impl Outbox {
-    /// Puts a frame in, with what it holds until it is written.
+    /// Puts a frame in; `permit` is held until the frame is written.
     pub fn put(&self, frame: Frame, urgency: Urgency, permit: Option<OwnedSemaphorePermit>) -> Result<(), WireError> {
         let Inner { waiting, changed, counters, .. } = &*self.0.0;
         let Waiting { codec, urgent, others, bytes, .. } = &mut *waiting.borrow_mut();
@@ -134,20 +134,20 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether so much waits that no question is to be added.
+    /// Whether too much waits to add another question.
     pub fn is_full(&self, urgency: Urgency) -> bool {
         let most = if urgency == Urgency::Urgent { MOST_HERE } else { MOST_HERE / 2 };
         self.0.0.waiting.borrow().bytes >= most
     }
 
-    /// How much waits.
+    /// The backlog, for the reader of the same connection.
     pub fn backlog(&self) -> Backlog {
         Backlog(self.0.0.clone())
     }
 }
 
 impl Backlog {
-    /// Whether so much waits that no question is to be read.
+    /// Whether too much waits to read another question.
     pub fn is_large(&self) -> bool {
         let here = self.0.waiting.borrow().bytes;
         here >= MOST_HERE || (here >= MUCH_HERE && WAITING.load(Ordering::Relaxed) >= MOST_IN_ALL)
@@ -156,7 +156,7 @@ impl Backlog {
     /// Waits until questions may be read again.
     pub async fn shrinks(&self) {
         while self.is_large() {
-            // The end of the time means that it looks again.
+            // A timeout only means that it checks again.
             let _ = timeout(AGAIN, self.0.taken.notified()).await;
         }
     }
@@ -188,8 +188,7 @@ impl Drop for Putting {
 }
 
 impl Outgoing {
-    /// What is to be written next, as soon as there is something; `None` when all was taken and nothing more
-    /// is to come.
+    /// The next chunk to write, once there is one; `None` when all were taken and nothing more will be put in.
     pub async fn take(&self) -> Option<Chunk> {
         loop {
             {
@@ -248,12 +247,12 @@ mod tests {
         first.put(call(), InTurn, None).unwrap();
         drop(first);
         assert!(outgoing.take().now_or_never().flatten().is_some());
-        assert!(outgoing.take().now_or_never().is_none(), "somebody may still put something in");
+        assert!(outgoing.take().now_or_never().is_none(), "a frame may still be put in");
         drop(second);
         assert!(matches!(outgoing.take().now_or_never(), Some(None)));
     }
 
-    /// Pings waited behind the lookups that kept a node from answering them.
+    /// Pings waited behind the lookups that delayed the node's answers.
     #[test]
     fn maintenance_leaves_before_lookups_that_wait_already() {
         let (outbox, outgoing) = outbox(FrameCodec::default(), Arc::default());

@@ -9,54 +9,54 @@ use tokio::time::Instant;
 
 use crate::protocol::addr::Addr;
 
-/// What the node at each address is. Clones are the same.
+/// What is known of the node at each address. All clones are the same.
 #[derive(Clone, Default)]
 pub struct PeerCache(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// Those that know the extensions, and the run of their program that was reached last.
+    /// Nodes that know the extensions, with the incarnation that was reached last.
     ours: HashMap<Addr, u64>,
-    /// Those that were plain peers, at this time.
+    /// Plain peers, and when they last proved to be plain.
     plain: HashMap<Addr, Instant>,
 }
 
-/// Nodes of either kind that are remembered; beyond, somebody is forgotten, and learned anew.
+/// At most this many nodes of either kind are remembered; beyond, an arbitrary one is forgotten and learned anew.
 const MAX_KNOWN: usize = 4096;
 
-/// A plain peer is believed to be one for this long: it may be upgraded.
+/// A plain peer is believed to be plain for this long: it may be upgraded.
 const PLAIN_FOR: Duration = Duration::from_secs(60);
 
 impl PeerCache {
-    /// Whether it was ever reached, as far as is remembered.
+    /// Whether the node was ever reached, as far as is remembered.
     pub fn contains(&self, addr: Addr) -> bool {
         let Inner { ours, plain } = &*self.0.borrow();
         ours.contains_key(&addr) || plain.contains_key(&addr)
     }
 
-    /// The run of its program that was reached last, if it is of our own kind.
+    /// The incarnation that was reached last, if the node is of our own kind.
     pub fn incarnation(&self, addr: Addr) -> Option<u64> {
         self.0.borrow().ours.get(&addr).copied()
     }
 
-    /// Whether it is a plain peer.
+    /// Whether the node is a plain peer.
     pub fn is_plain(&self, addr: Addr) -> bool {
         self.0.borrow().plain.get(&addr).is_some_and(|since| since.elapsed() < PLAIN_FOR)
     }
 
-    /// Whether it is one, or was when it was last reached: such a belief is renewed with an answer.
+    /// Whether the node is a plain peer or was one when it was last reached: the next answer renews an expired belief.
     pub fn was_plain(&self, addr: Addr) -> bool {
         self.0.borrow().plain.contains_key(&addr)
     }
 
-    /// It is of our own kind, in this run of its program.
+    /// The node is of our own kind, with this incarnation.
     pub fn learn_ours(&self, addr: Addr, incarnation: u64) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
         plain.remove(&addr);
         remember(ours, addr, incarnation);
     }
 
-    /// It is a plain peer.
+    /// The node is a plain peer.
     pub fn learn_plain(&self, addr: Addr) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
         ours.remove(&addr);
@@ -78,7 +78,7 @@ fn remember<T>(nodes: &mut HashMap<Addr, T>, addr: Addr, what: T) {
 mod tests {
     use super::*;
 
-    /// Its silence is that of a plain peer also when it is about to be asked whether it still is one.
+    /// After the belief has expired and before the next answer, the silence of the peer still counts as a plain peer's.
     #[actix_rt::test]
     async fn peer_that_was_plain_is_remembered_until_it_answers_as_another() {
         tokio::time::pause();

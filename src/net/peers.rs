@@ -1,4 +1,4 @@
-//! Owns the connections: finds or makes the one that a call takes.
+//! Owns the connections: finds or makes the connection for a call.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -28,19 +28,21 @@ use crate::protocol::rpc::{Code, Request};
 /// The connections of a node, and what is known of the nodes that it has talked to.
 pub struct Peers {
     shared: Rc<Shared>,
-    /// Every open connection that others made, and what it holds of the budget.
+    /// Every open connection that other nodes made, with its ticket of the budget.
     accepted: BTreeMap<LinkId, (Open, Ticket)>,
-    /// How many of them there may be, and who goes first.
+    /// How many of them there may be, and which to close first.
     inbound: InboundLimiter,
-    /// Every open connection that this node made; at most as many as the limits say.
+    /// Every open connection that this node made; at most
+    /// [`Limits::dialed`](crate::net::limits::inbound::Limits::dialed).
     dialed: BTreeMap<LinkId, Dialed>,
     dials: DialLimiter,
-    /// What this node shares with others of its process: of the connections that they make, and of those that others do.
+    /// The budgets shared by the nodes of this process: `budget` for connections that they make, `accepting` for
+    /// connections that others make to them.
     budget: Option<ConnectionBudget>,
     accepting: Option<ConnectionBudget>,
 }
 
-/// A connection, and who asks on it.
+/// A connection, and the questions on it.
 #[derive(Clone)]
 struct Open {
     link: actix::Addr<Link>,
@@ -51,25 +53,25 @@ struct Dialed {
     open: Open,
     since: Instant,
     last_seen: LastSeen,
-    /// Each call that waits for its answer has a clone.
+    /// Each call that waits for its answer has a clone, so the count tells whether the connection is idle.
     calls: Rc<()>,
-    /// What it holds of the budget.
+    /// Its ticket of the budget.
     _ticket: Ticket,
 }
 
-/// The connection that a call takes.
+/// The connection chosen for a call.
 struct Taken {
     route: Route,
     /// Whether it was made for this call.
     made_for_it: bool,
-    /// Whether it is to close with the call.
+    /// Whether it closes with the call.
     once: bool,
 }
 
 impl Peers {
-    /// No connections yet; those that are kept will be in the pool, and this node hears when one of those
-    /// there breaks. With a budget the limit on those that are made is this node's share of it; `accepting` is that of those
-    /// that others make.
+    /// Starts without connections, and enters this node in its thread's pool: the pool holds the kept connections and
+    /// tells this node when one of them breaks. With a budget, the limit on dialled connections is this node's share of
+    /// it; `accepting` is the budget for accepted ones.
     pub fn new(shared: Rc<Shared>, budget: Option<ConnectionBudget>, accepting: Option<ConnectionBudget>) -> Peers {
         shared.routes.pool.enter(&shared);
         Peers {
@@ -83,7 +85,7 @@ impl Peers {
         }
     }
 
-    /// The connection that a call takes; none if one would have to be made and must not be.
+    /// The connection for a call; none if a new one would be needed and can't be made now.
     fn take(&mut self, addr: Addr, way: Way) -> Option<Taken> {
         let kept = self.shared.routes.pool.get(addr);
         match (way, kept) {
@@ -124,7 +126,7 @@ impl Peers {
         Some(Taken { route, made_for_it: true, once: !matches!(origin, Origin::Dialed(_)) })
     }
 
-    /// Takes in a connection that somebody else has made; another may have to leave for it.
+    /// Accepts a connection that another node made; one of the others may be closed for it.
     fn accept(&mut self, stream: Stream, from: Addr) {
         let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
@@ -145,15 +147,15 @@ impl Peers {
         self.count();
     }
 
-    /// Closes a connection that somebody else has made.
+    /// Closes an accepted connection.
     fn dismiss(&self, leaving: LinkId) {
         if let Some((leaving, _)) = self.accepted.get(&leaving) {
             leaving.link.do_send(Stop);
         }
     }
 
-    /// Room for one more connection, and what it holds of the budget; none if there is no room. Connections
-    /// without a call are closed for it if this node has made too many.
+    /// Room for one more dialled connection, and its ticket; none if there is no room. If this node has dialled too
+    /// many, idle ones are closed for it.
     fn make_room(&mut self) -> Option<Ticket> {
         let most = self.shared.limits.dialed;
         let scarce = self.budget.as_ref().is_none_or(ConnectionBudget::is_scarce);
@@ -164,9 +166,9 @@ impl Peers {
         }
     }
 
-    /// Closes the connection that was silent longest, of those without a call. Says whether there was one.
+    /// Of the dialled connections without a call, closes the one silent for longest. Returns whether there was one.
     fn close_idle(&mut self) -> bool {
-        // One clone is here, and one with the route if it is kept.
+        // One clone is held here, and one by the route if the connection is kept.
         let is_idle = |id: &LinkId, dialed: &Dialed| {
             let addr = dialed.open.pending.addr();
             let kept = addr.is_some_and(|addr| self.shared.routes.pool.keeps(addr, *id));
@@ -175,7 +177,7 @@ impl Peers {
         let idle = self.dialed.iter().filter(|(id, dialed)| is_idle(id, dialed));
         let least = idle.min_by_key(|(_, open)| open.last_seen.get().unwrap_or(open.since)).map(|(id, _)| *id);
         let Some((id, closed)) = least.and_then(|id| self.dialed.remove_entry(&id)) else { return false };
-        // At once: a call that still took it would be lost with it.
+        // The route goes at once: a call that still took it would be lost.
         self.unroute(closed.open.pending.addr(), id);
         closed.open.link.do_send(Stop);
         true
@@ -186,10 +188,10 @@ impl Peers {
         self.shared.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
     }
 
-    /// Writes down what was shed, now and then.
+    /// Logs a summary of what was dropped, every [`SUMMARY_EVERY`].
     fn report(&mut self, ctx: &mut Context<Peers>) {
         if let Some(shed) = self.shared.drops.summary() {
-            tracing::warn!("kept off: {shed}");
+            tracing::warn!("dropped: {shed}");
         }
         ctx.run_later(SUMMARY_EVERY, Peers::report);
     }
@@ -214,14 +216,14 @@ impl Handler<Call> for Peers {
 
     fn handle(&mut self, call: Call, ctx: &mut Self::Context) -> Self::Result {
         let addr = call.target.addr();
-        // Whoever was never reached may be a plain peer.
+        // A node that was never reached may be a plain peer, which does not know the extensions.
         if call.request.is_extension() && self.shared.routes.known.incarnation(addr).is_none() {
             return Box::pin(async { Answer::Refused(Code::UnknownCall) });
         }
         let Some(Taken { route, made_for_it, once }) = self.take(addr, call.way) else {
             return Box::pin(async { Answer::Unasked });
         };
-        // A connection that was made for a call is the last that it takes.
+        // A call gets at most one connection made for it: if that one fails, the call is not repeated.
         let call = if made_for_it && call.way == Way::Kept { Call { way: Way::Again, ..call } } else { call };
         let routes = &self.shared.routes;
         let calling = if once { routes.calling_once(call, &route) } else { routes.calling(call, &route) };
@@ -260,7 +262,7 @@ impl Handler<LinkEvent> for Peers {
                 if let Some(front) = pool.learn_front(addr, front, incarnation)
                     && let Some(Taken { route, .. }) = self.dial(Origin::Dialed(front))
                 {
-                    // What it says of the other end is all that is wanted.
+                    // Only what the reply reveals about the other end is wanted.
                     route.pending.say(Request::CheckPredecessor);
                 }
             }
@@ -268,8 +270,8 @@ impl Handler<LinkEvent> for Peers {
                 self.shared.routes.pool.forget(addr, link);
                 self.shared.routes.known.learn_plain(addr);
             }
-            // An accepted connection is used for calls only if its claim agrees with what the
-            // address itself has said when it was dialled.
+            // An accepted connection is used for calls only if its claim agrees with what the node at that address said
+            // itself when it was dialled.
             LinkEvent::Introduced { link, addr, incarnation } => {
                 let Routes { pool, known } = &self.shared.routes;
                 if let Some((Open { link: accepted, pending }, _)) = self.accepted.get(&link)
@@ -313,7 +315,7 @@ impl Handler<Stop> for Peers {
         let accepted = mem::take(&mut self.accepted).into_values().map(|(open, _)| open);
         let open = accepted.chain(dialed);
         let stopped = join_all(open.map(|open| open.link.send(Stop)));
-        // Errors mean that they have closed already.
+        // Errors mean that the link has stopped already.
         Box::pin(async move { drop(stopped.await) })
     }
 }

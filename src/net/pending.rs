@@ -1,7 +1,7 @@
 //! The questions to the other end of a connection: those in flight on it, and those that wait.
 //!
-//! Whoever has a clone may ask: a question goes straight to the frames that wait to be written, and its
-//! answer from the frame that was read to whoever asked. So a call on a kept connection passes no mailbox.
+//! Every clone can ask. A question goes straight to the outbox, and the reader of the connection hands the answer
+//! straight to the asker. So a call on a kept connection passes no mailbox.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -30,7 +30,7 @@ struct Inner {
     shared: Rc<Shared>,
     origin: Origin,
     kind: Kind,
-    /// Where frames to be written go; none until the connection is made, and when it is closing.
+    /// Where frames to be written go; none before the connection is made and while it is closing.
     outbox: Option<Outbox>,
     /// Whether no more questions are put.
     closed: bool,
@@ -39,22 +39,22 @@ struct Inner {
     /// Questions in flight, by the number of the call.
     asked: HashMap<u64, oneshot::Sender<CallOutcome>>,
     last_call: u64,
-    /// Whether this end has said who it is.
+    /// Whether this end has named itself and its incarnation.
     introduced: bool,
 }
 
-/// A question that was put, or waits until it may be: comes to what is heard of it. When it is dropped, nobody waits
-/// for the answer any more.
+/// A question that is in flight or waits its turn; resolves to its outcome. Dropping it means that the asker has
+/// stopped waiting.
 pub struct Pending {
     heard: oneshot::Receiver<CallOutcome>,
     pending: PendingCalls,
-    /// Its number, if it was put at once and the answer is still to come.
+    /// The number of the call, if it was put at once and the answer is still to come.
     call: Option<u64>,
 }
 
 struct Waiting {
     request: Request,
-    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    /// The port of the node that is asked, if the connection was made to another node (a front).
     to: Option<u16>,
     patience: Option<Duration>,
     asker: oneshot::Sender<CallOutcome>,
@@ -64,7 +64,7 @@ struct Waiting {
 #[derive(Debug)]
 pub enum CallOutcome {
     Reply(Reply),
-    /// Nobody listens there.
+    /// The connection was refused: no program listens there.
     Refused,
     /// The connection was closed before a reply came, or could not be made in time.
     Lost,
@@ -76,20 +76,19 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
-    /// What it says of the other end that a connection could not be made.
+    /// What a failure to connect says about the other end.
     pub(crate) fn unconnected(error: &io::Error) -> CallOutcome {
         match Errno::from_io_error(error) {
-            // Out of files, ports or memory: nobody else is to blame.
+            // Out of files, ports or memory: the fault is on this machine.
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL) => CallOutcome::Busy,
             _ if error.kind() == io::ErrorKind::ConnectionRefused => CallOutcome::Refused,
-            // Whatever else keeps this node from another (a firewall, a route that is gone): as far as it can tell, nobody
-            // lives there.
+            // Any other obstacle (a firewall, a route that is gone): as far as this node can tell, no node lives there.
             _ => CallOutcome::Lost,
         }
     }
 }
 
-/// Whom a connection leads to, as far as is known.
+/// What is known about the node at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Unknown,
@@ -98,29 +97,29 @@ pub enum Kind {
     Plain,
 }
 
-/// What a reply says beside its answer.
+/// What a reply shows besides its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
-    /// Nobody has asked for it.
+    /// It answers no question.
     Nobody,
-    /// Whoever has asked for it waits no longer.
+    /// The asker no longer waits for it.
     Late,
-    /// Nothing that was not known.
+    /// Nothing new.
     Nothing,
-    /// The first one shows whom the connection leads to: a node of our own kind in this run of its
-    /// program, or a plain peer.
+    /// The first reply shows what the connection leads to: a node of our own kind in this run of its program, or a
+    /// plain peer.
     First { incarnation: Option<u64>, front: Option<u16> },
 }
 
-/// Lookups that are in flight to the other end or waiting at once: as many as a thread has under way, with their pings.
-/// Beyond, this end is too busy to ask.
+/// At most this many lookups are in flight to the other end or waiting at once: as many as a thread has under way, with
+/// their pings. Beyond this limit a call ends as [`CallOutcome::Busy`].
 const MAX_LOOKUPS_ASKED: usize = MAX_LOOKUPS;
 
-/// The same of all questions: maintenance finds room where lookups have found none.
+/// The limit for all questions: maintenance still finds room when lookups find none.
 pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 
 impl Pending {
-    /// What all connections of the node share that owns this one.
+    /// What the connections of the node that owns this one share.
     pub fn shared(&self) -> Rc<Shared> {
         self.pending.shared()
     }
@@ -142,21 +141,21 @@ impl PendingCalls {
         })))
     }
 
-    /// Puts a question, or has it wait until it may be put. Whoever waits no longer drops what is returned.
+    /// Puts a question, or has it wait until it may be put. To stop waiting, drop the returned value.
     pub fn ask(&self, request: Request, to: Option<u16>, patience: Option<Duration>) -> Pending {
         let (asker, heard) = oneshot::channel();
         let call = self.0.borrow_mut().ask(Waiting { request, to, patience, asker });
         Pending { heard, pending: self.clone(), call }
     }
 
-    /// Puts a question whose answer nobody waits for: that it comes is all that is wanted.
+    /// Puts a question whose answer is not used: only that it arrives matters.
     pub fn say(&self, request: Request) {
         let mut pending = self.ask(request, None, None);
-        // It is to stay in flight.
+        // Without a number, dropping `pending` does not cancel the call: it stays in flight.
         pending.call = None;
     }
 
-    /// The connection is made: frames go there.
+    /// The connection is made: frames go to this outbox.
     pub fn open(&self, outbox: Outbox) {
         let mut inner = self.0.borrow_mut();
         inner.outbox = Some(outbox);
@@ -173,12 +172,12 @@ impl PendingCalls {
         self.0.borrow().shared.clone()
     }
 
-    /// Who was dialled.
+    /// The address that was dialled, if this end dialled.
     pub fn addr(&self) -> Option<Addr> {
         self.0.borrow().origin.addr()
     }
 
-    /// Whom the connection leads to.
+    /// What is known about the node at the other end.
     pub fn kind(&self) -> Kind {
         self.0.borrow().kind
     }
@@ -193,26 +192,24 @@ impl PendingCalls {
         self.0.borrow().closed
     }
 
-    /// Whether somebody waits for an answer.
+    /// Whether any asker still waits for an answer to a call in flight.
     pub fn is_awaited(&self) -> bool {
         let mut inner = self.0.borrow_mut();
         inner.forget_the_impatient();
         !inner.asked.is_empty()
     }
 
-    /// A reply has come: hands it to whoever asked. The next of the questions that wait are put by
-    /// [`go_on`](Self::go_on).
+    /// A reply has come: hands it to its asker. [`go_on`](Self::go_on) then puts the next questions that wait.
     pub fn returned(&self, reply: Reply, other_end: Option<Addr>) -> Echo {
         self.0.borrow_mut().returned(reply, other_end)
     }
 
-    /// Puts as many of the questions that wait as may be in flight.
+    /// Puts waiting questions, as many as may be in flight.
     pub fn go_on(&self) {
         self.0.borrow_mut().put_waiting();
     }
 
-    /// No more questions are put, and everyone who waits for an answer hears this. What was to be
-    /// written still is.
+    /// Puts no more questions and gives this outcome to every asker. What is queued in the outbox is still written.
     pub fn close(&self, heard: impl Fn() -> CallOutcome) {
         let mut inner = self.0.borrow_mut();
         inner.closed = true;
@@ -220,7 +217,7 @@ impl PendingCalls {
         for asker in inner.asked.drain().map(|(_, asker)| asker) {
             tell(asker, heard());
         }
-        // One that was dialled as plain has said nothing new.
+        // A connection that was dialled as plain has shown nothing new.
         let plain = inner.kind == Kind::Plain && !matches!(inner.origin, Origin::DialedPlain(_));
         for waiting in inner.waiting.drain(..) {
             tell(waiting.asker, if plain { CallOutcome::Plain } else { heard() });
@@ -242,7 +239,7 @@ impl Drop for Pending {
     fn drop(&mut self) {
         let Some(call) = self.call else { return };
         let mut inner = self.pending.0.borrow_mut();
-        // A plain peer's next answer is to this question, whoever waits for it.
+        // A plain peer answers in order: its next answer is to this question, even if its asker has stopped waiting.
         if inner.kind == Kind::Ours {
             inner.asked.remove(&call);
         }
@@ -284,12 +281,12 @@ impl Inner {
     fn put_waiting(&mut self) {
         while self.may_put() {
             let Some(next) = self.waiting.pop_front() else {
-                // Few ever wait again.
+                // Questions rarely wait again: frees the queue's memory.
                 self.waiting = VecDeque::new();
                 return;
             };
-            // The first is put even if nobody waits for it any more: a connection without a call
-            // on it blocks some plain peers.
+            // The first is put even if its asker has stopped waiting: a connection without a call on it blocks some
+            // plain peers.
             if self.last_call == 0 || !next.asker.is_closed() {
                 let _number = self.put(next);
             }
@@ -338,13 +335,13 @@ impl Inner {
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);
-        // It will not stay.
+        // A node with a front: this connection will not be kept, so it needs no introduction.
         self.introduced |= front.is_some();
         if first {
             self.kind = if incarnation.is_some() { Kind::Ours } else { Kind::Plain };
         }
         if self.kind == Kind::Plain {
-            // What a plain peer says with our numbers is not to be believed.
+            // A plain peer does not know our extension fields: their content can't be trusted.
             (reply.call_id, reply.responder) = (None, None);
         }
         tell(asker, CallOutcome::Reply(reply));
@@ -353,7 +350,7 @@ impl Inner {
 }
 
 fn tell(asker: oneshot::Sender<CallOutcome>, heard: CallOutcome) {
-    // An error means that nobody waits any more.
+    // An error means that the asker has stopped waiting.
     let _ = asker.send(heard);
 }
 

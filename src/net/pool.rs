@@ -1,16 +1,16 @@
 //! The kept connections of the nodes of one thread, where their calls find them.
 //!
-//! A connection belongs to the node that has made or accepted it, and ends with it; but any node of the
-//! thread may ask on it. So however many they are, one connection leads from all of them to another node,
-//! where each would otherwise need its own.
+//! A connection belongs to the node that made or accepted it, and ends with that node; but any node of the thread may
+//! ask on it. So all nodes of the thread reach another node over one connection, where each would otherwise need its
+//! own.
 //!
-//! And any node of the thread may be asked on it: one of them, the *front*, takes calls for all. Whoever connects to
-//! another hears from it who that is, and makes further calls on a connection to the front. So one connection leads
-//! from thread to thread, however many nodes are behind it. Only a node itself says what its front is, on
-//! a connection that was made to its own address: nobody can draw the calls of others to himself.
+//! In the other direction, one node of the thread, the *front*, takes calls for all nodes of the thread. A caller that
+//! connects to any of them learns its front from the reply, and makes further calls on a connection to the front. So
+//! one connection leads from thread to thread, however many nodes are behind it. Only a node itself names its front, on
+//! a connection made to its own address: no peer can draw another node's calls to itself.
 //!
-//! Only the peers actors write connections down here. A call for which there is one takes it without asking
-//! them: most calls do, and each hop of a lookup makes one.
+//! Only the peers actors enter connections here. A call that finds a connection takes it without a message to the peers
+//! actor: most calls do, and each hop of a lookup is a call.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,24 +30,24 @@ use crate::net::shared::Shared;
 use crate::protocol::addr::Addr;
 use crate::protocol::fronts::{Behind, Fronts};
 
-/// The kept connection to each node. Clones are the same.
+/// The kept connection to each node. All clones are one pool.
 #[derive(Clone, Default)]
 pub struct ConnectionPool(Rc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     routes: RefCell<HashMap<Addr, Route>>,
-    /// Nodes elsewhere that have a front.
+    /// Nodes of other threads that have a front.
     fronts: RefCell<Fronts>,
-    /// What its nodes decide together.
+    /// What the nodes of this thread decide together.
     thread: Thread,
     /// The nodes of this thread.
     nodes: RefCell<HashMap<Addr, Weak<Shared>>>,
-    /// The one of them that takes calls for all.
+    /// The node that takes calls for all of them.
     front: Cell<Option<Addr>>,
-    /// Whose turn it is to join.
+    /// Limits how many nodes join at once.
     joins: Throttle,
-    /// Whose turn it is to look a finger up.
+    /// Limits how many finger lookups run at once.
     finger_lookups: Throttle,
     last_link: Cell<LinkId>,
 }
@@ -58,16 +58,16 @@ pub struct Route {
     pub id: LinkId,
     pub link: actix::Addr<Link>,
     pub pending: PendingCalls,
-    /// The run of the program at its other end, once it is known that it is of our own kind.
+    /// The incarnation of the node at the other end, once it is known to be of our own kind.
     pub incarnation: Option<u64>,
-    /// Whoever waits for an answer has a clone, if a node of this thread made the connection.
+    /// Each call that waits for an answer has a clone; none if the connection was accepted.
     pub held: Option<Rc<()>>,
-    /// The port of the node that is asked, if it is not the one that the connection was made to.
+    /// The port of the node that is asked, if the connection was made to its front.
     pub to: Option<u16>,
 }
 
 impl ConnectionPool {
-    /// One more node uses it, until it is dropped.
+    /// Adds a node of this thread, until it is dropped.
     pub fn enter(&self, node: &Rc<Shared>) {
         let mut nodes = self.0.nodes.borrow_mut();
         if nodes.is_empty() {
@@ -84,12 +84,12 @@ impl ConnectionPool {
         nodes.insert(node.me.addr, Rc::downgrade(node));
     }
 
-    /// The node of this thread that lives there.
+    /// The node of this thread at that address.
     pub(crate) fn node(&self, addr: Addr) -> Option<Rc<Shared>> {
         self.0.nodes.borrow().get(&addr)?.upgrade()
     }
 
-    /// The port of the node that takes calls for that one of this thread, if it is another.
+    /// The port of the front of this thread, unless `node` is the front itself or alone on the thread.
     pub(crate) fn front(&self, node: Addr) -> Option<u16> {
         if self.0.nodes.borrow().len() == 1 {
             return None;
@@ -99,8 +99,8 @@ impl ConnectionPool {
         (front != node && front.ip() == node.ip()).then_some(front.port())
     }
 
-    /// The kept connection to that address, if there is one. One that takes no more calls is none: its owner hears
-    /// so by message, but a call that it has lost is repeated at once, by whichever node.
+    /// The kept connection to that address, if there is one. A closing connection does not count: its owner removes it
+    /// only when a message arrives, and a call lost on it may be repeated before that, by any node of the thread.
     pub fn get(&self, addr: Addr) -> Option<Route> {
         let routes = self.0.routes.borrow();
         let open = |addr| routes.get(addr).filter(|route| !route.pending.is_closed());
@@ -118,8 +118,8 @@ impl ConnectionPool {
         self.0.routes.borrow().get(&addr).is_some_and(|route| route.id == link)
     }
 
-    /// A node has said, on a connection to itself, what its front is; none if it has none. Returns the front if there
-    /// is no connection to it yet.
+    /// A node has named its front, or said that it has none, on a connection to its own address. Returns the front if
+    /// there is no connection to it yet.
     pub(crate) fn learn_front(&self, addr: Addr, front: Option<u16>, incarnation: u64) -> Option<Addr> {
         let mut fronts = self.0.fronts.borrow_mut();
         let Some(front) = fronts.learn(addr, front, incarnation, self.0.thread.now()) else {
@@ -135,12 +135,12 @@ impl ConnectionPool {
         None
     }
 
-    /// The front of that node has said that it does not know it.
+    /// The front has answered that it does not know that node.
     pub(crate) fn refused_by_front(&self, addr: Addr) {
         self.0.fronts.borrow_mut().refused(addr, self.0.thread.now());
     }
 
-    /// Calls to that address take another way from now on.
+    /// Makes no more calls on the direct connection to that address.
     fn retire(&self, addr: Addr) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.held.is_some() && route.incarnation.is_some())
@@ -150,7 +150,8 @@ impl ConnectionPool {
         }
     }
 
-    /// A kept connection broke: every node hears that whoever lives there may have died, and all who are behind it.
+    /// A kept connection broke: tells every node of the thread that the node there may have died, and so may all nodes
+    /// behind it.
     pub fn severed(&self, addr: Addr) {
         let mut doubted = self.0.fronts.borrow_mut().lost(addr);
         doubted.insert(addr);
@@ -166,14 +167,14 @@ impl ConnectionPool {
         &self.0.thread
     }
 
-    /// Something is read: the thread looks at the clock.
+    /// A frame was read: the thread looks at the clock.
     pub(crate) fn look(&self, now: Instant) {
         if let Some(length) = self.0.thread.look(now) {
             self.slept(length);
         }
     }
 
-    /// The thread has slept: its nodes may have been given up meanwhile by those who called them in vain.
+    /// The thread has slept: callers that got no answer meanwhile may have given its nodes up.
     fn slept(&self, length: Duration) {
         tracing::info!(?length, "this thread did not run for a while");
         for node in self.living().into_iter().filter(|node| length >= node.rpc_timeout) {
@@ -182,7 +183,7 @@ impl ConnectionPool {
         }
     }
 
-    /// The process has too many connections that others have made: whichever of its nodes has most closes one.
+    /// The process has too many accepted connections: the node of this thread with the most of them closes one.
     pub(crate) fn thin_out(&self) {
         let most = self.living().into_iter().max_by_key(|node| node.accepted.get());
         if let Some(node) = most.filter(|node| node.accepted.get() > 0) {
@@ -194,12 +195,12 @@ impl ConnectionPool {
         self.0.nodes.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whose turn it is to join.
+    /// Limits how many nodes join at once.
     pub(crate) fn joins(&self) -> Throttle {
         self.0.joins.clone()
     }
 
-    /// Whose turn it is to look a finger up.
+    /// Limits how many finger lookups run at once.
     pub(crate) fn finger_lookups(&self) -> Throttle {
         self.0.finger_lookups.clone()
     }
@@ -210,19 +211,19 @@ impl ConnectionPool {
         self.0.last_link.get()
     }
 
-    /// Keeps this connection, rather than any other, for calls to that address.
+    /// Keeps this connection for calls to that address, in place of any other.
     pub(crate) fn keep(&self, addr: Addr, route: Route) {
         self.0.routes.borrow_mut().insert(addr, route);
     }
 
-    /// The node at the other end of that connection, if it is kept, is of our own kind.
+    /// Marks that connection, if it is kept, as leading to a node of our own kind.
     pub(crate) fn is_ours(&self, addr: Addr, link: LinkId, incarnation: u64) {
         if let Some(route) = self.0.routes.borrow_mut().get_mut(&addr).filter(|route| route.id == link) {
             route.incarnation = Some(incarnation);
         }
     }
 
-    /// Keeps that connection no more.
+    /// Stops keeping that connection.
     pub(crate) fn forget(&self, addr: Addr, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link) {
@@ -230,7 +231,7 @@ impl ConnectionPool {
         }
     }
 
-    /// That connection does not lead to whoever lives there.
+    /// That connection does not lead to the node that lives there: retires it.
     pub(crate) fn mistaken(&self, addr: Addr, link: LinkId) {
         let mut routes = self.0.routes.borrow_mut();
         if routes.get(&addr).is_some_and(|route| route.id == link)
@@ -240,7 +241,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Keeps none of those connections any more.
+    /// Stops keeping these connections.
     pub(crate) fn forget_all(&self, links: impl Fn(LinkId) -> bool) {
         self.0.routes.borrow_mut().retain(|_, route| !links(route.id));
     }

@@ -1,5 +1,5 @@
-//! What a node makes its calls on: the kept connections of its thread, and what it knows of the nodes at their
-//! other ends; and one call on one connection.
+//! How a node makes its calls: the kept connections of its thread, what the node knows of the nodes at their other
+//! ends, and one call on one connection.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,17 +20,17 @@ use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Code;
 use crate::wire::Reply;
 
-/// What a node makes its calls on. Clones are the same.
+/// How a node makes its calls. All clones are the same.
 #[derive(Clone, Default)]
 pub struct Routes {
     /// Shared by all nodes of a thread.
     pub pool: ConnectionPool,
-    /// What this node knows: each has to notice by itself that another was started again.
+    /// What this node knows of its peers: each node of a thread has to notice by itself that a peer was restarted.
     pub known: PeerCache,
 }
 
 impl Routes {
-    /// Those of a node that has talked to nobody yet.
+    /// The routes of a node that has talked to no peer yet.
     pub fn over(pool: ConnectionPool) -> Routes {
         Routes { pool, known: PeerCache::default() }
     }
@@ -72,34 +72,34 @@ impl Routes {
         }
     }
 
-    /// Makes a call on a connection that was made for it, and that closes with it.
+    /// Makes a call on a connection that was made for this call, and that closes with it.
     pub(crate) fn calling_once(&self, call: Call, route: &Route) -> Calling {
         Calling { _once: Some(Box::new(Once(route.link.clone()))), ..self.calling(call, route) }
     }
 }
 
-/// A call that was made on a connection: comes to what comes of it; or to the call that is to be made on another
-/// connection, since this one closed under it: the target may not have seen it.
+/// A call made on a connection. It resolves to an answer, or to the call that has to be repeated on another connection
+/// because this one closed first: the target may not have seen it.
 ///
-/// Each hop of each lookup waits in one, so that it is a future by itself: one that an async function makes would hold
-/// it twice.
+/// A future written by hand, since each hop of each lookup waits in one: the future of an async function would store
+/// the call twice.
 pub struct Calling {
-    /// None once it has come to its end.
+    /// None once the call has ended.
     call: Option<Call>,
     heard: Pending,
     known: PeerCache,
-    /// The run of the program of the target that was known when it was asked.
+    /// The incarnation of the target that was known when it was asked.
     before: Option<u64>,
-    /// The run that the connection is known to lead to.
+    /// The incarnation that the connection is known to lead to.
     proved: Option<u64>,
-    /// Whether whoever answers lives at the address of the target: the connection was made to it, or to its front.
+    /// Whether the responder lives at the address of the target: the connection was made to it or to its front.
     lives_there: bool,
-    /// Whether it was made to the front of the target.
+    /// Whether the connection was made to the front of the target.
     behind: bool,
     link: LinkId,
     /// Keeps the connection while the call waits.
     _held: Option<Rc<()>>,
-    /// Closes it when nobody waits any more, if it was made for this call.
+    /// Closes the connection when this is dropped, if it was made for this call.
     _once: Option<Box<Once>>,
 }
 
@@ -126,8 +126,9 @@ impl Future for Calling {
 }
 
 impl Calling {
-    /// What comes of it in the time that anybody waits for it: whoever forwards has what it passed on and a third of it, and
-    /// who asks otherwise probes after one time-out and gives up after the second.
+    /// The answer, or [`Answer::Silent`] once no caller can still be waiting. A forwarded call waits 4/3 of the
+    /// patience that it passed on. Any other caller probes after one timeout and gives up after the second: three
+    /// timeouts suffice.
     pub async fn answer(self) -> Result<Answer, Call> {
         let patience = self.call.as_ref().and_then(|call| call.patience);
         let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
@@ -142,13 +143,13 @@ impl Calling {
         let Calling { known, before, proved, lives_there, behind, link, .. } = self;
         let shared = self.heard.shared();
         Ok(match heard {
-            // What the front says proves nothing: the target may live elsewhere by now.
+            // The word of the front proves nothing: the target may live elsewhere by now.
             CallOutcome::Reply(reply) if *behind && is_from_another(&call, &reply) => {
                 shared.routes.pool.refused_by_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
-            // What a connection has proved ends when it says otherwise: somebody else may have held the address when it was
-            // made. Who lives there now is asked anew.
+            // A connection that proved to lead to the target no longer does: another node may have held the address
+            // when it was made. The call is repeated on a new connection, to learn which node lives there now.
             CallOutcome::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
                 shared.routes.pool.mistaken(call.target.addr(), *link);
                 return Err(Call { way: Way::Again, ..call });
@@ -182,14 +183,14 @@ impl Calling {
     }
 }
 
-/// Whether a front has answered for itself, and not for the target.
+/// Whether another node than the target has answered, such as the front for itself.
 fn is_from_another(call: &Call, reply: &Reply) -> bool {
     let answered = reply.responder.map(|(responder, _)| responder);
     let another = matches!((call.target, answered), (Target::Peer(peer), Some(responder)) if responder != peer.id);
     another || reply.refusal() == Some(Code::NotHere)
 }
 
-/// What a reply to `call` means, from a node of which this run was known before.
+/// What a reply to `call` means; `before` is the incarnation of the target that was known when it was asked.
 fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCounters) -> Answer {
     let expected = match call.target {
         Target::Peer(peer) => Some(peer.id),
@@ -198,7 +199,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCount
     let mut restarted = None;
     if let (Some(expected), Some((responder, incarnation))) = (expected, reply.responder) {
         if responder != expected {
-            tracing::info!(target = ?call.target, %responder, "somebody else answers");
+            tracing::info!(target = ?call.target, %responder, "another node answers there");
             return Answer::Gone;
         }
         restarted = before.filter(|old| *old != incarnation).and(Some(responder));
@@ -215,7 +216,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCount
         }
     };
     if let Some(responder) = restarted {
-        tracing::info!(target = ?call.target, "it was started again");
+        tracing::info!(target = ?call.target, "the peer was restarted");
         return answer.after_restart(&call.request, responder);
     }
     answer

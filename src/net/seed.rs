@@ -21,7 +21,7 @@ pub enum Host {
     Name(Name),
 }
 
-/// The name of a host, which may have other addresses the next time.
+/// The name of a host; it may resolve to other addresses the next time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
@@ -63,8 +63,8 @@ impl From<Addr> for Seed {
     }
 }
 
-/// Reads an address, without brackets, or a name: letters, digits, hyphens and underscores between dots. What ends in a number
-/// is an address or nothing: resolvers take `127.1` for one, and people for another.
+/// Reads an address without brackets, or a name: letters, digits, hyphens and underscores between dots. A text whose
+/// last part is a number must be an address: resolvers take `127.1` for one address, and people for another.
 impl FromStr for Host {
     type Err = NotASeed;
 

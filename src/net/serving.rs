@@ -1,8 +1,8 @@
 //! The questions of the other end of a connection: read, taken on or refused, and answered.
 //!
-//! Questions are read however much there is to do, so that maintenance never waits behind lookups: what the thread can't take on
-//! is refused as busy, at once. Only whoever does not read its answers is not read from either.
-//! Plain questions are answered in their order, so that the next one waits for the answer to the last.
+//! Questions are read under any load, so that maintenance never waits behind lookups: a lookup that the thread can't
+//! take on is refused as busy at once. Only a peer that does not read its answers is not read from. Plain questions are
+//! answered in order: the next one waits for the answer to the last.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -27,10 +27,10 @@ use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{Frame, Question, Reply, WireError};
 
-/// What was read, in its turn.
+/// What was read from the connection.
 pub enum Incoming {
     Question(Question, Turn),
-    /// The other end wants a channel: what comes next is for whoever answers there.
+    /// The other end wants a channel: the frames that follow belong to the channel's reader.
     Channel(Question, Reader),
     Reply(Reply),
     Nonsense(WireError, Turn),
@@ -50,13 +50,13 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Reads frames while no more answers wait than may.
+    /// Reads frames while the backlog of answers is not too large.
     pub fn new(reader: Reader, backlog: Backlog) -> Reading {
         Reading { reader, backlog, turns: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Reads the next frame; a question only when earlier answers are read by the other end, and when it is its turn.
-    /// There is nothing after an error. It is on the heap because it is handed on with each frame.
+    /// Reads the next frame. A question is returned only once the backlog of answers is small enough, and a plain one
+    /// in its turn. Nothing follows an error. Boxed, because the value is handed on with each frame.
     pub async fn next(mut self: Box<Self>) -> Option<(Incoming, Option<Box<Reading>>)> {
         let frame = match self.reader.next().await? {
             Ok(Frame::Return(reply)) => return Some((Incoming::Reply(reply), Some(self))),
@@ -65,7 +65,7 @@ impl Reading {
             Err(error) => Err(error),
         };
         if self.backlog.is_large() {
-            // Rare enough for the heap: most connections never wait here.
+            // Boxed: most connections never wait here.
             Box::pin(self.backlog.shrinks()).await;
         }
         if let Ok(question) = &frame
@@ -92,8 +92,8 @@ impl Reading {
     }
 }
 
-/// What is being answered on one connection. Clones are the same; when the last is dropped, nobody waits for the
-/// answers any more, and those that are still sought are given up.
+/// The questions that are being answered on one connection. All clones are the same; when the last is dropped, no
+/// caller waits for the answers any more, and the work on them is cancelled.
 #[derive(Clone, Default)]
 pub struct Served(Rc<Answering>);
 
@@ -101,14 +101,14 @@ pub struct Served(Rc<Answering>);
 struct Answering {
     /// The other end.
     client: Client,
-    /// Where it called from, if it made the connection.
+    /// The address of the other end, if it made the connection.
     from: Option<IpAddr>,
     tasks: RefCell<BTreeMap<u64, AbortHandle>>,
     last: Cell<u64>,
 }
 
 impl Served {
-    /// What a caller from there asks.
+    /// The questions of a caller at that address.
     pub fn from(addr: IpAddr) -> Served {
         Served(Rc::new(Answering { from: Some(addr), ..Answering::default() }))
     }
@@ -118,13 +118,13 @@ impl Served {
         !self.0.tasks.borrow().is_empty()
     }
 
-    /// Does this as long as somebody waits for it.
+    /// Runs this task until it ends or its answer is no longer wanted.
     fn go_on(&self, work: impl Future<Output = ()> + 'static) {
         let number = self.0.last.get() + 1;
         self.0.last.set(number);
         let answering = Rc::downgrade(&self.0);
-        // Not a future of the connection's actor: it is to be answered also after the other end has closed its
-        // half, and would be polled with every message.
+        // Not a future of the connection's actor: it has to go on after the other end has closed its half, and the
+        // actor would poll it with every message.
         let task = tokio::task::spawn_local(work.map(move |()| {
             if let Some(answering) = answering.upgrade() {
                 answering.tasks.borrow_mut().remove(&number);
@@ -133,7 +133,7 @@ impl Served {
         self.0.tasks.borrow_mut().insert(number, task.abort_handle());
     }
 
-    /// Nobody waits for the answers any more.
+    /// The answers are no longer wanted: cancels the work on them.
     pub fn give_up(&self) {
         for task in self.0.tasks.take().into_values() {
             task.abort();
@@ -141,26 +141,26 @@ impl Served {
     }
 }
 
-/// Who answers the questions of others.
+/// Answers the questions of other nodes.
 pub trait Serves {
     fn serve(&self, serve: Serve) -> Answered;
 
-    /// Whoever lives there may have died, as a message says that is on its way: no question that is read from
-    /// now on is to be answered as if it were not.
+    /// The nodes at these addresses may have died. A message that says so is on its way; this call comes first, so that
+    /// no question read from now on is answered as if they certainly lived.
     fn doubt(&self, severed: &Severed);
 
-    /// The node has slept, as a message says that is on its way.
+    /// The thread has slept. A message that says so is on its way, too.
     fn slept(&self);
 }
 
-/// What comes of a question.
+/// The result of asking [`Serves`].
 pub enum Answered {
-    /// It was answered at once.
+    /// The answer.
     Now(Result<Response, Refusal>),
     Later(LocalBoxFuture<'static, Result<Response, Refusal>>),
 }
 
-/// An actor that is asked by message.
+/// An actor that answers by message.
 impl Serves for Recipient<Serve> {
     fn serve(&self, serve: Serve) -> Answered {
         let answer = self.send(serve);
@@ -169,25 +169,26 @@ impl Serves for Recipient<Serve> {
         }))
     }
 
-    /// It reads its messages in their order.
+    /// The actor reads its messages in order, so the message suffices.
     fn doubt(&self, _: &Severed) {}
 
     fn slept(&self) {}
 }
 
-/// The way back to whoever asked.
+/// The way back to the caller.
 struct Back {
     outbox: Outbox,
     /// The number of the call.
     call_id: Option<u64>,
-    /// What is to be said of the front of the node that answers.
+    /// The port of the responder's front, for the reply.
     front: Option<u16>,
     urgency: Urgency,
     turn: Turn,
 }
 
 impl Shared {
-    /// Has a question answered by whichever node of the thread it is for: it came on a connection to this one.
+    /// Has a question answered by the node of this thread that it is addressed to. It came on a connection to this
+    /// node.
     pub(crate) fn take_on(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
         let (call_id, pool) = (question.call_id, &self.routes.pool);
         let (asked, front) = match question.to {
@@ -235,7 +236,7 @@ impl Shared {
         self.reply(back, reply);
     }
 
-    /// Answers the question for a channel, on the connection that is to become one.
+    /// Answers the request for a channel, on the connection that is to become one.
     pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, Refusal>) {
         self.answer(Back { outbox, call_id, front: None, urgency: Urgency::Urgent, turn: None }, answer);
     }
@@ -246,7 +247,7 @@ impl Shared {
         reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
         reply.front = call_id.and(front);
         if let Err(error) = outbox.put(Frame::Return(reply), urgency, turn) {
-            // Its caller will wonder, and ask again.
+            // The caller times out and asks again.
             tracing::error!(%error, "an answer that does not fit into a frame");
         }
     }

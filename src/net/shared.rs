@@ -22,17 +22,17 @@ pub struct Shared {
     pub me: Peer,
     /// The length of the successor lists that are served.
     pub r: usize,
-    /// This run of the program.
+    /// Identifies this run of the program.
     pub incarnation: u64,
-    /// How long a connection may stay silent when asked.
+    /// How long to wait for an answer before the peer is suspected.
     pub rpc_timeout: Duration,
-    /// Connections that others may have open.
+    /// How many connections there may be.
     pub limits: Limits,
-    /// How many those are now.
+    /// How many accepted connections are open now.
     pub accepted: Cell<usize>,
-    /// What connections are made of.
+    /// What connections run over.
     pub transport: Transport,
-    /// Which nodes are believed to exist.
+    /// How identifiers on the wire are checked.
     pub ids: Ids,
     pub serves: Box<dyn Serves>,
     pub severed: Recipient<Severed>,

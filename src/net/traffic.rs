@@ -1,23 +1,23 @@
-//! What a node has done on the network since it started, for whoever watches or measures it.
+//! What a node has done on the network since it started, for monitoring and measurements.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a node has done on the network since it started, and what it has open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Questions that it put to other nodes, as frames: also those that were never answered.
+    /// Requests sent to other nodes, as frames; unanswered ones count.
     pub asked: u64,
-    /// Questions of others that it answered, refusals among them.
+    /// Requests of other nodes that were answered, including refusals.
     pub answered: u64,
-    /// Bytes that it wrote, in frames.
+    /// Bytes of frames written.
     pub written: u64,
-    /// Connections that it made, or tried to.
+    /// Connections that it made or tried to make.
     pub dialed: u64,
-    /// Connections that are open now, whoever made them.
+    /// Connections open now, dialled and accepted.
     pub open: u64,
-    /// Verdicts of death: how often it took a neighbour for dead that it had known.
+    /// Verdicts of death: how often it declared a known neighbour dead.
     pub dead: u64,
-    /// Calls of its own program to services of other nodes.
+    /// Calls of the node's own program to services of other nodes.
     pub called: u64,
     /// Calls of others that a service here began to answer.
     pub served: u64,
@@ -37,7 +37,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// What they say now.
+    /// The current values.
     pub fn read(&self) -> Traffic {
         let Counters { asked, answered, written, dialed, open, dead, called, served } = self;
         Traffic {

@@ -1,4 +1,4 @@
-//! What connections are made of: TCP, or memory between nodes of one process.
+//! What connections run over: TCP, or memory between nodes of one process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 use crate::net::frames::Stream;
 use crate::protocol::addr::Addr;
 
-/// What connections are made of.
+/// What connections run over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Transport {
     #[default]
     Tcp,
-    /// Only nodes with the same switchboard reach each other, and nobody reaches them from outside.
+    /// Only nodes with the same switchboard reach each other; they can't be reached from outside.
     Memory(Switchboard),
 }
 
@@ -27,32 +27,32 @@ pub enum Transport {
 #[derive(Clone, Debug, Default)]
 pub struct Switchboard(Arc<Mutex<HashMap<Addr, mpsc::Sender<Incoming>>>>);
 
-/// A connection, and who has made it.
+/// A connection, and the address of its maker.
 type Incoming = (DuplexStream, Addr);
 
-/// Where others connect to.
+/// A listening socket.
 pub enum Socket {
     Tcp(TcpListener),
     Memory(Place),
 }
 
-/// A place on a switchboard, until it is dropped.
+/// An address on a switchboard, taken until this is dropped.
 pub struct Place {
     addr: Addr,
     switchboard: Switchboard,
     incoming: mpsc::Receiver<Incoming>,
 }
 
-/// So many bytes may be on their way in each direction of a connection, as in a socket's buffers.
+/// At most this many bytes are on their way in each direction of a connection, as in a socket's buffers.
 const ON_THE_WAY: usize = 64 * 1024;
 
-/// So many connections wait to be accepted; whoever makes one more waits, too.
+/// At most this many connections wait to be accepted; `connect` waits while the queue is full.
 const BACKLOG: usize = 128;
 
-/// The first port that is given to whoever wants any, as in the kernel.
+/// The first port given to a listener that asks for any port, as in the kernel.
 const FIRST_FREE: u16 = 32_768;
 
-/// The standard library's sockets take an `Addr` as they take its own addresses.
+/// Lets the standard library's sockets take an `Addr` like its own addresses.
 impl ToSocketAddrs for Addr {
     type Iter = option::IntoIter<SocketAddr>;
 
@@ -71,7 +71,7 @@ impl fmt::Display for Transport {
 }
 
 impl Transport {
-    /// Where others connect to, at that address; port 0 is any that is free.
+    /// Listens at that address; port 0 takes any free port.
     pub async fn listen(&self, addr: Addr) -> io::Result<Socket> {
         match self {
             Transport::Tcp => bind(addr.into()).map(Socket::Tcp),
@@ -79,7 +79,7 @@ impl Transport {
         }
     }
 
-    /// A connection to that address from another, where others can connect to whoever makes it.
+    /// Connects to `to`; `from` is the caller's listening address.
     pub async fn connect(&self, from: Addr, to: Addr) -> io::Result<Stream> {
         match self {
             Transport::Tcp => {
@@ -91,13 +91,13 @@ impl Transport {
     }
 }
 
-/// The kernel's queue of connections that nobody has accepted yet.
+/// The length of the kernel's queue of connections that are not accepted yet.
 const WAITING: u32 = 1024;
 
-/// Listens at an address. All of IPv6 is all of IPv4, too, whatever the system's default is.
+/// Listens at an address. The unspecified IPv6 address also listens on all of IPv4, whatever the system's default is.
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = if addr.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
-    // Connections of a program that ran here before may not have been forgotten yet.
+    // The kernel may still remember connections of an earlier program on this port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     #[cfg(unix)]
@@ -108,9 +108,9 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(WAITING)
 }
 
-/// The kernel says of a port that it can't have and of an address that it can't call from the same thing: that an address is not
-/// available. The former is a want of this machine; the latter is what it says of every IPv6 address where IPv6 is off, and
-/// means that nobody can be reached there.
+/// The kernel reports "address not available" in two cases. Either this machine has no free local port, which is a
+/// shortage here; or no local address can reach the target, as for every IPv6 address where IPv6 is off. The second
+/// case means that no node can be reached there.
 fn of_target(error: io::Error, to: Addr) -> io::Error {
     if error.kind() == ErrorKind::AddrNotAvailable && !can_call_from(to) {
         ErrorKind::NetworkUnreachable.into()
@@ -119,27 +119,29 @@ fn of_target(error: io::Error, to: Addr) -> io::Error {
     }
 }
 
-/// Whether this machine has an address from which the other may be called. Nothing is sent.
+/// Whether this machine has an address from which it can call `to`. Nothing is sent.
 fn can_call_from(to: Addr) -> bool {
     let any: IpAddr = if to.ip().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // Another error than that is none of the address.
+    // Any other error does not concern the address.
     let called = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to));
     called.err().is_none_or(|error| error.kind() != ErrorKind::AddrNotAvailable)
 }
 
-/// Refuses a connection to itself. The kernel makes one where nobody listens at a port from which connections are made, when
-/// it happens to give just that port to this end; it would hold the port, so that whoever is to live there can't start.
+/// Refuses a connection to itself. The kernel can make one when no program listens at `to`, `to` is a port of the
+/// ephemeral range, and the kernel picks that very port for this end. Such a connection would hold the port, so that
+/// the node that belongs there could not start.
 fn others_only(stream: TcpStream) -> io::Result<TcpStream> {
     if stream.local_addr()? != stream.peer_addr()? {
         return Ok(stream);
     }
-    // Closed at once, and not remembered by the kernel for a minute. An error means that it is closed.
+    // Closes at once, so that the kernel does not remember the connection for a minute. An error means that it is
+    // closed.
     let _ = stream.set_zero_linger();
     Err(ErrorKind::ConnectionRefused.into())
 }
 
 impl Socket {
-    /// The port that others connect to.
+    /// The listening port.
     pub fn port(&self) -> io::Result<u16> {
         match self {
             Socket::Tcp(socket) => Ok(socket.local_addr()?.port()),
@@ -147,7 +149,7 @@ impl Socket {
         }
     }
 
-    /// The next connection, and where it comes from.
+    /// The next connection and the address it comes from.
     pub async fn accept(&mut self) -> io::Result<(Stream, Addr)> {
         match self {
             Socket::Tcp(socket) => socket.accept().await.map(|(stream, from)| (stream.into(), from.into())),
@@ -161,7 +163,7 @@ impl Socket {
 
 impl Switchboard {
     fn places(&self) -> MutexGuard<'_, HashMap<Addr, mpsc::Sender<Incoming>>> {
-        // No panic leaves the table between two states.
+        // A panic can't leave the table half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,7 +198,7 @@ impl Drop for Place {
     }
 }
 
-/// The same switchboard, not one with the same nodes.
+/// Equal means the same switchboard, not two with the same nodes.
 impl PartialEq for Switchboard {
     fn eq(&self, other: &Switchboard) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -239,10 +241,11 @@ mod tests {
         assert_eq!(socket.accept().await.unwrap().1, at(8));
     }
 
-    /// Says that this process is in a network of its own, which has no addresses yet.
+    /// Set for a child process in a network namespace of its own, which has no addresses yet.
     const APART: &str = "CHORD_TEST_APART";
 
-    /// A node of a machine without IPv6 took an IPv6 peer for its own want of ports, and never gave it up.
+    /// On a machine without IPv6, a node took an unreachable IPv6 peer for a shortage of local ports, and never gave
+    /// the peer up.
     #[actix_rt::test]
     async fn address_that_can_not_be_called_from_here_is_no_want_of_ports() {
         if std::env::var_os(APART).is_some() {
@@ -271,7 +274,7 @@ mod tests {
     async fn nobody_is_connected_to_himself() {
         let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
         let range: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
-        // Those that the kernel gives to connections are as the first of the range, odd or even.
+        // The kernel gives connections ports of the same parity as the first of the range.
         let mut ports = (range[0]..=range[1]).rev().step_by(2).map(|port| port - (range[1] - range[0]) % 2);
         let to = at(ports.find(|port| std::net::TcpListener::bind(at(*port)).is_ok()).unwrap());
         for _ in 0..=2 * (range[1] - range[0]) {

@@ -1,4 +1,4 @@
-//! What a node is configured with.
+//! The configuration of a node.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -13,72 +13,71 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::Peer;
 
-/// What a node is configured with. Begin with [`Config::new`] and change what you need.
+/// The configuration of a node. Begin with [`Config::new`] and change what you need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where the node listens: an address of this machine, `0.0.0.0` for all its IPv4 addresses, or `[::]` for these and all its
-    /// IPv6 addresses. Port 0 is any that is free, as [`Config::new`] has it.
+    /// Where the node listens: an address of this machine, `0.0.0.0` for all its IPv4 addresses, or `[::]` for these
+    /// and all its IPv6 addresses. Port 0, the default of [`Config::new`], takes any free port.
     pub listen: Addr,
-    /// What others call, where that is not `listen`: behind a forwarder, or if the node listens at all addresses. Port 0 is the
-    /// port that it listens on. Default none: `listen`, which must be an address that others can call.
+    /// The address that others call, if it is not `listen`: behind a forwarder, or if the node listens at all
+    /// addresses. Port 0 stands for the port that the node listens on. Default none: `listen`, which must be an address
+    /// that others can call.
     pub advertise: Option<Addr>,
-    /// What connections are made of. Default TCP.
+    /// What connections run over. Default TCP.
     pub transport: Transport,
-    /// Nodes of the ring to join, tried in turn: at each try a name is resolved anew, and each of its addresses has its turn.
-    /// Default none: a new ring is created.
+    /// Nodes of the ring to join, tried in turn: at each try a name is resolved anew, and each of its addresses is
+    /// tried. Default none: a new ring is created.
     pub seeds: Vec<Seed>,
     /// The identifier. Default none: SHA-1 of `address:port`.
     pub id: Option<Id>,
-    /// Whether to believe only in nodes whose identifier is the SHA-1 of their `address:port`, so
-    /// that nobody chooses a place on the circle without having an address for it; for rings whose
-    /// nodes all do. Default false, since `id` exists; not together with it.
+    /// Whether to accept only nodes whose identifier is the SHA-1 of their `address:port`, so that no node chooses a
+    /// place on the circle without having an address for it. For rings in which all nodes have such identifiers.
+    /// Default false, since `id` exists; not together with it.
     pub strict_ids: bool,
-    /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members
-    /// survives the loss of any r - 1 of them at once. Nodes of one process are lost at once: see [`r_for`].
+    /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members survives if any r-1 of
+    /// them are lost at once. Nodes of one process are lost at once: see [`r_for`].
     pub successors: usize,
-    /// Between two rounds of stabilize that change nothing, 1 ms to 60 s; rounds that change
-    /// something follow each other at once. Default 1 s. How long a silent death goes unnoticed.
+    /// The period of stabilize while nothing changes, 1 ms to 60 s; rounds that change something follow each other at
+    /// once. Default 1 s. A silent death goes unnoticed for about this long.
     pub stabilize: Duration,
-    /// Between two lookups of fix fingers in passes that change nothing, 1 ms to 60 s. Default 1 s.
+    /// The period of finger lookups in passes that change nothing, 1 ms to 60 s. Default 1 s.
     pub fix_fingers: Duration,
-    /// Whether fingers, once filled, are looked up one per period and never more, so that the traffic for
-    /// them is the same whatever happens to the ring. Default false: whatever changes around a node has
-    /// it look at all its fingers at once.
+    /// Whether filled fingers are looked up at one per period and never faster, so that their traffic does not depend
+    /// on what happens to the ring. Default false: any change around a node makes it look up all its fingers at once.
     pub paced_fingers: bool,
-    /// Between two checks of the predecessor, 1 ms to 60 s. Default 1 s.
+    /// The period of check_predecessor, 1 ms to 60 s. Default 1 s.
     pub check_predecessor: Duration,
-    /// The patience with a call that depends on the callee alone, 1 ms to 60 s. Default 1 s. A
-    /// node that misses two is dead, so that it must cover a busy machine and a lost packet.
+    /// How long to wait for an answer that depends on the callee alone, 1 ms to 60 s. Default 1 s. A node that misses
+    /// two calls is taken for dead, so this must cover a busy machine and a lost packet.
     pub rpc_timeout: Duration,
-    /// The patience with a whole lookup, 1 ms to 60 s. Default 5 s: enough to find two silent
-    /// nodes dead on the way.
+    /// How long a whole lookup may take, 1 ms to 60 s. Default 5 s: enough to find two silent nodes dead on the way.
     pub lookup_timeout: Duration,
-    /// The patience with a call to a service of another node, 1 ms to 60 s. Default 10 s.
+    /// How long a call to a service of another node may take, 1 ms to 60 s. Default 10 s.
     pub call_timeout: Duration,
-    /// How the node's own lookups go from node to node. Default recursive; fingers are always looked
-    /// up so, and the questions of others are answered in their style.
+    /// How the node's own lookups go from node to node. Default recursive. Fingers are always looked up recursively,
+    /// and requests of others are answered in the style that they use.
     pub lookup_style: Style,
-    /// For how long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s:
-    /// they may be starting, too.
+    /// How long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s: the seeds may be
+    /// starting, too.
     pub join_timeout: Duration,
-    /// Connections that this node may have open to others, at least 1. Default 384, less than half of the
-    /// files that a program may have open unless told otherwise. Beyond, the one is closed that has been
-    /// silent longest and has no call on it: fingers that are rarely asked, most likely.
+    /// Connections that this node may have open to others, at least 1. Default 384, less than half of the files that a
+    /// program may have open by default. Beyond this, the connection is closed that has been silent for longest and has
+    /// no call on it: most likely one to a finger that is rarely asked.
     pub dialed: usize,
-    /// Connections that this node shares with others of its process: `dialed` is then its share, which it
-    /// exceeds while there are enough, or while all that it has are in use. At least 1. Default none.
+    /// A budget for the connections that this node and others of its process make. `dialed` is then the share of this
+    /// node, which it exceeds while connections are plentiful, or while all that it has are in use. At least 1. Default
+    /// none.
     pub budget: Option<ConnectionBudget>,
-    /// Connections from others that this node shares with others of its process: beyond, the most silent of all is closed.
-    /// Default none: `connections` is the limit.
+    /// A budget for the connections that others make to this node and to others of its process. Beyond it, the node of
+    /// the thread with the most such connections closes its most silent one. Default none: `connections` is the limit.
     pub accepting: Option<ConnectionBudget>,
-    /// Connections that others may have open to this node, at least 1. Default 512, half of the files
-    /// that a program may have open unless told otherwise; the node takes no more than half of what
-    /// it is allowed. Beyond, one is closed: first those that never sent a whole valid frame, then
-    /// those that have longest sent none.
+    /// Connections that others may have open to this node, at least 1. Default 512, half of the files that a program
+    /// may have open by default; the node never uses more than half of its file limit. Beyond this, one is closed:
+    /// first those that never sent a whole valid frame, then the one silent for longest.
     pub connections: usize,
-    /// The same from one address, or one IPv6 network of 64 bits, except loopback and the node's own, where a whole ring may live.
-    /// Where a forwarder calls in the place of all others, this limits them together: give it that of `connections`.
-    /// Default 64.
+    /// The same from one address, or one IPv6 network of 64 bits. Loopback and the node's own address are exempt, since
+    /// a whole ring may live there. If a forwarder calls for all others, this limits them together: set it to the value
+    /// of `connections`. Default 64.
     pub connections_per_address: usize,
 }
 
@@ -88,24 +87,26 @@ pub const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration
 /// The accepted lengths of a successor list.
 pub const R: RangeInclusive<usize> = 1..=32;
 
-/// The r that a ring should have whose processes are so many virtual nodes each, at most: with it a process that dies takes
-/// somebody's whole successor list along once in a thousand times at most, provided that it is no more than half of the ring.
+/// The r for a ring whose processes run at most `virtual_nodes` virtual nodes each. With this r, a process that dies
+/// and held at most half of the ring takes the whole successor list of some other node with it in at most one of a
+/// thousand cases.
 ///
-/// Nodes lie on the circle at random. Where a process holds a share q of N nodes, the r nodes that follow a node of another one
-/// all belong to it in N (1 - q) q^r places on average. That grows with q, and at q = 1/2 it is `virtual_nodes` / 2^r: one in a
-/// thousand with r = 10 + log2 `virtual_nodes`. No row is longer than a process has nodes, so that fewer need no more than one
-/// entry more than those.
+/// Nodes lie on the circle at random. If a process holds a share q of N nodes, then on average there are N (1 - q) q^r
+/// nodes of other processes whose r successors all belong to it. That grows with q, and at q = 1/2 it is
+/// `virtual_nodes` / 2^r: one in a thousand with r = 10 + log2 `virtual_nodes`. No run of nodes of one process is
+/// longer than the number of its nodes, so r need never exceed that number by more than 1.
 pub fn r_for(virtual_nodes: u16) -> usize {
     let nodes = usize::from(virtual_nodes.max(1));
     let by_chance = 10 + nodes.next_power_of_two().ilog2() as usize;
-    // A single node is no row: any list will do.
+    // A single node is no run: any list will do.
     if nodes == 1 { 1 } else { by_chance.min(nodes + 1) }
 }
 
-/// A configuration that no node can run with: which field, what it is, and what was expected. Somebody has to change it.
+/// A configuration that no node can run with: the field, its value, and what was expected. Retrying is useless until it
+/// is changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// What others are to call ([`Config::advertise`], else [`Config::listen`]).
+    /// The address that others call ([`Config::advertise`], else [`Config::listen`]).
     #[error("others can't call {ip}: that is {why}")]
     Address { ip: IpAddr, why: NotCallable },
     /// One of the periods and time limits.
@@ -114,8 +115,8 @@ pub enum ConfigError {
     /// [`Config::join_timeout`].
     #[error("join_timeout is {0:?}: up to 1h")]
     JoinTimeout(Duration),
-    /// [`Config::id`] beside [`Config::strict_ids`].
-    #[error("an identifier of one's own is not for a ring with strict identifiers")]
+    /// [`Config::id`] together with [`Config::strict_ids`].
+    #[error("a node of a ring with strict identifiers can't choose its identifier")]
     StrictIds,
     /// [`Config::successors`].
     #[error("successors is {0}: from 1 to 32")]
@@ -123,10 +124,10 @@ pub enum ConfigError {
     /// One of the limits of connections.
     #[error("{field} is 0: at least 1")]
     Connections { field: &'static str },
-    /// One of [`Config::seeds`] is what others call this node.
+    /// One of [`Config::seeds`] is the address of this node.
     #[error("{0} is the node itself: a node can't join through itself")]
     JoinsItself(Addr),
-    /// One of [`Config::seeds`] is nothing that can be called.
+    /// One of [`Config::seeds`] is not an address that can be called.
     #[error("seed {seed} can't be called: that is {why}")]
     Seed { seed: Addr, why: NotCallable },
 }
@@ -159,7 +160,7 @@ impl Config {
         }
     }
 
-    /// The same at a port of one's choice.
+    /// The same, listening at this address and port.
     pub fn at(listen: impl Into<Addr>) -> Config {
         let listen = listen.into();
         Config { listen, ..Config::new(listen.ip()) }
@@ -169,7 +170,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first field that no node can run with, what it is, and what was expected.
+    /// The first field that no node can run with, its value, and what was expected.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let called = self.advertise.unwrap_or(self.listen).ip();
         callable(called).map_err(|why| ConfigError::Address { ip: called, why })?;
@@ -212,13 +213,13 @@ impl Config {
         Ok(())
     }
 
-    /// What others call when the node listens on `port`.
+    /// The address that others call when the node listens on `port`.
     fn advertised(&self, port: u16) -> Addr {
         let addr = self.advertise.unwrap_or(self.listen);
         if addr.port() == 0 || self.advertise.is_none() { addr.with_port(port) } else { addr }
     }
 
-    /// Where it listens. In memory nobody forwards anything: that is what others call.
+    /// Where the node listens. In memory there is no forwarder, so it listens at the address that others call.
     pub(crate) fn listens_at(&self) -> Addr {
         if self.transport == Transport::Tcp { self.listen } else { self.advertised(self.listen.port()) }
     }

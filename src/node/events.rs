@@ -1,4 +1,4 @@
-//! What a program hears of a node, without asking again and again.
+//! Notifies programs of changes in a node, so that they need not poll.
 
 use futures::stream::{BoxStream, StreamExt, unfold};
 use tokio::sync::broadcast::error::RecvError;
@@ -7,36 +7,36 @@ use tokio::sync::{broadcast, watch};
 use crate::protocol::maintenance::{Effect, Maintenance};
 use crate::protocol::ownership::{Event, Observer, Ownership};
 
-/// So many events wait for whoever is slow to take them; the oldest are lost beyond.
+/// At most this many events wait for a slow subscriber; beyond, the oldest are lost.
 const WAITING: usize = 256;
 
-/// Tells programs what changes. Only nodes that somebody watches have one.
+/// Tells programs what changes. Only nodes with a subscriber have one.
 pub struct Watchers {
     observer: Observer,
     events: broadcast::Sender<Event>,
     ownership: watch::Sender<Ownership>,
 }
 
-/// The ends of both for one who watches.
+/// The receiving ends of both for one subscriber.
 pub type Watched = (broadcast::Receiver<Event>, watch::Receiver<Ownership>);
 
 impl Watchers {
-    /// From now on.
+    /// Tells of changes from now on.
     pub fn new(node: &Maintenance) -> Watchers {
         let observer = Observer::new(node);
         let ownership = watch::Sender::new(observer.ownership().clone());
         Watchers { observer, events: broadcast::Sender::new(WAITING), ownership }
     }
 
-    /// One more who watches.
+    /// Adds a subscriber.
     pub fn join(&self) -> Watched {
         (self.events.subscribe(), self.ownership.subscribe())
     }
 
-    /// Tells what has changed since the last time, and with these effects.
+    /// Tells what has changed since the last call, and what these effects say.
     pub fn look(&mut self, node: &Maintenance, effects: &[Effect]) {
         for event in self.observer.look(node, effects) {
-            // An error means that nobody listens just now.
+            // An error means that there is no subscriber just now.
             let _ = self.events.send(event);
         }
         let now = self.observer.ownership();
@@ -48,7 +48,7 @@ impl Watchers {
     }
 }
 
-/// The events in their order; says how many were lost, and ends with the node.
+/// The events in order. A lagging subscriber hears how many it missed. The stream ends with the node.
 pub fn stream(events: broadcast::Receiver<Event>) -> BoxStream<'static, Event> {
     let next = |mut events: broadcast::Receiver<Event>| async {
         let event = match events.recv().await {

@@ -32,19 +32,19 @@ use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::Response;
 use crate::wire::{Ids, MAX_SERVICE};
 
-/// How long [`Node::call_owner`] rests before it looks the key up again, twice as long each time, until that long; jittered. Some ten
-/// lookups in all, in which a ring has noticed a death.
+/// How long [`Node::call_owner`] rests before it looks the key up again: at first, and at most. Each rest is twice as
+/// long as the last, and jittered. A ring has noticed a death after some ten such lookups.
 const FIRST_REST: Duration = Duration::from_millis(10);
 const MOST_REST: Duration = Duration::from_secs(1);
 
-/// A running node. Clones are the same node, and may be sent to any thread and asked from any runtime.
+/// A running node. All clones are the same node; they may be sent to any thread and used from any runtime.
 ///
-/// It stops when [`Node::stop`] or [`Node::leave`] is called, or when the last of them is dropped; so it does when a runtime
-/// is dropped with the tasks that have them. Only `leave` tells the ring.
+/// It stops when [`Node::stop`] or [`Node::leave`] is called, or when the last clone is dropped, also by a runtime that
+/// shuts down with the tasks that hold the clones. Only `leave` tells the ring.
 #[derive(Clone)]
 pub struct Node {
     handle: Arc<Handle>,
-    /// The thread that it has for itself; dropped after the handle, which stops the node.
+    /// The node's own thread, if it has one; dropped after the handle, which stops the node.
     _worker: Option<Arc<Worker>>,
 }
 
@@ -66,33 +66,34 @@ impl Drop for Handle {
 }
 
 impl Node {
-    /// Starts a node on a thread of its own, and returns once it is a member of its ring. Whoever waits no longer has
-    /// it stop.
+    /// Starts a node on a thread of its own, and returns once it is a member of its ring. Dropping the future stops the
+    /// node.
     ///
     /// # Errors
     ///
-    /// The configuration makes no sense, another program has the port, or another node the identifier: give up. No seed
-    /// answers, or none is a member, for as long as a joiner tries ([`Config::join_timeout`]): retry later.
+    /// Give up if the configuration is invalid, or if another program has the port or another node the identifier.
+    /// Retry later if no seed answers, or none is a member, while the joiner tries ([`Config::join_timeout`]).
     pub async fn start(config: Config) -> Result<Node, StartError> {
         let worker = Worker::start("chord node").map_err(StartError::Thread)?;
         let node = Node::start_on(&worker, config).await?;
         Ok(Node { _worker: Some(Arc::new(worker)), ..node })
     }
 
-    /// The same on a thread that it shares with other nodes, and their connections with them: what many nodes of one
-    /// process need most of is connections. It stops with that thread, if not before.
+    /// The same on a thread shared with other nodes, which also share their connections: connections are the scarcest
+    /// resource when one process runs many nodes. The node stops with that thread, if not before.
     ///
     /// # Errors
     ///
-    /// As [`Node::start`]; [`StartError::Stopped`] if the thread ends meanwhile.
+    /// As [`Node::start`]; [`StartError::Stopped`] if the thread ends first.
     pub async fn start_on(worker: &Worker, config: Config) -> Result<Node, StartError> {
         let started = worker.run(move |pool| Node::start_sharing(config, pool)).await;
         started.unwrap_or(Err(StartError::Stopped))
     }
 
-    /// Starts a node on this very thread, which must run an actix system or a tokio `LocalSet`, and goes on running it. It
-    /// shares its connections with all others of this thread that have a clone of the same pool. Their traffic is counted by
-    /// whoever has made a connection, and when that one stops, the others make their calls again on a new one.
+    /// Starts a node on the current thread, which must run an actix system or a tokio `LocalSet`, and keep running it.
+    /// The node shares its connections with all nodes of this thread that have a clone of the same pool. Traffic on a
+    /// connection is counted by the node that made it; when that node stops, the others repeat their calls on a new
+    /// connection.
     ///
     /// # Errors
     ///
@@ -130,12 +131,12 @@ impl Node {
         self.handle.me
     }
 
-    /// The node that owns a key: that of the SHA-1 of these bytes. Takes [`Config::lookup_timeout`] at most.
+    /// The node that owns a key, the SHA-1 of these bytes. Takes at most [`Config::lookup_timeout`].
     ///
     /// # Errors
     ///
-    /// Nobody could name an owner, or this node was stopped. [`LookupFailure`](crate::protocol::lookup::LookupFailure) says when to try
-    /// again.
+    /// No node could name the owner, or this node was stopped.
+    /// [`LookupFailure`](crate::protocol::lookup::LookupFailure) says when to try again.
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Peer, LookupError> {
         self.lookup_id(Id::of_key(key.as_ref(), Bits::FULL)).await
     }
@@ -149,7 +150,7 @@ impl Node {
         Ok(self.resolve(Question { key, hops: 0, want_path: false }).await?.owner)
     }
 
-    /// The node that owns an identifier, and who was asked for it on the way, in that order.
+    /// The node that owns an identifier, and the nodes that were asked for it on the way, in that order.
     ///
     /// # Errors
     ///
@@ -164,33 +165,35 @@ impl Node {
         Ok(self.handle.node.send(resolve).await??)
     }
 
-    /// What the node knows of its ring; `None` when it was stopped.
+    /// What the node knows of its ring; `None` if it was stopped.
     pub async fn state(&self) -> Option<State> {
         self.handle.node.send(Show).await.ok().flatten()
     }
 
-    /// What happens around the node, from now on and in order: changes of its neighbours and of the keys that it answers for, deaths,
-    /// and how it fares. Ends when the node stops. Who takes them slower than they come misses the oldest, and hears how many
-    /// ([`Event::Lagged`]); [`ownership`](Node::ownership) is never behind.
+    /// What happens around the node, from now on and in order: changes of its neighbours, of the keys that it answers
+    /// for and of its membership, suspicions, and deaths. Ends when the node stops. A slow reader misses the oldest
+    /// events, and hears how many ([`Event::Lagged`]); [`ownership`](Node::ownership) is never behind.
     pub async fn events(&self) -> impl Stream<Item = Event> + Send + Unpin + use<> {
         let watched = self.handle.node.send(WatchNode).await.ok().flatten();
         stream::iter(watched.map(|(events, _)| events::stream(events))).flatten()
     }
 
-    /// The keys that the node takes for its own, now and whenever that changes; `None` when it was stopped. A hint: what it says of
-    /// others may be over already. `docs/correctness.md`, "Ownership", says how far it is to be trusted.
+    /// The keys that the node believes it owns, now and after each change; `None` if it was stopped. A hint: what it
+    /// says of other nodes may be outdated already. `docs/correctness.md`, "Ownership", says how far to trust it.
     pub async fn ownership(&self) -> Option<watch::Receiver<Ownership>> {
         self.handle.node.send(WatchNode).await.ok().flatten().map(|(_, ownership)| ownership)
     }
 
-    /// Offers a service to the programs of other nodes, under a name of 1 to 255 bytes, in place of another of that name. Each call is
-    /// answered by a task of its own on the runtime in which this was called; it is dropped when its caller waits no longer, or after a minute. At
-    /// most 64 calls of one node, with bodies of 16 MiB, are answered at once, and bodies of 64 MiB in the whole process: more wait. Calls are read
-    /// on the runtime in which a service was offered last: when that ends, none come until another is offered.
+    /// Offers a service to the programs of other nodes, under a name of 1 to 255 bytes, in place of any earlier one of
+    /// that name. A task of its own answers each call, on the runtime in which `serve` was called; the task is dropped
+    /// when its caller no longer waits, or after a minute. At most 64 calls of one node are answered at once, with
+    /// bodies of 16 MiB together, and bodies of 64 MiB in the whole process: more calls wait. Calls are read on the
+    /// runtime in which a service was last offered: when that runtime ends, no calls are read until another service is
+    /// offered.
     ///
     /// # Errors
     ///
-    /// There is no tokio runtime here, or the name has no such length.
+    /// There is no tokio runtime here, or the length of the name is out of range.
     pub fn serve<F, R>(&self, service: impl Into<String>, answer: F) -> Result<(), ServeError>
     where
         F: Fn(ServiceCall) -> R + Send + Sync + 'static,
@@ -205,24 +208,26 @@ impl Node {
         Ok(())
     }
 
-    /// Offers a service no more; calls that are being answered still are. Says whether it was offered.
+    /// Withdraws a service; calls in progress are still answered. Returns whether it was offered.
     pub fn withdraw(&self, service: &str) -> bool {
         self.handle.common.services.withdraw(service)
     }
 
-    /// Asks a service of another node, or of this one: a body of at most 4 MiB, and the same comes back. Takes [`Config::call_timeout`] at
-    /// most; whoever waits no longer has it cancelled. It has a connection apart from those of the ring, which it never holds up.
+    /// Calls a service of another node, or of this one. The body and the answer have at most 4 MiB each. Takes at most
+    /// [`Config::call_timeout`]; dropping the future cancels the call. Calls have a connection apart from those of the
+    /// ring, and never delay it.
     ///
     /// # Errors
     ///
-    /// It was not delivered, or not answered. [`CallError`] says which, and whether to try again.
+    /// The call was not delivered, or not answered. [`CallError`] says which, and whether to try again.
     pub async fn call(&self, peer: Peer, service: &str, body: impl Into<Bytes>) -> Result<Bytes, CallError> {
         let until = Instant::now() + self.handle.call_timeout;
         self.call_until(peer, service, None, body.into(), until).await
     }
 
-    /// Asks a service of the node that owns a key: that of the SHA-1 of these bytes. If the call was not delivered, or that node says that the
-    /// key is somebody else's ([`Refusal::NotOwner`]), the key is looked up again, as long as there is time.
+    /// Calls a service of the node that owns a key, the SHA-1 of these bytes. If the call was not delivered, or the
+    /// node says that the key belongs to another ([`Refusal::NotOwner`]), the key is looked up again, as long as there
+    /// is time.
     ///
     /// # Errors
     ///
@@ -286,32 +291,31 @@ impl Node {
         timeout_at(until, call).await.unwrap_or(Err(CallError::Timeout))
     }
 
-    /// Waits until another node has this one's identifier, which the ring has taken while this one was away; that one. This
-    /// one is no member any more then.
+    /// Waits until another node turns out to have this node's identifier, because the ring accepted it while this node
+    /// was away. Returns that node; this one is then no longer a member.
     pub async fn ousted(&self) -> Peer {
         let mut ousted = self.handle.ousted.clone();
         match ousted.wait_for(Option::is_some).await.ok().and_then(|taken| *taken) {
             Some(taken) => taken,
-            // It was stopped.
+            // The node was stopped.
             None => std::future::pending().await,
         }
     }
 
-    /// What the node has done on the network since it started; also after it was stopped.
+    /// What the node has done on the network since it started; also works after it was stopped.
     pub fn traffic(&self) -> Traffic {
         self.handle.common.counters.read()
     }
 
-    /// Leaves the ring, and stops: the neighbours are told, so that they close the gap at once. Takes a
-    /// quarter of a second at most, when they don't answer.
+    /// Leaves the ring and stops. The neighbours are told, so that they close the gap at once; if they don't answer,
+    /// this takes at most a quarter of a second.
     pub async fn leave(&self) {
         // An error means that it was stopped already.
         let _ = self.handle.node.send(Leave).await;
         self.stop().await;
     }
 
-    /// Stops the node and closes its connections. It takes leave of nobody: a ring has to cope with
-    /// worse.
+    /// Stops the node and closes its connections. The ring is not told: it has to cope with worse.
     pub async fn stop(&self) {
         // An error means that it was stopped already.
         let _ = self.handle.node.send(Stop).await;

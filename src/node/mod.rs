@@ -1,5 +1,5 @@
-//! What a program has of a node: how it is set up ([`config`]), its [`handle`], what that says ([`state`]), and what can go wrong
-//! ([`error`]); and what it tells of its own accord ([`events`]). A [`worker`] is a thread on which nodes live.
+//! A node as a program sees it: its configuration ([`config`]), its [`handle`], its reports ([`state`]), its errors
+//! ([`error`]) and its notifications ([`events`]). A [`worker`] is a thread on which nodes live.
 
 pub mod config;
 pub mod error;

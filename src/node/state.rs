@@ -1,4 +1,4 @@
-//! What a node tells of itself.
+//! What a node reports about itself.
 
 use crate::protocol::peer::Peer;
 

@@ -12,15 +12,16 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::net::pool::ConnectionPool;
 
-/// A thread on which nodes live, and share their connections. It ends, with all that it runs, when this is dropped.
+/// A thread on which nodes live and share their connections. When this is dropped, the thread ends with all that it
+/// runs.
 pub struct Worker {
     tasks: mpsc::Sender<Task>,
 }
 
-/// Made on the thread where it runs: what it makes need not be able to leave it.
+/// Makes its future on the thread where that runs, so the future need not be `Send`.
 type Task = Box<dyn FnOnce(ConnectionPool) -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Whoever gives a task waits until it has begun: more than a few never wait.
+/// How many tasks may wait to begin: callers wait for theirs, so there are rarely more than a few.
 const WAITING: usize = 16;
 
 /// The thread has ended.
@@ -33,7 +34,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// There can't be another thread, or there are too few files for it: retry when there are more.
+    /// No thread can be started, or there are too few files for it: retry when there are more.
     pub fn start(name: impl Into<String>) -> io::Result<Worker> {
         let (tasks, mut given) = mpsc::channel::<Task>(WAITING);
         let runtime = runtime()?;
@@ -45,14 +46,16 @@ impl Worker {
                     spawn_local(task(pool.clone()));
                 }
             });
-            // Actors that are dropped before they have run do so then, and set timers.
+            // An actor that is dropped before its first run starts during the drop and sets timers, which needs this
+            // context.
             let _context = runtime.enter();
             drop(nodes);
         })?;
         Ok(Worker { tasks })
     }
 
-    /// What comes of this there, where all nodes may share the connections of this pool.
+    /// Runs a future on this thread and returns its output. `make` gets the pool through which the nodes of the thread
+    /// may share connections.
     pub(crate) async fn run<F>(
         &self,
         make: impl FnOnce(ConnectionPool) -> F + Send + 'static,
@@ -63,7 +66,7 @@ impl Worker {
         let (tell, told) = oneshot::channel();
         let task = move |pool| {
             let work = make(pool);
-            // An error means that nobody waits any more.
+            // An error means that the caller no longer waits.
             async move { drop(tell.send(work.await)) }.boxed_local()
         };
         self.tasks.send(Box::new(task)).await.map_err(|_| Ended)?;
@@ -71,11 +74,11 @@ impl Worker {
     }
 }
 
-/// A runtime needs so many files of its own at most: those that wait for events and for signals.
+/// A runtime opens at most this many files of its own: to wait for events and for signals.
 const FILES_OF_A_RUNTIME: usize = 8;
 
-/// A runtime for one thread. The first of a process makes what waits for its signals, and panics if there are too few
-/// files for that; so they are tried before.
+/// A runtime for one thread. The first runtime of a process sets up signal handling, which panics if there are too few
+/// files; so this checks first that files can be opened.
 pub fn runtime() -> io::Result<Runtime> {
     let spare = (0..FILES_OF_A_RUNTIME).map(|_| File::open("/dev/null")).collect::<io::Result<Vec<_>>>()?;
     drop(spare);

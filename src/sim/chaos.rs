@@ -1,18 +1,17 @@
-//! Random histories of whole rings: everything goes wrong, and then nothing any more.
+//! Random histories of whole rings: first everything goes wrong, then nothing does.
 //!
-//! A history begins with a ring that forms. Then comes *chaos*: nodes die, come back, fall silent and
-//! are slow; messages are lost, late, repeated and held up; the network is cut in every way, while
-//! lookups run all the time. As far as the environment keeps its rules, the protocol has to keep its
-//! promises (`judge`). Then comes *healing*: nothing goes wrong any more, and within a time that is
-//! known beforehand ([`bound`]) the ring must be ideal, and every lookup right.
+//! A history begins with a ring that forms. Then comes *chaos*: nodes die, come back, fall silent and are slow;
+//! messages are lost, late, repeated and held up; the network is cut in every way; lookups run all the time. While the
+//! environment keeps its rules, the protocol has to keep its promises (`judge`). Then comes *healing*: nothing goes
+//! wrong any more, and within a time that is known beforehand ([`bound`]) the ring must be ideal and every lookup
+//! right.
 //!
-//! The two phases are apart because trouble that always passes hides what never recovers.
+//! The two phases are separate because a fault that always ends soon hides a ring that never recovers.
 //!
-//! Everything that is done to the world is a [`Command`], so that the trace of a history is a
-//! scenario: played again it has the same events at the same times. To keep a history that has found
-//! a fault, save what `chord sim chaos --seed S --trace` prints as `tests/scenarios/NAME.txt`, leave
-//! out what is not needed for it to fail, and let `UPDATE=1 cargo test --test simulated simulation::` add the ring
-//! that is to come of it.
+//! Everything that is done to the world is a [`Command`], so the trace of a history is a scenario: a replay has the
+//! same events at the same times. To keep a history that has found a fault, save the output of `chord sim chaos --seed
+//! S --trace` as `tests/scenarios/NAME.txt`, leave out what is not needed for it to fail, and let `UPDATE=1 cargo test
+//! --test simulated simulation::` add the expected ring.
 
 pub mod bound;
 mod director;
@@ -48,7 +47,7 @@ pub use report::{Faults, Report};
 /// What kind of histories to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many nodes a ring begins with: drawn anew for each seed. At least [`MIN_NODES`].
+    /// How many nodes a ring begins with: drawn for each seed. At least [`MIN_NODES`].
     pub nodes: RangeInclusive<usize>,
     /// Whether to keep a readable trace.
     pub trace: bool,
@@ -63,7 +62,7 @@ impl Default for Options {
 /// A ring with lists of two entries that can lose a node needs four.
 pub const MIN_NODES: usize = 4;
 
-/// The most nodes that a history may begin with: as many join later, at most.
+/// The most nodes that a history may begin with. At most as many join later.
 pub const MAX_NODES: usize = 1024;
 
 /// Runs the history of a seed.
@@ -85,21 +84,21 @@ struct History {
     trace: Option<Vec<String>>,
 }
 
-/// How often it is looked whether the ring is ideal.
+/// How often to check whether the ring is ideal.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Between two lookups, on average, and between two pieces of trouble.
+/// The mean time between two lookups, and between two troubles.
 const LOOKUPS: Duration = Duration::from_millis(150);
 const TROUBLE: Duration = Duration::from_millis(700);
 
-/// Sometimes trouble has a rest: long enough for a ring to recover, and for the judge to go on.
+/// Sometimes trouble pauses: long enough for a ring to recover and for the judge to resume.
 const REST: Duration = Duration::from_secs(9);
 const RESTS: f64 = 0.1;
 
-/// Lookups of the end, all of which have to be right.
+/// The number of lookups at the end, all of which have to be right.
 const LAST_LOOKUPS: u32 = 32;
 
-/// Between two of them: what the dearest thread needs for one, a few times over.
+/// Between two of them: a few times what the slowest thread needs for one.
 const LAST_PAUSE: Duration = Duration::from_millis(50);
 
 impl History {
@@ -174,7 +173,7 @@ impl History {
             let due = self.director.due(now);
             self.act(due)?;
             self.judge.try_to_resume(&self.world);
-            // At the very end a node that wakes may lead from one side to the other once more.
+            // At the very end a waking node may connect the two sides once more.
             self.purged |= self.temper == Temper::Torn && self.is_parted();
             if now >= lookup {
                 self.look_up()?;
@@ -182,7 +181,7 @@ impl History {
             }
             if now >= trouble {
                 let commands = self.director.trouble(&self.world, self.judge.survey());
-                // Nobody rests from nothing.
+                // A rest follows only a trouble that did something.
                 let rests = if commands.is_empty() { 0.0 } else { RESTS };
                 self.act(commands)?;
                 trouble = now + self.director.pause_or_rest(TROUBLE, REST, rests);
@@ -200,9 +199,9 @@ impl History {
     }
 
     fn heal(&mut self) -> Result<(), String> {
-        // Nodes on their way out are up, but not for long.
+        // Nodes that are leaving are up, but not for long.
         self.act(vec![Command::Run(LEAVING)])?;
-        // Rings none of which knows a node of the other are no fault of the protocol.
+        // If no node of one ring knows a node of the other, the protocol can't merge the two.
         self.parted = oracle::knowledge(&self.world).len() > 1;
         if self.parted {
             return Ok(());
@@ -218,7 +217,7 @@ impl History {
         Ok(())
     }
 
-    /// Lets time pass until the ring is ideal and has stayed so for as long as false news may live.
+    /// Lets time pass until the ring has been ideal for as long as false news may live.
     fn become_ideal(&mut self, what: &str, limit: Duration) -> Result<Duration, String> {
         let begin = self.world.now();
         let calm = self.world.config.lookup_timeout + GLANCE;
@@ -243,7 +242,7 @@ impl History {
         }
     }
 
-    /// Every lookup is right at last.
+    /// Checks that every lookup is right in the end.
     fn look_up_at_last(&mut self) -> Result<(), String> {
         let settle = self.world.config.lookup_timeout;
         self.pass(self.world.now() + settle)?;
@@ -258,7 +257,7 @@ impl History {
             let key = self.director.key(self.world.bits().count());
             let Some(from) = self.director.choose(&ring) else { break };
             self.ask(from, key);
-            // One after the other: a dear thread that most of the ring shares would be too busy for all at once.
+            // One after the other: a slow thread that most of the ring shares would be too busy for all at once.
             self.pass(self.world.now() + LAST_PAUSE)?;
         }
         self.look()?;
@@ -299,7 +298,7 @@ impl History {
 
     fn ask(&mut self, from: Peer, key: u32) {
         let n = number_of(from.addr);
-        // One style after the other.
+        // The two styles take turns.
         let (style, command) = match self.world.env.tally.lookups % 2 {
             0 => (Style::Recursive, Command::Lookup(n, key)),
             _ => (Style::Iterative, Command::Iterate(n, key)),
@@ -315,7 +314,7 @@ impl History {
         }
     }
 
-    /// Lets time pass, and watches.
+    /// Lets time pass and checks the world after each event.
     fn pass(&mut self, until: Duration) -> Result<(), String> {
         let time = until.saturating_sub(self.world.now());
         if time.is_zero() {
@@ -335,7 +334,7 @@ impl History {
         self.judge.judge_lookups(&mut self.world)
     }
 
-    /// Does all of this at once.
+    /// Performs all of these commands at once.
     fn act(&mut self, commands: Vec<Command>) -> Result<(), String> {
         let bits = self.world.bits();
         let (mut victims, mut second_ring) = (Vec::new(), false);
@@ -353,10 +352,10 @@ impl History {
                     }
                     continue;
                 }
-                // Somebody else was faster.
+                // Another command has started it already.
                 Command::Start(n, _) if up(n).is_some() => continue,
                 Command::Start(_, seeds) => second_ring |= seeds.is_empty(),
-                // Who does nothing can't leave.
+                // A paused node can't leave.
                 Command::Leave(n) if up(n).is_some_and(|host| host.paused_until > self.world.now()) => continue,
                 Command::Crash(n) | Command::Leave(n) | Command::Vanish(n) => match up(n) {
                     Some(host) if host.is_member() => victims.push(host.me),

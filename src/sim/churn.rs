@@ -1,9 +1,9 @@
-//! Rings whose nodes come and go: the workload by which simulators of Chord are compared.
+//! Rings whose nodes come and go: the workload with which simulators of Chord are compared.
 //!
-//! Each node lives and is away for times that are exponentially distributed, and comes back under its
-//! old identifier. It leaves without a word, and calls to it are refused. While it lives it looks up
-//! random keys, and each answer is held against the ring of that moment. The first node never leaves; all
-//! others join through it. In the beginning the ring is as it should be.
+//! Each node lives and is away for exponentially distributed times, and comes back under its old identifier. It leaves
+//! without notice, and calls to it are refused. While it lives it looks up random keys, and each answer is compared
+//! with the ring of that moment. The first node never leaves; all others join through it. In the beginning the ring is
+//! ideal.
 
 pub mod report;
 
@@ -29,21 +29,21 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::Found;
 use report::Report;
 
-/// What is to happen. The default is the workload of a published simulator.
+/// A workload. The default is that of a published simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// How many come and go.
+    /// How many nodes come and go; the first never leaves.
     pub nodes: u32,
-    /// How long a node lives, on average.
+    /// The mean life of a node.
     pub life: Duration,
-    /// How long a node is away, on average.
+    /// The mean time that a node is away.
     pub absence: Duration,
-    /// The time from one lookup of a node to the next, on average.
+    /// The mean time from one lookup of a node to the next.
     pub lookup_every: Duration,
-    /// How long it goes on.
+    /// How long the workload runs.
     pub time: Duration,
     pub delay: Delay,
-    /// What each node is configured with, but for its seed.
+    /// The configuration of each node, except for its seed.
     pub config: Config,
 }
 
@@ -62,7 +62,7 @@ impl Default for Workload {
                 fix_fingers: period,
                 paced_fingers: true,
                 check_predecessor: period,
-                // A hop takes 0.1 s there and back, and each has three quarters of the time of the one before.
+                // A hop takes 0.1 s there and back, and each has three quarters of the time limit of the one before.
                 rpc_timeout: Duration::from_secs(2),
                 lookup_timeout: Duration::from_secs(20),
                 ..Config::new(Ipv4Addr::LOCALHOST)
@@ -71,11 +71,11 @@ impl Default for Workload {
     }
 }
 
-/// What a node does next.
+/// The next action of a node.
 enum Turn {
     Come(u32),
     Leave(u32),
-    /// If it lives.
+    /// Skipped if the node is away.
     LookUp(u32),
 }
 
@@ -85,13 +85,13 @@ struct Churn<'a> {
     workload: &'a Workload,
     rng: ChaCha8Rng,
     turns: Queue<Turn>,
-    /// The keys of lookups under way, by the lookups' numbers, and who asked.
+    /// The key and the asker of each lookup under way, by the lookup's number.
     open: BTreeMap<u64, (Id, u32)>,
     report: Report,
 }
 
-/// Runs a workload and tells what part of its time has passed on the way; one seed is one history. `None`
-/// if whoever was told did not want it to go on.
+/// Runs a workload, and now and then calls `told` with the time that has passed since the last call; one seed is one
+/// history. `None` if `told` said to stop.
 pub fn run(seed: u64, workload: &Workload, told: impl Fn(Duration) -> ControlFlow<()>) -> Option<Report> {
     let mut churn = Churn::new(seed, workload);
     let slice = workload.time / SLICES;
@@ -105,11 +105,11 @@ pub fn run(seed: u64, workload: &Workload, told: impl Fn(Duration) -> ControlFlo
     Some(churn.conclude())
 }
 
-/// How often it is told how far a workload is.
+/// How often progress is reported.
 const SLICES: u32 = 100;
 
-/// Runs a workload with each of these seeds, on so many threads, until whoever is told does not want it to
-/// go on. What comes of it does not depend on the number of threads.
+/// Runs a workload with each of these seeds, on `jobs` threads, until `told` says to stop. The result does not depend
+/// on the number of threads.
 pub fn sweep(
     seeds: Range<u64>,
     workload: &Workload,
@@ -121,7 +121,7 @@ pub fn sweep(
     let work = || {
         while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end) {
             let Some(report) = run(seed, workload, &told) else { break };
-            // Another thread that has panicked takes the whole sweep down with it.
+            // If another thread has panicked, so does the whole sweep.
             if let Ok(mut sum) = sum.lock() {
                 sum.add(&report);
             }
@@ -145,7 +145,7 @@ impl<'a> Churn<'a> {
         churn
     }
 
-    /// So many live in the beginning as do on average, as one ring.
+    /// At the beginning about as many nodes live as do on average, as one ring.
     fn begin(&mut self) {
         let Workload { life, absence, .. } = *self.workload;
         let part = life.as_secs_f64() / (life + absence).as_secs_f64();
@@ -165,7 +165,7 @@ impl<'a> Churn<'a> {
         self.world.settle(&tables, &[hashed(0)]);
     }
 
-    /// Lets it go on for so long.
+    /// Lets this much time pass.
     fn run(&mut self, time: Duration) {
         let end = self.world.now() + time;
         while self.turns.next_at().is_some_and(|at| at <= end) {
@@ -205,14 +205,14 @@ impl<'a> Churn<'a> {
             }
             Turn::LookUp(node) => {
                 self.look_up(node);
-                // Exponential times have no memory: those of who is away need no account of their own.
+                // Exponential times have no memory, so a node that is away needs no special case.
                 self.push(self.workload.lookup_every, Turn::LookUp(node));
             }
         }
     }
 }
 
-/// Lookups, and what becomes of them.
+/// Lookups and their verdicts.
 impl Churn<'_> {
     fn look_up(&mut self, node: u32) {
         let key = Id::from_bytes(self.rng.random());
@@ -222,7 +222,7 @@ impl Churn<'_> {
         }
     }
 
-    /// Judges the answers that have just come.
+    /// Judges the answers that have just arrived.
     fn judge(&mut self) {
         while let Some((number, result)) = self.world.env.found.pop_first() {
             let Some((key, _)) = self.open.remove(&number) else { continue };
@@ -279,7 +279,7 @@ mod tests {
         let report = sweep(0..4, &small(), 2, |_| ON);
         let Report { tally, verdicts, .. } = &report;
         assert!((36.0..50.0).contains(&report.living()), "two thirds of 64: {report}");
-        // A life and an absence take half an hour together.
+        // A life and an absence together take half an hour.
         assert!((300..720).contains(&tally.crashes), "{report}");
         assert!(tally.joins + 10 > tally.starts - 4 * 50, "who starts joins: {report}");
         assert!((8_000..13_000).contains(&tally.lookups), "{report}");

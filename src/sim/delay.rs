@@ -7,22 +7,22 @@ use rand::{Rng, RngExt};
 
 use super::events::Slot;
 
-/// How long a message takes on its way.
+/// The time that a message takes.
 ///
-/// Times that are calculated are whole microseconds: what the last bits of a logarithm are differs
-/// between machines, and a seed is to be one history on all of them.
+/// Calculated times are whole microseconds: the last bits of a logarithm differ between machines, and a seed must give
+/// the same history on all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delay {
-    /// Any time from one to another, each as likely.
+    /// Any time in this range, uniformly distributed.
     Uniform(RangeInclusive<Duration>),
     /// Exponentially distributed with this mean, as in the Chord paper (section V, which has 50 ms).
     Exponential(Duration),
-    /// As long as the way is, in a square with a side of this length. Where a node lives in it follows
-    /// from its slot: the same both ways, and in every run of its program.
+    /// Proportional to the distance, in a square with a side of this length. The place of a node follows from its slot:
+    /// the distance is the same both ways, and in every run of its program.
     Plane(Duration),
 }
 
-/// What it is unless told otherwise.
+/// The default.
 pub const USUAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(20);
 
 impl Delay {
@@ -42,12 +42,12 @@ impl Delay {
 
 /// A time from an exponential distribution with this mean, in whole microseconds.
 pub fn exponential(mean: Duration, rng: &mut impl Rng) -> Duration {
-    // From above 0 to 1, so that it has a logarithm.
+    // Above 0 and at most 1, so that it has a logarithm.
     let uniform = 1.0 - rng.random::<f64>();
     Duration::from_micros((mean.as_micros() as f64 * -uniform.ln()) as u64)
 }
 
-/// Where a node lives in a square with a side of 1: scattered by a hash (splitmix64) of its slot.
+/// The place of a node in a square with a side of 1: scattered by a hash (splitmix64) of its slot.
 fn place(slot: Slot) -> (f64, f64) {
     let mut hash = (slot.index() as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -108,7 +108,7 @@ mod tests {
         let delay = Delay::Plane(Duration::from_secs(1));
         let pairs = slots.iter().flat_map(|from| slots.iter().map(move |to| (*from, *to)));
         let times: Vec<_> = pairs.map(|(from, to)| delay.draw(from, to, &mut rng)).collect();
-        // Between two random points of a square with a side of 1 there are 0.5214 (a known integral).
+        // The mean distance between two random points of a square with a side of 1 is 0.5214 (a known integral).
         let mean = mean(&times);
         assert!((0.50..0.54).contains(&mean), "{mean}");
     }

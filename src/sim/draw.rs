@@ -9,7 +9,7 @@ use crate::protocol::id::Bits;
 use crate::protocol::maintenance::{Maintenance, Standing};
 use crate::protocol::peer::Peer;
 
-/// A line for each node: its name, its standing, the predecessor, the successors, the fingers.
+/// A line for each node: its name, its standing, its predecessor, its successors, its fingers.
 pub fn draw(world: &World) -> String {
     let mut text = String::new();
     for host in world.hosts() {

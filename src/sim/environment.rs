@@ -1,4 +1,4 @@
-//! What a node can't decide: time, chance, and what becomes of its messages.
+//! What a node does not control: time, chance, and the delivery of its messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 use crate::wire::{Frame, FrameCodec};
 
-/// Time, chance, and what is on its way.
+/// Time, chance, and the messages on their way.
 pub struct Environment {
-    /// Decides everything that is left to chance. One seed is one history.
+    /// Decides everything random. One seed is one history.
     pub rng: ChaCha8Rng,
     pub network: Network,
-    /// What has happened so far.
+    /// Counts of what has happened so far.
     pub tally: Tally,
     pub log: Log,
     pub(super) bits: Bits,
@@ -35,22 +35,23 @@ pub struct Environment {
     pub(super) queue: Queue<Event>,
     /// The threads that nodes share, where work takes time.
     pub(super) threads: Threads,
-    /// What came of lookups that were begun from outside, by their numbers.
+    /// The results of lookups that were begun from outside, by their numbers.
     pub(super) found: BTreeMap<u64, Result<Found, LookupFailure>>,
     /// Whether neighbours of some node have changed since this was last taken.
     pub(super) changed: bool,
-    /// Lists that were just said: to whom, as the answer to which call, and behind whose they are.
+    /// Lists that were just sent: the receiver, the number of the call that they answer, and the list, with its sender
+    /// in front.
     pub(super) said: Vec<(Place, u64, Vec<Peer>)>,
-    /// Nodes that somebody has just taken for dead, because they stayed silent twice or because it was
-    /// told so: who, and by whom. Whether they live, others know.
+    /// Suspicions since these were last taken, because of two silences or of an answer: the node that is taken for
+    /// dead, and the node that does so. The suspected node may be alive.
     pub(super) suspected: Vec<(Peer, Peer)>,
     /// Whether nodes leave their tables as they are: see [`World::freeze`](super::World::freeze).
     pub(super) frozen: bool,
-    /// Questions to nodes that were not there, while tables are frozen.
+    /// Requests that were refused by dead nodes while tables were frozen.
     pub(super) vain: Vec<(Peer, Request)>,
     slots: BTreeMap<Addr, Slot>,
     addresses: Vec<Addr>,
-    /// Whatever needs a number of its own gets the next.
+    /// The last number given to a call, run, timer or the like.
     last_number: u64,
     codec: FrameCodec,
 }
@@ -89,7 +90,7 @@ impl Environment {
         let Environment { slots, addresses, .. } = self;
         *slots.entry(addr).or_insert_with(|| {
             addresses.push(addr);
-            // Addresses are pairs of an IPv4 address and a port, and memory ends before 2^32 of them.
+            // An address is an IPv4 address and a port, and memory is full before there are 2^32 of them.
             Slot(addresses.len() as u32 - 1)
         })
     }
@@ -108,7 +109,7 @@ impl Environment {
         self.queue.push(self.now + after, event);
     }
 
-    /// Schedules it about so much later: nodes that start together do not stay in step.
+    /// Schedules an event after about this time: nodes that start together do not stay in step.
     pub(super) fn schedule_jittered(&mut self, after: Duration, place: Place, happening: Happening) {
         let after = if after.is_zero() { after } else { after.mul_f64(self.rng.random_range(0.75..1.25)) };
         self.schedule(after, place, happening);
@@ -140,17 +141,16 @@ impl Environment {
         self.queue.push(self.now + after, Event { slot: to, generation, happening });
     }
 
-    /// A frame as bytes; `None` if it is longer than frames may be.
+    /// A frame as bytes; `None` if it is too long.
     pub(super) fn encode(&mut self, frame: Frame) -> Option<BytesMut> {
-        // Each has its own small piece of memory: the decoder would reserve as much as a large one has.
+        // Each frame gets its own small buffer: the decoder would reserve as much as for a large one.
         let mut bytes = BytesMut::new();
         self.codec.encode(frame, &mut bytes).ok()?;
         self.tally.bytes += bytes.len() as u64;
         Some(bytes)
     }
 
-    /// The frame that these bytes are. What was encoded here can be decoded: anything else is a
-    /// fault of the codec, and counted.
+    /// Decodes a frame. What was encoded here can be decoded: anything else is a fault of the codec, and counted.
     pub(super) fn decode(&mut self, mut bytes: BytesMut) -> Option<Frame> {
         match self.codec.decode(&mut bytes) {
             Ok(Some(frame)) if bytes.is_empty() => Some(frame),
@@ -190,7 +190,7 @@ impl Environment {
         nodes::name(id, self.bits)
     }
 
-    /// Adds what happens to the trace, with the time.
+    /// Adds a line to the trace, with the time.
     pub(super) fn note(&mut self, line: impl FnOnce(&Environment) -> String) {
         if self.log.is_traced() {
             let line = format!("# {:>10.6} {}", self.now.as_secs_f64(), line(self));

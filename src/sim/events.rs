@@ -1,4 +1,4 @@
-//! What happens in a simulation: where, to which run of a program, and what messages carry.
+//! Events of a simulation: their address, the run of the program there, and the contents of messages.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::Timer;
 
-/// An address, by the order in which addresses were first heard of.
+/// An address, numbered in the order in which addresses first occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(pub(super) u32);
 
@@ -25,11 +25,11 @@ pub struct Place {
     pub generation: u32,
 }
 
-/// Something that is to happen at an address.
+/// An event due at an address.
 #[derive(Debug)]
 pub(super) struct Event {
     pub slot: Slot,
-    /// Only to that run of the program.
+    /// If given, only for that run of the program.
     pub generation: Option<u32>,
     pub happening: Happening,
 }
@@ -37,27 +37,27 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub(super) enum Happening {
     Heard(Place, Content),
-    /// The patience of a run is at its end, unless it has another alarm by now.
+    /// The wait of a run is over, unless it has set another alarm since.
     Alarm {
         run: u64,
         alarm: u64,
     },
-    /// The time of a lookup is over.
+    /// The time limit of a lookup has passed.
     Deadline(u64),
     /// A timer fires, unless it was set anew.
     Fire(Timer, u64),
     /// A finger is to be looked up, unless that was scheduled anew.
     FixFinger(u64),
-    /// The program has left its ring, and ends.
+    /// The program has left its ring and ends.
     End,
-    /// Somebody outside asks a node of a thread, under this number.
+    /// A caller outside asks a node of a thread, under this number.
     LookUp {
         number: u64,
         asked: Duration,
         key: Id,
         style: Option<Style>,
     },
-    /// The verdict on the node that a run suspects, unless it has another alarm by now.
+    /// The verdict on the node that a run suspects, unless the run has set another alarm since.
     Verdict {
         run: u64,
         alarm: u64,
@@ -65,7 +65,7 @@ pub(super) enum Happening {
     },
     /// A thread is free.
     Turn(usize),
-    /// A thread is to look at the clock, at this time.
+    /// A thread is to look at the clock; it is due at this time.
     Beat(usize, Duration),
 }
 
@@ -74,22 +74,22 @@ pub(super) enum Happening {
 pub(super) struct Post {
     pub from: Place,
     pub to: Slot,
-    /// The other end of the connection; a call makes a new one if need be.
+    /// The run of the program at the other end of the connection; a call makes a new connection if need be.
     pub generation: Option<u32>,
     pub content: Content,
 }
 
-/// What a kernel hands to a program, or to another kernel.
+/// What a kernel delivers to a program, or to another kernel.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A frame with the call of this number.
     Call(u64, BytesMut),
     /// A frame with an answer.
     Return(BytesMut),
-    /// Nobody listens where that call went.
+    /// The call of this number was refused: no program listens there.
     Refused(u64),
     /// A kept connection has broken.
     Severed,
-    /// Somebody connects, where that takes time.
+    /// A new connection, where that takes time.
     Opened,
 }

@@ -1,9 +1,8 @@
-//! One node: the pure protocol, and around it what the actors do.
+//! One node: the pure protocol, and around it the work of the actors.
 //!
-//! A host hears of one thing at a time, that a message came or that time is up, and answers with
-//! messages and timers through the [`Environment`]. It sees no other host. Each part stands for an
-//! actor: `calls` for `peers` and `link`, `runs` for `drive` and `node`, this file for
-//! `neighbors` and `fingers`.
+//! A host handles one event at a time, a message or a timer, and answers with messages and timers through the
+//! [`Environment`]. It sees no other host. Each part stands for an actor: `calls` for `peers` and `link`, `runs` for
+//! `drive` and `node`, this file for `neighbors` and `fingers`.
 
 mod calls;
 mod contacts;
@@ -41,14 +40,14 @@ pub struct Host {
     pub maintenance: Maintenance,
     pub fingers: FixFingers,
     pub(super) place: Place,
-    /// The node hears and does nothing before this time; never again if it is `MAX`.
+    /// The node hears and does nothing before this time; `MAX` means for ever.
     pub(super) paused_until: Duration,
     /// Whether the program has ended by itself: it could not join, or it has left.
     pub(super) ended: bool,
     config: Config,
-    /// What the program says of itself, drawn at random when it starts.
+    /// The number by which the program identifies itself, drawn at random when it starts.
     incarnation: u64,
-    /// Until it has become a member for the first time: when its ring was last heard of.
+    /// Until the node first becomes a member: when its ring last answered.
     joining: Option<Duration>,
     /// The numbers of the timers that are set.
     armed: [Option<u64>; Timer::COUNT],
@@ -117,17 +116,17 @@ impl Host {
         self
     }
 
-    /// Whether the node is a member of a ring; to others whoever joins or has left is dead.
+    /// Whether the node is a member of a ring. Others treat a node that is joining or has left as dead.
     pub fn is_member(&self) -> bool {
         matches!(self.maintenance.standing(), Standing::Member | Standing::Isolated)
     }
 
-    /// Whether the node is up for others: it may be paused, but not for ever.
+    /// Whether the node is up: it may be paused, but not for ever.
     pub fn is_alive(&self) -> bool {
         self.paused_until < Duration::MAX
     }
 
-    /// Which run of the program this is, of those at its address; the first is 1.
+    /// The number of this run among the runs of the program at this address; the first is 1.
     pub fn generation(&self) -> u32 {
         self.place.generation
     }
@@ -137,31 +136,31 @@ impl Host {
         self.contacts.is_linked(slot)
     }
 
-    /// Keeps a connection to that program, which says this of itself.
+    /// Keeps a connection to that program, which has this incarnation.
     pub(super) fn meet(&mut self, other: Place, incarnation: u64) {
         self.contacts.know(other.slot, Known { incarnation, generation: other.generation });
         self.contacts.link(other.slot);
     }
 
-    /// What the program says of itself.
+    /// The number by which the program identifies itself.
     pub(super) fn incarnation(&self) -> u64 {
         self.incarnation
     }
 
-    /// All who may have a connection with this node.
+    /// All nodes that may have a connection with this node.
     pub(super) fn met(&self) -> impl Iterator<Item = Slot> + '_ {
         self.contacts.met()
     }
 
-    /// Begins a lookup for somebody outside, in the style that is configured unless told otherwise; its
-    /// outcome will be found under this number.
+    /// Begins a lookup for a caller outside, in `style` or else the configured style. The outcome is stored under
+    /// `number`.
     pub(super) fn look_up(&mut self, number: u64, key: Id, style: Option<Style>, env: &mut Environment) {
         let question = Question { key, hops: 0, want_path: true };
         let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
         self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
     }
 
-    /// Leaves the ring. The program ends when its neighbours have had time to hear it.
+    /// Leaves the ring. The program ends after its neighbours have had time to hear of it.
     pub(super) fn leave(&mut self, env: &mut Environment) {
         for (peer, request) in self.maintenance.leave() {
             self.tell(peer, request, env);
@@ -179,13 +178,13 @@ impl Host {
             Happening::Fire(timer, number) => self.fire(timer, number, env),
             Happening::FixFinger(number) => self.fix_finger(number, env),
             Happening::End => self.ended = true,
-            // Whoever has asked waits no longer.
+            // The caller no longer waits.
             Happening::LookUp { number, asked, .. } if env.now >= asked + self.config.lookup_timeout => {
                 env.found.insert(number, Err(LookupFailure::Timeout));
             }
             Happening::LookUp { number, key, style, .. } => self.look_up(number, key, style, env),
             Happening::Verdict { run, alarm, verdict } => self.judged(run, alarm, verdict, env),
-            // These are for its thread.
+            // The thread handles these.
             Happening::Turn(_) | Happening::Beat(..) => {}
         }
     }
@@ -209,7 +208,7 @@ impl Host {
         }
     }
 
-    /// Does whatever there is to be done: after every event.
+    /// Carries out all due work; called after every event.
     fn advance(&mut self, env: &mut Environment) {
         if env.frozen {
             return;
@@ -257,7 +256,7 @@ impl Host {
         }
     }
 
-    /// The program of a node that can't join ends.
+    /// Ends the program of a node that can't join.
     fn tried(&mut self, joined: &Joined, env: &mut Environment) {
         env.note(|env| match joined {
             Joined::Member(_) => format!("{} is a member", env.name(self.me.id)),
@@ -265,7 +264,7 @@ impl Host {
         });
         env.tally.joins += u64::from(matches!(joined, Joined::Member(_)));
         let Some(answered) = self.joining else {
-            // Another has taken its place.
+            // Another node has taken its place.
             self.ended |= matches!(joined, Joined::IdTaken(_));
             return;
         };
@@ -285,7 +284,7 @@ impl Host {
         }
     }
 
-    /// A lookup that is under way will see that there is hurry; a pause ends.
+    /// A lookup under way will see the hurry by itself; a pause ends.
     fn hurry_fingers(&mut self, env: &mut Environment) {
         if self.tick.is_some() && self.fingers.is_hurried() {
             self.schedule_finger(Pace::AtOnce, env);

@@ -1,4 +1,4 @@
-//! What a ring should be.
+//! Whether a ring is ideal.
 
 use super::nodes;
 use super::world::World;
@@ -6,8 +6,8 @@ use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
 
 impl World {
-    /// Whether all live nodes are one ring with the right successor lists, predecessors and
-    /// fingers; if not, what is wrong first.
+    /// Whether all live nodes are one ring with the right successor lists, predecessors and fingers; if not, the first
+    /// fault.
     pub fn ideal(&self) -> Result<(), String> {
         self.ideal_neighbors()?;
         let ring = self.live();
@@ -32,7 +32,7 @@ impl World {
                 return Err(format!("{name} is {standing:?}"));
             }
             let neighbors = host.maintenance.neighbors();
-            // A list is that of the successor behind the successor, who may have a shorter one.
+            // The rest of a list comes from the successor, whose own list may be shorter.
             let full = neighbors.r().min(1 + next.maintenance.neighbors().successors().len());
             let successors: Vec<Peer> = (1..n).take(full).map(|k| ring[(i + k) % n]).collect();
             if neighbors.successors() != successors {

@@ -1,7 +1,7 @@
-//! What has happened: a fingerprint of all of it, and if wanted a readable trace.
+//! A fingerprint of everything that happened and, if wanted, a readable trace.
 
-/// The log of a history. Two histories with one fingerprint had the same events at the same times
-/// with the same bytes.
+/// The log of a history. Two histories with the same fingerprint had the same events at the same times with the same
+/// bytes.
 #[derive(Debug, Default)]
 pub struct Log {
     fingerprint: u64,
@@ -19,13 +19,12 @@ impl Log {
         self.fingerprint
     }
 
-    /// Takes the lines of the trace since the last time.
+    /// Takes the lines of the trace since the last call.
     pub fn take_trace(&mut self) -> Vec<String> {
         self.trace.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Adds a number to the fingerprint. This is no defence against anyone: it only has to differ
-    /// when histories differ.
+    /// Adds a number to the fingerprint. It is not cryptographic: it only has to differ when histories differ.
     pub(super) fn mix(&mut self, word: u64) {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         self.fingerprint = (self.fingerprint ^ word).wrapping_mul(ODD).rotate_left(29);

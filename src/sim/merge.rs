@@ -1,8 +1,8 @@
-//! Two ideal rings become one: how long that takes, and what it costs.
+//! Two ideal rings merge: how long that takes, and what it costs.
 //!
-//! A node joins one of the rings and remembers a member of the other. From the *first contact*, after which first successors
-//! lead from one ring into the other and make one ring of both, it is counted what each node sends on average until all
-//! lists and predecessors are right, and looked when all fingers are, too.
+//! A node joins one of the rings and remembers a member of the other. At the *first contact* first successors lead from
+//! one ring into the other and make one ring of both. From then on this counts the mean number of messages per node
+//! until all lists and predecessors are right, and the time until all fingers are right, too.
 
 pub mod plot;
 
@@ -22,13 +22,13 @@ use crate::protocol::peer::Peer;
 /// The length of the successor lists.
 const R: usize = 4;
 
-/// What a question and its answer take on average: messages take 1 to 20 ms.
+/// The mean time of a call and its answer: messages take 1 to 20 ms.
 const ROUND_TRIP: Duration = Duration::from_millis(21);
 
-/// Whoever remembers another ring asks after it within this time.
+/// A node that remembers another ring asks for it within this time.
 const CONTACT: Duration = Duration::from_secs(50);
 
-/// From then on nobody waits for longer.
+/// The longest wait from then on.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Two rings.
@@ -36,24 +36,24 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub struct Pair {
     /// How many nodes they have, at least 2 each.
     pub nodes: (u32, u32),
-    /// Whether each has a part of the circle to itself; else their nodes lie anywhere.
+    /// Whether each ring has a part of the circle to itself; else the nodes of both are mixed.
     pub apart: bool,
     pub seed: u64,
 }
 
-/// How they became one.
+/// The course of one merge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Merged {
     pub pair: Pair,
     /// From the first contact until all successor lists and predecessors were right.
     pub lists: Duration,
-    /// The same of all fingers.
+    /// The same for all fingers.
     pub ideal: Duration,
-    /// What each node sent until its lists were right, on average.
+    /// How many messages each node sent until lists were right, on average.
     pub messages: f64,
 }
 
-/// All pairs, as far as somebody wants to go on.
+/// Merges all pairs, unless `go_on` says to stop.
 pub fn run(pairs: &[Pair], mut go_on: impl FnMut() -> ControlFlow<()>) -> Result<Report, String> {
     let mut merged = Vec::new();
     for pair in pairs {
@@ -65,7 +65,7 @@ pub fn run(pairs: &[Pair], mut go_on: impl FnMut() -> ControlFlow<()>) -> Result
     Ok(Report { merged })
 }
 
-/// Has two rings become one. An error says what was not right in time.
+/// Merges two rings. An error says what was not right in time.
 pub fn merge(pair: Pair) -> Result<Merged, String> {
     let Pair { nodes: (one, other), apart, seed } = pair;
     let mut world = World::new(seed, Bits::FULL, R);
@@ -89,7 +89,7 @@ pub fn merge(pair: Pair) -> Result<Merged, String> {
     Ok(Merged { pair, lists, ideal, messages })
 }
 
-/// How pairs of rings became one.
+/// The course of several merges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub merged: Vec<Merged>,
@@ -101,12 +101,12 @@ impl Merged {
         self.pair.nodes.0 + self.pair.nodes.1
     }
 
-    /// The logarithm of their number.
+    /// The logarithm (base 2) of that number.
     pub fn log(&self) -> f64 {
         f64::from(self.nodes()).log2()
     }
 
-    /// For how many questions and answers, one after the other, there was time until lists were right.
+    /// How many calls and answers, one after the other, fit into the time until lists were right.
     pub fn rounds(&self) -> f64 {
         self.lists.as_secs_f64() / ROUND_TRIP.as_secs_f64()
     }

@@ -1,17 +1,17 @@
-//! A simulator: whole rings on a virtual clock, every fault on demand, and every history again from
-//! its seed.
+//! A simulator: whole rings on a virtual clock, with every fault on demand, and every history reproducible from its
+//! seed.
 //!
-//! The nodes are what the program runs: its `Maintenance`, its `FixFingers`, and the conversations
-//! and lookups that they hold. Every message passes the codec of [`crate::wire`]. Only what the
-//! actors do is done by other code, as little as possible, in [`host`].
+//! The nodes are those of the program: its `Maintenance`, its `FixFingers`, and the conversations and lookups that
+//! these hold. Every message passes the codec of [`crate::wire`]. Only the work of the actors is done by other code, as
+//! little as possible, in [`host`].
 //!
-//! In reading order: [`queue`], what is to happen; [`network`] and [`delay`], what becomes of messages;
-//! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all of them;
-//! [`ideal`] and [`tables`], what a ring should be; [`nodes`], [`draw`] and [`plot`], names, pictures and curves; [`log`] and [`tally`],
-//! what has happened.
+//! In reading order: [`queue`], the events that are due; [`network`] and [`delay`], the delivery of messages;
+//! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all nodes; [`ideal`] and
+//! [`tables`], what a ring should be; [`nodes`], [`draw`] and [`plot`], names, pictures and curves; [`log`] and
+//! [`tally`], what has happened.
 //!
-//! Chance comes from one seed through `ChaCha8`, and every collection that is walked is an ordered
-//! one, so that a seed is a history: the same on every machine, event by event.
+//! All random numbers come from one seed through `ChaCha8`, and every collection that is iterated is ordered, so a seed
+//! is one history: the same on every machine, event by event.
 
 pub mod chaos;
 pub mod churn;

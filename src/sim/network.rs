@@ -1,10 +1,9 @@
-//! What becomes of a message on its way.
+//! The fate of a message on its way.
 //!
-//! A message is a whole frame. TCP does not lose or repeat those as long as a connection lasts; but
-//! connections break and are made again, calls are then repeated, and kernels retransmit. Seen from
-//! the protocol that amounts to what happens here: a call or an answer is late, overtakes another, is
-//! lost for good (the call times out), or comes twice (it is served twice, and the second answer has
-//! the number of a call that is over).
+//! A message is a whole frame. TCP neither loses nor repeats frames while a connection lasts; but connections break and
+//! are made again, calls are then repeated, and kernels retransmit. To the protocol this looks like what happens here:
+//! a call or an answer is late, overtakes another, is lost for good (the call times out), or comes twice (it is served
+//! twice, and the second answer has the number of a call that is over).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,19 +24,19 @@ pub struct Network {
     pub duplication: f64,
     /// The part of messages that take up to [`LATE`] longer, from 0 to 1.
     pub lateness: f64,
-    /// Ways on which everything is lost.
+    /// Links on which everything is lost.
     cut: BTreeSet<(Slot, Slot)>,
-    /// Ways on which everything waits, and what waits there, first come first.
+    /// Links on which everything waits, and the messages that wait there, in the order of their arrival.
     held: BTreeMap<(Slot, Slot), Vec<Post>>,
-    /// What each message to or from these nodes takes longer.
+    /// How much longer each message to or from these nodes takes.
     slow: BTreeMap<Slot, Duration>,
 }
 
-/// What a late message takes longer, at most: less than the patience with a call, so that lateness
-/// alone makes nobody seem dead.
+/// How much longer a late message takes, at most: less than the time limit of a call, so that lateness alone makes no
+/// node seem dead.
 pub const LATE: Duration = Duration::from_millis(300);
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Debug)]
 pub(super) enum Fate {
     Lost,
@@ -47,7 +46,7 @@ pub(super) enum Fate {
 }
 
 impl Network {
-    /// Where every message arrives within 1 to 20 ms.
+    /// A network on which every message arrives within 1 to 20 ms.
     pub fn new() -> Network {
         Network {
             delay: Delay::Uniform(USUAL),
@@ -60,32 +59,32 @@ impl Network {
         }
     }
 
-    /// Loses everything on the way from one to another.
+    /// Loses everything sent from one node to another.
     pub fn cut(&mut self, from: Slot, to: Slot) {
         self.cut.insert((from, to));
     }
 
-    /// Opens the way from one to another again.
+    /// Opens the link from one node to another again.
     pub fn mend(&mut self, from: Slot, to: Slot) {
         self.cut.remove(&(from, to));
     }
 
-    /// Lets everything on the way from one to another wait until it is released.
+    /// Holds everything sent from one node to another until it is released.
     pub fn hold(&mut self, from: Slot, to: Slot) {
         self.held.entry((from, to)).or_default();
     }
 
-    /// Ends a hold; what waited arrives soon, in any order.
+    /// Ends a hold; the messages that waited arrive soon, in any order.
     pub(super) fn release(&mut self, from: Slot, to: Slot) -> Vec<Post> {
         self.held.remove(&(from, to)).unwrap_or_default()
     }
 
-    /// Lets each message to or from a node take so much longer.
+    /// Makes each message to or from a node take this much longer.
     pub fn slow(&mut self, node: Slot, by: Duration) {
         self.slow.insert(node, by);
     }
 
-    /// Ends every trouble. What was held up is still owed: it waits on these ways.
+    /// Ends every trouble, except that held messages still wait: returns their links.
     pub(super) fn heal(&mut self) -> Vec<(Slot, Slot)> {
         let held = std::mem::take(&mut self.held);
         let ways = held.keys().copied().collect();
@@ -93,8 +92,8 @@ impl Network {
         ways
     }
 
-    /// What becomes of a message. Whether a connection broke is told by the kernels until it is
-    /// heard: such news, which is `certain`, is not lost by chance.
+    /// Decides the fate of a message. News that a connection broke is `certain`: kernels repeat it until it is
+    /// received, so it is not lost by chance.
     pub(super) fn fate(&self, from: Slot, to: Slot, certain: bool, rng: &mut impl Rng) -> Fate {
         if !self.cut.is_empty() && self.cut.contains(&(from, to)) {
             return Fate::Lost;

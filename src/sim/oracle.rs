@@ -1,9 +1,9 @@
-//! What only somebody who sees all nodes at once can tell.
+//! What can be seen only with a view of all nodes at once.
 //!
-//! The words are those of Zave (IEEE TSE 2017). The *extended list* of a member is the member and
-//! its successors; a list that was said to somebody who has yet to apply it is one, too. A
-//! *principal* is a member that no extended list skips. Following the first living entry of each
-//! list, members come to a *ring*; those who are not on it are *appendages*, and own nothing yet.
+//! The terms are those of Zave (IEEE TSE 2017). The *extended list* of a member is the member and its successors; a
+//! list that was sent to a node which has yet to apply it is one, too. A *principal* is a member that no extended list
+//! skips. The first living entries of all lists lead from member to member into a *ring*; members that are not on it
+//! are *appendages*, and own nothing yet.
 
 use crate::protocol::id::Id;
 use crate::protocol::neighbors::cut;
@@ -12,8 +12,8 @@ use crate::protocol::peer::Peer;
 use super::host::Host;
 use super::world::World;
 
-/// The members that live in groups: any two of one group are connected by members of which one knows the other,
-/// as a neighbour or as somebody whom it remembers. Nobody knows anybody of another group.
+/// The living members in groups. Any two members of a group are connected by members of which one knows the other, as a
+/// neighbour or an acquaintance. No member knows a member of another group.
 pub fn knowledge(world: &World) -> Vec<Vec<Peer>> {
     let hosts: Vec<&Host> = world.hosts().filter(|host| host.is_alive() && host.is_member()).collect();
     let mut group: Vec<usize> = (0..hosts.len()).collect();
@@ -31,14 +31,14 @@ pub fn knowledge(world: &World) -> Vec<Vec<Peer>> {
 /// The members of a world at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// All that live, paused or not, in the order of the circle.
+    /// All living members, paused or not, in the order of the circle.
     members: Vec<Peer>,
     principals: Vec<Peer>,
-    /// A member among several whose list has no living entry.
+    /// A member whose list has no living entry although there are others.
     bereft: Option<Peer>,
-    /// The cycles of best living successors, each in the order of the circle.
+    /// The cycles of first living successors, each in the order of the circle.
     rings: Vec<Vec<Peer>>,
-    /// Whether one of them goes round the circle more than once.
+    /// Whether one of these cycles goes round the circle more than once.
     winding: bool,
 }
 
@@ -66,7 +66,7 @@ impl Survey {
         Survey { bereft: bereft.map(|member| members[member]), members, principals, rings, winding }
     }
 
-    /// The members that live, in the order of the circle.
+    /// The living members, in the order of the circle.
     pub fn members(&self) -> &[Peer] {
         &self.members
     }
@@ -76,13 +76,13 @@ impl Survey {
         &self.principals
     }
 
-    /// A member among several whose list has no living entry.
+    /// A member whose list has no living entry although there are others.
     pub fn bereft(&self) -> Option<Peer> {
         self.bereft
     }
 
-    /// The ring of best living successors, in the order of the circle; `None` if there are several,
-    /// or one that winds round more than once.
+    /// The ring of first living successors, in the order of the circle; `None` if there are several, or one that goes
+    /// round the circle more than once.
     pub fn ring(&self) -> Option<&[Peer]> {
         match &self.rings[..] {
             [ring] if !self.winding => Some(ring),
@@ -90,13 +90,13 @@ impl Survey {
         }
     }
 
-    /// All rings of best living successors: more than one if the members have lost each other.
+    /// All rings of first living successors: more than one if the members have lost each other.
     pub fn rings(&self) -> &[Vec<Peer>] {
         &self.rings
     }
 
-    /// Whether the environment may take these nodes away at once: there remain more than `r`
-    /// principals, and a living node in every list, also in those that are yet to be adopted.
+    /// Whether the environment may take these nodes away at once: more than `r` principals remain, and a living node in
+    /// every list, including lists that may yet be adopted.
     pub fn can_spare(&self, world: &World, victims: &[Peer]) -> bool {
         let remains = |peer: &Peer| !victims.contains(peer);
         let r = world.config.successors;
@@ -110,7 +110,7 @@ impl Survey {
     }
 }
 
-/// Whether an entry of a list stands for a node that lives.
+/// Whether an entry of a list is a living member.
 fn lives(world: &World, entry: Peer) -> bool {
     world.host(entry).is_some_and(|host| host.is_alive() && host.is_member())
 }
@@ -122,7 +122,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// Reads the list of a member: whom it skips, and the first living entry.
+    /// Reads the list of a member: marks the members that it skips and returns the first living entry.
     fn read(&mut self, owner: usize) -> Option<usize> {
         let (mut before, mut best) = (self.members[owner], None);
         for entry in self.hosts[owner].maintenance.neighbors().successors() {
@@ -154,7 +154,7 @@ impl View<'_> {
     }
 }
 
-/// The cycles of a graph in which everyone has one arrow, each along its arrows.
+/// The cycles of a graph in which each node has one arrow, each in the direction of the arrows.
 pub(super) fn cycles(next: &[usize]) -> Vec<Vec<usize>> {
     let mut reached = vec![usize::MAX; next.len()];
     let mut cycles = Vec::new();
@@ -173,7 +173,7 @@ pub(super) fn cycles(next: &[usize]) -> Vec<Vec<usize>> {
     cycles
 }
 
-/// Whether a cycle goes round the circle more than once; its nodes are numbered in the order of that.
+/// Whether a cycle goes round the circle more than once; its nodes are numbered in the order of the circle.
 fn winds(cycle: &[usize]) -> bool {
     let back = cycle.iter().zip(cycle.iter().cycle().skip(1)).filter(|(from, to)| to <= from);
     back.count() > 1

@@ -1,29 +1,29 @@
-//! What is to happen, in the order of time.
+//! The events that are scheduled, in the order of time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-/// Events by their times; those of one time in the order in which they were scheduled.
+/// Events by their times; events of the same time in the order in which they were scheduled.
 ///
-/// Most events lie some time ahead, and there are many: one heap of them all would be out of the
-/// processor's caches. So only what is due in the present interval is ordered, by small keys; the rest waits
-/// in bags, one for each interval to come.
+/// Most events lie some time ahead, and there are many: one heap of all of them would not fit into the processor's
+/// caches. So only the events of the present interval are ordered, by small keys; the rest waits in bags, one for each
+/// interval to come.
 #[derive(Debug)]
 pub struct Queue<E> {
-    /// When the events in the present bag are due, in which order they were scheduled, and where they are
-    /// in it. Empty only if the whole queue is.
+    /// For each event in the present bag: when it is due, its number in the order of scheduling, and its place in the
+    /// bag. Empty only if the whole queue is.
     due: BinaryHeap<Reverse<(Duration, u64, usize)>>,
     bag: Vec<Option<E>>,
-    /// What is due then, or was scheduled for a time before, belongs into the present bag.
+    /// The present interval: events for it, and late ones for an earlier interval, go into the present bag.
     present: u64,
     /// By intervals, all after the present one.
     later: BTreeMap<u64, Vec<(Duration, u64, E)>>,
     last: u64,
 }
 
-/// The interval of about 67 ms that a time belongs to: some hundred events in a ring of 1,000 nodes that
-/// are busy, or of 100,000 that take their time.
+/// The interval of about 67 ms to which a time belongs: some hundred events in a busy ring of 1,000 nodes, or in a slow
+/// one of 100,000.
 fn interval(at: Duration) -> u64 {
     at.as_secs() << 4 | u64::from(at.subsec_nanos() >> 26)
 }
@@ -95,13 +95,13 @@ mod tests {
         assert_eq!(queue.next_at(), None);
     }
 
-    /// Against a plain sorted map, with times within, between and beyond the intervals.
+    /// Compared with a plain sorted map, with times within, between and beyond the intervals.
     #[test]
     fn events_that_are_scheduled_on_the_way_come_in_order_too() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (mut queue, mut model, mut now) = (Queue::default(), BTreeMap::new(), Duration::ZERO);
         for number in 0..20_000u64 {
-            // Sometimes empty, sometimes full.
+            // The queue becomes empty now and then, and full.
             let growing = (number / 500) % 2 == 0;
             if rng.random_bool(if growing { 0.7 } else { 0.3 }) {
                 let scale = [0, 1_000, 5_000_000, 300_000_000, 90_000_000_000][rng.random_range(0..5)];

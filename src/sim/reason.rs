@@ -1,8 +1,8 @@
-//! Words for tables.
+//! Short names for tables.
 
 use crate::protocol::lookup::LookupFailure;
 
-/// Why a lookup found no owner, in a word.
+/// Why a lookup found no owner, in a word or two.
 pub fn reason(lost: LookupFailure) -> &'static str {
     match lost {
         LookupFailure::NotJoined => "not joined",

@@ -1,9 +1,9 @@
 //! One ring, seen whole: what `chord sim ring` shows.
 //!
-//! In reading order: [`members`], who is in the ring; [`grow`], how the protocol makes one of them, and
-//! that it is as defined; [`measure`], what lookups cost and how keys are spread; [`report`], all of
-//! that in numbers; [`mod@print`], the tables as the paper prints them; [`picture`], the ring drawn, with [`labels`] beside its nodes;
-//! [`play`], nodes that join and leave when a script, or somebody at a terminal, says so.
+//! In reading order: [`members`], the nodes of the ring; [`grow`], how the protocol makes one ring of them, and the
+//! check that it is as defined; [`measure`], what lookups cost and how keys are spread; [`report`], all of that in
+//! numbers; [`mod@print`], the tables as the paper prints them; [`picture`], the ring drawn, with [`labels`] beside its
+//! nodes; [`play`], nodes that join and leave on the commands of a script or a user.
 
 pub mod grow;
 pub mod labels;

@@ -1,12 +1,12 @@
-//! Scenarios as text: one command a line, and the ring that comes of it.
+//! Scenarios as text: one command per line, and the ring that results.
 //!
-//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands
-//! are those of [`Command`](command::Command). One that begins with the line `by hand` runs in a world where time stands
-//! still ([`by_hand`]): no timer fires and no message moves unless a command says so, which is what
-//! the counter-examples of a model checker need.
+//! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands are those of
+//! [`Command`](command::Command). A scenario that begins with the line `by hand` runs in a world without time
+//! ([`by_hand`]): no timer fires and no message moves unless a command says so. The counter-examples of a model checker
+//! need that.
 //!
-//! Nodes are named by their numbers on a circle of so many `bits`. Empty lines and whatever follows a
-//! `#` say nothing. A line `---` ends the commands: behind it a file keeps what is to come of them.
+//! Nodes are named by their numbers on a circle of `bits` bits. Empty lines and comments from `#` on are skipped. A
+//! line `---` ends the commands: below it a file keeps the expected result.
 
 pub mod by_hand;
 pub mod command;
@@ -23,15 +23,15 @@ use super::nodes::{name, numbered};
 /// A scenario that was played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Played {
-    /// What it has printed, and the ring at the end.
+    /// What it printed, and the ring at the end.
     pub drawing: String,
     /// The neighbours that each node had at the end, by its number.
     pub neighbors: BTreeMap<u32, Neighbors>,
-    /// The fingerprint of all that happened; 0 by hand, where commands are all that happens.
+    /// The fingerprint of all events; 0 by hand, where only commands happen.
     pub fingerprint: u64,
 }
 
-/// A line of a scenario that makes no sense where it stands.
+/// A line of a scenario that can't be read or carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct ScriptError {
@@ -40,7 +40,7 @@ pub struct ScriptError {
     pub why: String,
 }
 
-/// What ends the commands of a file.
+/// The line that ends the commands of a file.
 const END: &str = "---";
 
 /// Plays a scenario.
@@ -52,15 +52,15 @@ pub fn run(text: &str) -> Result<Played, ScriptError> {
     }
 }
 
-/// The commands of a file and what is to come of them.
+/// The commands of a file and the expected result.
 pub fn split(text: &str) -> (&str, &str) {
     let bar = format!("\n{END}\n");
     text.split_once(&bar).unwrap_or((text, ""))
 }
 
-/// Someone who carries commands out.
+/// Carries the commands of a scenario out.
 trait Player {
-    /// Carries one command out; the error says why it makes no sense.
+    /// Carries one command out; the error says what is wrong with it.
     fn command(&mut self, words: &[&str]) -> Result<(), String>;
 
     fn end(self) -> Result<Played, String>;
@@ -78,14 +78,14 @@ fn play<'a>(
     player.end().map_err(|why| ScriptError { line: last, why })
 }
 
-/// The words of each line that says something, with its number.
+/// The words of each line that is not empty, with its number.
 pub(super) fn commands(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     let lines = text.lines().take_while(|line| line.trim_end() != END);
     let words = lines.map(|line| line.split('#').next().unwrap_or_default().split_whitespace().collect());
     (1..).zip(words).filter(|(_, words): &(usize, Vec<&str>)| !words.is_empty())
 }
 
-/// What scenarios of both kinds begin with.
+/// The parameters with which scenarios of both kinds begin.
 #[derive(Clone, Copy, Debug)]
 struct Circle {
     bits: Bits,
@@ -100,7 +100,7 @@ impl Default for Circle {
 }
 
 impl Circle {
-    /// Takes `bits M` or `r R`; says whether it was one of these.
+    /// Takes `bits M` or `r R`; returns whether it was one of these.
     fn command(&mut self, words: &[&str]) -> Result<bool, String> {
         match words {
             ["bits", m] => {

@@ -1,8 +1,8 @@
-//! The tables of a whole ring, by definition: what every ring that the protocol makes should come
-//! to, and a ring for lookups that take no time, as large as memory allows.
+//! The tables of a whole ring, by definition: the state that every ring of the protocol should reach, and a ring for
+//! lookups without messages, as large as memory allows.
 //!
-//! The types are those that nodes hold, and a lookup decides at each node as a node does. Only
-//! nobody sends anything: all nodes live, and a question goes on to the tables of the next.
+//! The types are those of nodes, and a lookup decides at each node as a node does. But there are no messages: all nodes
+//! live, and a lookup continues directly at the tables of the next node.
 
 use rayon::prelude::*;
 
@@ -18,27 +18,27 @@ pub struct Tables {
     bits: Bits,
     r: usize,
     ring: Ring,
-    /// Of each node of the ring, in its order.
+    /// Of each node, in the order of the ring.
     neighbors: Vec<Neighbors>,
     fingers: Vec<FingerTable>,
 }
 
-/// How a lookup went.
+/// The course of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
-    /// Who was asked, in the order of asking, without the node that began. The last of them named
-    /// the owner; if there is none, the node that began knew it.
+    /// The nodes asked, in order, without the node that began. The last of them named the owner; if the path is empty,
+    /// the node that began knew the owner.
     pub path: Vec<Peer>,
     pub owner: Peer,
 }
 
 impl Tables {
-    /// The tables of these nodes, by definition. No two of them may have one identifier.
+    /// The tables of these nodes, by definition. No two of them may have the same identifier.
     pub fn by_definition(peers: Vec<Peer>, bits: Bits, r: usize) -> Tables {
         Tables::fill(peers, bits, r, || ())
     }
 
-    /// The same, and tells of each node when its tables are filled.
+    /// The same, and calls `told` after the tables of each node are filled.
     pub fn fill(peers: Vec<Peer>, bits: Bits, r: usize, told: impl Fn() + Sync) -> Tables {
         let ring = Ring::new(peers);
         let neighbors = (0..ring.peers.len()).into_par_iter().map(|at| neighbors(&ring.peers, at, r)).collect();
@@ -67,18 +67,18 @@ impl Tables {
         &self.ring.peers
     }
 
-    /// Where a node stands in [`ring`](Self::ring).
+    /// The place of a node in [`ring`](Self::ring).
     pub fn position(&self, peer: Peer) -> Option<usize> {
         let at = self.ring.first_at_or_after(peer.id);
         (self.ring.peers.get(at) == Some(&peer)).then_some(at)
     }
 
-    /// The neighbours of the node that stands there in the ring.
+    /// The neighbours of the node at this place in the ring.
     pub fn neighbors(&self, at: usize) -> &Neighbors {
         &self.neighbors[at]
     }
 
-    /// The finger table of the node that stands there in the ring.
+    /// The finger table of the node at this place in the ring.
     pub fn fingers(&self, at: usize) -> &FingerTable {
         &self.fingers[at]
     }
@@ -88,7 +88,7 @@ impl Tables {
         self.ring.owner(key)
     }
 
-    /// Looks a key up from the node that stands there in the ring.
+    /// Looks a key up from the node at this place in the ring.
     pub fn lookup(&self, from: usize, key: Id) -> Walk {
         let (mut at, mut path) = (from, Vec::new());
         loop {
@@ -100,7 +100,7 @@ impl Tables {
                     let successors = neighbors.successors().iter().copied();
                     let next = closest_preceding_node(neighbors.me().id, key, self.fingers[at].distinct(), successors);
                     let Some((next, position)) = next.and_then(|next| Some((next, self.position(next)?))) else {
-                        unreachable!("{key} is beyond the successor of {:?}, but nobody precedes it", neighbors.me());
+                        unreachable!("{key} is beyond the successor of {:?}, but no node precedes it", neighbors.me());
                     };
                     path.push(next);
                     at = position;
@@ -110,16 +110,16 @@ impl Tables {
     }
 }
 
-/// The nodes, and where to look for one.
+/// The nodes, with an index.
 #[derive(Debug)]
 struct Ring {
-    /// In the order of the circle; no two have one identifier.
+    /// In the order of the circle; no two have the same identifier.
     peers: Vec<Peer>,
-    /// The circle is cut into arcs, about as many as there are nodes; here stands how many nodes come
-    /// before each arc, and before the end. A search among a million nodes would wait for memory
-    /// twenty times, and so it does twice.
+    /// The circle is cut into about as many arcs as there are nodes. For each arc, and for the end, this is the number
+    /// of nodes before it. A binary search among a million nodes would wait for memory twenty times; with this index it
+    /// waits twice.
     before: Vec<u32>,
-    /// The arc of an identifier are its first 32 bits without so many of the last.
+    /// The arc of an identifier is its first 32 bits without this many of the last.
     dropped: u32,
 }
 
@@ -139,7 +139,7 @@ impl Ring {
         Ring { peers, before, dropped }
     }
 
-    /// The place of the first node at or after a key; beyond the last if there is none before zero.
+    /// The place of the first node at or after a key; the number of nodes if none follows before zero.
     fn first_at_or_after(&self, key: Id) -> usize {
         let arc = (first_bits(key) >> self.dropped) as usize;
         let (begin, end) = (self.before[arc] as usize, self.before[arc + 1] as usize);

@@ -1,9 +1,9 @@
-//! What happened in a history, in numbers. A history in which nothing happened proves nothing.
+//! The counts of a history. A history in which nothing happened proves nothing.
 
 /// Counts of what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Things that happened at some node: messages, timers, time limits.
+    /// Events that nodes handled: messages, timers, time limits.
     pub events: u64,
     pub messages: u64,
     /// In frames that were sent.
@@ -15,15 +15,15 @@ pub struct Tally {
     pub garbled: u64,
     /// Answers to calls that were over.
     pub stale: u64,
-    /// Calls that were put again after their connection had broken.
+    /// Calls that were sent again after their connection had broken.
     pub repeated: u64,
     /// Events that waited for a paused node.
     pub postponed: u64,
-    /// Questions that nobody answered in time.
+    /// Requests that were not answered in time.
     pub timeouts: u64,
-    /// Targets that stayed silent to a probe, too: taken for dead.
+    /// Targets that also stayed silent to a probe: taken for dead.
     pub given_up: u64,
-    /// Questions that went on from node to node.
+    /// Requests that are forwarded from node to node.
     pub forwarded: u64,
     /// Attempts to join that ended with membership.
     pub joins: u64,
@@ -32,12 +32,12 @@ pub struct Tally {
     pub starts: u64,
     pub restarts: u64,
     pub crashes: u64,
-    /// Nodes that have left their ring by themselves.
+    /// Nodes that left their ring voluntarily.
     pub leaves: u64,
     pub vanished: u64,
     pub pauses: u64,
     pub severed: u64,
-    /// Lookups of finger entries and of joiners are not among these.
+    /// Lookups from outside; those of fingers and of joiners are not counted.
     pub lookups: u64,
     /// Nodes that lookups asked on their way to an answer.
     pub hops: u64,

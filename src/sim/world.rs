@@ -20,14 +20,13 @@ use crate::protocol::rpc::Request;
 
 mod turns;
 
-/// Nodes, and what is under way between them.
+/// All nodes, and the events under way between them.
 pub struct World {
-    /// What nodes that are started from now on are configured with; their seeds are given to
-    /// [`start`](Self::start).
+    /// The configuration of nodes that start from now on; their seeds are given to [`start`](Self::start).
     pub config: Config,
     pub env: Environment,
     bits: Bits,
-    /// By slots.
+    /// Indexed by slot.
     hosts: Vec<Option<Box<Host>>>,
     /// How many programs were started at each slot.
     generations: Vec<u32>,
@@ -35,11 +34,11 @@ pub struct World {
     up: BTreeMap<Peer, Slot>,
 }
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const TICK: Duration = Duration::from_millis(10);
 
 impl World {
-    /// Nobody, on a circle of so many bits; successor lists will have `r` entries.
+    /// An empty world on a circle of this many bits; successor lists will have `r` entries.
     pub fn new(seed: u64, bits: Bits, r: usize) -> World {
         World {
             config: Config { successors: r, ..Config::new(Ipv4Addr::LOCALHOST) },
@@ -61,16 +60,16 @@ impl World {
         self.env.now
     }
 
-    /// Starts a node, or starts it again; without seeds it creates a ring. One that runs already is
-    /// killed without a word to anybody, as if its host had lost power.
+    /// Starts a node, or starts it again; without seeds it creates a ring. If it runs already, it is first killed
+    /// without notice to other nodes, as if its host had lost power.
     pub fn start(&mut self, me: Peer, seeds: &[Peer]) {
         let (place, config) = (self.place(me), self.config_with(seeds));
         let host = Host::start(me, self.bits, config, place, &mut self.env);
         self.put(host);
     }
 
-    /// Starts all nodes of a ring that was there before: each is a member with these tables, has
-    /// connections with the nodes before and after it, and remembers the seeds.
+    /// Starts all nodes of a ring that has existed for a while: each is a member with these tables, is connected to its
+    /// predecessor and its successor, and remembers the seeds.
     pub fn settle(&mut self, tables: &Tables, seeds: &[Peer]) {
         let mut places = Vec::new();
         for (at, me) in tables.ring().iter().enumerate() {
@@ -89,19 +88,18 @@ impl World {
         }
     }
 
-    /// From now on nobody maintains a ring: nodes look keys up and answer, but hold no conversations, look
-    /// up no fingers, and leave their tables as they are, whoever turns out dead. What they ask in vain is
-    /// noted.
+    /// From now on no node maintains a ring: nodes look keys up and answer, but hold no conversations, look up no
+    /// fingers, and leave their tables as they are even if a peer turns out dead. Requests to dead nodes are noted.
     pub fn freeze(&mut self) {
         self.env.frozen = true;
     }
 
-    /// Takes what was asked of nodes that were not there, since tables are frozen.
+    /// Takes the requests that went to dead nodes while tables were frozen.
     pub fn take_vain(&mut self) -> Vec<(Peer, Request)> {
         std::mem::take(&mut self.env.vain)
     }
 
-    /// Where a program that is started now runs.
+    /// The place of a program that starts now.
     fn place(&mut self, me: Peer) -> Place {
         let slot = self.env.slot(me.addr);
         if self.hosts.len() <= slot.index() {
@@ -117,7 +115,7 @@ impl World {
         self.env.tally.starts += 1;
         self.env.tally.restarts += u64::from(place.generation > 1);
         self.env.changed = true;
-        // Before it says anything: a thread that begins anew forgets what was to be written.
+        // First the thread: one that begins anew forgets what was to be written.
         self.env.joins_thread(slot);
         place
     }
@@ -132,14 +130,13 @@ impl World {
         self.up.insert(me, slot);
     }
 
-    /// Ends a node's program: its connections break, and whoever calls it is refused. Nothing
-    /// happens if it is not up.
+    /// Ends a node's program: its connections break, and calls to it are refused. Nothing happens if it is not up.
     pub fn crash(&mut self, peer: Peer) {
         self.env.tally.crashes += u64::from(self.end(peer));
     }
 
-    /// Has a node leave its ring: it tells its neighbours, is no member from then on, and ends a quarter
-    /// of a second later. Nothing happens if it is not up, or paused.
+    /// Makes a node leave its ring: it tells its neighbours, is no longer a member, and ends a quarter of a second
+    /// later. Nothing happens if it is not up, or paused.
     pub fn leave(&mut self, peer: Peer) {
         let World { up, hosts, env, .. } = self;
         let host = up.get(&peer).and_then(|slot| hosts[slot.index()].as_mut());
@@ -149,7 +146,7 @@ impl World {
         }
     }
 
-    /// Ends a program; says whether it was up.
+    /// Ends a program; returns whether it was up.
     fn end(&mut self, peer: Peer) -> bool {
         let Some(host) = self.take_down(peer) else { return false };
         let met = host.met().filter_map(|slot| self.hosts.get(slot.index())?.as_deref());
@@ -171,10 +168,10 @@ impl World {
         Some(host)
     }
 
-    /// Stops a node for a while, without a word to anybody; for ever if that is `MAX`. What comes
-    /// meanwhile waits: messages, timers and time limits, which then are all due at once. One that is
-    /// paused already goes on when both times are over.
-    /// With a node its whole thread is stopped, but for a node that is to be silent for ever.
+    /// Stops a node for a while, without notice to other nodes; `MAX` means for ever. Messages, timers and time limits
+    /// wait until the pause ends; then all are due at once. A node that is already paused continues when both pauses
+    /// are over.
+    /// The whole thread of the node stops with it, except if the node falls silent for ever.
     pub fn pause(&mut self, peer: Peer, time: Duration) {
         let until = self.env.now.saturating_add(time);
         if let Some(host) = self.host_mut(peer) {
@@ -189,7 +186,7 @@ impl World {
         }
     }
 
-    /// Breaks the connection between two nodes that live, as routers and firewalls do. Both notice.
+    /// Breaks the connection between two live nodes, as routers and firewalls do. Both notice.
     pub fn sever(&mut self, one: Peer, other: Peer) {
         self.env.tally.severed += 1;
         for (from, to) in [(one, other), (other, one)] {
@@ -201,7 +198,7 @@ impl World {
         }
     }
 
-    /// Ends a hold on the way from one to another: see [`Network::hold`](super::network::Network).
+    /// Ends a hold on the link from one node to another: see [`Network::hold`](super::network::Network).
     pub fn release(&mut self, from: Slot, to: Slot) {
         for post in self.env.network.release(from, to) {
             self.env.post(post);
@@ -215,13 +212,13 @@ impl World {
         }
     }
 
-    /// Begins a lookup; [`found`](Self::found) will tell what came of it by the number that is
-    /// returned. `None` if the node is not up.
+    /// Begins a lookup and returns its number, under which [`found`](Self::found) will give the outcome. `None` if the
+    /// node is not up.
     pub fn lookup(&mut self, from: Peer, key: Id) -> Option<u64> {
         self.look_up(from, key, None)
     }
 
-    /// The same in this style, whatever the node is configured with.
+    /// The same in this style, not in the configured one.
     pub fn lookup_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<u64> {
         self.look_up(from, key, Some(style))
     }
@@ -243,24 +240,23 @@ impl World {
         Some(number)
     }
 
-    /// What came of a lookup; `None` while it is under way, and for ever if the node that began it
-    /// has died.
+    /// The outcome of a lookup; `None` while it is under way, and for ever if the node that began it has died.
     pub fn found(&self, number: u64) -> Option<&Result<Found, LookupFailure>> {
         self.env.found.get(&number)
     }
 
-    /// The same, to be forgotten.
+    /// The same, and forgets it.
     pub fn take_found(&mut self, number: u64) -> Option<Result<Found, LookupFailure>> {
         self.env.found.remove(&number)
     }
 
-    /// Looks a key up and waits for the answer; `None` if the node is not up, or dies before.
+    /// Looks a key up and waits for the answer; `None` if the node is not up or dies before the answer.
     pub fn ask(&mut self, from: Peer, key: Id) -> Option<Result<Found, LookupFailure>> {
         let number = self.lookup(from, key)?;
         self.wait_for(number, from)
     }
 
-    /// The same in this style, whatever the node is configured with.
+    /// The same in this style, not in the configured one.
     pub fn ask_in_style(&mut self, from: Peer, key: Id, style: Style) -> Option<Result<Found, LookupFailure>> {
         let number = self.lookup_in_style(from, key, style)?;
         self.wait_for(number, from)
@@ -273,7 +269,7 @@ impl World {
         self.take_found(number)
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     pub fn run(&mut self, time: Duration) {
         let end = self.env.now + time;
         while self.env.queue.next_at().is_some_and(|at| at <= end) {
@@ -282,8 +278,8 @@ impl World {
         self.env.now = end;
     }
 
-    /// Lets time pass until a condition holds, and says how much; or, if that takes longer than
-    /// `limit`, what it still complains of.
+    /// Lets time pass until a condition holds, and returns how much; after `limit`, returns an error with the last
+    /// complaint of the condition.
     pub fn run_until(
         &mut self,
         limit: Duration,
@@ -299,12 +295,12 @@ impl World {
         Ok(self.env.now - begin)
     }
 
-    /// When the next thing happens.
+    /// When the next event is due.
     pub fn next_at(&self) -> Option<Duration> {
         self.env.queue.next_at()
     }
 
-    /// Lets the next thing happen.
+    /// Handles the next event.
     pub fn step(&mut self) {
         let Some((now, event)) = self.env.queue.pop() else { return };
         self.env.now = now;
@@ -344,7 +340,7 @@ impl World {
         self.file_lists();
     }
 
-    /// A host without the program refuses calls.
+    /// A host on which the program does not run refuses calls.
     fn nobody_there(&mut self, slot: Slot, happening: Happening) {
         if let Happening::Heard(caller, Content::Call(number, _)) = happening {
             let from = Place { slot, generation: self.generations.get(slot.index()).copied().unwrap_or(0) };
@@ -353,7 +349,7 @@ impl World {
         }
     }
 
-    /// Keeps the lists that were just said with those who may adopt them.
+    /// Stores the lists that were just sent with the runs that may adopt them.
     fn file_lists(&mut self) {
         for (to, call, list) in self.env.said.drain(..) {
             let asker = self.hosts.get_mut(to.slot.index()).and_then(Option::as_mut);
@@ -363,8 +359,8 @@ impl World {
         }
     }
 
-    /// The successor lists that were said to somebody who has yet to apply them, each behind the
-    /// node whose it is; in front, who that somebody is.
+    /// The successor lists that were sent and have yet to be applied: each behind the node that sent it, and with the
+    /// receiver in front.
     pub fn lists_in_flight(&self) -> Vec<(Peer, Vec<Peer>)> {
         let alive = self.hosts().filter(|host| host.is_alive());
         alive.flat_map(|host| host.lists_said().map(|list| (host.me, list.clone()))).collect()
@@ -386,7 +382,7 @@ impl World {
 
     /// How many nodes are up, perhaps paused.
     pub fn count(&self) -> u32 {
-        // Memory ends before 2^32 of them.
+        // Memory is full before there are 2^32 of them.
         self.up.len() as u32
     }
 
@@ -416,7 +412,7 @@ impl World {
         self.clockwise(key).next().map(|host| host.me)
     }
 
-    /// The living members once round the circle, from the first at or after a key on.
+    /// The living members in clockwise order, once round the circle, from the first at or after a key.
     pub fn clockwise(&self, key: Id) -> impl DoubleEndedIterator<Item = &Host> {
         let first = Peer { id: key, addr: Addr::new(Ipv4Addr::UNSPECIFIED, 0) };
         let slots = self.up.range(first..).chain(self.up.range(..first)).map(|(_, slot)| slot);

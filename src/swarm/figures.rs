@@ -1,4 +1,4 @@
-//! What comes of a swarm, in numbers.
+//! The figures of a swarm.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::load::{Answers, Demand, Traced};
 use super::timeline::Timeline;
 
-/// How a ring formed. Times are from the start of the first node on.
+/// How a ring formed. Times count from the start of the first node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Formation {
     /// Until all nodes were members.
@@ -21,18 +21,18 @@ pub struct Formation {
     pub calls_per_node: f64,
     /// Connections open then, on average; each counts at both of its ends.
     pub connections_per_node: f64,
-    /// `None` where the system does not tell.
+    /// `None` if the system does not report it.
     pub memory: Option<Memory>,
 }
 
 /// Resident memory of the process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Memory {
-    /// When no node had been started.
+    /// Before the first node was started.
     pub before: u64,
     /// When the ring had formed.
     pub after: u64,
-    /// What each node added; some 2 KiB of it are for knowing what is right.
+    /// What each node added; some 2 KiB of it belong to the tables by definition.
     pub per_node: f64,
 }
 
@@ -43,20 +43,20 @@ impl Memory {
     }
 }
 
-/// What nodes do while nobody asks for anything.
+/// What nodes do while no program asks for anything.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Idle {
-    /// How long that was watched.
+    /// How long the nodes were observed.
     pub elapsed: Duration,
     /// Calls of each node a second, on average.
     pub calls: f64,
     /// Bytes that each node wrote a second, on average.
     pub bytes: f64,
-    /// What all of them take of one processor: 1.0 is all of it.
+    /// Processor time that all nodes use, as a share of one processor: 1.0 is all of it.
     pub processor_share: f64,
 }
 
-/// What became of a load.
+/// The results of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
     pub demand: Demand,
@@ -67,20 +67,18 @@ pub struct Figures {
     pub lookups: u64,
     /// Lookups that named no owner.
     pub errors: u64,
-    /// Lookups that named another than the owner, those that were traced afterwards among them.
+    /// Lookups that named another node than the owner, including those traced afterwards.
     pub wrong: u64,
-    /// The time that half of the lookups that named an owner did not exceed, and 99 of 100.
+    /// The median and the 99th percentile of the latency of lookups that named an owner.
     pub p50: Duration,
     pub p99: Duration,
     /// Connections that were made meanwhile.
     pub dialed: u64,
-    /// Verdicts of death that nodes passed on others meanwhile. All of them lived, as long as nobody else
-    /// belongs to the ring.
+    /// Verdicts of death on other nodes meanwhile. They are all false if the ring has no members outside of the swarm.
     pub dead: u64,
-    /// What became of the lookups when.
+    /// How many lookups succeeded and failed over time.
     pub timeline: Timeline,
-    /// Lookups that were traced afterwards, the calls that they took, and those that they would have taken by
-    /// definition.
+    /// Lookups traced afterwards, with the calls that they took and the calls that they would have taken by definition.
     pub traced: Traced,
 }
 
@@ -104,7 +102,7 @@ impl Figures {
         }
     }
 
-    /// Lookups a second that ended.
+    /// Lookups that ended, per second.
     pub fn throughput(&self) -> f64 {
         ratio(self.lookups as f64, self.elapsed.as_secs_f64())
     }
@@ -125,7 +123,7 @@ impl Figures {
     }
 }
 
-/// A part of a whole; 0 if there is no whole.
+/// `part / whole`; 0 if the whole is 0.
 pub fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }

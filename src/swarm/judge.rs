@@ -1,5 +1,6 @@
-//! Whether an answer is right in a ring that has other members, too. They come and go, and the tables by definition are
-//! those of the ring as it was when it was joined: a node that is named, and is not the owner by the tables, is asked itself.
+//! Decides whether an answer is right in a ring that has other members, too. They come and go, and the tables by
+//! definition are those of the ring as it was when it was joined: if the named node is not the owner by the tables, it
+//! is asked itself.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,20 +18,20 @@ use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Request, Response};
 use crate::wire::{Frame, FrameCodec, Question};
 
-/// What members of a ring say they own. One question at a time, whatever the number of lookups.
+/// What members of a ring say they own. One question at a time, for any number of lookups.
 #[derive(Debug, Default)]
 pub struct Judge(Mutex<HashMap<Peer, (Instant, Id)>>);
 
-/// How long the answer of a node is believed: a load may judge thousands of lookups a second.
+/// How long the answer of a node is reused: a load may judge thousands of lookups a second.
 const BELIEVED: Duration = Duration::from_secs(1);
 
-/// How long it may take to say so: more than the patience with a call.
+/// How long a node may take to answer: more than the default `rpc_timeout`.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Judge {
-    /// Whether it is wrong that `named` owns a key, as `node` was answered. Only what is certain is: the named node says
-    /// that it does not own the key, is named once more, and says so again. If the ring has changed meanwhile, or the
-    /// node is gone, the answer may have been right.
+    /// Whether `node`'s answer that `named` owns a key is wrong. It counts as wrong only if that is certain: the named
+    /// node says that it does not own the key, is named once more, and denies it again. If the ring has changed
+    /// meanwhile, or the named node is gone, the answer may have been right.
     pub async fn is_wrong(&self, node: &Node, key: Id, named: Peer) -> bool {
         self.denies(named, key).await && node.lookup_id(key).await == Ok(named) && self.denies_again(named, key).await
     }
@@ -53,12 +54,12 @@ impl Judge {
     }
 }
 
-/// Asks a node for its predecessor, behind which begins what it owns; `None` if it has none.
+/// Asks a node for its predecessor, which is where its own range of keys begins; `None` if it has none.
 async fn predecessor(of: Peer) -> io::Result<Option<Id>> {
     timeout(PATIENCE, ask(of)).await?
 }
 
-/// As a plain peer does: on a connection of its own, so that nothing that is measured has a part in it.
+/// Asks as a plain peer does, on a connection of its own, so that this does not affect what is measured.
 async fn ask(of: Peer) -> io::Result<Option<Id>> {
     let request = Request::GetPredecessor;
     let mut frames = Framed::new(TcpStream::connect(of.addr.socket()).await?, FrameCodec::default());

@@ -1,7 +1,7 @@
-//! Has the nodes of a thread look keys up.
+//! Makes the nodes of a thread look up keys.
 //!
-//! Every answer is compared with the owner by definition. Keys, and who looks them up, come from a seed;
-//! what is done at once does not.
+//! Every answer is compared with the owner by definition. A seed determines the keys and the nodes that look them up;
+//! it does not determine what happens at the same time.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -22,13 +22,12 @@ use crate::protocol::id::Id;
 use crate::protocol::lookup::LookupFailure;
 use crate::protocol::peer::Peer;
 
-/// Who asks.
+/// How lookups are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// So many clients, each of which asks again when it has its answer: a closed loop.
+    /// This many clients, each of which begins its next lookup when it has its answer: a closed loop.
     Clients(u32),
-    /// So many lookups a second, at least 1, at random times, whether the last ones are answered or not: an
-    /// open loop.
+    /// This many lookups a second, at least 1, at random times, whether earlier ones are answered or not: an open loop.
     Rate(u32),
 }
 
@@ -36,13 +35,13 @@ pub enum Demand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     pub demand: Demand,
-    /// How long lookups begin.
+    /// How long new lookups are begun.
     pub duration: Duration,
     /// One seed gives the same keys and nodes, in the same order for each client.
     pub seed: u64,
 }
 
-/// What one thread does of a load.
+/// One thread's share of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
     load: Load,
@@ -53,42 +52,43 @@ pub struct Share {
 /// How many lookups are traced in all, after a load.
 const TRACED: u32 = 2000;
 
-/// Lookups under way on a thread in an open loop. Those that come when there are as many begin later, in their turn, and
-/// have waited since they came; one that is refused because a node has too much to do has failed: an open loop asks once.
+/// At most this many lookups are in flight on a thread in an open loop. Lookups that arrive beyond this begin later, in
+/// their turn, and their latency counts from their arrival. A lookup that a busy node refuses has failed: an open loop
+/// asks once.
 const MAX_UNDER_WAY: usize = 1024;
 
-/// Lookups that came in time but could not begin until this much later have failed, too.
+/// Lookups that arrived in time but could not begin within this time after the end of the load have failed, too.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// How long a client waits that was refused because a node has too much to do, from a half more to a half less; twice as
-/// long after each refusal, up to [`MOST_REFUSED`], and a tenth less after each answer: so about one in eight is refused,
-/// where a client that came back as fast as it gave way would be refused every second time.
+/// How long a client waits after a busy node refused its lookup, with a jitter of up to a half either way. The wait
+/// doubles after each refusal, up to [`MOST_REFUSED`], and shrinks by a tenth after each answer: so about one lookup in
+/// eight is refused. If it shrank as fast as it grows, every second one would be.
 ///
-/// One that asked again at once would not wait for an answer any more, as a closed loop does: a refusal is quick, and a
-/// few thousand clients would only make refusals. Without jitter those refused together would come back together.
+/// A client that asked again at once would no longer wait for answers, as a closed loop does: a refusal is quick, and a
+/// few thousand clients would only produce refusals. Without jitter, clients refused together would come back together.
 const REFUSED: Duration = Duration::from_millis(500);
 const MOST_REFUSED: Duration = Duration::from_secs(4);
 
 /// How late a timer may be by itself.
 const TIMER: Duration = Duration::from_millis(2);
 
-/// The longest time that is told apart from longer ones: more than any lookup may take.
+/// The longest latency that is distinguished from longer ones: more than any lookup may take.
 const LONGEST: Duration = Duration::from_secs(100);
 
 impl Load {
-    /// What this thread of so many does of it.
+    /// The share of one of `threads` threads.
     pub fn share(self, thread: u16, threads: u16) -> Share {
         Share { load: self, thread, threads }
     }
 
-    /// The same of the lookups that are traced; others than those of the load.
+    /// The share of the traced lookups; their seed differs from that of the load.
     pub fn traced(self, thread: u16, threads: u16) -> Share {
         Share { load: Load { seed: !self.seed, ..self }, thread, threads }
     }
 }
 
 impl Share {
-    /// The numbers of those who are on this thread.
+    /// The numbers, out of `all`, that belong to this thread.
     fn numbers(self, all: u32) -> impl Iterator<Item = u32> {
         (u32::from(self.thread)..all).step_by(self.threads.into())
     }
@@ -100,18 +100,18 @@ impl Share {
     }
 }
 
-/// What became of lookups.
+/// The outcomes of lookups.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// All that ended, as they should or not.
+    /// All lookups that ended, in success or failure.
     pub lookups: u64,
-    /// Those that found no owner, or that could not be begun.
+    /// Lookups that found no owner or could not be begun.
     pub errors: u64,
     /// Those that found another than the owner.
     pub wrong: u64,
-    /// Nanoseconds, of those that found an owner, to a thousandth.
+    /// Latencies of lookups that found an owner, in nanoseconds, with a relative precision of a thousandth.
     pub latency: Histogram<u64>,
-    /// The same by the time at which they ended.
+    /// The outcomes by the time at which the lookups ended.
     pub timeline: Timeline,
 }
 
@@ -127,11 +127,11 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// An answer, and who should have been named.
+/// An answer, and the owner that it should have named.
 type Answered = (Result<Peer, LookupError>, Peer);
 
 impl Answers {
-    /// A lookup has ended, so long after the load began.
+    /// A lookup has ended, at this time after the load began.
     fn add(&mut self, at: Duration, took: Duration, (found, owner): Answered) {
         self.lookups += 1;
         self.timeline.add(at, Fate::of(found.ok().map(|found| found == owner)));
@@ -151,7 +151,7 @@ impl Answers {
         self.timeline.add(at, Fate::Failed);
     }
 
-    /// What became of the lookups of all threads.
+    /// The sum over all threads.
     pub fn sum(all: impl IntoIterator<Item = Answers>) -> Answers {
         all.into_iter().fold(Answers::default(), |mut sum, one| {
             sum.lookups += one.lookups;
@@ -166,7 +166,7 @@ impl Answers {
     }
 }
 
-/// Does this share of a load that begins now, on the thread of its nodes.
+/// Runs this share of a load, which begins now, on the thread of its nodes.
 pub async fn run(nodes: LocalNodes, share: Share, began: Instant) -> Answers {
     let until = began + share.load.duration;
     match share.load.demand {
@@ -193,7 +193,7 @@ async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, a
         let (took, answered) = lookup(nodes, nodes.draw(&mut rng), begin).await;
         answers.borrow_mut().add(time.start.elapsed(), took, answered);
         match answered.0 {
-            // Nodes that have stopped answer at once, again and again.
+            // A node that has stopped would answer at once, again and again.
             Err(LookupError::Stopped) => return,
             Err(LookupError::Failed(LookupFailure::Busy)) => {
                 let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
@@ -205,15 +205,15 @@ async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, a
     }
 }
 
-/// How long it took from `begin` on, and the answer.
+/// Looks a key up: how long it took from `begin` on, and the answer.
 async fn lookup(nodes: &LocalNodes, (local, key): (&LocalNode, Id), begin: Instant) -> (Duration, Answered) {
     let found = local.node.lookup_id(key).await;
     let took = begin.elapsed();
     (took, (found, nodes.owner(&local.node, key, found.ok()).await))
 }
 
-/// Lookups that come at random times, so many seconds apart on average. Whoever begins late because the thread
-/// is busy has waited all the same: that counts.
+/// Lookups that arrive at random times, `gap` seconds apart on average. If a lookup begins late because the thread is
+/// busy, that delay counts as latency.
 async fn arrivals(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, gap: f64) -> Answers {
     let Range { start: began, end: until } = time;
     let mut answers = Answers::default();
@@ -251,21 +251,21 @@ async fn arrivals(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>,
     answers
 }
 
-/// What lookups asked for on their way.
+/// The calls that traced lookups took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traced {
     /// Those that found an owner.
     pub lookups: u64,
-    /// How many calls they took together.
+    /// The calls that they took together.
     pub calls: u64,
-    /// How many they would have taken if all tables were as defined.
+    /// The calls that they would have taken if all tables were as defined.
     pub ideal: u64,
     /// Those that found another than the owner.
     pub wrong: u64,
 }
 
 impl Traced {
-    /// The lookups of all threads.
+    /// The sum over all threads.
     pub fn sum(all: impl IntoIterator<Item = Traced>) -> Traced {
         all.into_iter().fold(Traced::default(), |sum, one| Traced {
             lookups: sum.lookups + one.lookups,

@@ -1,4 +1,4 @@
-//! The nodes of one thread, and what is right for them.
+//! The nodes of one thread, and their right tables.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;
 
-/// The nodes of one thread, and the tables of the whole ring by definition. Clones are the same.
+/// The nodes of one thread, and the tables of the whole ring by definition. All clones are the same.
 #[derive(Clone)]
 pub struct LocalNodes {
     locals: Arc<[LocalNode]>,
     pub tables: Arc<Tables>,
-    /// Judges answers that are not those of the tables; `None` where nobody else is in the ring.
+    /// Judges answers that differ from the tables; `None` if the ring has no other members.
     judge: Option<Arc<Judge>>,
 }
 
-/// A node, and where it stands in the ring of the tables.
+/// A node, and its position in the ring of the tables.
 #[derive(Clone)]
 pub struct LocalNode {
     pub node: Node,
@@ -28,15 +28,15 @@ pub struct LocalNode {
 }
 
 impl LocalNodes {
-    /// The nodes, each of which is in the ring of the tables; at least one. `others` says whether the ring has members
-    /// that come and go.
+    /// At least one node; each must be in the ring of the tables. `others` says whether the ring has other members,
+    /// which come and go.
     pub fn new(nodes: Vec<Node>, tables: Arc<Tables>, others: bool) -> LocalNodes {
         let local = |node: Node| tables.position(node.me()).map(|at| LocalNode { node, at });
         LocalNodes { locals: nodes.into_iter().filter_map(local).collect(), tables, judge: others.then(Arc::default) }
     }
 
-    /// The owner of a key, by which this node's answer is judged: that of the tables, or the one named if that may be
-    /// right in the ring as it is now.
+    /// The owner of a key that this node's answer is compared with: that of the tables, or the one named if that may be
+    /// right in the present ring.
     pub async fn owner(&self, node: &Node, key: Id, named: Option<Peer>) -> Peer {
         let owner = self.tables.owner(key);
         match (named, &self.judge) {
@@ -62,13 +62,13 @@ impl LocalNodes {
         (&self.locals[rng.random_range(0..self.locals.len())], Id::from_bytes(rng.random()))
     }
 
-    /// Whether a node that stands there has the right successor and predecessor.
+    /// Whether the node at this position has the right successor and predecessor.
     pub fn has_neighbors(&self, at: usize, state: &State) -> bool {
         let own = self.tables.neighbors(at);
         (state.successors.first(), state.predecessor) == (own.successors().first(), own.predecessor())
     }
 
-    /// Whether a node that stands there knows what it should, and nothing else.
+    /// Whether the node at this position knows exactly what it should.
     pub fn is_ideal(&self, at: usize, state: &State) -> bool {
         let own = self.tables.neighbors(at);
         (&state.successors[..], state.predecessor) == (own.successors(), own.predecessor())

@@ -1,4 +1,4 @@
-//! What this process takes of its machine.
+//! The resources that this process uses and may use.
 
 use std::fs;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// So many nodes on so many threads can't have the files that they need.
+/// The process may not open enough files for these nodes on these threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{nodes} nodes need {needed} open files at least (threads: {threads}), but this process is allowed {allowed}: \
@@ -22,41 +22,41 @@ pub struct NoRoom {
 /// Standard input and output, threads, signals, and connections that are closing.
 const FILES_BESIDES: u64 = 128;
 
-/// Connections that pass: each node is called once for itself by each thread before it says what its front is, and
-/// whenever somebody doubts it. With so many at a time none waits for long.
+/// Short-lived connections: each thread first calls each node directly, until the node names its front, and again when
+/// it is suspected. With this many at a time none waits for long.
 const PASSING: u64 = 64;
 
-/// Allows this process as many open files as it can have.
+/// Raises the limit on open files to the maximum that is allowed.
 pub fn raise_files() {
     let files = getrlimit(Resource::Nofile);
     if files.current != files.maximum {
-        // An error leaves what there was, and that is what counts.
+        // An error leaves the old limit, which is then the one that counts.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
     }
 }
 
-/// How many connections so many nodes on so many threads may make together, so that the open files that this
-/// process is allowed suffice for all.
+/// How many connections these nodes on these threads may make together, so that the open files that this process is
+/// allowed suffice for all.
 pub fn connections(nodes: u64, threads: u64) -> Result<u64, NoRoom> {
     left_by(nodes, threads, getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
 }
 
-/// A node has a socket that listens, and a connection two ends, both in this process; one leads from each thread to
-/// each.
+/// Each node has a listening socket. Each connection has two ends, both in this process. At least one connection leads
+/// from each thread to each.
 fn left_by(nodes: u64, threads: u64, allowed: u64) -> Result<u64, NoRoom> {
     let (beside, fewest) = (nodes + FILES_BESIDES, threads * threads + PASSING);
     let needed = beside + 2 * fewest;
     if allowed < needed { Err(NoRoom { nodes, threads, needed, allowed }) } else { Ok((allowed - beside) / 2) }
 }
 
-/// Bytes of memory that this process has; none where there is no /proc.
+/// Resident memory of this process, in bytes; none if there is no /proc.
 pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     kib.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Processor time of this process since it began, of all threads.
+/// Processor time of all threads of this process since it began.
 pub fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -1,11 +1,10 @@
-//! What became of lookups, in short slots of time: whether a swarm that stumbles gets up again can't be seen in
-//! the figures of the whole.
+//! Outcomes of lookups in short time slots: totals can't show whether a swarm recovers after trouble.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How long a slot is: short against the second within which a swarm is to be back.
+/// The length of a slot: short against the second within which a swarm has to recover.
 pub const SLOT: Duration = Duration::from_millis(100);
 
 /// How a lookup ended.
@@ -14,12 +13,12 @@ pub enum Fate {
     Right,
     /// It found no owner, or could not be begun.
     Failed,
-    /// It found another than the owner.
+    /// It found another node than the owner.
     Wrong,
 }
 
 impl Fate {
-    /// Of a lookup that found the owner, or another, or nobody.
+    /// The fate of a lookup that found the owner (`Some(true)`), another node (`Some(false)`) or none.
     pub fn of(right: Option<bool>) -> Fate {
         match right {
             Some(true) => Fate::Right,
@@ -36,15 +35,15 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// One has ended, so long after the load began.
+    /// A lookup has ended, at this time after the load began.
     pub fn add(&mut self, at: Duration, fate: Fate) {
-        // A load lasts a day at most, and a slot takes 24 bytes.
+        // A load lasts at most a day, and a slot takes 24 bytes.
         let slot = usize::try_from(at.as_millis() / SLOT.as_millis()).unwrap_or(usize::MAX);
         self.reach(slot + 1);
         self.slots[slot][fate as usize] += 1;
     }
 
-    /// Adds what another thread counted.
+    /// Adds the counts of another thread.
     pub fn join(&mut self, other: Timeline) {
         self.reach(other.slots.len());
         for (slot, theirs) in self.slots.iter_mut().zip(other.slots) {
@@ -58,7 +57,7 @@ impl Timeline {
         }
     }
 
-    /// How many ended so in each slot.
+    /// How many lookups ended with this fate in each slot.
     pub fn counts(&self, fate: Fate) -> impl Iterator<Item = u64> {
         self.slots.iter().map(move |slot| slot[fate as usize])
     }

@@ -1,4 +1,4 @@
-//! Nodes that start together: a swarm, or the virtual nodes of one.
+//! Starts nodes together: those of a swarm, or virtual nodes.
 
 use futures::stream::{StreamExt, TryStreamExt, iter};
 
@@ -9,10 +9,10 @@ use crate::node::config::Config;
 use crate::node::{Node, StartError};
 use crate::protocol::addr::Addr;
 
-/// What all but the first of `n` nodes are configured with, if the first is at `first`: they join it, and
-/// have the ports after that of `config`, or any that are free if that is 0.
+/// The configurations of all but the first of `n` nodes, if the first is at `first`: they join through it, and have the
+/// ports after that of `config`, or any free ports if that is 0.
 pub fn followers(config: &Config, first: Addr, n: u16) -> impl Iterator<Item = Config> {
-    // Port 0 is any that is free, for each.
+    // With port 0 each node takes any free port.
     let next = |addr: Addr, k: u16| if addr.port() == 0 { addr } else { addr.with_port(addr.port().saturating_add(k)) };
     (1..n).map(move |k| Config {
         listen: next(config.listen, k),
@@ -22,8 +22,8 @@ pub fn followers(config: &Config, first: Addr, n: u16) -> impl Iterator<Item = C
     })
 }
 
-/// Starts nodes on this thread that share their connections, so many at a time, and tells of each when it is a
-/// member. If one can't start, the others stop when nobody has them any more.
+/// Starts nodes on this thread that share their connections, `at_once` at a time, and calls `told` for each when it is
+/// a member. If one can't start, the others stop once their last handles are dropped.
 pub async fn start_all(
     configs: Vec<Config>,
     pool: ConnectionPool,
@@ -35,15 +35,15 @@ pub async fn start_all(
     started.inspect_ok(told).try_collect().await
 }
 
-/// Connections that nodes may make, and others to them, where there are too few files for more.
+/// The budget of connections in each direction if there are too few files for more.
 const FEWEST: usize = 64;
 
-/// So many virtual nodes join at a time: a thousand that start at once have no patience with each other.
+/// At most this many virtual nodes join at a time: a thousand that start at once run into each other's timeouts.
 const AT_ONCE: usize = 16;
 
-/// Starts `n` nodes on this thread: the first as configured, the others on the next ports through the first. Tells of
-/// each when it is a member, the first of them first: whoever waits no longer, or is told that one can't start, has the
-/// others leave.
+/// Starts `n` nodes on this thread: the first as configured, the others on the next ports, joining through the first.
+/// Calls `told` for each when it is a member, beginning with the first. A caller that drops the future or gets an error
+/// has to make the nodes that it was told of leave.
 pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), StartError> {
     let config = if n > 1 { sharing_files(config, n) } else { config };
     let pool = ConnectionPool::default();
@@ -53,9 +53,10 @@ pub async fn start(config: Config, n: u16, told: impl Fn(&Node)) -> Result<(), S
     Ok(())
 }
 
-/// The same for nodes that share the open files that the process may have.
+/// The configuration for nodes that share the open files of the process.
 fn sharing_files(config: Config, n: u16) -> Config {
-    // Where they hardly suffice each node goes on with few: what can't be opened is said by whoever tries.
+    // If files are too few, nodes still start with a small budget: opening a file too many then fails with its own
+    // error.
     let most = process::connections(n.into(), 1).map_or(FEWEST, |most| usize::try_from(most).unwrap_or(usize::MAX));
     Config { budget: Some(ConnectionBudget::new(most)), accepting: Some(ConnectionBudget::new(most)), ..config }
 }

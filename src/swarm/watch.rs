@@ -1,7 +1,7 @@
-//! Sees when the nodes of a thread are right, and disturbs them little: what is watched is measured.
+//! Sees when the tables of a thread's nodes are right, at little cost: the nodes are being measured meanwhile.
 //!
-//! Nodes are asked for their state on their own thread, some at a time. As long as some are wrong there is a
-//! pause that is long against the time that asking takes; who was right is asked once more in the end.
+//! Nodes are asked for their state on their own thread, some at a time. While some are wrong there are pauses, long
+//! against the time that asking takes; in the end the nodes that were right are asked once more.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,27 +13,27 @@ use super::local_nodes::LocalNodes;
 use super::{Forming, Told};
 use crate::node::State;
 
-/// So many nodes are asked at a time.
+/// How many nodes are asked at a time.
 const BATCH: usize = 64;
 
-/// A pause is so many times what a batch took: 5 % of the time of the thread, at most.
+/// The length of a pause, as a multiple of the time that a batch took: asking takes at most 5 % of the thread's time.
 const PAUSE: u32 = 19;
 
-/// But no shorter, which is what a timer can do, and no longer: on a busy thread a batch takes long though it
-/// costs little.
+/// The bounds of a pause: the shortest is what a timer can do. On a busy thread a batch takes long though it costs
+/// little, hence the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// When all were right.
+/// When all nodes were right.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// Successors and predecessors.
     pub neighbors: Instant,
-    /// These, successor lists and fingers.
+    /// Also successor lists and fingers.
     pub tables: Instant,
 }
 
-/// Waits until all nodes are right; how many are not at the deadline, if they are not.
+/// Waits until all nodes are right. The error is the number of nodes that are still wrong at the deadline.
 pub async fn until_ideal(nodes: LocalNodes, deadline: Instant, told: Told) -> Result<Seen, usize> {
     let neighbors = until(&nodes, LocalNodes::has_neighbors, deadline, &|| ()).await?;
     let tables = until(&nodes, LocalNodes::is_ideal, deadline, &|| told(Forming::Right)).await?;
@@ -58,7 +58,7 @@ async fn until(nodes: &LocalNodes, right: Right, deadline: Instant, told: &dyn F
     }
 }
 
-/// Waits until each of these was right once, and tells of each.
+/// Waits until each of these nodes was right once; calls `told` for each.
 async fn wait(
     nodes: &LocalNodes,
     right: Right,
@@ -84,7 +84,7 @@ async fn wait(
     Ok(())
 }
 
-/// Who of these is wrong.
+/// Which of these nodes are wrong.
 async fn ask(nodes: &LocalNodes, right: Right, locals: impl IntoIterator<Item = usize>) -> Vec<usize> {
     let asked = locals.into_iter().map(|k| async move {
         let local = &nodes.locals()[k];

@@ -938,7 +938,7 @@ fn consoles_complete_words_and_keep_their_history() {
     let sim = format!("{} sim ring --nodes 4 --bits 6 --script\r", env!("CARGO_BIN_EXE_chord"));
     for (line, typed, completed, answer, quit) in [
         (node, "look\tHello\r", "> Lookup Hello", "< Hello f7ff9e8b", "qui\t\r"),
-        (sim, "HEL\t\r", "> help", "quit             that was all", "QUI\t\r"),
+        (sim, "HEL\t\r", "> help", "quit             end the session", "QUI\t\r"),
     ] {
         for words in [typed, "\x1b[A\x1b[A\r"] {
             let mut shell = Shell::start("history");

@@ -9,27 +9,27 @@ use clap::ArgGroup;
 
 use crate::cli::{NotAccepted, number};
 
-/// Runs random histories of whole rings: everything goes wrong, then nothing any more
+/// Runs random histories of whole rings: first everything goes wrong, then nothing does
 ///
-/// In each history a ring forms, then nodes crash, restart, pause and messages are lost, late, repeated and
-/// cut off while lookups run; then the ring must become ideal again, and every lookup right. One seed is
-/// one history, on every machine.
+/// In each history a ring forms; then nodes crash, restart and pause, and messages are lost, late, repeated and cut off
+/// while lookups run; then the ring must become ideal again, and every lookup right. One seed is one history, on every
+/// machine.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("which").args(["seed", "seeds"]), after_help = AFTER_HELP)]
 pub struct Args {
-    /// Run the history of this seed only, 0 to 2^64 - 2
+    /// Run only the history of this seed, 0 to 2^64 - 2
     #[arg(long, value_name = "S", value_parser = seed, allow_hyphen_values = true, conflicts_with = "first")]
     seed: Option<u64>,
 
-    /// Run so many histories, 1 to 1000000000
+    /// Run this many histories, 1 to 1000000000
     #[arg(long, value_name = "N", value_parser = seeds, default_value = "200", allow_hyphen_values = true)]
     seeds: u64,
 
-    /// The first seed of those, 0 to 2^63
+    /// The first seed of these, 0 to 2^63
     #[arg(long, value_name = "F", value_parser = first, default_value = "0", allow_hyphen_values = true)]
     first: u64,
 
-    /// Nodes that a ring begins with, from A to B, each 4 to 1024; drawn anew for each history
+    /// How many nodes a ring begins with, from A to B, each 4 to 1024; drawn for each history
     #[arg(long, visible_short_alias = 'n', value_name = "A..B", value_parser = nodes, default_value = "8..64", allow_hyphen_values = true)]
     nodes: RangeInclusive<usize>,
 
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "J", value_parser = jobs, allow_hyphen_values = true)]
     jobs: Option<usize>,
 
-    /// Print the history as a scenario, with all that happened as comments; needs --seed
+    /// Print the history as a scenario, with all events as comments; needs --seed
     #[arg(long, requires = "seed")]
     trace: bool,
 
@@ -48,10 +48,10 @@ pub struct Args {
 
 const AFTER_HELP: &str = "\
 The summary goes to standard output, progress (on a terminal) and violations to standard error.
-Ctrl-C ends the run when the histories under way have ended, and all that are finished are summed up.
+Ctrl-C ends the run after the histories under way; the summary covers all that have finished.
 Exit status: 0 all was well, 1 something was violated or too little happened, 2 bad arguments, 130 interrupted.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--seed", "a number from 0 to 18446744073709551614"),
     ("--seeds", "a number from 1 to 1000000000"),
@@ -64,7 +64,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chaos {
     pub seeds: Range<u64>,
-    /// What histories are like; whether to print the trace.
+    /// The kind of the histories, and whether to keep the trace.
     pub options: Options,
     pub jobs: usize,
     pub json: bool,
@@ -93,7 +93,7 @@ fn jobs(text: &str) -> Result<usize, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run.
+    /// The histories to run.
     pub fn read(self) -> Chaos {
         let seeds = match self.seed {
             Some(seed) => seed..seed + 1,

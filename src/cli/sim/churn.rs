@@ -12,15 +12,15 @@ use chord::sim::delay::Delay;
 
 use crate::cli::{NotAccepted, number};
 
-/// Runs a ring whose nodes come and go, and judges the lookups that they make meanwhile
+/// Runs a ring whose nodes come and go, and judges the lookups that they make
 ///
-/// Lives and absences are exponentially distributed; nodes leave without a word, and come back under their
-/// old identifiers. The defaults are a workload by which simulators are compared. One seed is one history,
-/// on every machine.
+/// Lives and absences are exponentially distributed; nodes leave without notice, and come back under their old
+/// identifiers. The defaults are a workload with which simulators are compared. One seed is one history, on every
+/// machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Nodes that come and go, 2 to 1000000; the ring begins with those that live
+    /// Nodes that come and go, 2 to 1000000; the ring begins with those that live at first
     #[arg(long, visible_short_alias = 'n', value_name = "N", value_parser = nodes, default_value = "1024", allow_hyphen_values = true)]
     nodes: u32,
 
@@ -36,15 +36,15 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = long, default_value = "10m", allow_hyphen_values = true)]
     lookup_every: Duration,
 
-    /// How long it goes on, on the virtual clock, 1s to 1000d
+    /// How long the workload runs on the virtual clock, 1s to 1000d
     #[arg(long, value_name = "TIME", value_parser = long, default_value = "6h", allow_hyphen_values = true)]
     time: Duration,
 
-    /// Between two rounds of stabilize, two lookups of fingers, two checks of the predecessor, 1ms to 1d
+    /// Time between two rounds of stabilize, two lookups of fingers, two checks of the predecessor, 1ms to 1d
     #[arg(long, value_name = "TIME", value_parser = period, default_value = "2m", allow_hyphen_values = true)]
     period: Duration,
 
-    /// Look at all fingers at once whenever something changes, as nodes do by default, instead of one a period
+    /// Look up all fingers at once whenever something changes, as nodes do by default, instead of one per period
     #[arg(long)]
     hurry: bool,
 
@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(short = 'r', value_name = "R", value_parser = successors, default_value = "4", allow_hyphen_values = true)]
     r: usize,
 
-    /// What messages take: plane:SIDE, the way between two places in a square; exponential:MEAN; or
-    /// uniform:FROM..TO; each time 1us to 10s
+    /// How long messages take: plane:SIDE, by the distance in a square; exponential:MEAN; or uniform:FROM..TO; each
+    /// time 1us to 10s
     #[arg(long, value_name = "MODEL", value_parser = delay, default_value = "plane:100ms", allow_hyphen_values = true)]
     delay: Delay,
 
@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
     seed: u64,
 
-    /// Run so many histories, with that seed and the next ones, 1 to 1000000000
+    /// Run this many histories, with that seed and the next ones, 1 to 1000000000
     #[arg(long, value_name = "N", value_parser = seeds, default_value = "1", allow_hyphen_values = true)]
     seeds: u64,
 
@@ -69,17 +69,17 @@ pub struct Args {
     #[arg(long, value_name = "J", value_parser = jobs, allow_hyphen_values = true)]
     jobs: Option<usize>,
 
-    /// Print what came of it as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
-What came of it goes to standard output, progress (on a terminal) and the time it took to standard error.
-Ctrl-C ends the run, and what has come of the histories that are finished is told.
+The result goes to standard output, progress (on a terminal) and the time it took to standard error.
+Ctrl-C ends the run; the result covers the histories that have finished.
 Exit status: 0 all was run, 2 bad arguments, 130 interrupted.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--nodes", "a number from 2 to 1000000"),
     ("--mean-life", LONG),
@@ -154,7 +154,7 @@ fn delay(text: &str) -> Result<Delay, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run.
+    /// The histories to run.
     pub fn read(self) -> Churn {
         let workload = Workload::default();
         let workload = Workload {

@@ -5,15 +5,15 @@ use chord::sim::merge::Pair;
 use super::shown::{SEED, Shown, seed};
 use crate::cli::{NotAccepted, number};
 
-/// Has two rings become one, and measures how long that takes and what each node sends
+/// Merges two rings, and measures how long that takes and how much each node sends
 ///
-/// A node joins one of two ideal rings and remembers a member of the other. From the first contact on it is counted what
-/// nodes send until all successor lists are right. Each pair is run twice: with nodes anywhere, and with rings that
-/// have a part of the circle each. One seed is one history, on every machine.
+/// A node joins one of two ideal rings and remembers a member of the other. From the first contact on, messages are
+/// counted until all successor lists are right. Each pair is run twice: with the nodes of both rings mixed, and with
+/// each ring on its own part of the circle. One seed is one history, on every machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Nodes of the one ring, each 2 to 4096: one pair for each
+    /// Nodes of one ring, each 2 to 4096: one pair for each
     #[arg(
         long,
         visible_short_alias = 'n',
@@ -25,7 +25,7 @@ pub struct Args {
     )]
     nodes: Vec<u32>,
 
-    /// Nodes of the other ring, 2 to 4096 [default: as many]
+    /// Nodes of the other ring, 2 to 4096 [default: the same number]
     #[arg(long, value_name = "N", value_parser = nodes, allow_hyphen_values = true)]
     with: Option<u32>,
 
@@ -38,10 +38,10 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-What came of it goes to standard output, progress (on a terminal) to standard error.
-Exit status: 0 each pair is one ideal ring, 1 one is not in time, 2 bad arguments, 130 interrupted.";
+The result goes to standard output, progress (on a terminal) to standard error.
+Exit status: 0 each pair became one ideal ring, 1 one did not in time, 2 bad arguments, 130 interrupted.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--nodes", "numbers like 10,100, each from 2 to 4096"),
     ("--with", "a number from 2 to 4096"),
@@ -49,7 +49,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--plot", "the path of a file"),
 ];
 
-/// Rings that are to become one.
+/// Rings to merge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Merge {
     pub pairs: Vec<Pair>,
@@ -61,7 +61,7 @@ fn nodes(text: &str) -> Result<u32, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run.
+    /// The rings to merge.
     pub fn read(self) -> Merge {
         let pair =
             |apart| move |nodes: &u32| Pair { nodes: (*nodes, self.with.unwrap_or(*nodes)), apart, seed: self.seed };

@@ -8,26 +8,26 @@ use crate::cli::NotAccepted;
 
 /// Repeats the evaluation of the Chord paper on this code, and measures what the paper does not
 ///
-/// Each experiment is run with the parameters of the paper (IEEE/ACM ToN 2003, section V) on as many seeds as
-/// its figures need, on all processors; one seed is one history, on every machine. Of each a data file (CSV)
-/// and a plot (SVG) with the paper's values beside ours are written, and of all a report.md with both in
+/// Each experiment is run with the parameters of the paper (IEEE/ACM ToN 2003, section V) on as many seeds as its
+/// figures need, on all processors; one seed is one history, on every machine. For each experiment a data file (CSV)
+/// and a plot (SVG) with the paper's values beside ours are written, and for all together a report.md with both in
 /// tables, the differences and their reasons.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Run these experiments only, letters with commas between [default: all]
+    /// Run only these experiments, letters separated by commas [default: all]
     #[arg(long, value_name = "LETTERS", value_parser = letters, allow_hyphen_values = true)]
     only: Option<Letters>,
 
-    /// Write to this directory, which is made if need be; it may hold nothing but what was written before
+    /// Write to this directory, which is created if need be; it may hold only files that an earlier run wrote
     #[arg(long, value_name = "DIR", default_value = "chord-paper")]
     out: PathBuf,
 
-    /// Run everything small, in half a minute: shapes, no figures to compare
+    /// Run small experiments, in half a minute: for the shapes, not for figures to compare
     #[arg(long)]
     quick: bool,
 
-    /// Run nothing: draw the plots anew from the data files that stand in the directory of --out
+    /// Run nothing: redraw the plots from the data files in the directory of --out
     #[arg(long, conflicts_with = "quick")]
     redraw: bool,
 }
@@ -36,10 +36,10 @@ const AFTER_HELP: &str = "\
 Experiments: B load balance, C path length, D simultaneous failures, E lookups during churn,
 F latency stretch, G cost of maintenance, H time to an ideal ring, I the pseudocode of the paper
 under failures.
-What each came to is written when it is finished. Ctrl-C ends the run, and the report says what is missing.
+The results of each experiment are written when it has finished. Ctrl-C ends the run, and the report says what is missing.
 Exit status: 0 all was run, 1 a file could not be written, 2 bad arguments, 130 interrupted.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--only", "letters from B to I, with commas between"),
     ("--out", "a directory"),
@@ -53,7 +53,7 @@ pub struct Paper {
     pub experiments: Vec<Experiment>,
     pub out: PathBuf,
     pub extent: Extent,
-    /// Nothing is run, but plots are drawn from data that are there.
+    /// Run nothing, but redraw the plots from existing data.
     pub redraw: bool,
 }
 
@@ -73,7 +73,7 @@ fn letters(text: &str) -> Result<Letters, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run.
+    /// The experiments to run.
     pub fn read(self) -> Paper {
         Paper {
             experiments: self.only.map_or(Experiment::ALL.to_vec(), |Letters(experiments)| experiments),

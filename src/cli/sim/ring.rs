@@ -14,7 +14,7 @@ use clap::{ArgGroup, ValueEnum};
 use crate::cli::{NotAccepted, number};
 use crate::commands::text;
 
-/// Makes one ring by the protocol's own joins, checks all its tables, and shows it
+/// Makes a ring by the protocol's own joins, checks all its tables, and shows it
 ///
 /// Nodes join one after the other on a virtual clock, until every successor list, predecessor and finger is
 /// as defined; then keys are looked up. One seed is one ring and one history, on every machine.
@@ -29,12 +29,12 @@ pub struct Args {
     #[arg(long, value_name = "M", value_parser = bits, default_value = "160", allow_hyphen_values = true)]
     bits: Bits,
 
-    /// Decides addresses, and with them identifiers, and all that is left to chance: 0 to 2^64 - 1
+    /// Seed of all random choices, among them addresses and so identifiers: 0 to 2^64 - 1
     #[arg(long, value_name = "S", value_parser = seed, default_value = "0", allow_hyphen_values = true)]
     seed: u64,
 
-    /// A file of identifiers, one a line, instead of hashes of addresses: decimal up to 32 bits, beyond
-    /// that hexadecimal, as tables are printed
+    /// A file of identifiers, one per line, instead of hashes of addresses: decimal up to 32 bits, hexadecimal for
+    /// more, as tables are printed
     #[arg(long, value_name = "FILE", conflicts_with = "virtual_nodes")]
     ids: Option<PathBuf>,
 
@@ -42,8 +42,8 @@ pub struct Args {
     #[arg(long, value_name = "V", value_parser = virtual_nodes, default_value = "1", allow_hyphen_values = true)]
     virtual_nodes: u16,
 
-    /// Fill all tables by definition instead of letting nodes join: for huge rings, which take some 1.3 GB of
-    /// memory a million nodes
+    /// Fill all tables by definition instead of letting nodes join: for huge rings, which take some 1.3 GB of memory
+    /// per million nodes
     #[arg(long = "static")]
     by_definition: bool,
 
@@ -63,22 +63,22 @@ pub struct Args {
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     lookup: Option<String>,
 
-    /// The node that looks the key up, by its identifier, of which the first digits are enough beyond 32
-    /// bits [default: the first of the circle]
+    /// The node that looks the key up, by its identifier; with more than 32 bits its first digits are enough [default:
+    /// the first of the circle]
     #[arg(long, value_name = "NODE", allow_hyphen_values = true)]
     from: Option<String>,
 
-    /// Draw the ring, what --show says and the path of --lookup into this SVG file
+    /// Draw the ring, the arrows of --show and the path of --lookup into this SVG file
     #[arg(long, value_name = "FILE")]
     draw: Option<PathBuf>,
 
-    /// What to draw: the fingers of the node of --from; the successor of each node; or which successors change when the node
-    /// of --from joins
+    /// What to draw: the fingers of the node of --from; the successor of each node; or the successors that change when
+    /// the node of --from joins
     #[arg(long, value_name = "WHAT", value_enum, default_value = "fingers", requires = "draw")]
     show: Show,
 
-    /// Carry out the commands of this file when the ring is there, one a line; without FILE, or for -, those
-    /// of standard input, with a prompt on a terminal. Try: help
+    /// Carry out the commands of this file, one per line, when the ring has formed; without FILE, or for -, those of
+    /// standard input, with a prompt on a terminal. Try: help
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "by_definition")]
     script: Option<PathBuf>,
 
@@ -91,7 +91,7 @@ const AFTER_HELP: &str = "\
 Answers go to standard output, progress (on a terminal) to standard error.
 Exit status: 0 all tables and lookups were right, 1 something was not, 2 bad arguments.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--nodes", "a number from 1 to 16777216"),
     ("--bits", "a number from 3 to 160"),
@@ -117,19 +117,19 @@ enum Show {
 /// More nodes would take days to join one after the other.
 const MAX_JOINS: usize = 100_000;
 
-/// Members of rings by definition take more than 1 KiB each.
+/// Each member of a ring by definition takes more than 1 KiB.
 const MAX_MEMBERS: u64 = 1 << 24;
 
-/// So many identifiers at most, each with its digits on a line of its own, and room for comments.
+/// At most [`MAX_MEMBERS`] identifiers, each with its digits on its own line, and room for comments.
 const MAX_IDS: u64 = 64 * MAX_MEMBERS;
 
-/// Longer scripts would take longer than anybody waits.
+/// Longer scripts would take longer than a user would wait.
 pub const MAX_SCRIPT: u64 = 16 << 20;
 
 /// A ring to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// In the order in which they join. Some may have one identifier.
+    /// In the order in which they join. Several may have the same identifier.
     pub peers: Vec<Peer>,
     pub bits: Bits,
     pub seed: u64,
@@ -139,7 +139,7 @@ pub struct Ring {
     pub print_tables: bool,
     /// A key to look up.
     pub lookup: Option<Id>,
-    /// The node that looks it up, and that is drawn more closely.
+    /// The node that looks it up, and that is drawn in detail.
     pub from: Option<Peer>,
     pub draw: Option<PathBuf>,
     pub arrows: Arrows,
@@ -147,10 +147,10 @@ pub struct Ring {
     pub json: bool,
 }
 
-/// What is to be done when the ring is there.
+/// What to do when the ring has formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Script {
-    /// Whatever comes from standard input.
+    /// Commands from standard input.
     StandardInput,
     /// The commands of a file, with the numbers of their lines.
     File(PathBuf, Vec<(usize, Command)>),
@@ -195,7 +195,7 @@ fn script(path: &Path, bits: Bits) -> Result<Script, String> {
 }
 
 impl Args {
-    /// What is to be run, or why not.
+    /// The ring to make, or what is wrong with the flags.
     pub fn read(self) -> Result<Ring, String> {
         let key = self.lookup.as_deref().map(|text| members::read_key(text, self.bits)).transpose();
         let key = key.map_err(|why| format!("--lookup: {why}"))?;

@@ -9,11 +9,11 @@ use clap::ValueEnum;
 use super::shown::{SEED, Shown, seed};
 use crate::cli::{NotAccepted, number};
 
-/// Runs a loaded ring whose threads stumble, and measures what it still answers
+/// Runs a ring under load whose threads stumble, and measures what it still answers
 ///
-/// Nodes share threads, and work takes time: reading a frame, a step of a lookup, a connection. What the ring can
-/// serve is measured first. Then, at each load, lookups come whether or not others are answered, and a fault strikes.
-/// One seed is one history, on every machine.
+/// Nodes share threads, and work takes time: reading a frame, a step of a lookup, a connection. First the capacity of
+/// the ring is measured. Then, at each load, lookups begin whether or not earlier ones are answered, and a fault
+/// strikes. One seed is one history, on every machine.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "T", value_parser = threads, default_value = "2", allow_hyphen_values = true)]
     threads: u32,
 
-    /// Shares of what the ring can serve, each 0.01 to 10: one storm for each
+    /// Shares of the ring's capacity, each 0.01 to 10: one storm for each
     #[arg(
         long,
         value_name = "SHARE,…",
@@ -36,16 +36,16 @@ pub struct Args {
     )]
     load: Vec<f64>,
 
-    /// What happens to a thread: it does nothing for a while; it ends; it ends and others start on other ports; or
+    /// What happens to a thread: it does nothing for a while; it ends; it ends and other nodes start on other ports; or
     /// one of its nodes leaves
     #[arg(long, value_name = "FAULT", value_enum, default_value = "pause")]
     fault: What,
 
-    /// How long a pause is, 1ms to 1h
+    /// The length of a pause, 1ms to 1h
     #[arg(long, value_name = "TIME", value_parser = pause, default_value = "600ms", allow_hyphen_values = true)]
     pause: Duration,
 
-    /// How many threads it happens to at once, 1 to as many as there are; not all of them may end
+    /// How many threads are struck at once, 1 to all of them; not all of them may end
     #[arg(long, value_name = "K", value_parser = threads_struck, default_value = "1", allow_hyphen_values = true)]
     struck: u32,
 
@@ -58,12 +58,12 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-What came of it goes to standard output, progress (on a terminal) and violations to standard error. Nobody who is up
-and reachable throughout may be found dead, no answer may be wrong; up to a load of 0.8, goodput from 2 s after the
-fault is 0.95 of before at least; beyond 1 it is 0.8 of the best.
+The result goes to standard output, progress (on a terminal) and violations to standard error. No node that is up and
+reachable throughout may be found dead, and no answer may be wrong. Up to a load of 0.8, goodput from 2 s after the
+fault on has to be at least 0.95 of that before; beyond a load of 1, at least 0.8 of the best.
 Exit status: 0 all was well, 1 something was violated, 2 bad arguments, 130 interrupted.";
 
-/// What each flag accepts, as the error for any other value says.
+/// The values that each flag accepts, as the error for any other value says.
 pub const ACCEPTED: &[(&str, &str)] = &[
     ("--nodes", "a number from 8 to 4096"),
     ("--threads", "a number from 2 to 1024"),
@@ -83,7 +83,7 @@ enum What {
     Leave,
 }
 
-/// Storms to have.
+/// Storms to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storm {
     pub options: Options,
@@ -114,7 +114,7 @@ fn pause(text: &str) -> Result<Duration, NotAccepted> {
 }
 
 impl Args {
-    /// What is to be run, or why it can't.
+    /// The storms to run, or what is wrong with the flags.
     pub fn read(self) -> Result<Storm, String> {
         let fault = match self.fault {
             What::Pause => Fault::Pause,

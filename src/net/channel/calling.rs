@@ -36,7 +36,7 @@ pub struct Channels {
     made: Mutex<HashMap<Peer, Arc<tokio::sync::Mutex<Option<Channel>>>>>,
 }
 
-/// A channel, whoever makes calls on it.
+/// A channel, shared by all callers.
 #[derive(Clone)]
 struct Channel {
     outgoing: mpsc::Sender<Outgoing>,
@@ -60,10 +60,10 @@ enum Outgoing {
     Cancel(u64),
 }
 
-/// Who waits for which answer.
+/// The callers that wait for answers, by the number of the call.
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<Result<Bytes, CallError>>>>;
 
-/// A call that nobody waits for any more is cancelled.
+/// A call in flight; cancelled when dropped.
 struct InFlight<'a> {
     number: u64,
     channel: &'a Channel,
@@ -73,7 +73,7 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let unanswered = lock(&self.channel.waiting).remove(&self.number).is_some();
         if unanswered {
-            // If there is no room for it, the other end hears of it by the deadline.
+            // If the queue is full, the service runs on until the deadline.
             let _ = self.channel.outgoing.try_send(Outgoing::Cancel(self.number));
         }
     }
@@ -103,13 +103,13 @@ impl Asking<'_> {
 }
 
 impl Channels {
-    /// None yet.
+    /// No channels yet.
     pub fn new(me: Peer, incarnation: u64, transport: Transport, ids: Ids, counters: Arc<Counters>) -> Channels {
         Channels { me, incarnation, transport, ids, counters, made: Mutex::default() }
     }
 
-    /// Has that node answer. `ours` finds out whether it is one of our own kind that lives, before a channel is made: whatever is not
-    /// known to plain peers kills some of them.
+    /// Calls that node. `ours` finds out, before a channel is made, whether the node lives and is of our own kind: some
+    /// plain peers die of messages that they do not know.
     pub async fn call(
         &self,
         peer: Peer,
@@ -117,7 +117,7 @@ impl Channels {
         ours: impl Future<Output = Result<(), CallError>>,
     ) -> Result<Bytes, CallError> {
         let channel = self.channel(peer, ours).await?;
-        // It is never closed.
+        // The semaphore is never closed.
         let _place = channel.room.acquire().await;
         let number = channel.last.fetch_add(1, Ordering::Relaxed);
         let Asking { service, key, body, patience } = asking;
@@ -134,7 +134,7 @@ impl Channels {
         }
     }
 
-    /// The channel to that node, made now if there is none.
+    /// The channel to that node; opened now if there is none.
     async fn channel(
         &self,
         peer: Peer,
@@ -198,13 +198,13 @@ impl Channels {
         }
     }
 
-    /// Closes all.
+    /// Closes all channels.
     pub fn close(&self) {
         lock(&self.made).clear();
     }
 }
 
-/// One channel until it ends, for an error, or because nobody has called for some time.
+/// Runs one channel until it ends with an error or is closed as idle.
 async fn run(
     reader: Reader<ChannelCodec>,
     mut writer: Writer,
@@ -214,7 +214,7 @@ async fn run(
     let write = async {
         while let Some(outgoing) = calls.recv().await {
             let frame = match outgoing {
-                // Nobody waits for it any more.
+                // The caller no longer waits.
                 Outgoing::Call { number, .. } if !lock(&waiting).contains_key(&number) => continue,
                 Outgoing::Call { frame, .. } => frame,
                 Outgoing::Cancel(number) => ChannelFrame::Cancel(number).bytes()?,
@@ -250,7 +250,7 @@ async fn read(mut reader: Reader<ChannelCodec>, waiting: &Waiting) -> Result<(),
                     Fault::Overloaded => CallError::Overloaded,
                 });
                 if let Some(asker) = asker {
-                    // An error means that nobody waits any more.
+                    // An error means that the caller no longer waits.
                     let _ = asker.send(answer);
                 }
             }

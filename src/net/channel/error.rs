@@ -7,40 +7,42 @@ use crate::protocol::peer::Peer;
 /// Why a call of an application has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// Later: nobody answers there. The call was not delivered.
+    /// Retry later: no node answers at that address. The call was not delivered.
     #[error("no answer from the node at {}", .0.addr)]
     Unreachable(Peer),
-    /// Now, after another lookup: that node is no member any more, or another one lives there. The call was not delivered.
+    /// Retry now, after another lookup: that node is no longer a member, or another one lives there. The call was not
+    /// delivered.
     #[error("the node at {} is not {} any more", .0.addr, .0.id)]
     Gone(Peer),
     /// Give up: a plain peer has no services.
     #[error("the node at {} is a plain peer, which has no services", .0.addr)]
     Plain(Peer),
-    /// Later, if a program is starting there: none offers anything. The call was not delivered.
+    /// Retry later, if a program may be starting there: it offers no service yet. The call was not delivered.
     #[error("no service is offered at {}", .0.addr)]
     NothingServed(Peer),
-    /// Later: it has as many channels as it may have. The call was not delivered.
+    /// Retry later: the node has as many channels as it may have. The call was not delivered.
     #[error("too many nodes call the one at {} at once", .0.addr)]
     Busy(Peer),
-    /// Later: too many calls of this node are being answered there. The call was not delivered.
+    /// Retry later: too many calls of this node are being answered there. The call was not delivered.
     #[error("too many calls at once")]
     Overloaded,
     /// Give up: no service has this name there.
     #[error("no service {0:?} is offered there")]
     NoService(String),
-    /// Now, after another lookup, as [`Node::call_owner`](crate::Node::call_owner) does: the key is somebody else's.
+    /// Retry now, after another lookup, as [`Node::call_owner`](crate::Node::call_owner) does: the key belongs to
+    /// another node.
     #[error("the key is not of that node any more")]
     NotOwner,
-    /// As the application says.
+    /// As the service's own message says.
     #[error("the service failed: {0}")]
     Failed(String),
     /// Give up: the body is larger than 4 MiB.
     #[error("a body of {0} bytes: at most 4 MiB")]
     TooLarge(usize),
-    /// Later; what was asked for may have been done.
+    /// Retry later; the service may have carried the call out.
     #[error("no answer in time")]
     Timeout,
-    /// Now, if doing it twice does no harm: the connection broke, and what was asked for may have been done.
+    /// Retry now, if the call may be carried out twice: the connection broke, and the service may have carried it out.
     #[error("the connection was lost")]
     Lost,
     /// [`Node::call_owner`](crate::Node::call_owner) found no owner: [`LookupFailure`] says when to try again.
@@ -52,7 +54,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether it is certain that no service has begun to answer, so that the call may be repeated.
+    /// Whether it is certain that no service has begun to answer, so that the call may be repeated safely.
     pub fn is_undelivered(&self) -> bool {
         match self {
             CallError::Timeout | CallError::Lost | CallError::Failed(_) => false,
@@ -72,7 +74,7 @@ impl CallError {
 }
 
 impl CallError {
-    /// Whether another lookup may name somebody who answers.
+    /// Whether another lookup may find a node that answers.
     pub(crate) fn may_move(&self) -> bool {
         use CallError::{Busy, Gone, NotOwner, NothingServed, Overloaded, Unreachable};
         matches!(self, Unreachable(_) | Gone(_) | Busy(_) | Overloaded | NotOwner | NothingServed(_))

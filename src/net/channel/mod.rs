@@ -1,10 +1,11 @@
 //! Calls of applications, on connections of their own: *channels*.
 //!
-//! A channel is made for them, so that a body of some MiB never stands before a call of the ring, and is read and written by the runtime of
-//! the program, not by the thread of the node. It begins as any connection does; when the other end has agreed to
-//! [`OpenChannel`](crate::protocol::rpc::Request::OpenChannel), the [`link`](super::link) hands it over, and both ends speak in
-//! [`ChannelFrame`](crate::wire::ChannelFrame)s. It counts as a connection that somebody has made, and is closed with the node.
-//! [`calling`] is the end that has made it, [`serving`] the other, [`services`] what is offered there, [`error`] why there is no answer.
+//! Calls have their own connection so that a body of some MiB never delays a call of the ring. The runtime of the
+//! program reads and writes it, not the thread of the node. A channel begins like any connection; when the other end
+//! has agreed to [`OpenChannel`](crate::protocol::rpc::Request::OpenChannel), the [`link`](super::link) hands the
+//! connection over, and both ends exchange [`ChannelFrame`](crate::wire::ChannelFrame)s. At the end that answers, a
+//! channel counts as an accepted connection, and is closed with the node. [`calling`] is the end that made the channel,
+//! [`serving`] the other; [`services`] is what is offered there, and [`error`] is why a call has no answer.
 
 pub mod calling;
 pub mod error;
@@ -13,12 +14,13 @@ pub mod serving;
 
 use std::time::Duration;
 
-/// Calls in flight on one channel: more wait at the end that makes them.
+/// At most this many calls are in flight on one channel; further calls wait at the calling end.
 pub const MAX_CALLS: usize = 64;
 
-/// A frame that was begun is read, or written, in this time: 4 MiB take 1 MBit/s. Whoever takes longer holds what others wait for.
+/// A frame that was begun must be read, or written, within this time: 4 MiB need about 1 Mbit/s. A slower peer would
+/// delay the calls behind it.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A channel without a call is closed after this time by the end that has made it, and a little later by the other, so that it
-/// rarely closes on a call.
+/// A channel without a call is closed after this time by the end that made it, and a little later by the other, so that
+/// the latter rarely closes while a call is on its way.
 pub const IDLE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(90)];

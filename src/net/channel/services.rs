@@ -17,30 +17,30 @@ use crate::protocol::peer::Peer;
 /// What one application asks another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceCall {
-    /// The node that asks, as it says itself: nobody has checked it.
+    /// The calling node, by its own claim: it is not checked.
     pub from: Option<Peer>,
-    /// The key whose owner the caller takes this node for, of [`Node::call_owner`](crate::Node::call_owner). Whether it is may have changed since it
-    /// was looked up: [`Node::ownership`](crate::Node::ownership) tells.
+    /// For calls of [`Node::call_owner`](crate::Node::call_owner): the key that the caller believes this node owns. The
+    /// owner may have changed since the caller's lookup: ask [`Node::ownership`](crate::Node::ownership).
     pub key: Option<Id>,
     /// At most 4 MiB.
     pub body: Bytes,
 }
 
-/// Why an application does not answer.
+/// Why a service refuses a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The key is somebody else's: [`Node::call_owner`](crate::Node::call_owner) looks it up again.
+    /// The key belongs to another node: [`Node::call_owner`](crate::Node::call_owner) looks it up again.
     NotOwner,
-    /// For a reason of its own, which the caller hears; at most 255 bytes of it.
+    /// For a reason of the service's own, which the caller receives: at most 255 bytes of it.
     Failed(String),
 }
 
-/// What comes of a call.
+/// The result of a call.
 pub type Answer = Result<Bytes, Refusal>;
 
 /// Answers calls.
 pub trait Service: Send + Sync {
-    /// Begins to answer. It is dropped when nobody waits for the answer any more.
+    /// Begins to answer. The future is dropped when the caller no longer waits.
     fn call(&self, call: ServiceCall) -> BoxFuture<'static, Answer>;
 }
 
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// What is offered at one node, by name. Any thread may ask.
+/// The services of one node, by name. Any thread may call them.
 #[derive(Default)]
 pub struct Services {
     offered: RwLock<Offered>,
@@ -62,7 +62,7 @@ pub struct Services {
     channels: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A channel, until it is dropped.
+/// The place of one channel among those that there may be; freed when dropped.
 pub struct Place {
     services: Arc<Services>,
     from: IpAddr,
@@ -83,18 +83,18 @@ impl Drop for Place {
 #[derive(Default)]
 struct Offered {
     services: HashMap<String, (Arc<dyn Service>, Handle)>,
-    /// Where channels are read: the runtime in which a service was offered last.
+    /// Where channels are read: the runtime of the last service offered.
     runtime: Option<Handle>,
 }
 
 /// A call that is being answered, until it is dropped.
 pub struct Answering(JoinHandle<Answer>);
 
-/// Channels that others have made, at once: each may hold some MiB. One address, or IPv6 network of 64 bits, has no more of them than are
-/// still free: one alone half of them.
+/// At most this many accepted channels at once: each may hold some MiB. One address, or IPv6 network of 64 bits, has at
+/// most as many channels as are still free: alone it gets half of them.
 const MAX_CHANNELS: usize = 64;
 
-/// Why there is no channel.
+/// Why a channel was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unopened {
     NothingOffered,
@@ -102,19 +102,19 @@ pub enum Unopened {
 }
 
 impl Services {
-    /// Offers a service, in place of another of that name; it answers on this runtime.
+    /// Offers a service under this name, in place of any earlier one; it answers on this runtime.
     pub fn offer(&self, name: String, service: Arc<dyn Service>, runtime: Handle) {
         let mut offered = self.offered.write().unwrap_or_else(PoisonError::into_inner);
         offered.runtime = Some(runtime.clone());
         offered.services.insert(name, (service, runtime));
     }
 
-    /// Offers it no more. Says whether it was offered.
+    /// Withdraws a service. Returns whether it was offered.
     pub fn withdraw(&self, name: &str) -> bool {
         self.offered.write().unwrap_or_else(PoisonError::into_inner).services.remove(name).is_some()
     }
 
-    /// Where a channel is read that was made from this address, and its place among those that there may be.
+    /// Opens a channel for a caller at this address: the runtime to read it on, and its place.
     pub fn open(self: &Arc<Self>, from: IpAddr) -> Result<(Handle, Place), Unopened> {
         let offered = self.offered.read().unwrap_or_else(PoisonError::into_inner);
         let runtime = offered.runtime.clone().filter(|_| !offered.services.is_empty());
@@ -129,7 +129,7 @@ impl Services {
         Ok((runtime, Place { services: self.clone(), from }))
     }
 
-    /// Has the service of that name answer; `None` if there is none.
+    /// Calls the service of that name; `None` if there is none.
     pub fn call(&self, name: &str, call: ServiceCall) -> Option<Answering> {
         let offered = self.offered.read().unwrap_or_else(PoisonError::into_inner);
         let (service, runtime) = offered.services.get(name)?.clone();
@@ -139,7 +139,7 @@ impl Services {
 }
 
 impl Answering {
-    /// What comes of it. A service that panicked, or whose runtime has ended, has failed.
+    /// The answer. A service that panicked, or whose runtime has ended, has failed.
     pub async fn answer(mut self) -> Answer {
         let answer = (&mut self.0).await;
         answer.unwrap_or_else(|_| Err(Refusal::Failed("the service ended without an answer".into())))

@@ -19,18 +19,19 @@ use crate::net::traffic::Counters;
 use crate::protocol::peer::Peer;
 use crate::wire::{ChannelCodec, ChannelFrame, Fault, MAX_BODY, WireError};
 
-/// Bytes of bodies that are being answered in the whole process, and on one channel: beyond, nothing more is read until some are.
+/// Bytes of bodies that may be in progress in the whole process, and on one channel: beyond, nothing more is read until
+/// some calls are answered.
 const BODIES: usize = 64 * 1024 * 1024;
 const BODIES_HERE: usize = 16 * 1024 * 1024;
 static ROOM: Semaphore = Semaphore::const_new(BODIES / STEP);
 
-/// Bodies are counted in steps of so many bytes.
+/// Bodies are counted in steps of this many bytes.
 const STEP: usize = 1024;
 
-/// Whatever a caller says, nobody waits longer than this for an answer.
+/// The longest patience accepted from a caller.
 const MAX_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Answers that wait to be written on one channel.
+/// At most this many answers wait to be written on one channel.
 const MAX_ANSWERS: usize = 2;
 
 /// A call that was read.
@@ -43,18 +44,18 @@ struct Incoming {
 
 /// Answers the calls that come on a channel until it ends.
 pub struct Serving {
-    /// The node at the other end, as it says.
+    /// The node at the other end, by its own claim.
     pub caller: Option<Peer>,
     pub services: Arc<Services>,
     pub counters: Arc<Counters>,
 }
 
 impl Serving {
-    /// Reads there, and writes here.
+    /// Reads calls from `reader` and writes answers to `writer`.
     ///
     /// # Errors
     ///
-    /// The other end is slow, does not read, or talks nonsense.
+    /// The other end is slow, does not read, or sends invalid frames.
     pub async fn run(self, reader: Reader, mut writer: Writer) -> Result<(), WireError> {
         let (answers, mut answered) = mpsc::channel::<ChannelFrame>(MAX_ANSWERS);
         let write = async {
@@ -78,8 +79,8 @@ impl Serving {
         let mut calls = FuturesUnordered::new();
         // Dropped to cancel a call.
         let mut waited_for = HashMap::<u64, oneshot::Sender<()>>::new();
-        // The call that was read last and waits for room: nothing more is read meanwhile, but others are answered, else nobody
-        // would make room.
+        // The call that was read last and waits for room. Nothing more is read meanwhile, but other calls are still
+        // answered: only that makes room.
         let mut next: Option<BoxFuture<'_, (Room<'_>, Incoming)>> = None;
         loop {
             let is_next = next.is_some();
@@ -142,7 +143,7 @@ impl Serving {
             answer = timeout(patience, answering.answer()) => answer,
             _ = cancelled => return,
         };
-        // Its caller waits no longer.
+        // The caller no longer waits.
         let Ok(answer) = answer else { return };
         let answer = answer.map_err(|refusal| match refusal {
             Refusal::NotOwner => (Fault::NotOwner, String::new()),
@@ -152,7 +153,7 @@ impl Serving {
     }
 }
 
-/// An answer that is too large is none.
+/// Replaces an answer that is too large by a failure.
 fn checked(number: u64, answer: Result<Bytes, (Fault, String)>) -> ChannelFrame {
     let large = answer.as_ref().is_ok_and(|body| body.len() > MAX_BODY);
     let answer = if large { Err((Fault::Failed, "the answer is larger than 4 MiB".into())) } else { answer };
@@ -162,7 +163,7 @@ fn checked(number: u64, answer: Result<Bytes, (Fault, String)>) -> ChannelFrame 
 /// Room for a body.
 type Room<'a> = [Option<SemaphorePermit<'a>>; 2];
 
-/// A call, once there is room for it; never if there is none.
+/// The waiting call, once there is room for it; pends forever if no call waits.
 async fn admitted<T>(next: &mut Option<BoxFuture<'_, T>>) -> T {
     match next {
         Some(next) => next.await,
@@ -170,9 +171,9 @@ async fn admitted<T>(next: &mut Option<BoxFuture<'_, T>>) -> T {
     }
 }
 
-/// Room for a body of so many bytes, on its channel and in the process, until it is dropped.
+/// Room for a body of this size, on its channel and in the process, until it is dropped.
 async fn room(here: &Semaphore, bytes: usize) -> Room<'_> {
     let steps = u32::try_from(bytes.div_ceil(STEP)).unwrap_or(u32::MAX);
-    // They are never closed.
+    // The semaphores are never closed.
     [here.acquire_many(steps).await.ok(), ROOM.acquire_many(steps).await.ok()]
 }

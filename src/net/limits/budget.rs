@@ -1,14 +1,14 @@
-//! Connections that several nodes of one process may have together: a budget of those that they make, and one of those
-//! that others make.
+//! Budgets of connections for several nodes of one process together: one for the connections that they make, one for
+//! those that others make to them.
 //!
-//! Of those that it makes each has a share of them. As long as there are enough it may have more, so that none waits for a connection
-//! while there are any; when they become scarce it closes, before it makes the next one, those that it has too
-//! many and does not use. Nothing is held back for those who have less: when all are in use they have to wait, too.
+//! Each node has a share of the first budget. While connections are plentiful, a node may exceed its share, so that no
+//! node waits while any are left. When they become scarce, a node that is to make another first closes idle connections
+//! beyond its share. Nothing is reserved for nodes below their share: when all connections are in use, they wait, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many connections, for whoever has a clone.
+/// A number of connections, shared by all clones.
 #[derive(Clone, Debug)]
 pub struct ConnectionBudget(Arc<Inner>);
 
@@ -18,42 +18,42 @@ struct Inner {
     taken: AtomicUsize,
 }
 
-/// One of them, if there is a budget; given back when it is dropped.
+/// One connection of a budget, if there is a budget; returned when dropped.
 #[derive(Debug)]
 pub struct Ticket(Option<ConnectionBudget>);
 
 impl Ticket {
-    /// Of no budget.
+    /// A ticket of no budget.
     pub fn free() -> Ticket {
         Ticket(None)
     }
 }
 
 impl ConnectionBudget {
-    /// So many, at least 1.
+    /// A budget of `limit` connections, at least 1.
     pub fn new(limit: usize) -> ConnectionBudget {
         ConnectionBudget(Arc::new(Inner { limit, taken: AtomicUsize::new(0) }))
     }
 
-    /// How many there are.
+    /// The size of the budget.
     pub fn limit(&self) -> usize {
         self.0.limit
     }
 
-    /// One, if there is one left.
+    /// Takes one connection, if one is left.
     pub fn take(&self) -> Option<Ticket> {
         let more = |taken: usize| (taken < self.0.limit).then_some(taken + 1);
         self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Ticket(Some(self.clone())))
     }
 
-    /// One, even if none is left: somebody closes another for it.
+    /// Takes one connection even if none is left: the caller sees to it that another is closed.
     pub fn take_one_too_many(&self) -> Ticket {
         self.0.taken.fetch_add(1, Ordering::Relaxed);
         Ticket(Some(self.clone()))
     }
 
-    /// Whether few are left: one in eight, or less.
+    /// Whether at most one in eight is left.
     pub fn is_scarce(&self) -> bool {
         self.0.taken.load(Ordering::Relaxed) >= self.0.limit - self.0.limit / 8
     }

@@ -1,24 +1,24 @@
 //! How often a node dials addresses that have never answered it.
 //!
-//! Whoever names such addresses to a node has it call them: in lists, as predecessors, as owners.
-//! Each conversation bounds what it follows; this bounds all of them together, so that a ring can't
-//! be turned into a weapon against others.
+//! A peer can make a node call such addresses by naming them: in lists, as predecessors, as owners. Each conversation
+//! bounds how many it follows; this limit bounds all of them together, so that a ring can't be turned into a weapon
+//! against others.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many at once: a new member meets its successors and fingers, 32 and 160 at the very most.
+/// Dials allowed at once: a new member meets its successors and fingers, at most 32 and 160.
 const BURST: u32 = 256;
 
-/// And one more each time this has passed: a node meets others no faster in the long run.
+/// One more dial is allowed each time this has passed: a node meets others no faster in the long run.
 const ONE_EVERY: Duration = Duration::from_millis(20);
 
-/// What is left of the allowance.
+/// A token bucket: how many dials are left.
 #[derive(Clone, Copy, Debug)]
 pub struct DialLimiter {
     left: u32,
-    /// Up to when the allowance has grown.
+    /// The time up to which the allowance has grown.
     since: Instant,
 }
 
@@ -32,7 +32,7 @@ impl DialLimiter {
         let passed = now.saturating_duration_since(self.since);
         let more = u32::try_from(passed.as_millis() / ONE_EVERY.as_millis()).unwrap_or(u32::MAX);
         self.left = self.left.saturating_add(more).min(BURST);
-        // What has grown beyond the burst is lost; a part of the next one is not.
+        // Growth beyond the burst is lost; the started part of the next dial is kept.
         self.since = if self.left == BURST { now } else { self.since + ONE_EVERY * more };
         let may = self.left > 0;
         self.left = self.left.saturating_sub(1);

@@ -1,8 +1,7 @@
-//! Who is connected to this node of its own accord, and who has to go when there are too many.
+//! Accepted connections, and which of them is closed when there are too many.
 //!
-//! Whoever has never sent a whole valid frame goes first, the oldest of them; then whoever has
-//! longest sent none. So a flood of silent or senseless connections pushes out itself, and a
-//! neighbour that talks stays.
+//! First goes the oldest connection that has never sent a whole valid frame; if all have, the one that has been silent
+//! for longest. So a flood of silent or invalid connections pushes out itself, and a neighbour that talks stays.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,26 +18,26 @@ use crate::protocol::addr::network;
 /// How many connections a node may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// That it has made itself. Beyond, one without a call is closed, the most silent first; if each has
-    /// one, the node can't ask just now.
+    /// Made by the node itself. Beyond this, an idle one is closed for a new one, the one silent for longest first; if
+    /// all carry calls, the new call is not made.
     pub dialed: usize,
-    /// That others have made, in all.
+    /// Made by others, in all.
     pub in_all: usize,
-    /// From one address, or one IPv6 network of 64 bits, all of which one host may use. Loopback and the node's own address
-    /// are not counted: a whole ring may live there.
+    /// Made by others from one address, or from one IPv6 network of 64 bits, which one host may hold entirely. Loopback
+    /// and the node's own address are exempt: a whole ring may live there.
     pub per_address: usize,
 }
 
 impl Default for Limits {
-    /// Most nodes are called by some log2 N others. A program may have 1,024 files open unless
-    /// told otherwise: half are for these, the others for what the node dials itself, less than half
-    /// of them, and the rest of the program. One address may be that of a machine with many nodes.
+    /// Most nodes are called by about log2 N others. A program may have 1,024 files open by default: half of them are
+    /// for accepted connections, the other half for the fewer connections that the node dials and for the rest of the
+    /// program. One address may belong to a machine with many nodes.
     fn default() -> Limits {
         Limits { dialed: 384, in_all: 512, per_address: 64 }
     }
 }
 
-/// Whoever connects has something to say, and has said it by then.
+/// A caller has sent its first frame by this age of the connection.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// When the other end of a connection last sent a whole valid frame; none if it never did.
@@ -48,7 +47,7 @@ pub type LastSeen = Rc<Cell<Option<Instant>>>;
 #[derive(Debug)]
 pub struct InboundLimiter {
     limits: Limits,
-    /// Where the node itself lives.
+    /// The node's own address.
     home: IpAddr,
     members: BTreeMap<LinkId, Member>,
 }
@@ -61,13 +60,12 @@ struct Member {
 }
 
 impl InboundLimiter {
-    /// Nobody yet, at a node that lives at `home`.
+    /// No connections yet, for a node at `home`.
     pub fn new(limits: Limits, home: IpAddr) -> InboundLimiter {
         InboundLimiter { limits, home, members: BTreeMap::new() }
     }
 
-    /// Takes a connection in; who has to leave for it, and why. A connection that leaves is counted
-    /// no more from then on.
+    /// Adds a connection. Returns the one that has to be closed for it, and why; that one no longer counts from now on.
     pub fn enter(
         &mut self,
         link: LinkId,
@@ -90,8 +88,8 @@ impl InboundLimiter {
         leaving
     }
 
-    /// Who has to leave since the process has too many: nobody who has just come, and may not have spoken yet, if there
-    /// are others.
+    /// The connection to close because the process has too many. One that is too new to have sent its first frame is
+    /// closed only if there is no other.
     pub fn thin_out(&mut self, now: Instant) -> Option<LinkId> {
         let settled = |member: &Member| now.saturating_duration_since(member.since) >= SETTLED;
         let spoken = |member: &Member| member.last_seen.get().is_some();
@@ -105,7 +103,7 @@ impl InboundLimiter {
         remove(&mut self.members, link);
     }
 
-    /// Whether a whole ring may live there.
+    /// Whether a whole ring may live at that address.
     fn is_home(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || ip == self.home
     }
@@ -121,7 +119,7 @@ impl InboundLimiter {
     }
 }
 
-/// Most nodes of a thread have no connections once they are at rest: then the tree is to take nothing.
+/// Most nodes of a thread have no connections when the ring is quiet: an empty tree should take no memory.
 pub(crate) fn remove<T>(open: &mut BTreeMap<LinkId, T>, link: LinkId) {
     open.remove(&link);
     if open.is_empty() {
@@ -234,7 +232,8 @@ mod tests {
         assert_eq!(door.inbound.members.len(), 6);
     }
 
-    /// A fresh ping was closed before it was read, since the connections of a flood had all just come, too.
+    /// A connection with a fresh ping was closed before the ping was read, since the connections of a flood were just
+    /// as new.
     #[test]
     fn whoever_has_just_come_and_not_spoken_yet_is_not_thinned_out() {
         let mut door = Door::open();

@@ -1,4 +1,4 @@
-//! How many connections there may be, and what is dropped beyond.
+//! How many connections there may be, and which are dropped beyond that.
 
 pub mod budget;
 pub mod dials;

@@ -20,44 +20,44 @@ use crate::sim::world::World;
 pub(super) use trouble::all_names;
 use trouble::{ALL, Trouble};
 
-/// What kind of history it is to be.
+/// The kind of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temper {
-    /// Only what the protocol is to bear: safety is judged nearly all the time.
+    /// Only trouble that the protocol has to bear: safety is judged nearly all the time.
     Lawful,
     /// Anything.
     Lawless,
-    /// Anything, and a partition that is long enough to make two rings of one.
+    /// Anything, and a partition that lasts long enough to split one ring into two.
     Torn,
 }
 
-/// Decides what goes wrong, from a seed of its own.
+/// Decides what goes wrong, from its own random stream.
 pub(super) struct Director {
     rng: ChaCha8Rng,
     temper: Temper,
     r: usize,
-    /// All nodes that there may ever be; the first creates the ring.
+    /// All nodes that may ever run; the first creates the ring.
     cast: Vec<u32>,
-    /// The seed that each node was given when it was started first.
+    /// The seed that each node was given at its first start.
     seeds: BTreeMap<u32, u32>,
-    /// How many run at the beginning, and so many more at most later.
+    /// How many nodes run at the beginning; at most as many more start later.
     nodes: usize,
-    /// What this history has of trouble.
+    /// The kinds of trouble in this history.
     troubles: Vec<Trouble>,
-    /// Ends of troubles to come.
+    /// Commands that are scheduled: mostly the ends of troubles.
     later: BTreeMap<Duration, Vec<Command>>,
     /// When all trouble must have ended.
     end: Duration,
     /// The two sides of a partition that is to make two rings.
     sides: (Vec<u32>, Vec<u32>),
-    /// The nodes of each thread; none if nodes serve in zero time.
+    /// The nodes of each thread; empty if nodes need no time to serve.
     threads: Vec<Vec<u32>>,
-    /// How dear work is.
+    /// The factor by which work takes longer.
     dearness: u32,
     pub(super) faults: Faults,
 }
 
-/// Before two rings are to meet again they are left in peace for so long: each is to become ideal.
+/// How long two rings are left in peace before they meet again: each has to become ideal.
 const CALM: Duration = Duration::from_secs(14);
 
 impl Director {
@@ -70,7 +70,7 @@ impl Director {
         let may = |trouble: &Trouble| temper != Temper::Torn || !trouble.moves_cuts();
         let all: Vec<Trouble> = ALL.into_iter().filter(may).collect();
         let mut troubles: Vec<Trouble> = all.sample(&mut rng, count).copied().collect();
-        // Without some coming and going there is little to be seen.
+        // Without crashes and restarts little happens.
         troubles.extend([Trouble::Crash, Trouble::Restart]);
         Director {
             rng,
@@ -89,7 +89,7 @@ impl Director {
         }
     }
 
-    /// So much more or less time.
+    /// A random time with this mean.
     pub(super) fn pause(&mut self, mean: Duration) -> Duration {
         // Exponentially distributed, in whole milliseconds, so that a trace can be played again.
         let uniform: f64 = self.rng.random_range(f64::EPSILON..1.0);
@@ -97,7 +97,7 @@ impl Director {
         Duration::from_millis(millis as u64)
     }
 
-    /// The same; now and then a rest.
+    /// The same, or with a certain chance a rest.
     pub(super) fn pause_or_rest(&mut self, mean: Duration, rest: Duration, rests: f64) -> Duration {
         if self.rng.random_bool(rests) { rest } else { self.pause(mean) }
     }
@@ -114,15 +114,15 @@ impl Director {
         Duration::from_millis(self.rng.random_range(from..=to))
     }
 
-    /// Who creates the ring.
+    /// The node that creates the ring.
     pub(super) fn creator(&self) -> u32 {
         self.cast[0]
     }
 
-    /// A start as its operator would do it: whoever creates a ring is given no seeds, everyone else one member
-    /// that is there, at random; every second restart is with the old one, be it there or not. So a creator
-    /// that is started again creates a second ring, and who knows of it is chance. Where the rules are to hold
-    /// the creator, too, is given a seed when it comes back, and everyone one that is there.
+    /// A start as an operator would do it. The creator of a ring is given no seeds; every other node gets one random
+    /// member that is up. Every second restart uses the node's first seed, whether that is up or not. So a creator that
+    /// is started again creates a second ring, and chance decides which nodes know of it. Where the rules are to hold,
+    /// the creator also gets a seed when it comes back, and every seed is up.
     pub(super) fn start(&mut self, n: u32, members: &[Peer]) -> Command {
         if n == self.creator() && !self.lawful() {
             return Command::Start(n, Vec::new());
@@ -135,7 +135,7 @@ impl Director {
         Command::Start(n, if seed == n { Vec::new() } else { vec![seed] })
     }
 
-    /// How the history begins: all at once, or one after the other.
+    /// The commands that start the first nodes: all at once, or one after the other.
     pub(super) fn opening(&mut self) -> Vec<Command> {
         let together = self.rng.random_bool(0.5);
         let mut commands: Vec<Command> =
@@ -152,12 +152,12 @@ impl Director {
         commands
     }
 
-    /// Trouble may begin now, and must be over at that time.
+    /// Trouble may begin now, and must be over at `end`.
     pub(super) fn begin(&mut self, now: Duration, end: Duration) {
         self.end = end;
         if self.temper == Temper::Torn {
             let cut = now + (end - now) / 8;
-            // Of those that run from the beginning some are on each side.
+            // Each side gets some of the nodes that run from the beginning.
             let cast = self.cast.clone();
             let (first, later) = cast.split_at(self.nodes);
             let ((mut one, mut other), (one_later, other_later)) = (self.halves(first, 3), self.halves(later, 3));
@@ -169,12 +169,12 @@ impl Director {
         }
     }
 
-    /// When the next trouble ends.
+    /// When the next scheduled command is due.
     pub(super) fn next_end(&self) -> Option<Duration> {
         self.later.first_key_value().map(|(at, _)| *at)
     }
 
-    /// The ends that are due.
+    /// Removes and returns the commands that are due.
     pub(super) fn due(&mut self, now: Duration) -> Vec<Command> {
         let mut commands = Vec::new();
         while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
@@ -191,7 +191,7 @@ impl Director {
         self.later.entry((now + after).min(self.end)).or_default().push(command);
     }
 
-    /// Some trouble, all at once; perhaps none.
+    /// One trouble, which may be several commands at once; perhaps none.
     pub(super) fn trouble(&mut self, world: &World, survey: &Survey) -> Vec<Command> {
         if self.temper == Temper::Torn && world.now() + CALM > self.end {
             return Vec::new();
@@ -236,7 +236,7 @@ impl Director {
                 let left = self.end.saturating_sub(now).as_millis() as u64;
                 let most = if self.lawful() { 600 } else { LONGEST_PAUSE.as_millis() as u64 };
                 let most = most.min(left).max(100);
-                // As many short ones as long ones.
+                // Logarithmic: short pauses are as frequent as long ones.
                 let factor: f64 = self.rng.random_range(0.0..=1.0);
                 let millis = 100.0 * (most as f64 / 100.0).powf(factor);
                 vec![Command::Pause(number_of(peer.addr), Duration::from_millis(millis as u64))]
@@ -294,7 +294,7 @@ impl Director {
                     let release = stop + self.between(50, most);
                     self.ends(now, stop, Command::Hold(a, b));
                     self.ends(now, release, Command::Release(a, b));
-                    // One by one; and they are released in any order.
+                    // They begin one after the other and are released in any order.
                     stop += self.between(0, 200);
                 }
                 self.due(now)
@@ -332,7 +332,7 @@ impl Director {
                 let all: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).collect();
                 let creator = self.creator();
                 let mut commands: Vec<Command> = all.iter().map(|n| Command::Crash(*n)).collect();
-                // Whoever starts a ring again starts the creator. Nobody is there to be chosen.
+                // An operator who restarts a ring starts the creator first. There is no member to choose as a seed.
                 commands.push(self.start(creator, &[]));
                 commands.extend(all.iter().filter(|n| **n != creator).map(|n| self.start(*n, &[])));
                 commands
@@ -348,7 +348,7 @@ impl Director {
         self.can_lose(world, survey, members, &[victim]).then(|| number_of(victim.addr))
     }
 
-    /// Whether these may die now: by the rules, or so that there are enough left to go on with.
+    /// Whether these nodes may die now: as the rules allow, or so that enough are left to go on with.
     fn can_lose(&self, world: &World, survey: &Survey, members: &[Peer], victims: &[Peer]) -> bool {
         match self.temper {
             Temper::Lawful => survey.can_spare(world, victims),
@@ -376,7 +376,7 @@ impl Director {
         vec![begin]
     }
 
-    /// Cuts ways between a part of the members and another.
+    /// Cuts the links between two disjoint parts of the members.
     fn cut(
         &mut self,
         now: Duration,
@@ -393,7 +393,7 @@ impl Director {
         vec![cut(one, other)]
     }
 
-    /// Two of so many random parts of the members.
+    /// Two random groups which together hold two of `parts` equal parts of the members.
     fn part(&mut self, members: &[Peer], parts: usize) -> (Vec<u32>, Vec<u32>) {
         let mut numbers: Vec<u32> = members.iter().map(|peer| number_of(peer.addr)).collect();
         numbers.shuffle(&mut self.rng);
@@ -401,7 +401,7 @@ impl Director {
         self.halves(&numbers, numbers.len())
     }
 
-    /// All of them in two groups, neither smaller than one of so many equal parts.
+    /// Splits all of them at random into two groups, neither smaller than one of `parts` equal parts.
     fn halves(&mut self, numbers: &[u32], parts: usize) -> (Vec<u32>, Vec<u32>) {
         let mut one = numbers.to_vec();
         if one.len() < 2 {

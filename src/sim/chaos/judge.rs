@@ -1,4 +1,4 @@
-//! Whether what a protocol promises is kept, as long as what it needs is given.
+//! Checks that the protocol keeps its promises while its assumptions hold.
 
 use crate::sim::reason::reason;
 use std::collections::BTreeMap;
@@ -13,20 +13,20 @@ use crate::sim::world::World;
 
 /// Watches a history.
 ///
-/// The environment's rules: there are always more than r principals, every list has a living entry, and
-/// no living node is taken for dead. While they hold, no step of a join or of maintenance may take a
-/// principal away, and every answer must be right. A breach is written down, and nothing is judged
-/// from then until the ring is ideal again and whatever false news is left has been used up.
+/// The environment's rules: there are always more than r principals, every list has a living entry, and no living node
+/// is taken for dead. While they hold, no step of a join or of maintenance may take a principal away, and every answer
+/// must be right. A breach is recorded, and nothing is judged from then until the ring is ideal again and no false news
+/// is left.
 pub(super) struct Judge {
     survey: Survey,
-    /// Whether the rules hold, and for how long they have held before.
+    /// Whether the rules hold, and for how long they held before `since`.
     holding: bool,
     held: Duration,
     since: Duration,
     /// The last breach.
     broken_at: Duration,
     breaches: Vec<Breach>,
-    /// The rings there were, each from its time on; `None` while nothing is judged.
+    /// The rings over time, each with the time it began; `None` while nothing is judged.
     rings: Vec<(Duration, Option<Vec<Peer>>)>,
     failures: Vec<Failure>,
     lookups: BTreeMap<u64, Asked>,
@@ -46,14 +46,14 @@ pub struct Breach {
 struct Failure {
     at: Duration,
     victims: Vec<Peer>,
-    /// Who lived before.
+    /// The members before the failure.
     members: Vec<Peer>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     from: Peer,
-    /// The run of its program.
+    /// Which run of its program asked.
     generation: u32,
     key: Id,
     at: Duration,
@@ -64,11 +64,11 @@ struct Asked {
 pub struct Verdicts {
     /// The owner was named.
     pub right: u64,
-    /// Named was who had been the owner, or would have been one early, a moment before a failure that nobody
-    /// could have noticed yet.
+    /// The answer named a node that owned the key, or would have been an early owner, until a failure too recent to be
+    /// noticed.
     pub stale: u64,
-    /// Named was a member around which the ring had yet to close: the first living one at or after the
-    /// key. Appendages can't tell that they are none of the ring, and speak for each other.
+    /// The answer named a member around which the ring had yet to close: the first living one at or after the key.
+    /// Appendages can't tell that they are outside the ring, and name each other.
     pub early: u64,
     /// An owner was named while the rules did not hold all the time.
     pub unjudged: u64,
@@ -95,7 +95,7 @@ impl Judge {
         }
     }
 
-    /// The world as it was seen last.
+    /// The world as it was last seen.
     pub(super) fn survey(&self) -> &Survey {
         &self.survey
     }
@@ -139,7 +139,7 @@ impl Judge {
         } else if let Some(bereft) = self.survey.bereft() {
             self.breach(world, format!("the whole list of {} is dead", world.name(bereft)));
         } else if !self.survey.can_spare(world, &[]) {
-            self.breach(world, "a whole list that somebody is about to adopt is dead".into());
+            self.breach(world, "a whole list that is about to be adopted is dead".into());
         } else {
             self.check(world, &before, victims)?;
             self.keep_ring(world.now());
@@ -147,17 +147,17 @@ impl Judge {
         Ok(())
     }
 
-    /// The rules hold again once the ring is ideal, and nobody keeps false news any more: a lookup
-    /// tells at its end whom it has found dead.
+    /// The rules hold again once the ring is ideal and no node keeps false news: a lookup reports the nodes that it has
+    /// found dead only when it ends.
     pub(super) fn try_to_resume(&mut self, world: &World) {
         let quiet = self.breaches.is_empty() || world.now() > self.broken_at + world.config.lookup_timeout;
         if self.holding || !quiet || world.ideal_neighbors().is_err() {
             return;
         }
-        // Lists that were said, and are no longer to be adopted, have gone without a change.
+        // A list that was sent may have been discarded without setting `changed`.
         self.survey = Survey::of(world);
         let principals = self.survey.principals().len();
-        // Whoever is paused is a member, too, but none of the ring that looks ideal without it.
+        // A paused node is a member, too, but not of the ring that looks ideal without it.
         let whole = self.survey.bereft().is_none() && self.survey.ring().is_some();
         if whole && principals > world.config.successors && principals == self.survey.members().len() {
             (self.holding, self.since) = (true, world.now());
@@ -165,7 +165,7 @@ impl Judge {
         }
     }
 
-    /// A node was told to create a ring though there is one.
+    /// A node was told to create a ring although one exists.
     pub(super) fn second_ring(&mut self, world: &World) {
         if self.holding {
             self.breach(world, "a second ring is created".into());
@@ -193,7 +193,7 @@ impl Judge {
         }
     }
 
-    /// What the rules protect.
+    /// Checks what the rules protect.
     fn check(&self, world: &World, before: &Survey, victims: &[Peer]) -> Result<(), String> {
         let survey = &self.survey;
         let taken = before.principals().iter().find(|p| !survey.principals().contains(p) && !victims.contains(p));
@@ -235,7 +235,7 @@ impl Judge {
         Ok(())
     }
 
-    /// Lookups whose askers have died will never end.
+    /// Drops lookups whose askers have died: they will never end.
     pub(super) fn bury_lookups(&mut self, world: &World) {
         let asks = |asked: &Asked| {
             world.host(asked.from).is_some_and(|host| host.is_alive() && host.generation() == asked.generation)

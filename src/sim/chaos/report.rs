@@ -1,4 +1,4 @@
-//! What came of one history.
+//! The outcome of one history.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +14,12 @@ pub type Faults = BTreeMap<&'static str, u64>;
 pub struct Report {
     pub seed: u64,
     pub temper: Temper,
-    /// How many nodes it began with, and ended with.
+    /// How many nodes it began with and ended with.
     pub nodes: (usize, usize),
     pub r: usize,
-    /// Histories with one fingerprint had the same events.
+    /// Histories with the same fingerprint had the same events.
     pub fingerprint: u64,
-    /// How long it was on the virtual clock, and for how much of that the rules held.
+    /// How long it lasted on the virtual clock, and for how much of that time the rules held.
     pub time: Duration,
     pub held: Duration,
     pub tally: Tally,
@@ -28,11 +28,11 @@ pub struct Report {
     pub breaches: Vec<Breach>,
     /// How often several rings became one.
     pub merges: u64,
-    /// Whether a partition made two rings that had forgotten each other.
+    /// Whether a partition made two rings that forgot each other.
     pub purged: bool,
-    /// Whether there were rings at the end none of which knew of the other: then it is not looked for one.
+    /// Whether it ended with rings that knew nothing of each other: then healing is not judged.
     pub parted: bool,
-    /// How long healing took, and how long it might have taken at most.
+    /// How long healing took, and its bound.
     pub healed: (Duration, Duration),
     /// What was violated; `None` if all was well.
     pub violation: Option<String>,

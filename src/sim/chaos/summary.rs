@@ -1,4 +1,4 @@
-//! What happened in many histories.
+//! The outcome of many histories.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct Summary {
     pub histories: u64,
     /// Histories of each temper.
     pub tempers: BTreeMap<&'static str, u64>,
-    /// Of all fingerprints together, whatever their order.
+    /// The sum of all fingerprints: independent of their order.
     pub fingerprint: u64,
     pub time: Duration,
     pub held: Duration,
@@ -26,16 +26,16 @@ pub struct Summary {
     pub breaches: u64,
     pub merges: u64,
     pub purged: u64,
-    /// Histories that ended with rings none of which knew of the other.
+    /// Histories that ended with rings that knew nothing of each other.
     pub parted: u64,
-    /// The longest healing, and what was its bound: where the rules held all the time, and where not.
+    /// The longest healing and its bound: where the rules held all the time, and where they did not.
     pub repaired: (Duration, Duration),
     pub reunited: (Duration, Duration),
-    /// Seeds with what was violated, and when.
+    /// The violation of each failed seed, and its time.
     pub violations: BTreeMap<u64, (Duration, String)>,
 }
 
-/// From so many histories on, every kind of trouble is to be expected.
+/// With at least this many histories, every kind of trouble is expected.
 const ENOUGH: u64 = 200;
 
 impl Summary {
@@ -79,7 +79,7 @@ impl Summary {
         self.violations.extend(other.violations);
     }
 
-    /// What never happened though it should have, in so many histories.
+    /// What never happened though it should have in this many histories.
     pub fn missing(&self) -> Vec<&'static str> {
         if self.histories < ENOUGH {
             return Vec::new();
@@ -153,7 +153,7 @@ impl Summary {
     }
 }
 
-/// These must be zero, or may.
+/// These must be zero or may be zero.
 const MAY_BE_ZERO: [&str; 4] = ["rings parted", "frames garbled", "answers stale", "answers early"];
 
 impl Temper {

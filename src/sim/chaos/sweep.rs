@@ -8,8 +8,8 @@ use std::thread;
 use super::summary::Summary;
 use super::{Options, Report, history};
 
-/// Runs the histories of these seeds on so many threads, and tells of each when it has ended; who is told
-/// says whether to begin others. The summary does not depend on the number of threads.
+/// Runs the histories of these seeds on `jobs` threads. Calls `told` with each report; its result says whether to begin
+/// others. The summary does not depend on the number of threads.
 pub fn sweep(
     seeds: Range<u64>,
     options: &Options,
@@ -31,7 +31,7 @@ pub fn sweep(
                 break;
             }
         }
-        // Another thread that has panicked takes the whole sweep down with it.
+        // If another thread has panicked, so does the whole sweep.
         if let Ok(mut all) = summary.lock() {
             all.merge(mine);
         }

@@ -1,4 +1,4 @@
-//! What came of rings whose nodes come and go.
+//! The outcome of rings whose nodes come and go.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,37 +8,37 @@ use serde_json::{Value, json};
 
 use crate::sim::tally::Tally;
 
-/// What came of one or many histories.
+/// The outcome of one or many histories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub histories: u64,
-    /// Of all histories together, whatever their order: those with one fingerprint had the same events.
+    /// The sum over all histories, independent of their order: equal fingerprints mean equal events.
     pub fingerprint: u64,
     pub tally: Tally,
     /// On the virtual clock.
     pub time: Duration,
-    /// All time that nodes lived, together.
+    /// The time that nodes lived, over all nodes.
     pub lived: Duration,
     pub verdicts: Verdicts,
 }
 
-/// What became of lookups.
+/// How lookups ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdicts {
     /// The answer was the first living member at or after the key when it came.
     pub right: u64,
-    /// The answer was somebody else.
+    /// The answer was another node.
     pub wrong: u64,
-    /// There was no answer, for these reasons.
+    /// There was no answer, by reason.
     pub lost: BTreeMap<&'static str, u64>,
-    /// Whoever asked left before there was an answer.
+    /// The asking node left before there was an answer.
     pub orphaned: u64,
-    /// How many nodes were asked until there was a right answer, together.
+    /// How many nodes were asked until there was a right answer, over all lookups.
     pub hops: u64,
 }
 
 impl Report {
-    /// Adds what came of other histories.
+    /// Adds the outcome of other histories.
     pub fn add(&mut self, other: &Report) {
         self.histories += other.histories;
         self.fingerprint = self.fingerprint.wrapping_add(other.fingerprint);
@@ -55,7 +55,7 @@ impl Report {
         }
     }
 
-    /// How many nodes lived at a time, on average.
+    /// The mean number of living nodes.
     pub fn living(&self) -> f64 {
         ratio(self.lived.as_secs_f64(), self.time.as_secs_f64())
     }
@@ -65,14 +65,14 @@ impl Report {
         ratio(self.verdicts.hops as f64, self.verdicts.right as f64)
     }
 
-    /// Lookups that ended with an answer or without, in words.
+    /// How many lookups ended in each way, in words.
     fn ends(&self) -> Vec<(&'static str, u64)> {
         let Verdicts { right, wrong, lost, orphaned, .. } = &self.verdicts;
         let lost = lost.iter().map(|(why, count)| (*why, *count));
         [("right", *right), ("wrong", *wrong), ("asker left", *orphaned)].into_iter().chain(lost).collect()
     }
 
-    /// So much for each node that lives and each second.
+    /// A count per living node and second.
     fn each(&self, count: u64) -> f64 {
         ratio(count as f64, self.lived.as_secs_f64())
     }

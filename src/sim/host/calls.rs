@@ -1,4 +1,4 @@
-//! Calls and answers as frames, and the connections that they take.
+//! Calls and answers as frames, and the connections that carry them.
 
 use std::time::Duration;
 
@@ -19,34 +19,34 @@ use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{Frame, Question, Reply};
 
-/// A call that was put and not answered yet.
+/// A call that was sent and not answered yet.
 pub(super) struct Call {
-    /// The run that asks.
+    /// The run that made the call.
     pub run: u64,
     target: Target,
     request: Request,
     patience: Option<Duration>,
     way: Way,
-    /// The run of the callee's program that had been reached before.
+    /// The incarnation of the callee's program that had answered before.
     known: Option<u64>,
-    /// Whether it takes a connection to the callee's own address, not to its front.
+    /// Whether it uses a connection to the callee's own address, not to its front.
     direct: bool,
 }
 
-/// Which connection a call takes.
+/// Which connection a call uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The kept one, or a new one that is kept.
+    /// The kept one; if there is none, a new one that is kept.
     Kept,
-    /// One of its own, which is not kept.
+    /// A new one, which is not kept.
     Fresh,
-    /// One of its own: the kept one has broken under it.
+    /// A new one: the kept connection broke while the call was open.
     Again,
 }
 
-/// Calls that are put to others.
+/// Calls to other nodes.
 impl Host {
-    /// Puts a question, and returns the number of the call.
+    /// Sends a call and returns its number.
     pub(super) fn ask(&mut self, run: u64, target: Target, request: Request, way: Way, env: &mut Environment) -> u64 {
         let forwarded = request.depends_on_others();
         let patience = forwarded.then(|| {
@@ -73,8 +73,8 @@ impl Host {
         number
     }
 
-    /// Says something whose answer does not matter. Whoever was never reached is told nothing that
-    /// plain peers don't know.
+    /// Sends a request whose answer does not matter. A peer that has never answered gets no extension, since plain
+    /// peers don't know them.
     pub(super) fn tell(&mut self, peer: Peer, request: Request, env: &mut Environment) {
         let to = env.slot(peer.addr);
         if !request.is_extension() || self.contacts.known(to).is_some() {
@@ -85,7 +85,7 @@ impl Host {
         }
     }
 
-    /// A call; the second one on a kept connection says who calls.
+    /// A call; the second one on a kept connection names the caller.
     fn question(&mut self, number: u64, to: Slot, request: &Request, patience: Option<Duration>, way: Way) -> Question {
         let introduces = way == Way::Kept && self.contacts.introduce(to);
         Question {
@@ -106,7 +106,7 @@ impl Host {
     }
 }
 
-/// What comes from others.
+/// What arrives from other nodes.
 impl Host {
     pub(super) fn heard(&mut self, from: Place, content: Content, env: &mut Environment) {
         match content {
@@ -207,7 +207,7 @@ impl Host {
 
     fn returned(&mut self, from: Place, bytes: BytesMut, env: &mut Environment) {
         if self.contacts.known(from.slot).is_some_and(|known| known.generation > from.generation) {
-            // The connection to a former self is closed.
+            // The connection to an earlier run of that program is closed.
             return;
         }
         let Some(Frame::Return(reply)) = env.decode(bytes) else { return };
@@ -232,7 +232,7 @@ impl Host {
         }
     }
 
-    /// A node has answered in its own name: its thread hears that it lives, and what its front is.
+    /// A node has answered in its own name: its thread learns that it lives, and what its front is.
     fn thread_hears(
         &self,
         from: Place,
@@ -268,7 +268,7 @@ impl Host {
         }
     }
 
-    /// A kept connection broke: what was asked on it is asked once more.
+    /// A kept connection broke: its open calls are sent once more.
     fn severed(&mut self, from: Place, env: &mut Environment) {
         let addr = env.address(from.slot);
         if self.contacts.known(from.slot).is_some_and(|known| known.generation > from.generation) {
@@ -303,7 +303,7 @@ impl Host {
         }
         let Some(talk) = self.runs.get_mut(&run) else { return };
         if let (true, Some(Target::Peer(target))) = (answer.is_dead(), talk.target) {
-            // It may have become a member while that news was on its way.
+            // The target may have become a member while that news was on its way.
             env.suspected.push((target, self.me));
         }
         if talk.open == Some(number) {
@@ -316,7 +316,7 @@ impl Host {
     }
 }
 
-/// What a reply means, from a node of which this was known.
+/// What a reply to this call means.
 fn understand(call: &Call, reply: &Reply) -> Answer {
     let expected: Option<Id> = match call.target {
         Target::Peer(peer) => Some(peer.id),

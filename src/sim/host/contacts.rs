@@ -1,10 +1,10 @@
-//! Whom a program has had to do with, and the connections that it keeps.
+//! The peers with which a program has exchanged messages, and the connections that it keeps.
 
 use std::collections::BTreeMap;
 
 use crate::sim::events::Slot;
 
-/// By the slots of the others.
+/// By the slots of the peers.
 #[derive(Default)]
 pub(super) struct Contacts(BTreeMap<Slot, Contact>);
 
@@ -17,27 +17,27 @@ struct Contact {
 /// What is known of a node that has answered.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
-    /// What it says of itself.
+    /// The number by which its program identifies itself.
     pub incarnation: u64,
-    /// What TCP would tell apart: data from a former run never comes after data from this one.
+    /// What TCP would tell apart: data from an earlier run never comes after data from this one.
     pub generation: u32,
 }
 
 /// A connection that is kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Link {
-    /// The other end does not know who calls.
+    /// The other end does not know the caller yet.
     Nameless,
     Introduced,
 }
 
 impl Contacts {
-    /// Something is sent there: whoever has a connection with this program is a contact.
+    /// Something is sent there: every peer that has a connection with this program is a contact.
     pub fn meet(&mut self, slot: Slot) {
         self.0.entry(slot).or_default();
     }
 
-    /// All who may have a connection with this program.
+    /// All peers that may have a connection with this program.
     pub fn met(&self) -> impl Iterator<Item = Slot> + '_ {
         self.0.keys().copied()
     }
@@ -57,23 +57,23 @@ impl Contacts {
         self.0.get(&slot).is_some_and(|contact| contact.link.is_some())
     }
 
-    /// A connection is kept from now on, if it was not before.
+    /// A connection is kept from now on.
     pub fn link(&mut self, slot: Slot) {
         self.0.entry(slot).or_default().link.get_or_insert(Link::Nameless);
     }
 
-    /// The other end of a connection has said who it is.
+    /// The other end of a connection has named itself.
     pub fn hear_name(&mut self, slot: Slot) {
         self.0.entry(slot).or_default().link = Some(Link::Introduced);
     }
 
-    /// Whether a call is to say who calls: the first one on a connection that is kept already.
+    /// Whether a call should name the caller: the first one on a connection that is already kept.
     pub fn introduce(&mut self, slot: Slot) -> bool {
         let link = self.0.get_mut(&slot).and_then(|contact| contact.link.as_mut());
         link.is_some_and(|link| std::mem::replace(link, Link::Introduced) == Link::Nameless)
     }
 
-    /// A connection is no more.
+    /// A connection is no longer kept.
     pub fn unlink(&mut self, slot: Slot) {
         if let Some(contact) = self.0.get_mut(&slot) {
             contact.link = None;

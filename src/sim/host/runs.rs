@@ -1,4 +1,4 @@
-//! Conversations and lookups under way: what `drive` and `node` do.
+//! Conversations and lookups under way: the work of `drive` and `node`.
 
 use std::time::Duration;
 
@@ -26,33 +26,33 @@ use crate::sim::storm::thread::Client;
 pub(in super::super) struct Run {
     talk: Patient<Talk>,
     pub(super) purpose: Purpose,
-    /// What a lookup is after, and how often it has begun.
+    /// What a lookup seeks, and how often it has begun.
     lookup: Option<(Sought, u32)>,
     pub(super) deadline: Option<Duration>,
     /// The numbers of the open question and of the probe.
     pub(super) open: Option<u64>,
     pub(super) probe: Option<u64>,
-    /// Whom the question or probe went to.
+    /// The target of the question or probe.
     pub(super) target: Option<Target>,
     /// Whether it rests before it asks again.
     resting: bool,
-    /// The patience with the open question, and the number of the alarm that is set.
+    /// The time limit of the open question, and the number of the alarm that is set.
     pub(super) wait: Duration,
     alarm: u64,
     /// What the alarm is for.
     waiting: Wait,
-    /// The hop at which a lookup waits, and whether it has waited there for longer than it should.
+    /// The hop at which a lookup waits, and whether that hop is overdue.
     pub(super) hop: Option<(Addr, bool)>,
-    /// On whose behalf its thread has taken it on.
+    /// The client for which its thread has admitted it.
     client: Option<Client>,
     /// All calls that it has made.
     pub(super) calls: Vec<u64>,
-    /// The successor lists that were said to it, each behind the node whose it is: one of them may
-    /// be adopted when it ends.
+    /// The successor lists that were sent to it, each behind the node that sent it. When the run ends, one of them may
+    /// be adopted.
     pub(in super::super) lists: Vec<Vec<Peer>>,
 }
 
-/// What a lookup is after, and how.
+/// What a lookup seeks, and how.
 #[derive(Clone)]
 pub(super) struct Sought {
     pub question: Question,
@@ -64,7 +64,7 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    /// To be found in this style.
+    /// Seeks an answer to this question in this style.
     pub fn by(style: Style, question: Question) -> Sought {
         Sought { question, style, doubted: Vec::new(), guess: None }
     }
@@ -89,7 +89,7 @@ pub(super) enum Purpose {
     /// To tell others of another ring.
     News,
     Fingers,
-    /// To answer the call of this number, which came at this time, in this way.
+    /// To answer call `number`, which came at `asked`; `say` makes the answer.
     Caller {
         from: Place,
         number: u64,
@@ -97,7 +97,7 @@ pub(super) enum Purpose {
         asked: Duration,
         say: fn(Finding, Option<Hop>) -> Result<Response, LookupFailure>,
     },
-    /// Somebody outside wants to know, under this number.
+    /// To answer a caller outside, under this number.
     Outside(u64),
 }
 
@@ -148,8 +148,8 @@ pub(super) fn alive(answer: Answer) -> Answer {
 
 /// The driver.
 impl Host {
-    /// Begins a conversation, or a lookup, of which it is known how often it has begun and how long it
-    /// may take.
+    /// Begins a conversation or lookup. For a lookup, `lookup` gives what it seeks, how often it has begun, and its
+    /// time limit.
     pub(super) fn begin(
         &mut self,
         talk: Talk,
@@ -238,7 +238,7 @@ impl Host {
                 rest(rests).mul_f64(env.rng.random_range(0.5..1.5))
             }
             Step::Wait if open => self.longer(number, wait, env),
-            // It lives, but the question is not open any more.
+            // The target lives, but the question is no longer open.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
         let waiting = Wait { began: env.now, agreed: wait };
@@ -266,7 +266,7 @@ impl Host {
         }
     }
 
-    /// Nobody has answered in time.
+    /// The time of a wait is over.
     pub(super) fn waited(&mut self, number: u64, alarm: u64, env: &mut Environment) {
         if self.pinged_in_vain(number, alarm, env) {
             return;
@@ -290,7 +290,7 @@ impl Host {
         self.resume(number, Answer::Silent, env);
     }
 
-    /// The time of a lookup is over.
+    /// The time limit of a lookup has passed.
     pub(super) fn out_of_time(&mut self, number: u64, env: &mut Environment) {
         if let Some(run) = self.end(number, env) {
             self.resolved(run.purpose, Err(LookupFailure::Timeout), env);
@@ -324,12 +324,12 @@ impl Host {
         }
     }
 
-    /// A lookup has ended, unless it is outdated and begins again in the time that it has left.
+    /// A lookup has ended, unless it is outdated and begins again in the time that is left.
     fn found(&mut self, run: Box<Run>, finding: Finding, env: &mut Environment) {
         let Some((sought, beginnings)) = run.lookup else { return };
         let result = match self.maintenance.vantage() {
             Err(lost) if finding.is_pinged() => Err(lost),
-            // Where tables are frozen the dead stay in them: it would come to the same again.
+            // In frozen tables the dead stay: a new lookup would end in the same way.
             Ok(now) if !env.frozen && finding.is_outdated(sought.question.key, now) => {
                 if beginnings < MAX_BEGINNINGS {
                     let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
@@ -342,7 +342,7 @@ impl Host {
         self.resolved(run.purpose, result, env);
     }
 
-    /// Gives up the conversation that is held: nothing will come of it.
+    /// Gives up the conversations under way: their outcome no longer matters.
     pub(super) fn stop_talking(&mut self, env: &mut Environment) {
         let talks = self.runs.iter().filter(|(_, run)| matches!(run.purpose, Purpose::Maintenance | Purpose::News));
         for number in talks.map(|(number, _)| *number).collect::<Vec<_>>() {
@@ -350,7 +350,7 @@ impl Host {
         }
     }
 
-    /// Tells both tables who turned out dead.
+    /// Tells both tables which peers turned out dead.
     fn mark_dead(&mut self, dead: &[Peer], env: &mut Environment) {
         if !dead.is_empty() && !env.frozen {
             self.maintenance.forget(dead);
@@ -359,7 +359,7 @@ impl Host {
         }
     }
 
-    /// An open call goes on under another number.
+    /// An open call continues under another number.
     pub(super) fn renumber(&mut self, run: u64, old: u64, new: u64) {
         let Some(run) = self.runs.get_mut(&run) else { return };
         for number in [&mut run.open, &mut run.probe].into_iter().flatten() {
@@ -375,7 +375,7 @@ impl Host {
         self.runs.get_mut(&run).map(Box::as_mut)
     }
 
-    /// The lists that were said to conversations under way.
+    /// The lists that were sent to conversations under way.
     pub(in super::super) fn lists_said(&self) -> impl Iterator<Item = &Vec<Peer>> + '_ {
         self.runs.values().flat_map(|run| &run.lists)
     }
@@ -387,7 +387,7 @@ impl Host {
         self.seek((sought, 1), patience, purpose, env);
     }
 
-    /// Looks a key up that was begun so often, this time included.
+    /// Looks a key up. `lookup` holds how often it has begun, this time included.
     fn seek(&mut self, lookup: (Sought, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
         let Sought { question, style, doubted, guess } = lookup.0.clone();
         match self.maintenance.vantage().cloned() {
@@ -403,7 +403,7 @@ impl Host {
 
     fn resolved(&mut self, purpose: Purpose, found: Result<Finding, LookupFailure>, env: &mut Environment) {
         match purpose {
-            // Maintenance holds conversations, which no time limit ends.
+            // Maintenance holds conversations, which have no time limit.
             Purpose::Maintenance | Purpose::News => {}
             Purpose::Fingers => {
                 let found = found.and_then(|finding| finding.result);

@@ -1,6 +1,6 @@
-//! What a node leaves to its thread, where it has one: how long to wait, who is dead, what to take on.
+//! What a node leaves to its thread, if it has one: how long to wait, which nodes are dead, which lookups to admit.
 //!
-//! It stands for `src/actors/thread.rs` and for what `drive` asks of it.
+//! It stands for `src/actors/thread.rs` and for what `drive` asks of that.
 
 use std::time::Duration;
 
@@ -22,21 +22,21 @@ use crate::sim::storm::thread::{Client, Waiting};
 /// A node that is probed for all nodes of the thread that suspect it.
 pub(super) struct Probing {
     peer: Peer,
-    /// Whether it was pinged on a fresh connection, too.
+    /// Whether it was also pinged on a fresh connection.
     fresh: bool,
-    /// The wait that is under way.
+    /// The wait under way.
     wait: Wait,
     alarm: u64,
 }
 
-/// A wait for somebody else.
+/// A wait for another node.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wait {
     pub began: Duration,
     pub agreed: Duration,
 }
 
-/// What the verdict on a node means to whoever suspects it.
+/// What the verdict on a node means to a run that suspects it.
 fn said_by(verdict: Option<bool>) -> Answer {
     match verdict {
         Some(true) => Answer::Alive,
@@ -47,7 +47,8 @@ fn said_by(verdict: Option<bool>) -> Answer {
 
 /// Waits.
 impl Host {
-    /// Whoever has shown that it lives is asked about less and less often; where there are no threads, as often as ever.
+    /// How long to wait for a node that has shown that it lives: twice as long as before, up to the time limit of a
+    /// call; without threads, as long as before.
     pub(super) fn longer(&mut self, number: u64, wait: Duration, env: &mut Environment) -> Duration {
         if env.thread(self.place.slot).is_none() {
             return wait;
@@ -57,12 +58,12 @@ impl Host {
         wait
     }
 
-    /// How long to wait for others where so much was agreed.
+    /// How long to wait for other nodes if this time was agreed.
     pub(super) fn patience(&self, agreed: Duration, env: &mut Environment) -> Duration {
         env.thread(self.place.slot).map_or(agreed, |thread| thread.patience(agreed))
     }
 
-    /// How much longer a wait is to go on, though its time has passed; and the wait from then on.
+    /// How much longer a wait has to last although its time has passed, and the wait from then on.
     pub(super) fn goes_on(&self, wait: Wait, env: &mut Environment) -> Option<(Duration, Wait)> {
         let now = env.now;
         match env.thread(self.place.slot)?.is_ripe(wait.began, wait.agreed, now) {
@@ -74,7 +75,7 @@ impl Host {
 
 /// Hops.
 impl Host {
-    /// Whether a lookup may go on to that hop now, by what its thread knows of it.
+    /// Whether a lookup may go on to that hop now, judged by what its thread knows of the hop.
     pub(super) fn may_pass(&mut self, number: u64, target: Target, env: &mut Environment) -> bool {
         let (hop, now) = (target.addr(), env.now);
         let Some(thread) = env.thread(self.place.slot) else { return true };
@@ -86,7 +87,7 @@ impl Host {
         admits
     }
 
-    /// A lookup has waited at its hop for longer than it should.
+    /// The hop of a lookup is overdue.
     pub(super) fn overdue(&mut self, number: u64, env: &mut Environment) {
         let now = env.now;
         let Some(Some((hop, overdue))) = self.runs.get_mut(&number).map(|run| run.hop.as_mut()) else { return };
@@ -95,14 +96,14 @@ impl Host {
         }
     }
 
-    /// A lookup waits at its hop no longer.
+    /// A lookup no longer waits at its hop.
     pub(super) fn settle_hop(&mut self, number: u64, answered: bool, env: &mut Environment) {
         let hop = self.runs.get_mut(&number).and_then(|run| run.hop.take());
         settle(hop, answered, self.place, env);
     }
 }
 
-/// A lookup waits at that hop no longer.
+/// A lookup no longer waits at that hop.
 pub(super) fn settle(hop: Option<(Addr, bool)>, answered: bool, place: Place, env: &mut Environment) {
     let now = env.now;
     if let (Some((hop, overdue)), Some(thread)) = (hop, env.thread(place.slot)) {
@@ -117,7 +118,8 @@ pub(super) fn settle(hop: Option<(Addr, bool)>, answered: bool, place: Place, en
 
 /// Suspicions.
 impl Host {
-    /// A node stays silent to a run. Says whether the thread finds out; without one, each run probes it by itself.
+    /// A node stays silent to a run. Returns whether the thread decides if it is dead; without a thread, each run
+    /// probes it by itself.
     pub(super) fn suspect(&mut self, run: u64, target: Target, env: &mut Environment) -> bool {
         let (Target::Peer(peer), now) = (target, env.now) else { return false };
         let place = self.place;
@@ -163,8 +165,8 @@ impl Host {
         }
     }
 
-    /// Nothing was heard of a node that is probed: it is pinged on a fresh connection, or it is dead. Says whether that is
-    /// what the alarm was for.
+    /// Nothing was heard of a node that is probed: it is pinged on a fresh connection, or it is dead. Returns whether
+    /// the alarm belongs to a probe.
     pub(super) fn pinged_in_vain(&mut self, number: u64, alarm: u64, env: &mut Environment) -> bool {
         let Some(probe) = self.probes.get(&number) else { return false };
         let (peer, fresh, wait) = (probe.peer, probe.fresh, probe.wait);
@@ -186,7 +188,7 @@ impl Host {
         true
     }
 
-    /// A node that is probed has said something. Says whether it is one.
+    /// A node that is probed has answered. Returns whether `number` is a probe.
     pub(super) fn pinged(&mut self, number: u64, answer: &Answer, env: &mut Environment) -> bool {
         if !self.probes.contains_key(&number) {
             return false;
@@ -204,9 +206,9 @@ impl Host {
     }
 }
 
-/// What is taken on.
+/// Admission.
 impl Host {
-    /// On whose behalf a lookup is made, and what it is to the limits.
+    /// The class of a lookup for admission, and the client for which it is made.
     pub(super) fn client(&self, purpose: &Purpose, sought: &Sought, env: &Environment) -> (Class, Client) {
         match purpose {
             Purpose::Maintenance | Purpose::News | Purpose::Fingers => (Class::Maintenance, None),
@@ -225,7 +227,7 @@ impl Host {
         }
     }
 
-    /// That program has ended: nobody waits for answers to its questions.
+    /// That program has ended: drops the runs that answer its calls.
     pub(super) fn give_up_for(&mut self, asker: Place, env: &mut Environment) {
         let for_it = |run: &Run| matches!(run.purpose, Purpose::Caller { from, .. } if from == asker);
         let given_up = self.runs.iter().filter(|(_, run)| for_it(run)).map(|(number, _)| *number);
@@ -234,7 +236,7 @@ impl Host {
         }
     }
 
-    /// The program has ended: its thread need not keep anything for it.
+    /// The program has ended: its thread drops what it keeps for it.
     pub(in crate::sim) fn gone(&mut self, env: &mut Environment) {
         if env.thread(self.place.slot).is_none() {
             return;
@@ -246,7 +248,7 @@ impl Host {
         env.leaves_thread(self.place.slot);
     }
 
-    /// The thread has slept: others may have gone on without this node.
+    /// The thread has slept: other nodes may have gone on without this node.
     pub(in crate::sim) fn slept(&mut self, env: &mut Environment) {
         env.note(|env| format!("{} slept", env.name(self.me.id)));
         env.changed = true;
@@ -257,7 +259,8 @@ impl Host {
 
 /// Connections.
 impl Host {
-    /// Makes a connection for a call if it needs one. The port that the call is for, if its connection leads to another.
+    /// Opens a connection for a call if it needs one. Returns the port that the call is for, if the connection leads to
+    /// another.
     pub(super) fn connect(&mut self, target: Addr, way: Way, env: &mut Environment) -> Option<u16> {
         let thread = env.thread(self.place.slot)?;
         let route = if way == Way::Kept { thread.route(target) } else { target };

@@ -1,9 +1,10 @@
-//! How the cost of becoming one ring grows with the number of nodes.
+//! How the cost of a merge grows with the number of nodes.
 
 use super::{Merged, Report};
 use crate::sim::plot::{self, Chart, Count, Line, Point};
 
-/// Messages per node beside the square of the logarithm of all nodes, and round trips beside the logarithm itself.
+/// Messages per node, compared with the square of the logarithm of all nodes; and round trips, compared with the
+/// logarithm.
 pub fn svg(report: &Report) -> String {
     plot::svg(&charts(report))
 }

@@ -1,15 +1,15 @@
-//! What an experiment comes to: figures of ours and of the paper, side by side.
+//! The results of an experiment: our figures beside those of the paper.
 
 use super::Experiment;
 use super::stats::Estimate;
 use crate::sim::plot::Count;
 
-/// One number that one seed gave.
+/// One number from one seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// What was varied from line to line of the plot.
+    /// What distinguishes the lines of the plot.
     pub series: String,
-    /// What was varied along the line.
+    /// What varies along a line.
     pub x: f64,
     /// What was measured.
     pub measure: &'static str,
@@ -25,7 +25,7 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// How much rounding may have changed it.
+    /// The most that rounding may have changed it.
     pub fn rounding(self) -> f64 {
         0.5 * 0.1f64.powi(self.decimals.into())
     }
@@ -42,14 +42,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// By how much we are above the paper, if that is more than chance and rounding explain.
+    /// Our mean minus the paper's value, if chance and rounding do not explain the difference.
     pub fn difference(&self) -> Option<f64> {
         let paper = self.paper?;
         let difference = self.ours.mean - paper.value;
         (difference.abs() > self.ours.interval + paper.rounding()).then_some(difference)
     }
 
-    /// Whether a single seed of ours may well give what the paper prints.
+    /// Whether one more seed of ours might give the paper's value.
     pub fn is_within_spread(&self) -> bool {
         self.paper.is_some_and(|paper| (self.ours.mean - paper.value).abs() <= self.ours.spread + paper.rounding())
     }
@@ -64,9 +64,9 @@ pub struct Panel {
     pub y: (&'static str, Count),
     /// A line for each of these measures in each series that has it.
     pub measures: &'static [&'static str],
-    /// Only in these series; in all if it is empty.
+    /// Limited to these series; all if empty.
     pub series: &'static [&'static str],
-    /// Series and measures whose names are too long for a legend, and what they are called there.
+    /// Short names for the legend, for series and measures whose names are too long.
     pub names: &'static [(&'static str, &'static str)],
 }
 
@@ -77,20 +77,20 @@ impl Panel {
     }
 }
 
-/// What an experiment came to.
+/// The results of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chapter {
     pub experiment: Experiment,
-    /// What was done, and with which parameters.
+    /// What was done, with which parameters.
     pub about: &'static str,
     /// What x is.
     pub x: &'static str,
-    /// The measures that stand in the table of the report; the data file has all.
+    /// The measures in the table of the report; the data file has all.
     pub table: &'static [&'static str],
     pub rows: Vec<Row>,
-    /// What else is to be said of the figures, in paragraphs or tables.
+    /// Further remarks on the figures, as paragraphs or tables.
     pub notes: Vec<String>,
-    /// Why we differ from the paper where we do: for the rows that each reason explains.
+    /// Why we differ from the paper: each reason says which rows it explains.
     pub reasons: Vec<Reason>,
 }
 
@@ -98,7 +98,7 @@ pub struct Chapter {
 #[derive(Clone, Copy)]
 pub struct Reason {
     pub explains: fn(&Row) -> bool,
-    /// The reason, and how it was found out.
+    /// The reason, and how it was found.
     pub text: &'static str,
 }
 
@@ -121,8 +121,8 @@ impl Chapter {
     }
 }
 
-/// The rows that readings come to, in the order in which their points first occur; `paper` says what the
-/// paper has for a series, an x and a measure.
+/// Combines readings into rows, in the order in which their points first occur; `paper` gives the paper's value for a
+/// series, an x and a measure.
 pub fn rows(readings: Vec<Reading>, paper: impl Fn(&str, f64, &str) -> Option<Printed>) -> Vec<Row> {
     let mut points: Vec<(Reading, Vec<f64>)> = Vec::new();
     for reading in readings {

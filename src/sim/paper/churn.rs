@@ -1,6 +1,6 @@
 //! V.E: lookups while nodes join and leave.
 //!
-//! Message by message on the virtual clock. Nodes leave as they do when they are told to: they say so.
+//! Message by message on the virtual clock. Nodes leave voluntarily: they tell their neighbours.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::sim::plot::Count;
 use crate::sim::{World, hashed};
 
 const SERIES: &str = "iterative";
-/// The same with a finger refreshed in every tenth round only.
+/// The same with a finger refreshed only in every tenth round.
 const RARELY: &str = "iterative with fingers refreshed a tenth as often";
 
 const PATH: &str = "path length";
@@ -30,18 +30,18 @@ const TIMEOUTS_LOW: &str = "time-outs 1st percentile";
 const TIMEOUTS_HIGH: &str = "time-outs 99th percentile";
 /// As in the paper, which says: a lookup succeeds if it reaches the key's current successor.
 const FAILED: &str = "failed lookups of 10,000";
-/// The same if a node owns nothing before the node before it has heard of it.
+/// The same if a node owns nothing before its predecessor has heard of it.
 const FAILED_AMONG_KNOWN: &str = "failed of 10,000 if who just joined owns nothing yet";
-/// How many lookups have ended; the others died with the node that asked.
+/// How many lookups have ended; the others died with the node that began them.
 const JUDGED: &str = "lookups that ended";
 
 const R: usize = 20;
-/// Between two rounds of stabilization on average; the paper draws it from 15 to 45 s.
+/// The mean time between two rounds of stabilization; the paper draws it from 15 to 45 s.
 const ROUND: Duration = Duration::from_secs(30);
 const DELAY: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Joins, and as many leaves, in a hundred seconds.
+/// Joins in a hundred seconds; there are as many leaves.
 const RATES: [u32; 8] = [5, 10, 15, 20, 25, 30, 35, 40];
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -57,12 +57,12 @@ pub(super) fn study(extent: Extent) -> Study {
     Study { jobs, conclude }
 }
 
-/// A ring with the parameters of the paper, which has settled.
+/// A settled ring with the parameters of the paper.
 fn settled(seed: u64, nodes: u32, fingers: Duration) -> World {
     let mut world = World::new(seed, Bits::FULL, R);
     world.env.network.delay = Delay::Exponential(DELAY);
     (world.config.stabilize, world.config.fix_fingers, world.config.check_predecessor) = (ROUND, fingers, ROUND);
-    // In the paper a round refreshes one finger, whatever happens.
+    // In the paper each round refreshes one finger, even if nothing has changed.
     world.config.paced_fingers = true;
     let first = newcomer(seed, 0);
     world.start(first, &[]);
@@ -74,7 +74,7 @@ fn settled(seed: u64, nodes: u32, fingers: Duration) -> World {
     world
 }
 
-/// Other seeds are other nodes.
+/// Each seed has its own nodes.
 fn newcomer(seed: u64, n: u32) -> Peer {
     hashed((seed as u32) << 16 | n)
 }
@@ -83,22 +83,22 @@ fn newcomer(seed: u64, n: u32) -> Peer {
 struct Asked {
     from: Peer,
     key: Id,
-    /// Who has owned the key since it began, to each of the [`JUDGES`].
+    /// The owners of the key since the lookup began, according to each of the [`JUDGES`].
     owners: [Vec<Peer>; JUDGES.len()],
 }
 
-/// Says who owns a key now.
+/// Returns the present owner of a key.
 type Judge = fn(&World, Id) -> Option<Peer>;
 
-/// A lookup has failed that names nobody who owned the key at any moment between question and answer: by
-/// each of the two ways to say who that is.
+/// The two definitions of an owner. A lookup fails if it does not name a node that owned the key at some moment between
+/// question and answer.
 const JUDGES: [(&str, Judge); 2] = [(FAILED, World::successor), (FAILED_AMONG_KNOWN, known_successor)];
 
-/// The first member at or after a key that another has at the head of its list: one that has just joined
-/// owns nothing before the node before it has heard of it.
+/// The first member at or after a key that another node has at the head of its list: a node that has just joined owns
+/// nothing before its predecessor has heard of it.
 fn known_successor(world: &World, key: Id) -> Option<Peer> {
     let knows = |host: &Host, node: Peer| host.maintenance.neighbors().successor() == Some(node);
-    // Whoever has it there is the node right before it, nearly always.
+    // That other node nearly always is the node right before it.
     let is_known = |node: &Peer| world.clockwise(node.id).rev().any(|host| knows(host, *node));
     world.clockwise(key).map(|host| host.me).find(is_known)
 }
@@ -128,7 +128,7 @@ fn endure((series, fingers): (&str, Duration), (seed, nodes, rate, lookups): (u6
         } else {
             next[2] += exponential(period, &mut rng);
             world.leave(chosen);
-            // Nobody is left to hear of the lookups that it has begun.
+            // The lookups that it has begun no longer have a receiver.
             court.open.retain(|_, asked| asked.from != chosen);
         }
     }
@@ -148,14 +148,14 @@ fn endure((series, fingers): (&str, Duration), (seed, nodes, rate, lookups): (u6
     readings
 }
 
-/// Sees all nodes at once, and judges lookups.
+/// Sees all nodes at once and judges lookups.
 #[derive(Default)]
 struct Court {
     open: BTreeMap<u64, Asked>,
-    /// Of the lookups that were right: nodes asked, and asked in vain.
+    /// For each lookup that was right: the number of nodes asked, and of timeouts.
     paths: Vec<f64>,
     timeouts: Vec<f64>,
-    /// How many were not, to each of the [`JUDGES`]; the first decides whose paths count.
+    /// How many were wrong, according to each of the [`JUDGES`]; the first decides which paths count.
     failed: [f64; JUDGES.len()],
 }
 
@@ -168,7 +168,7 @@ impl Court {
         }
     }
 
-    /// Lets time pass until then.
+    /// Lets time pass until `until`.
     fn watch(&mut self, world: &mut World, until: Duration) {
         while world.next_at().is_some_and(|at| at <= until) {
             world.step();
@@ -198,7 +198,7 @@ impl Court {
 }
 
 impl Asked {
-    /// Notes who owns the key now.
+    /// Notes the present owner of the key.
     fn see(&mut self, world: &World) {
         for ((_, owner), owners) in JUDGES.iter().zip(&mut self.owners) {
             if let Some(owner) = owner(world, self.key).filter(|owner| owners.last() != Some(owner)) {
@@ -261,7 +261,7 @@ fn counts(rows: &[Row]) -> String {
 /// The series where a legend has little room.
 const NAMES: &[(&str, &str)] = &[(SERIES, "as it is"), (RARELY, "fingers a tenth as fresh")];
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Mean path length",

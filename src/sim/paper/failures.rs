@@ -1,8 +1,8 @@
 //! V.D: lookups right after many nodes have failed at once.
 //!
-//! Message by message on the virtual clock. Tables are by definition and stay as they are: nobody maintains
-//! them, and what one lookup learns of the dead no other hears. A question to a dead node is refused, and
-//! counts as a time-out.
+//! Message by message on the virtual clock. Tables are by definition and stay as they are: no node maintains them, and
+//! what one lookup learns of dead nodes no other lookup uses. A question to a dead node is refused, and counts as a
+//! timeout.
 
 use std::time::Duration;
 
@@ -26,23 +26,23 @@ const RECURSIVE: &str = "recursive";
 const PATH: &str = "path length";
 const PATH_LOW: &str = "path length 1st percentile";
 const PATH_HIGH: &str = "path length 99th percentile";
-/// What the paper's table holds, it seems.
+/// These two percentiles seem to be what the paper's table holds.
 const PATH_TENTH: &str = "path length 10th percentile";
 const PATH_NINETIETH: &str = "path length 90th percentile";
-/// Those on the way to the node before the key, and those of that node until it has a living owner to name.
+/// Timeouts on the way to the predecessor of the key, and those of that node until it has a living owner to name.
 const TIMEOUTS: &str = "time-outs";
 const TIMEOUTS_LOW: &str = "time-outs 1st percentile";
 const TIMEOUTS_HIGH: &str = "time-outs 99th percentile";
 const TIMEOUTS_NINETIETH: &str = "time-outs 90th percentile";
 const ON_THE_WAY: &str = "time-outs on the way only";
 const ON_THE_WAY_NINETIETH: &str = "time-outs on the way only 90th percentile";
-/// Of nodes that were told whom the asker could not reach, and have found out for themselves.
+/// Timeouts of nodes that probe for themselves the peers which the asker could not reach.
 const CONFIRMED: &str = "time-outs that confirm others";
 const FAILED: &str = "failed lookups";
 
 const R: usize = 20;
 const DELAY: Duration = Duration::from_millis(50);
-/// Longer than any lookup takes: half of all questions may be in vain.
+/// Longer than any lookup takes: half of all questions may go to dead nodes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -70,7 +70,7 @@ impl Stricken {
         let (dead, living): (Vec<Peer>, Vec<Peer>) = peers.iter().copied().partition(is_dead);
         world.settle(&Tables::by_definition(peers, Bits::FULL, R), &[]);
         dead.into_iter().for_each(|peer| world.crash(peer));
-        // Whoever had a connection to the dead sees that it breaks.
+        // First, every node that had a connection to a dead one sees that it breaks.
         world.run(PATIENCE);
         Stricken { world, living }
     }
@@ -84,7 +84,7 @@ impl Stricken {
         (cost.found, cost.asked) = (true, found.path.len() as f64);
         for (peer, request) in world.take_vain() {
             *match request {
-                // A node that doubts its neighbours asks the next one what it owns, rather than whether it lives.
+                // A node that doubts its neighbours sends the next one `GetPredecessor` instead of a ping.
                 Request::CheckPredecessor | Request::GetPredecessor
                     if peer.id.clockwise_from(key) < found.owner.id.clockwise_from(key) =>
                 {
@@ -101,15 +101,15 @@ impl Stricken {
 /// What a lookup has cost.
 #[derive(Debug, Default, PartialEq)]
 struct Cost {
-    /// Whether it came to the first living node at or after the key.
+    /// Whether it named the first living node at or after the key.
     found: bool,
     /// Living nodes asked.
     asked: f64,
-    /// Nodes asked in vain before the key.
+    /// Dead nodes asked before the key.
     on_the_way: f64,
-    /// Nodes pinged in vain at or after the key, by the node before it.
+    /// Dead nodes pinged at or after the key, by the key's predecessor.
     naming: f64,
-    /// Nodes pinged in vain before the key, since the asker could not reach them.
+    /// Dead nodes pinged before the key, because the asker could not reach them.
     confirming: f64,
 }
 
@@ -117,7 +117,7 @@ fn strike(seed: u64, nodes: u32, tenths: u32, lookups: u32) -> Vec<Reading> {
     let mut rng = chance(seed);
     rng.set_stream(tenths.into());
     let p = f64::from(tenths) / 10.0;
-    // Other seeds are other nodes.
+    // Each seed has its own nodes.
     let peers = (0..nodes).map(|n| hashed((seed as u32) << 16 | n)).collect();
     let mut stricken = Stricken::new(seed, peers, |_| rng.random_bool(p));
     let mut readings = Vec::new();
@@ -159,7 +159,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     }
 }
 
-/// What the paper's single ring says, against what one ring of ours gives.
+/// What the paper's single ring gives, compared with one ring of ours.
 fn one_ring(rows: &[Row]) -> String {
     let mut text = "The paper has one ring for each p. What one more ring of ours would give, with 95 % confidence; in \
                     bold where the paper's number is not among it:\n\n\
@@ -178,7 +178,7 @@ fn one_ring(rows: &[Row]) -> String {
             let range = format!("{:.2} to {high:.2}", low.max(0.0));
             if row.is_within_spread() { range } else { format!("**{range}**") }
         };
-        // Compared with the same number, counted the other way.
+        // The same number of the paper, compared with our other way to count.
         let on_the_way = Row { paper: timeouts.paper, ..on_the_way.clone() };
         let cells = [range(path), printed(path), range(timeouts), range(&on_the_way), printed(timeouts)];
         text += &format!("\n| {p} | {} |", cells.join(" | "));
@@ -186,7 +186,7 @@ fn one_ring(rows: &[Row]) -> String {
     text
 }
 
-/// What came of lookups that no table of the paper has.
+/// The outcome of recursive lookups, which no table of the paper has.
 fn recursive(rows: &[Row]) -> String {
     let failed = rows.iter().filter(|row| (&*row.series, row.measure) == (RECURSIVE, FAILED));
     let failed: f64 = failed.map(|row| row.ours.mean * row.ours.seeds as f64).sum();
@@ -198,7 +198,7 @@ fn recursive(rows: &[Row]) -> String {
     )
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Path length",

@@ -1,4 +1,4 @@
-//! H: how long N nodes that start at once, all through one creator, take to be one ideal ring.
+//! H: how long N nodes that start at once, all through one creator, take to form one ideal ring.
 //!
 //! Message by message on the virtual clock, with the defaults of a node and messages that take 1 to
 //! 20 ms.
@@ -19,10 +19,10 @@ const MESSAGES: &str = "messages per node";
 /// The length of successor lists: the default.
 const R: usize = 4;
 
-/// How often it is looked whether the ring is ideal.
+/// How often to check whether the ring is ideal.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Nobody waits longer: far beyond what any ring has taken.
+/// The longest wait: far beyond what any ring has taken.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -36,7 +36,7 @@ pub(super) fn study(extent: Extent) -> Study {
 
 fn form(seed: u64, nodes: u32) -> Vec<Reading> {
     let mut world = World::new(seed, Bits::FULL, R);
-    // Other seeds are other nodes.
+    // Each seed has its own nodes.
     let peers: Vec<_> = (0..nodes).map(|n| hashed((seed as u32) << 16 | n)).collect();
     world.start(peers[0], &[]);
     world.run(Duration::from_secs(1));
@@ -49,7 +49,7 @@ fn form(seed: u64, nodes: u32) -> Vec<Reading> {
             world.run(GLANCE);
             ideal = condition(world).is_ok();
         }
-        // A ring that never gets there shows as a gap that nobody can overlook.
+        // A ring that never gets there shows as an obvious gap in the plot.
         let took = if ideal { (world.now() - begin).as_secs_f64() } else { f64::INFINITY };
         at(&mut readings, SERIES, nodes.into()).read(measure, took);
     };
@@ -60,7 +60,7 @@ fn form(seed: u64, nodes: u32) -> Vec<Reading> {
     readings
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Until the ring is ideal",

@@ -1,7 +1,6 @@
-//! V.B: how evenly keys are spread over nodes, and how virtual nodes spread them further.
+//! V.B: how evenly keys are spread over nodes, and how much more evenly with virtual nodes.
 //!
-//! Nodes and keys are hashed as on a network; who owns a key is a matter of definition, so that no
-//! lookup is needed.
+//! Nodes and keys are hashed as on a network; the owner of a key follows from the definition, so no lookup is needed.
 
 use rand::Rng;
 
@@ -11,11 +10,11 @@ use super::{Chapter, Experiment, Extent, Job, Study, at, chance};
 use crate::protocol::id::{Bits, Id};
 use crate::sim::plot::Count;
 
-/// Keys per node at so many keys.
+/// Keys per node, by the number of keys.
 const BY_KEYS: &str = "one identifier a node";
-/// The same at the most keys, with several identifiers a node.
+/// The same with the largest number of keys and several identifiers per node.
 const BY_VIRTUAL_NODES: &str = "virtual nodes";
-/// How many nodes have how many keys, at half the most keys (figure 8b).
+/// How many nodes have how many keys, at half the largest number of keys (figure 8b).
 const DENSITY: &str = "nodes with so many keys";
 
 const LOW: &str = "1st percentile";
@@ -26,7 +25,7 @@ const HIGH_SHARE: &str = "99th percentile / mean";
 const MOST_SHARE: &str = "most / mean";
 const PART: &str = "part of the nodes";
 
-/// How many keys make a bar of the density.
+/// How many keys make one bar of the density.
 const BAR: f64 = 10.0;
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -46,7 +45,7 @@ pub(super) fn study(extent: Extent) -> Study {
 struct Circle(Vec<(Id, u32)>);
 
 impl Circle {
-    /// So many nodes with so many identifiers each.
+    /// `nodes` nodes with `identifiers` identifiers each.
     fn new(rng: &mut impl Rng, nodes: u32, identifiers: u32) -> Circle {
         let points = (0..nodes).flat_map(|node| (0..identifiers).map(move |_| node));
         let mut points: Vec<(Id, u32)> = points.map(|node| (hashed(rng), node)).collect();
@@ -59,7 +58,7 @@ impl Circle {
     }
 }
 
-/// The hash of a name that nobody else has.
+/// The hash of a unique name.
 fn hashed(rng: &mut impl Rng) -> Id {
     Id::of_key(&rng.next_u64().to_be_bytes(), Bits::FULL)
 }
@@ -103,7 +102,7 @@ fn by_virtual_nodes(seed: u64, nodes: u32, keys: u32, virtual_nodes: u32) -> Vec
     readings
 }
 
-/// What the paper prints in its text; the rest of its figures 8 and 9 is drawn only.
+/// What the paper prints in its text; the rest of its figures 8 and 9 is only drawn.
 fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     let (value, decimals) = match (series, x as u32, measure) {
         (BY_KEYS, 500_000, MOST) => (457.0, 0),
@@ -119,7 +118,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value, decimals })
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Keys per node",

@@ -1,11 +1,10 @@
-//! The evaluation of the Chord paper (ToN 2003, section V), repeated on the code that is shipped; and
-//! what the paper does not measure: what maintenance costs, how fast rings form, and what becomes of
-//! rings that follow its pseudocode.
+//! The evaluation of the Chord paper (ToN 2003, section V), repeated on the code that is shipped; and what the paper
+//! does not measure: the cost of maintenance, how fast rings form, and what becomes of rings that follow its
+//! pseudocode.
 //!
-//! An experiment is a `Study`: many small jobs, each with a seed of its own, so that all processors
-//! have something to do; and a [`Chapter`] that their readings come to. In reading order: [`stats`];
-//! [`chapter`], figures of ours and of the paper; one file per experiment; [`plot`] and [`report`],
-//! what is made of them.
+//! An experiment is a `Study`: many small jobs, each with its own seed, so that all processors are busy; and a
+//! [`Chapter`] with the results. In reading order: [`stats`]; [`chapter`], our figures and those of the paper; one file
+//! per experiment; [`plot`] and [`report`], the output.
 
 pub mod chapter;
 mod churn;
@@ -27,7 +26,7 @@ use rayon::prelude::*;
 pub use chapter::Chapter;
 use chapter::{Panel, Reading};
 
-/// An experiment, by the letter of its section in the paper; beyond them, by letters of our own.
+/// An experiment, by the letter of its section in the paper; later letters are our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Experiment {
     /// V.B: how evenly keys are spread over nodes.
@@ -38,7 +37,7 @@ pub enum Experiment {
     Failures,
     /// V.E: lookups while nodes join and leave.
     Churn,
-    /// V.F: how much longer a lookup takes than a question to the owner would.
+    /// V.F: how much longer a lookup takes than a direct question to the owner.
     Stretch,
     /// What maintenance costs.
     Upkeep,
@@ -49,7 +48,7 @@ pub enum Experiment {
 }
 
 impl Experiment {
-    /// All there are, in the order of the paper.
+    /// All experiments, in the order of the paper.
     pub const ALL: &[Experiment] = &[
         Experiment::LoadBalance,
         Experiment::PathLength,
@@ -61,7 +60,7 @@ impl Experiment {
         Experiment::Original,
     ];
 
-    /// The letter that asks for it.
+    /// The letter that selects it.
     pub fn letter(self) -> char {
         match self {
             Experiment::LoadBalance => 'B',
@@ -75,7 +74,7 @@ impl Experiment {
         }
     }
 
-    /// What it is about.
+    /// Its subject.
     pub fn title(self) -> &'static str {
         match self {
             Experiment::LoadBalance => "Load balance",
@@ -89,12 +88,12 @@ impl Experiment {
         }
     }
 
-    /// The name of its files, without what tells data and plot apart.
+    /// The name of its files, without the extension.
     pub fn file(self) -> String {
         format!("{}-{}", self.letter(), self.title()).to_lowercase().replace(' ', "-")
     }
 
-    /// Its plots, which are drawn beside each other.
+    /// Its plots, which are drawn side by side.
     pub fn panels(self) -> &'static [Panel] {
         match self {
             Experiment::LoadBalance => load_balance::PANELS,
@@ -122,17 +121,17 @@ impl Experiment {
     }
 }
 
-/// How large experiments are.
+/// The size of experiments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// As in the paper, and beyond.
     Full,
-    /// Small rings and few seeds: to see what there is, and for tests.
+    /// Small rings and few seeds: for a first look and for tests.
     Quick,
 }
 
 impl Extent {
-    /// One of two values.
+    /// The value for this extent.
     fn pick<T>(self, full: T, quick: T) -> T {
         match self {
             Extent::Full => full,
@@ -147,11 +146,11 @@ struct Study {
     conclude: fn(Vec<Reading>) -> Chapter,
 }
 
-/// A part of an experiment that owes nothing to the others.
+/// A part of an experiment that is independent of the others.
 struct Job {
-    /// About how many milliseconds of one processor it takes: for the progress bar only.
+    /// About how many milliseconds of one processor it takes; used only for the progress bar.
     cost: u64,
-    /// Whether nothing else is run meanwhile: it is large, and keeps all processors busy by itself.
+    /// Whether it runs alone: it is large and keeps all processors busy by itself.
     alone: bool,
     work: Box<dyn Fn() -> Vec<Reading> + Send + Sync>,
 }
@@ -166,12 +165,12 @@ impl Job {
     }
 }
 
-/// What the experiments cost together, in the unit of which [`run`] tells.
+/// The total cost of the experiments, in the unit that [`run`] reports.
 pub fn cost(experiments: &[Experiment], extent: Extent) -> u64 {
     experiments.iter().flat_map(|experiment| experiment.study(extent).jobs).map(|job| job.cost).sum()
 }
 
-/// Runs an experiment on all processors, and tells of each job what it has cost. The chapter does not
+/// Runs an experiment on all processors and reports the cost of each finished job to `told`. The chapter does not
 /// depend on the number of processors.
 pub fn run(experiment: Experiment, extent: Extent, told: &(dyn Fn(u64) + Sync)) -> Chapter {
     let Study { jobs, conclude } = experiment.study(extent);
@@ -186,7 +185,7 @@ pub fn run(experiment: Experiment, extent: Extent, told: &(dyn Fn(u64) + Sync)) 
     conclude(readings.into_iter().flatten().collect())
 }
 
-/// The chance of one job.
+/// The random numbers of one job.
 fn chance(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
@@ -205,7 +204,7 @@ impl Point<'_> {
     }
 }
 
-/// A point of a series, whose readings are added to the others.
+/// A point of a series; its readings are added to `readings`.
 fn at(readings: &mut Vec<Reading>, series: impl Into<String>, x: f64) -> Point<'_> {
     Point { series: series.into(), x, readings }
 }

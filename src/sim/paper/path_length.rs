@@ -1,7 +1,7 @@
 //! V.C: how many nodes a lookup asks.
 //!
-//! On tables by definition, where each node decides as it does on a network. The path is counted as in
-//! the paper: nodes asked, until one of them names its successor as the owner.
+//! On tables by definition, where each node decides as on a network. The path is counted as in the paper: the nodes
+//! asked until one of them names its successor as the owner.
 
 use rand::RngExt;
 use rayon::prelude::*;
@@ -19,23 +19,23 @@ const LOW: &str = "1st percentile";
 const HIGH: &str = "99th percentile";
 const PART: &str = "part of the lookups";
 
-/// The lengths of successor lists: none but the successor, and the paper's 2 log2 N for N = 1,000.
+/// The lengths of successor lists: only the successor, and the paper's 2 log2 N for N = 1,000.
 const SHORT: (&str, usize) = ("r = 1", 1);
 const LONG: (&str, usize) = ("r = 20", 20);
-/// The same with the identifiers at even distances.
+/// The same with evenly spaced identifiers.
 const SHORT_EVEN: &str = "r = 1 evenly spaced";
 const LONG_EVEN: &str = "r = 20 evenly spaced";
 /// The rings whose densities are drawn (figure 10b).
 const DENSITY: f64 = 4096.0;
 
-/// Lookups in rings that are larger than the paper's.
+/// The number of lookups in rings that are larger than the paper's.
 const MOST_LOOKUPS: usize = 1_000_000;
-/// As large as in the paper.
+/// The largest ring of the paper, as a power of two.
 const PAPERS_LARGEST: u8 = 14;
-/// Beyond, evenly spaced nodes show nothing new.
+/// Evenly spaced nodes show nothing new in larger rings.
 const LARGEST_EVEN: u8 = 12;
 
-/// Lookups are drawn in so many parts, each with a chance of its own.
+/// Lookups are drawn in this many parts, each with its own random numbers.
 const PARTS: usize = 64;
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -48,7 +48,7 @@ pub(super) fn study(extent: Extent) -> Study {
                 _ => 3,
             };
             let cost = (16 << power) / 1000 + (lookups(1 << power) / 400) as u64;
-            // A million nodes are more than a gigabyte: one such ring at a time.
+            // A million nodes take more than a gigabyte: one such ring at a time.
             let alone = power > PAPERS_LARGEST;
             jobs.extend(
                 (0..seeds).map(|seed| Job::new(cost, move || ask(seed, power, (series, r, places))).alone(alone)),
@@ -79,7 +79,7 @@ const SERIES: [(&str, usize, Places); 4] = [
 fn ask(seed: u64, power: u8, (series, r, places): (&str, usize, Places)) -> Vec<Reading> {
     let (nodes, bits) = (1 << power, Bits::new(power).unwrap_or(Bits::FULL));
     let peer = |n| match places {
-        // Other seeds are other nodes.
+        // Each seed has its own nodes.
         Places::Hashed => hashed((seed as u32) << 20 | n),
         Places::Even => numbered(n, bits),
     };
@@ -106,8 +106,8 @@ fn ask(seed: u64, power: u8, (series, r, places): (&str, usize, Places)) -> Vec<
     readings
 }
 
-/// The paper's formulas for the mean: half of log2 N, and with lists of length r half of log2 r less and
-/// one more; the latter while lists are short against the ring.
+/// The paper's formulas for the mean: half of log2 N; with lists of length r, that minus half of log2 r, plus one. The
+/// latter holds while lists are short compared with the ring.
 fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     let half = |n: f64| n.log2() / 2.0;
     let value = match (series, measure) {
@@ -118,7 +118,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value, decimals: 2 })
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Mean path length",

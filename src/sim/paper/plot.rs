@@ -1,15 +1,15 @@
-//! Plots of rows: our values as lines with their intervals, those of the paper as circles.
+//! Plots of rows: our values as lines with their intervals, the paper's values as circles.
 
 use super::chapter::{Panel, Row};
 use super::report;
 use crate::sim::plot::{self, Chart, Line, Point};
 
-/// These panels in one picture, each with those of the rows that it shows.
+/// Draws these panels in one picture, each with the rows that it shows.
 pub fn svg(panels: &[Panel], rows: &[Row]) -> String {
     plot::svg(&charts(panels, rows))
 }
 
-/// The same from the data that were written of an earlier run.
+/// The same from the data file of an earlier run.
 pub fn redrawn(panels: &[Panel], csv: &str) -> Result<String, String> {
     Ok(svg(panels, &report::read_csv(csv, panels)?))
 }
@@ -35,7 +35,7 @@ fn chart(panel: &Panel, rows: &[Row]) -> Chart {
     Chart { title: panel.title.into(), x: axis(panel.x), y: axis(panel.y), lines, shade: None }
 }
 
-/// What tells a line from the others of its panel: its series, its measure, or both; a measure if it is alone.
+/// The label that distinguishes a line in its panel: its series, its measure, or both; for a single line, its measure.
 fn label(panel: &Panel, row: &Row, shown: &[&Row]) -> String {
     let in_short = |name: &str| -> String {
         let short = panel.names.iter().find(|(long, _)| *long == name);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::sim::paper::Experiment;
 
-    /// What stands in the documentation.
+    /// Reads a file of the documentation.
     fn kept(file: &str) -> String {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/paper").join(file)).unwrap()
     }
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    /// `make pictures` draws them anew from the data beside them.
+    /// `make pictures` redraws them from the data beside them.
     #[test]
     fn plots_in_the_documentation_show_the_data_beside_them() {
         for experiment in Experiment::ALL {

@@ -1,4 +1,4 @@
-//! What is written of chapters: data to calculate with, and a report to read.
+//! The output of chapters: data to calculate with, and a report to read.
 
 use std::fmt::Write;
 
@@ -6,29 +6,29 @@ use super::chapter::{Chapter, Panel, Printed, Row};
 use super::stats::Estimate;
 use super::{Experiment, Extent};
 
-/// The first line of a report: a directory with one is ours to write into.
+/// The first line of a report: a directory whose report begins with it may be overwritten.
 pub const MARK: &str = "<!-- written by chord sim paper -->";
 
 /// The name of the report.
 pub const NAME: &str = "report.md";
 
-/// All figures, one a line, with a head; `x` is what was varied along a line.
+/// All figures, one per line, below a header; `x` names what varies along a line.
 pub fn csv(x: &str, rows: &[Row]) -> String {
     let mut text = format!("series,{},measure,ours,interval_95,seeds,paper\n", x.replace(", ", " "));
-    // A field with a comma stands between quotation marks.
+    // A field with a comma is quoted.
     let field = |text: &str| if text.contains(',') { format!("\"{text}\"") } else { text.to_owned() };
     for Row { series, x, measure, ours, paper } in rows {
         let interval = if ours.interval.is_finite() { ours.interval.to_string() } else { String::new() };
         let paper = paper.map(|paper| paper.value.to_string()).unwrap_or_default();
-        // A text can always be written to.
+        // Writing to a string does not fail.
         let (series, measure) = (field(series), field(measure));
         let _ = writeln!(text, "{series},{x},{measure},{},{interval},{},{paper}", ours.mean, ours.seeds);
     }
     text
 }
 
-/// The rows of such a text that these panels show, as far as it takes to draw them: how far single seeds spread is not
-/// written. An error says which line makes no sense.
+/// Reads the rows of such a text that these panels show, with all that is needed to draw them: the spread is not in the
+/// text. An error names the line that can't be read.
 pub fn read_csv(text: &str, panels: &[Panel]) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for (number, line) in (1..).zip(text.lines()).skip(1) {
@@ -38,7 +38,7 @@ pub fn read_csv(text: &str, panels: &[Panel]) -> Result<Vec<Row>, String> {
     Ok(rows)
 }
 
-/// `None` if it makes no sense; no row if no panel shows it.
+/// `None` if the line can't be read; no row if no panel shows it.
 fn read_line(line: &str, panels: &[Panel]) -> Option<Option<Row>> {
     let fields = fields(line);
     let [series, x, measure, mean, interval, seeds, paper] = &fields[..] else { return None };
@@ -51,7 +51,7 @@ fn read_line(line: &str, panels: &[Panel]) -> Option<Option<Row>> {
     Some(shown.map(|measure| Row { series: series.clone(), x, measure, ours, paper }))
 }
 
-/// The fields of a line; those with a comma stand between quotation marks.
+/// The fields of a line; those with a comma are quoted.
 fn fields(line: &str) -> Vec<String> {
     let (mut fields, mut quoted) = (vec![String::new()], false);
     for sign in line.chars() {
@@ -64,7 +64,7 @@ fn fields(line: &str) -> Vec<String> {
     fields
 }
 
-/// The report on all experiments that were asked for, those that are missing included.
+/// The report on all requested experiments; names those that are missing.
 pub fn markdown(asked: &[Experiment], chapters: &[Chapter], extent: Extent) -> String {
     let mut text = format!("{MARK}\n# The Chord paper's evaluation, on this code\n\n");
     text += "Section V of \"Chord: A Scalable Peer-to-peer Lookup Protocol for Internet Applications\" (IEEE/ACM \
@@ -110,7 +110,7 @@ fn section(chapter: &Chapter) -> String {
     text
 }
 
-/// The measures of the table; those that the paper has, with its number and the difference.
+/// The table of a chapter: its measures, and where the paper has a value, that value and the difference.
 fn table(chapter: &Chapter) -> String {
     let printed = |measure: &str| chapter.rows.iter().any(|row| row.measure == measure && row.paper.is_some());
     let mut head = vec!["", chapter.x];
@@ -144,7 +144,7 @@ fn table(chapter: &Chapter) -> String {
     text
 }
 
-/// Each reason with the points that it explains; and what has no reason.
+/// Each reason with the points that it explains, and the points without a reason.
 fn differences(chapter: &Chapter) -> Vec<String> {
     let mut rows: Vec<&Row> = chapter.rows.iter().filter(|row| row.difference().is_some()).collect();
     let mut lines = Vec::new();
@@ -184,7 +184,7 @@ fn points(rows: &[&Row]) -> String {
     lines.iter().map(name).collect::<Vec<_>>().join("; ")
 }
 
-/// What a single seed gives.
+/// The range of values that one more seed may give.
 fn spread(row: &Row) -> String {
     let (mean, spread) = (row.ours.mean, row.ours.spread);
     format!("{} to {}", number((mean - spread).max(0.0)), number(mean + spread))
@@ -203,7 +203,7 @@ fn fixed(value: f64, decimals: u8) -> String {
     format!("{value:.*}", decimals.into())
 }
 
-/// A number with about three digits that count.
+/// A number with about three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
         _ if value.fract() == 0.0 => format!("{value}"),

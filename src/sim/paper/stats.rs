@@ -1,11 +1,11 @@
-//! Means, percentiles, and how far a mean over seeds can be trusted.
+//! Means, percentiles, and the precision of a mean over seeds.
 
 /// Values in ascending order, at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sorted(Vec<f64>);
 
 impl Sorted {
-    /// Sorts the values; without any it is a single zero, so that a share of nothing is nothing.
+    /// Sorts the values. No values count as a single zero, so that a share of nothing is zero.
     pub fn new(mut values: Vec<f64>) -> Sorted {
         if values.is_empty() {
             values.push(0.0);
@@ -19,13 +19,13 @@ impl Sorted {
         mean(&self.0)
     }
 
-    /// The smallest value that is not smaller than `percent` of all (the nearest rank).
+    /// The smallest value such that at least `percent` of all values do not exceed it (nearest rank).
     pub fn percentile(&self, percent: f64) -> f64 {
         let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
         self.0[rank.clamp(1, self.0.len()) - 1]
     }
 
-    /// The part of the values that are exactly this.
+    /// The part of the values that equal this.
     pub fn part_of(&self, value: f64) -> f64 {
         let below = |limit: f64| self.0.partition_point(|other| other.total_cmp(&limit).is_lt());
         (below(value.next_up()) - below(value)) as f64 / self.0.len() as f64
@@ -37,19 +37,19 @@ impl Sorted {
     }
 }
 
-/// A mean over seeds, each of which gave one value that owes nothing to the others.
+/// A mean over seeds, each of which gave one independent value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     pub mean: f64,
-    /// The true mean is within so much of it with 95 % confidence (Student's t).
+    /// The true mean is within this distance of `mean` with 95 % confidence (Student's t).
     pub interval: f64,
-    /// One more seed would give a value within so much of the mean, with the same confidence.
+    /// One more seed would give a value within this distance of `mean`, with the same confidence.
     pub spread: f64,
     pub seeds: usize,
 }
 
 impl Estimate {
-    /// From one value a seed. A single one says nothing of its own spread: the interval is infinite.
+    /// From one value per seed. A single value gives no spread: the interval is infinite.
     pub fn of(values: &[f64]) -> Estimate {
         let (n, mean) = (values.len(), mean(values));
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
@@ -64,12 +64,12 @@ impl Estimate {
     }
 }
 
-/// The rates at which so many events may well be counted, if they owe nothing to each other: with 95 %
-/// confidence the true one is among them (the exact interval, after Garwood).
+/// The interval that contains, with 95 % confidence, the true rate of independent events of which this many were
+/// counted (exact, after Garwood).
 pub fn poisson(events: u32) -> (f64, f64) {
     let rate = |most: u32, likely: f64| {
         let (mut low, mut high) = (0.0, 2.0 * f64::from(most) + 20.0);
-        // The higher the rate, the less likely are so few.
+        // The higher the rate, the less likely so few events are.
         for _ in 0..60 {
             let middle = 0.5 * (low + high);
             *if at_most(most, middle) > likely { &mut low } else { &mut high } = middle;
@@ -79,7 +79,7 @@ pub fn poisson(events: u32) -> (f64, f64) {
     (if events == 0 { 0.0 } else { rate(events - 1, 0.975) }, rate(events, 0.025))
 }
 
-/// How likely no more than so many events are, at this rate.
+/// The probability of at most `most` events at this rate.
 fn at_most(most: u32, rate: f64) -> f64 {
     let (mut term, mut sum) = ((-rate).exp(), 0.0);
     for events in 0..=most {
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(Estimate::of(&[7.0]).interval, f64::INFINITY);
     }
 
-    /// The table of Garwood (1936) and its like.
+    /// Values from the table of Garwood (1936) and its like.
     #[test]
     fn interval_of_a_count_is_exact() {
         for (events, (low, high)) in

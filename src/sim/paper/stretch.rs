@@ -1,9 +1,8 @@
-//! V.F: how much longer a lookup takes than a question to the owner would.
+//! V.F: how much longer a lookup takes than a direct question to the owner.
 //!
-//! On tables by definition; nodes are points in a cube, and messages take as long as the way between
-//! two. The next node is the nearest in that space among s that follow each other on the circle, of
-//! which a finger is the first: that rule is the paper's and stands here alone, since a node knows no
-//! distances.
+//! On tables by definition; nodes are points in a cube, and a message takes as long as its way is. The next node is the
+//! nearest in that space of s nodes in a row on the circle, of which the finger is the first. This rule is the paper's
+//! and is used only here, since our nodes know no distances.
 
 use rand::{Rng, RngExt};
 
@@ -18,19 +17,19 @@ use crate::sim::tables::Tables;
 
 const ITERATIVE: &str = "iterative";
 const RECURSIVE: &str = "recursive";
-/// As this program's own recursive lookups are answered.
+/// The way in which this program's own recursive lookups are answered.
 const RETRACED: &str = "recursive and answered along the path";
 
-/// What the paper does not say, varied.
+/// What the paper leaves open, varied.
 #[derive(Clone, Copy)]
 struct Variant {
-    /// What stands behind the names of the series.
+    /// Appended to the names of the series.
     name: &'static str,
     /// The dimensions of space: 3, or 2 for a square.
     axes: usize,
     /// Whether a node names the owner from its own s successors, not from the first alone.
     names_from_list: bool,
-    /// How many nodes there are to choose from, beside s.
+    /// How many nodes there are to choose from, in addition to s.
     extra: usize,
 }
 
@@ -54,7 +53,7 @@ pub(super) fn study(extent: Extent) -> Study {
     Study { jobs: (0..extent.pick(10, 4)).map(job).collect(), conclude }
 }
 
-/// A ring in space.
+/// A ring whose nodes are points in space.
 struct Space {
     tables: Tables,
     places: Vec<[f64; 3]>,
@@ -67,7 +66,7 @@ impl Space {
         Space { tables, places: (0..nodes).map(|_| rng.random()).collect() }
     }
 
-    /// Who is asked for a key, in turn, without the node that begins.
+    /// The nodes that are asked for a key, in order, without the node that begins.
     fn path(&self, from: usize, key: Id, s: usize, variant: Variant) -> Vec<usize> {
         let (mut at, mut path) = (from, Vec::new());
         while !self.knows_owner(at, key, if variant.names_from_list { s } else { 1 }) {
@@ -78,15 +77,15 @@ impl Space {
         path
     }
 
-    /// Whether the node there owns the key, or one of so many successors does.
+    /// Whether the node at `at` owns the key, or one of its first `successors` successors does.
     fn knows_owner(&self, at: usize, key: Id, successors: usize) -> bool {
         let ring = self.tables.ring();
         let last = ring[(at + successors) % ring.len()];
         self.tables.neighbors(at).owner(key) != Owner::Beyond || key.in_half_open(ring[at].id, last.id)
     }
 
-    /// The nearest node in space among so many of which the closest preceding finger is the first, as far
-    /// as they precede the key.
+    /// Of the `choice` nodes from the closest preceding finger on, the one that is nearest in space; nodes that do not
+    /// precede the key are left out.
     fn next(&self, at: usize, key: Id, choice: usize, axes: usize) -> Option<usize> {
         let (ring, me) = (self.tables.ring(), self.tables.ring()[at]);
         let finger = self.tables.fingers(at).distinct().filter(|node| node.id.in_open(me.id, key)).last()?;
@@ -122,7 +121,7 @@ fn stretch(seed: u64, nodes: u32, lookups: usize) -> Vec<Reading> {
             retraced.push(2.0 * forth / direct);
         }
         let of_all = [(ITERATIVE, iterative), (RECURSIVE, recursive), (RETRACED, retraced)];
-        // How answers travel is another matter than what is varied.
+        // How answers travel is independent of what the variants change.
         for (style, ratios) in of_all.into_iter().filter(|(style, _)| variant.name.is_empty() || *style != RETRACED) {
             let ratios = Sorted::new(ratios);
             let mut point = at(&mut readings, format!("{style}{}", variant.name), s as f64);
@@ -145,7 +144,7 @@ fn paper(series: &str, x: f64, measure: &str) -> Option<Printed> {
     Some(Printed { value: lines[line][column], decimals: 1 })
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[Panel {
     title: "Latency of a lookup / of a question to the owner",
     x: ("s: nodes to choose from at each finger", Count::Logarithmic),

@@ -1,7 +1,7 @@
-//! G: what maintenance costs, against churn and against the periods of the timers.
+//! G: the cost of maintenance, by churn and by the periods of the timers.
 //!
-//! Message by message on the virtual clock. Nobody looks anything up: all that is sent is
-//! maintenance. Nodes crash without a word, and for each that does a new one joins at the same moment.
+//! Message by message on the virtual clock. There are no lookups: all messages are maintenance. Nodes crash silently,
+//! and for each of them a new node joins at the same moment.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const BYTES: &str = "bytes per node and second";
 /// The length of successor lists: the default.
 const R: usize = 4;
 
-/// How long a node lives on average; none lives for ever.
+/// The mean life of a node; without churn none dies.
 const LIVES: [(&str, Option<u64>); 4] =
     [("no churn", None), ("mean life 1 h", Some(3600)), ("mean life 10 min", Some(600)), ("mean life 1 min", Some(60))];
 
@@ -56,7 +56,7 @@ fn keep_up(seed: u64, nodes: u32, (series, life): (&str, Option<u64>), period: u
         world.start(newcomer(), &[first]);
         world.run(Duration::from_millis(100));
     }
-    // The haste of those who have just met is over after some rounds.
+    // New nodes work faster than usual; after some rounds that is over.
     world.run(every * 20);
     let begin = world.now();
     let (messages, bytes) = (world.env.tally.messages, world.env.tally.bytes);
@@ -83,7 +83,7 @@ fn keep_up(seed: u64, nodes: u32, (series, life): (&str, Option<u64>), period: u
     readings
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Messages",

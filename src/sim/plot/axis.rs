@@ -1,14 +1,14 @@
-//! An axis: where it ends, and which numbers stand at it.
+//! An axis: where it ends, and the numbers beside it.
 
-/// How an axis counts.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
     Linear,
-    /// In powers: zero can't be drawn and is left out.
+    /// Zero and negative values can't be drawn and are left out.
     Logarithmic,
 }
 
-/// From which value to which it goes, and the values that are named.
+/// The first and the last value, and the values that are labelled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
     pub count: Count,
@@ -17,24 +17,26 @@ pub struct Axis {
     pub ticks: Vec<f64>,
 }
 
-/// About so many ticks stand at an axis that chooses them itself.
+/// An axis that chooses its own ticks has about this many.
 const TICKS: f64 = 5.0;
 
-/// At most so many of the values themselves are ticks: more of them than of round numbers, since they are what is looked for.
+/// At most this many measured values become ticks themselves: more than of round numbers, since these are the values
+/// that a reader looks for.
 const MOST_VALUES: usize = 11;
 
-/// Steps between ticks, in one power of ten.
+/// The steps between ticks, within one power of ten.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
 
 impl Count {
-    /// Whether this value has a place on such an axis.
+    /// Whether this value can be drawn on such an axis.
     pub fn shows(self, value: f64) -> bool {
         value.is_finite() && (self == Count::Linear || value > 0.0)
     }
 }
 
 impl Axis {
-    /// The axis along which something was varied: from the least value to the most, with these values as ticks if they are few.
+    /// The axis of what was varied: from the least value to the greatest, with the values themselves as ticks if they
+    /// are few.
     pub fn across(values: impl Iterator<Item = f64>, count: Count) -> Axis {
         let mut values: Vec<f64> = values.filter(|value| count.shows(*value)).collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -44,7 +46,7 @@ impl Axis {
         Axis { count, ticks, ..Axis::padded(from, to, count) }
     }
 
-    /// The axis of what was measured: from zero if it is linear, and to the next tick above all values.
+    /// The axis of what was measured: from zero if it is linear, to the next tick above all values.
     pub fn up(values: impl Iterator<Item = f64>, count: Count) -> Axis {
         let values: Vec<f64> = values.filter(|value| count.shows(*value)).collect();
         let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), value| (l.min(*value), m.max(*value)));
@@ -63,7 +65,7 @@ impl Axis {
         }
     }
 
-    /// With a little room at either end.
+    /// Adds a little room at either end.
     fn padded(from: f64, to: f64, count: Count) -> Axis {
         let (from, to) = match count {
             Count::Linear => (from - 0.03 * (to - from), to + 0.03 * (to - from)),
@@ -72,7 +74,7 @@ impl Axis {
         Axis { count, from, to, ticks: Vec::new() }
     }
 
-    /// Where a value is: 0 at the beginning of the axis, 1 at its end.
+    /// The place of a value: 0 at the beginning of the axis, 1 at its end.
     pub fn at(&self, value: f64) -> f64 {
         match self.count {
             Count::Linear => (value - self.from) / (self.to - self.from),
@@ -81,7 +83,7 @@ impl Axis {
     }
 }
 
-/// The ends of sorted values; apart, even if there is but one.
+/// The ends of sorted values; they differ even if there is only one value.
 fn ends(values: &[f64]) -> (f64, f64) {
     match (values.first(), values.last()) {
         (Some(from), Some(to)) if from < to => (*from, *to),
@@ -90,7 +92,7 @@ fn ends(values: &[f64]) -> (f64, f64) {
     }
 }
 
-/// The round number that divides this way into about so many steps as there are to be.
+/// The round number that divides this range into about [`TICKS`] steps.
 fn step(from: f64, to: f64) -> f64 {
     let rough = (to - from) / TICKS;
     let power = 10f64.powf(rough.log10().floor());
@@ -103,7 +105,7 @@ fn multiples(step: f64, from: f64, to: f64) -> Vec<f64> {
     (first..=last).map(|n| n as f64 * step).collect()
 }
 
-/// Round numbers between these, at least three where there is room for them.
+/// Round numbers in this range, at least three if it has room for them.
 fn ticks(from: f64, to: f64, count: Count) -> Vec<f64> {
     let powers = |steps: &[f64]| -> Vec<f64> {
         let (low, high) = (from.log10().floor() as i32, to.log10().ceil() as i32);
@@ -121,7 +123,7 @@ fn ticks(from: f64, to: f64, count: Count) -> Vec<f64> {
 }
 
 impl Axis {
-    /// The ticks as they stand at the axis: with as many digits after the point as the one that needs most, if it is linear.
+    /// The labels of the ticks; on a linear axis all have as many decimals as the one that needs most.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.ticks.iter().copied().map(name).collect();
         let decimals = |name: &String| name.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -134,7 +136,7 @@ impl Axis {
     }
 }
 
-/// A number as it stands at an axis.
+/// A number as an axis shows it.
 fn name(value: f64) -> String {
     let rounded = |value: f64| (value * 1e6).round() / 1e6;
     match value.abs() {

@@ -1,4 +1,4 @@
-//! One chart: its title, what is measured above the lines, what is varied below them, and then which line is which.
+//! One chart: its title, the name of the y axis, the lines, the name of the x axis, and the legend.
 
 use super::axis::{Axis, Count};
 use super::drawing::{Anchor, Drawing, Text, width};
@@ -7,26 +7,26 @@ use super::drawing::{Anchor, Drawing, Text, width};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
     pub title: String,
-    /// What was varied, what was measured, and how each axis counts.
+    /// The names of what was varied and what was measured, and the scale of each axis.
     pub x: (String, Count),
     pub y: (String, Count),
     pub lines: Vec<Line>,
     pub shade: Option<Shade>,
 }
 
-/// A line, with a colour of its own.
+/// A line, with its own colour.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Line {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub label: String,
     pub points: Vec<Point>,
-    /// What others found, drawn as circles.
+    /// The values of others, drawn as circles.
     pub others: Vec<(f64, f64)>,
-    /// Whether it is nothing measured, but what the others are held against: grey and broken.
+    /// Whether it is not measured, but a reference for the other lines: grey and dashed.
     pub is_reference: bool,
 }
 
-/// A value, and how far off it may be.
+/// A value and its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub x: f64,
@@ -35,13 +35,13 @@ pub struct Point {
 }
 
 impl Point {
-    /// A value that is what it is.
+    /// A value without uncertainty.
     pub fn at(x: f64, y: f64) -> Point {
         Point { x, y, interval: 0.0 }
     }
 }
 
-/// A part of the chart that is grey, and why.
+/// A part of the chart that is grey, and its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shade {
     pub from: f64,
@@ -53,41 +53,42 @@ pub(super) const STYLE: &str = ".title{font-weight:bold} .quiet{fill:#555} .grid
                                 .line{fill:none;stroke-width:2;stroke-linejoin:round} .interval{opacity:.55} \
                                 .others{fill:none;stroke-width:1.5} .shade{fill:#000;opacity:.1}";
 
-/// The colours of lines, in the order in which they are taken: as far from each other as eight can be on white.
+/// The colours of lines, in the order of their use: eight that differ as much as possible on white.
 const COLOURS: [&str; 8] = ["#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17becf"];
 const GREY: &str = "#999";
 
-/// Sizes of letters, in pixels.
+/// Font sizes, in pixels.
 const TITLE: f64 = 15.0;
 const LABEL: f64 = 13.0;
 const TICK: f64 = 12.0;
 
-/// From the top: the lines on which title and name of the y axis stand, and the rectangle of the lines.
+/// From the top: the baselines of the title and of the name of the y axis, and the rectangle of the lines.
 const TITLE_AT: f64 = 14.0;
 const Y_LABEL_AT: f64 = 33.0;
 const PLOT_FROM: f64 = 46.0;
 const PLOT_TO: f64 = 276.0;
 
-/// From the bottom of that rectangle: the lines of the numbers at the x axis, of its name, and of the legend's first row.
+/// From the bottom of that rectangle: the baselines of the numbers at the x axis, of its name, and of the legend's
+/// first row.
 const TICKS_BELOW: f64 = 19.0;
 const X_LABEL_BELOW: f64 = 38.0;
 const LEGEND_BELOW: f64 = 62.0;
 const LEGEND_ROW: f64 = 19.0;
 
-/// A piece of a line before its name, and the room after the name.
+/// The width of the sample before a name, and the room after the name.
 const SWATCH: f64 = 24.0;
 const AFTER_NAME: f64 = 18.0;
 
-/// How the legend calls circles.
+/// The name of the circles in the legend.
 const OTHERS: &str = "the paper (circles)";
 
-/// Points of longer lines are not marked: they would be all marks.
+/// Longer lines have no marks at their points: they would be nothing but marks.
 const MOST_MARKS: usize = 40;
 
-/// A line this near to another, in pixels, is all that is seen of both.
+/// A line that is this near to another, in pixels, hides it.
 const HIDES: f64 = 1.5;
 
-/// What stands in the legend.
+/// An entry of the legend.
 enum Entry<'a> {
     Line(&'a Line, &'a str),
     Others,
@@ -104,8 +105,8 @@ impl Entry<'_> {
     }
 }
 
-/// The colour of the line that stands there among those that are measured; more than eight come from around the wheel, by
-/// the golden angle, so that no two are one.
+/// The colour of the measured line with this number. After the first eight, colours are taken round the colour wheel by
+/// the golden angle, so that no two are equal.
 fn colour(at: usize) -> String {
     match COLOURS.get(at) {
         Some(colour) => (*colour).to_owned(),
@@ -137,7 +138,7 @@ impl Chart {
         (Axis::across(x, self.x.1), Axis::up(y, self.y.1))
     }
 
-    /// The rows of the legend, each no wider than this.
+    /// The rows of the legend, each at most this wide.
     fn legend<'a>(&'a self, colours: &'a [String], room: f64) -> Vec<Vec<Entry<'a>>> {
         let mut entries: Vec<Entry> = self.lines.iter().zip(colours).map(|(line, c)| Entry::Line(line, c)).collect();
         if self.lines.iter().any(|line| !line.others.is_empty()) {
@@ -159,14 +160,14 @@ impl Chart {
         rows
     }
 
-    /// How high it is, if it is so wide.
+    /// Its height at this width.
     pub(super) fn height(&self, width: f64) -> f64 {
         let colours = self.colours();
         let rows = self.legend(&colours, width).len() as f64;
         PLOT_TO + if rows > 0.0 { LEGEND_BELOW + LEGEND_ROW * (rows - 1.0) + 6.0 } else { X_LABEL_BELOW + 6.0 }
     }
 
-    /// Draws it with its upper left corner there.
+    /// Draws it with its upper left corner at this point.
     pub(super) fn draw(&self, drawing: &mut Drawing, (left, top): (f64, f64), width: f64) {
         let (x, y) = self.axes();
         let names_of_y = y.names();
@@ -210,12 +211,12 @@ impl Chart {
         self.draw_legend(drawing, (left, bottom + LEGEND_BELOW), &self.legend(&colours, width));
     }
 
-    /// Where the points of a line are.
+    /// The places of the points of a line.
     fn places(&self, frame: &Frame, line: &Line) -> Vec<(f64, f64)> {
         self.points(line).map(|point| (frame.x_at(point.x), frame.y_at(point.y))).collect()
     }
 
-    /// Whether a part of this line hides one of those before it, of which nobody would see that it is there.
+    /// Whether a part of this line would hide an earlier line.
     fn runs_over_another(&self, frame: &Frame, at: usize) -> bool {
         let is_near = |one: &(f64, f64), other: &(f64, f64)| (one.0 - other.0).hypot(one.1 - other.1) < HIDES;
         let points = self.places(frame, &self.lines[at]);
@@ -313,13 +314,13 @@ impl Frame {
         self.left + (self.right - self.left) * self.x.at(value)
     }
 
-    /// What a logarithm can't show lies far below.
+    /// Values that a logarithmic axis can't show are put at the bottom.
     fn y_at(&self, value: f64) -> f64 {
         let at = if self.y.count.shows(value) { self.y.at(value) } else { 0.0 };
         self.bottom() - (self.bottom() - self.top) * at
     }
 
-    /// The ticks of the x axis with their names, and whether a name fits beside those before it.
+    /// The ticks of the x axis with their labels, and whether a label fits beside the earlier ones.
     fn names_of_x(&self) -> Vec<(f64, String, bool)> {
         let mut free_from = f64::MIN;
         let ticks = self.x.ticks.iter().zip(self.x.names()).map(|(tick, text)| {

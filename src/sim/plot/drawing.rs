@@ -1,21 +1,21 @@
-//! Shapes and texts of a picture as SVG. Texts are kept apart until the end, so that it can be said which of them
-//! run into each other.
+//! Shapes and texts of a picture as SVG. Texts are kept separately until the end, so that overlaps between them can be
+//! found.
 
 use std::fmt::Write;
 
-/// How wide a character of size 1 is, on average, in the widest of the fonts that pages are shown with (DejaVu Sans, of
-/// which digits are the widest that labels have many of).
+/// The mean width of a character of size 1, in the widest of the fonts that are used to show pages (DejaVu Sans; of the
+/// characters that labels have many of, its digits are the widest).
 const CHARACTER: f64 = 0.64;
 
-/// Classes of bold texts, and how much wider those are.
+/// The classes of bold texts, and the factor by which these are wider.
 pub const BOLD: [&str; 3] = ["title", "of-key", "on-path"];
 const BOLDER: f64 = 1.12;
 
-/// How far a text of size 1 reaches above and below the line on which it stands.
+/// How far a text of size 1 reaches above and below its baseline.
 const ASCENT: f64 = 0.76;
 const DESCENT: f64 = 0.24;
 
-/// Which part of a text stands where it is said to stand.
+/// The part of a text that is at its given place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     Start,
@@ -27,18 +27,18 @@ pub enum Anchor {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     pub x: f64,
-    /// Of the line on which it stands.
+    /// Of the baseline.
     pub y: f64,
     pub anchor: Anchor,
     /// In pixels.
     pub size: f64,
-    /// How it looks, of the classes in the style of the drawing; none if it is empty.
+    /// One of the classes in the style of the drawing; empty if it has none.
     pub class: &'static str,
     pub text: String,
 }
 
 impl Text {
-    /// The rectangle that it takes, with any usual font.
+    /// The rectangle that it takes with any usual font.
     pub fn bounds(&self) -> Bounds {
         let width = width(&self.text, self.size) * if BOLD.contains(&self.class) { BOLDER } else { 1.0 };
         let left = match self.anchor {
@@ -51,7 +51,7 @@ impl Text {
     }
 }
 
-/// How wide a text is at most, in pixels.
+/// The width of a text, at most, in pixels.
 pub fn width(text: &str, size: f64) -> f64 {
     CHARACTER * size * text.chars().count() as f64
 }
@@ -66,12 +66,12 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Whether they have more than an edge in common.
+    /// Whether the two have more than an edge in common.
     pub fn overlaps(&self, other: &Bounds) -> bool {
         self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
     }
 
-    /// Whether all of it is in the other.
+    /// Whether all of it is inside the other.
     pub fn is_within(&self, other: &Bounds) -> bool {
         self.left >= other.left && self.right <= other.right && self.top >= other.top && self.bottom <= other.bottom
     }
@@ -87,18 +87,18 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// An empty one of this size in pixels; the style says how its classes look, in CSS.
+    /// An empty drawing of this size in pixels; `style` defines its classes, in CSS.
     pub fn new(width: f64, height: f64, style: &'static str) -> Drawing {
         Drawing { width, height, style, shapes: String::new(), texts: Vec::new() }
     }
 
-    /// Adds an element, over those that there are.
+    /// Adds an element on top of the earlier ones.
     pub fn shape(&mut self, element: std::fmt::Arguments) {
-        // A string can always be written to.
+        // Writing to a string does not fail.
         let _ = writeln!(self.shapes, "{element}");
     }
 
-    /// Adds a text; all texts stand over all shapes.
+    /// Adds a text; all texts are on top of all shapes.
     pub fn text(&mut self, text: Text) {
         self.texts.push(text);
     }
@@ -130,7 +130,7 @@ impl Drawing {
         svg + "</svg>\n"
     }
 
-    /// Pairs of texts that run into each other, and texts that run out of the picture: none if it is readable.
+    /// Pairs of texts that overlap, and texts that extend beyond the picture: none if it is readable.
     pub fn unreadable(&self) -> Vec<String> {
         let whole = Bounds { left: 0.0, top: 0.0, right: self.width, bottom: self.height };
         let mut found = Vec::new();

@@ -1,6 +1,6 @@
-//! What all plots share: charts of lines over two axes, as SVG, readable at the width of a page.
+//! Shared by all plots: charts of lines over two axes, as SVG, readable at the width of a page.
 //!
-//! In reading order: [`drawing`], shapes and texts; [`axis`], where an axis ends and which numbers stand at it; [`chart`],
+//! In reading order: [`drawing`], shapes and texts; [`axis`], where an axis ends and the numbers beside it; [`chart`],
 //! one chart; here, several of them in one picture.
 
 pub mod axis;
@@ -11,22 +11,22 @@ pub use axis::Count;
 pub use chart::{Chart, Line, Point, Shade};
 use drawing::Drawing;
 
-/// As wide as the text of a page, so that letters are shown as large as they are drawn.
+/// As wide as the text of a page, so that fonts are shown in their own size.
 const WIDTH: f64 = 900.0;
 
-/// Narrower charts have no room for the names at their axes.
+/// Narrower charts would have no room for the labels of their axes.
 const COLUMNS: usize = 2;
 
-/// Between charts, and around them.
+/// The gap between charts, and the margin around them.
 const GAP: f64 = 28.0;
 const MARGIN: f64 = 12.0;
 
-/// These charts, two beside each other; the last has the whole width if it is alone there.
+/// These charts, two side by side; a last one that is alone in its row gets the whole width.
 pub fn svg(charts: &[Chart]) -> String {
     drawing(charts).svg()
 }
 
-/// Texts that run into each other, or out of the picture.
+/// Texts that overlap or extend beyond the picture.
 #[cfg(test)]
 pub(crate) fn unreadable(charts: &[Chart]) -> Vec<String> {
     drawing(charts).unreadable()
@@ -57,7 +57,7 @@ fn drawing(charts: &[Chart]) -> Drawing {
 mod tests {
     use super::*;
 
-    /// One with so many lines.
+    /// A chart with this many lines.
     fn chart(lines: usize) -> Chart {
         let line = |n: usize| {
             let points = (0..9).map(|x| Point::at(f64::from(1 << x), (n * x) as f64)).collect();

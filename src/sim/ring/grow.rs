@@ -1,4 +1,4 @@
-//! A ring as the protocol makes it, and whether it is what it should be.
+//! A ring made by the protocol, and whether it is as defined.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,55 +14,55 @@ use crate::sim::chaos::bound;
 use crate::sim::tables::Tables;
 use crate::sim::world::World;
 
-/// How long a node of a ring that will have so many waits before it does what nothing calls for: `each`
-/// for every one of them, as far as nodes on a network may be configured so. The larger a ring, the
-/// longer it grows, and until it has grown most of that is in vain: lists and fingers change again.
+/// The period of a node's timer in a ring that will have `nodes` nodes: `each` for every node, within the limits of a
+/// node on a network. The larger a ring, the longer it grows, and most work before it has grown is in vain: lists and
+/// fingers change again.
 fn period(each: Duration, nodes: usize) -> Duration {
     each.saturating_mul(nodes as u32).clamp(Duration::from_secs(1), *PERIOD.end())
 }
 
-/// News of a joiner goes from list to list with each round of stabilize, and every list that has changed
-/// has all fingers looked up.
+/// With each round of stabilize, news of a joiner goes one list further; each change of a list causes a lookup of all
+/// fingers.
 const STABILIZE: Duration = Duration::from_millis(60);
 
-/// One finger is looked up at a time, and there are some log2 N.
+/// One finger is looked up at a time, and there are about log2 N.
 const FIX_FINGERS: Duration = Duration::from_millis(10);
 
 /// A ring that the protocol has made.
 pub struct Grown {
     pub world: World,
-    /// What it has come to, and should have.
+    /// The tables that it has, and should have.
     pub tables: Tables,
-    /// Nodes that the protocol has refused.
+    /// Nodes that were refused.
     pub collisions: Vec<Collision>,
     /// When the last node had joined, and when all tables were right.
     pub joined: Duration,
     pub ideal: Duration,
 }
 
-/// How far a ring is that grows.
+/// The progress of a growing ring.
 pub enum Growing<'a> {
     /// One more node has joined, or was refused.
     Joined,
-    /// All have; so far the ring has come, and there it is to come.
+    /// All nodes have joined; here are the present state and the final tables.
     Settles(&'a World, &'a Tables),
 }
 
-/// A world for a ring of so many nodes.
+/// A world for a ring of `nodes` nodes.
 pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     let mut world = World::new(seed, bits, r);
     let config = &mut world.config;
     config.stabilize = period(STABILIZE, nodes);
     config.check_predecessor = config.stabilize;
     config.fix_fingers = period(FIX_FINGERS, nodes);
-    // Nodes join one after the other: tables that were looked at again and again while young, and at each change of
-    // neighbours, would be most of the messages, and find no more than the passes that come anyway.
+    // Nodes join one after the other. Hurried lookups of fingers, in young tables and at each change of neighbours,
+    // would be most of the messages, and find no more than the regular passes.
     config.paced_fingers = true;
     world
 }
 
-/// Lets nodes join one after the other, each through one of those before it, and waits until all
-/// successor lists, predecessors and fingers are right. Tells on the way how far it is.
+/// Lets nodes join one after the other, each through one of the earlier ones, and waits until all successor lists,
+/// predecessors and fingers are right. Reports the progress to `told`.
 pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn(Growing)) -> Result<Grown, String> {
     let mut world = world(seed, bits, r, peers.len());
     let (mut ring, mut collisions) = (Vec::with_capacity(peers.len()), Vec::new());
@@ -82,8 +82,8 @@ pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn(Growi
     Ok(Grown { ideal: world.now(), world, tables, collisions, joined })
 }
 
-/// Lets a node join through one of the ring, or create a ring if there is none, and waits until it is a
-/// member; or, which is said, until it has given up.
+/// Lets a node join through a random node of the ring, or create a ring if there is none, and waits until it is a
+/// member (`true`) or has given up (`false`).
 pub fn join(world: &mut World, ring: &[Peer], peer: Peer) -> Result<bool, String> {
     let through: Vec<Peer> = ring.choose(&mut world.env.rng).copied().into_iter().collect();
     world.start(peer, &through);
@@ -98,12 +98,11 @@ pub fn join(world: &mut World, ring: &[Peer], peer: Peer) -> Result<bool, String
     }
 }
 
-/// Waits until all tables are right, and says how long that took; on the way it tells that they are not
-/// yet.
+/// Waits until all tables are right and returns how long that took. Calls `told` after each check that fails.
 pub fn settle(world: &mut World, tables: &Tables, told: impl Fn(&World)) -> Result<Duration, String> {
     let limit = bound::repair(&world.config, tables.ring().len());
-    // A look begins at the node that was found wrong last, and most looks end there; it goes all the
-    // way round only when all nodes are right.
+    // A check begins at the node that was last found wrong, and most checks end there; only if all nodes are right does
+    // it visit the whole ring.
     let begin = Cell::new(0);
     world.run_until(limit, |world| {
         let n = tables.ring().len();
@@ -123,7 +122,7 @@ pub fn count_right(world: &World, tables: &Tables) -> u64 {
     (0..tables.ring().len()).filter(|at| wrong(world, tables, *at).is_none()).count() as u64
 }
 
-/// What is wrong with the tables of the node that stands there in the ring.
+/// What is wrong with the tables of the node at this place in the ring.
 pub fn wrong(world: &World, tables: &Tables, at: usize) -> Option<String> {
     let (me, right) = (tables.ring()[at], tables.neighbors(at));
     let name = world.name(me);
@@ -162,7 +161,7 @@ mod tests {
         };
         let mut world = grow(&peers[..10], six, 3, 1, tell).unwrap().world;
         assert!(told.1.get() > 0, "it is told that the ring settles");
-        // What the others are to learn of 26 before they can have heard of it.
+        // What the others have to learn of 26, before they can have heard of it.
         assert!(join(&mut world, &peers[..10], peers[10]).unwrap());
         let tables = Tables::by_definition(peers.clone(), six, 3);
         let wrong = |world: &World, n: usize| wrong(world, &tables, tables.position(peers[n])?);

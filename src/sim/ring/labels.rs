@@ -1,4 +1,4 @@
-//! Names beside points of a circle: none runs into another, however close the points are.
+//! Names beside points of a circle: no two overlap, however close the points are.
 
 use crate::sim::plot::drawing::{Anchor, Bounds, Drawing, Text};
 
@@ -11,42 +11,42 @@ pub struct Circle {
 }
 
 impl Circle {
-    /// A point so far from the middle; angles go clockwise from the top.
+    /// The point at this distance from the middle; angles go clockwise from the top.
     pub fn at(&self, angle: f64, radius: f64) -> (f64, f64) {
         (self.x + radius * angle.sin(), self.y - radius * angle.cos())
     }
 }
 
-/// A name that is to stand beside a point.
+/// A name to write beside a point.
 #[derive(Clone, Debug)]
 pub struct Name {
-    /// Of the point, clockwise from the top.
+    /// The angle of the point, clockwise from the top.
     pub angle: f64,
     pub text: String,
     pub class: &'static str,
-    /// Whether it is written even if the line to its point runs over another name; else it is rather left out.
+    /// Whether to write it even if the line to its point crosses another name; if not, it is left out then.
     pub is_needed: bool,
 }
 
 /// The size of letters, in pixels.
 const SIZE: f64 = 14.0;
 
-/// From the circle to the nearest names, and from there to the next ones outside of them.
+/// The distance from the circle to the nearest names, and from one row of names to the next.
 const NEAREST: f64 = 13.0;
 const STEP: f64 = 17.0;
 
-/// Names move along the circle by so much at a time, up to a quarter of it.
+/// Names move along the circle in steps of `TURN`, up to a quarter of it.
 const TURN: f64 = 0.03;
 const TURNS: i32 = 50;
 
-/// A name that is farther from its point has a line that leads there.
+/// A name that is farther from its point gets a line to it.
 const NEAR: f64 = 20.0;
 
-/// A move along the circle is as bad as one outwards that is so many times as far: a name belongs beside its point.
+/// A move along the circle costs this many times as much as one outwards: a name belongs beside its point.
 const ASIDE: f64 = 1.6;
 
-/// Writes names beside their points, the first ones nearest. Names for which there is no room in the upper part of the
-/// picture, which ends there, are left out.
+/// Writes names beside their points, the first ones nearest. Names for which there is no room above `bottom`, the end
+/// of the upper part of the picture, are left out.
 pub fn write(drawing: &mut Drawing, circle: Circle, names: &[Name], bottom: f64) {
     let room = Bounds { left: 2.0, top: 2.0, right: drawing.width - 2.0, bottom };
     let mut written: Vec<Written> = Vec::new();
@@ -69,13 +69,13 @@ pub fn write(drawing: &mut Drawing, circle: Circle, names: &[Name], bottom: f64)
     }
 }
 
-/// A name where it may stand.
+/// A name at one of its possible places.
 struct Written {
     text: Text,
     bounds: Bounds,
-    /// How bad it is to stand there.
+    /// How bad this place is.
     cost: f64,
-    /// A line from its point to it, if that is not near.
+    /// A line from its point to the name, if that is not near.
     leader: Option<[(f64, f64); 2]>,
 }
 
@@ -90,7 +90,7 @@ impl Written {
     }
 }
 
-/// Where a name can stand: farther and farther from the circle, and on either side of its point.
+/// The possible places of a name: at growing distances from the circle, on either side of its point.
 fn candidates(circle: Circle, name: &Name) -> impl Iterator<Item = Written> {
     let distances = (0..=8).map(|out| NEAREST + STEP * f64::from(out));
     let turns = (-TURNS..=TURNS).map(|turn| TURN * f64::from(turn));
@@ -110,7 +110,7 @@ fn text(circle: Circle, name: &Name, angle: f64, distance: f64) -> Text {
         left if left < -0.25 => Anchor::End,
         _ => Anchor::Middle,
     };
-    // Above the circle a name stands on its point, below it hangs from it.
+    // Above the circle the name stands on its place, below the circle it hangs from it.
     let y = y + SIZE * (0.36 - 0.4 * angle.cos());
     Text { x, y, anchor, size: SIZE, class: name.class, text: name.text.clone() }
 }

@@ -1,4 +1,4 @@
-//! What lookups cost in a ring, and how keys are spread over its nodes.
+//! The cost of lookups in a ring, and how its keys are spread over nodes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +11,12 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::tables::Tables;
 
-/// How many things there were of each size.
+/// How many items there are of each size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spread(BTreeMap<u64, u64>);
 
 impl Spread {
-    /// Adds so many things of one size.
+    /// Adds `count` items of one size.
     pub fn add(&mut self, size: u64, count: u64) {
         *self.0.entry(size).or_default() += count;
     }
@@ -25,13 +25,13 @@ impl Spread {
         self.0.values().sum()
     }
 
-    /// The mean size; 0 if there is nothing.
+    /// The mean size; 0 without items.
     pub fn mean(&self) -> f64 {
         let sum: f64 = self.0.iter().map(|(size, count)| *size as f64 * *count as f64).sum();
         sum / self.count().max(1) as f64
     }
 
-    /// The smallest size that so many of a hundred do not exceed (nearest rank); 0 if there is nothing.
+    /// The smallest size that `percent` % of the items do not exceed (nearest rank); 0 without items.
     pub fn percentile(&self, percent: u64) -> u64 {
         let rank = (self.count() * percent).div_ceil(100).max(1);
         let mut passed = 0;
@@ -42,34 +42,34 @@ impl Spread {
         reached.map_or(0, |(size, _)| *size)
     }
 
-    /// The largest size; 0 if there is nothing.
+    /// The largest size; 0 without items.
     pub fn most(&self) -> u64 {
         self.0.last_key_value().map_or(0, |(size, _)| *size)
     }
 }
 
-/// What came of many lookups.
+/// The outcome of many lookups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
     pub lookups: u64,
-    /// Nodes asked until the owner was named by its predecessor.
+    /// Nodes asked until the predecessor of the key named the owner.
     pub path: Spread,
-    /// Of the keys looked up, those that belong to one host: to all of its nodes together.
+    /// How many of the keys looked up each host has, all of its nodes together.
     pub keys: Spread,
-    /// Lookups that named another than the first node at or after the key.
+    /// Lookups that did not name the first node at or after the key.
     pub wrong: u64,
 }
 
-/// Lookups that are drawn from one stream of chance.
+/// How many lookups share one stream of random numbers.
 const CHUNK: u64 = 4096;
 
-/// Looks random keys up from random nodes, on all processors: which ones depends on the seed only. Says
-/// now and then how many more were done.
+/// Looks random keys up from random nodes, on all processors; the seed alone decides which ones. Now and then calls
+/// `told` with the number of lookups done since the last call.
 pub fn measure(tables: &Tables, lookups: u64, seed: u64, told: impl Fn(u64) + Sync) -> Measured {
     let keys: Vec<AtomicU64> = tables.ring().iter().map(|_| AtomicU64::new(0)).collect();
     let chunk = |chunk: u64| {
         let (mut rng, mut sum) = (ChaCha8Rng::seed_from_u64(seed), Measured::default());
-        // The first streams decide who is in the ring and what happens in it.
+        // The first streams decide which nodes are in the ring and what happens in it.
         rng.set_stream(chunk + 2);
         sum.lookups = CHUNK.min(lookups - chunk * CHUNK);
         for _ in 0..sum.lookups {
@@ -104,7 +104,7 @@ impl Measured {
     }
 }
 
-/// A key of so many bits.
+/// A random key of this many bits.
 fn random_key(rng: &mut ChaCha8Rng, bits: Bits) -> Id {
     Id::from_bytes(rng.random()).truncated(bits)
 }

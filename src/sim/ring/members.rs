@@ -1,4 +1,4 @@
-//! Who is in a ring, and what identifiers look like to people.
+//! The nodes of a ring, and how identifiers are written for people.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
 use crate::sim::nodes;
 
-/// Hosts have addresses in 10.0.0.0/8, of which there are so many.
+/// Hosts have addresses in 10.0.0.0/8, which has this many.
 pub const MAX_HOSTS: u32 = 1 << 24;
 
-/// Two nodes with one identifier: they can't be in one ring, and the second is left out.
+/// Two nodes with the same identifier: they can't be in one ring, so the second is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Collision {
     pub refused: Peer,
     pub holder: Peer,
 }
 
-/// So many hosts with so many nodes each, in the order in which they join. Identifiers are the SHA-1
-/// of "ip:port": hosts have consecutive addresses from one that the seed draws, and each its nodes
-/// at consecutive ports, likewise.
+/// `hosts` hosts with `virtual_nodes` nodes each, in the order in which they join. Identifiers are the SHA-1 of
+/// "ip:port". Hosts have consecutive addresses from a random one, and the nodes of each host consecutive ports from a
+/// random one.
 pub fn draw(hosts: u32, virtual_nodes: u16, bits: Bits, seed: u64) -> Vec<Peer> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (first_host, first_port) = (rng.random_range(0..MAX_HOSTS), rng.random_range(1024..=u16::MAX - virtual_nodes));
@@ -37,7 +37,7 @@ pub fn given(ids: impl IntoIterator<Item = Id>) -> Vec<Peer> {
     (0..).zip(ids).map(|(n, id)| Peer { id, addr: nodes::address(n) }).collect()
 }
 
-/// Leaves nodes out whose identifier an earlier one has.
+/// Leaves out each node whose identifier an earlier node has.
 pub fn without_collisions(peers: &[Peer]) -> (Vec<Peer>, Vec<Collision>) {
     let mut by_id: Vec<(Id, usize)> = (0..).zip(peers).map(|(at, peer)| (peer.id, at)).collect();
     by_id.par_sort_unstable();
@@ -55,8 +55,8 @@ pub fn without_collisions(peers: &[Peer]) -> (Vec<Peer>, Vec<Collision>) {
     (kept, left_out.into_iter().map(collision).collect())
 }
 
-/// An identifier in full: its number on a circle of up to 32 bits; beyond, as many hexadecimal digits
-/// as it takes, from the first on.
+/// An identifier in full: its number on a circle of up to 32 bits; on larger circles its hexadecimal digits, as many as
+/// the bits need.
 pub fn label(id: Id, bits: Bits) -> String {
     if bits.count() <= 32 { nodes::name(id, bits) } else { id.to_string()[..digits(bits)].to_owned() }
 }
@@ -65,7 +65,7 @@ fn digits(bits: Bits) -> usize {
     usize::from(bits.count().div_ceil(4))
 }
 
-/// Reads what [`label`] writes; the error says what that is.
+/// Reads what [`label`] writes; the error names the expected form.
 pub fn read_label(text: &str, bits: Bits) -> Result<Id, String> {
     let m = bits.count();
     if m <= 32 {
@@ -88,8 +88,8 @@ pub fn read_key(text: &str, bits: Bits) -> Result<Id, String> {
     if looks_like_an_id { read_label(text, bits) } else { Ok(Id::of_key(text.as_bytes(), bits)) }
 }
 
-/// The first node of a ring with that identifier; on circles of more than 32 bits the first digits are
-/// enough if they are no other's.
+/// The first node of a ring with that identifier. On circles of more than 32 bits its first digits are enough if no
+/// other node's identifier begins with them.
 pub fn find(ring: &[Peer], text: &str, bits: Bits) -> Result<Peer, String> {
     let text = text.to_ascii_lowercase();
     let text = text.as_str();
@@ -106,8 +106,7 @@ pub fn find(ring: &[Peer], text: &str, bits: Bits) -> Result<Peer, String> {
     }
 }
 
-/// Reads identifiers, one a line. Empty lines and whatever follows a `#` say nothing; the error names
-/// the line.
+/// Reads identifiers, one per line. Empty lines and comments from `#` on are skipped; an error names the line.
 pub fn read_ids(text: &str, bits: Bits) -> Result<Vec<Id>, String> {
     let lines = (1..).zip(text.lines()).map(|(n, line)| (n, line.split('#').next().unwrap_or_default().trim()));
     let ids = lines.filter(|(_, line)| !line.is_empty());

@@ -1,4 +1,4 @@
-//! A ring as a picture: nodes on the circle, what some of them know of others, the path of a lookup.
+//! A ring as a picture: nodes on the circle, the neighbours or fingers of some of them, the path of a lookup.
 
 use std::collections::BTreeSet;
 use std::f64::consts::TAU;
@@ -11,19 +11,19 @@ use crate::sim::nodes::counted;
 use crate::sim::plot::drawing::{Anchor, Drawing, Text};
 use crate::sim::tables::{Tables, Walk};
 
-/// The circle and the room for names around it; the legend goes on below.
+/// The circle and the room for names around it; the legend follows below.
 const WIDTH: f64 = 760.0;
 const CIRCLE: Circle = Circle { x: WIDTH / 2.0, y: 352.0, radius: 270.0 };
 const LEGEND_FROM: f64 = 704.0;
 const LEGEND_ROW: f64 = 20.0;
 
-/// Up to so many nodes have their identifiers beside them; in larger rings only those that matter.
+/// Rings of up to this many nodes have all identifiers beside their nodes; larger ones only those that matter.
 const LABELLED: usize = 64;
 
-/// What identifiers are cut to.
+/// Identifiers are cut to this length.
 const LONGEST_LABEL: usize = 8;
 
-/// So many nodes of a path stand in a row of the legend.
+/// How many nodes of a path fit into a row of the legend.
 const ASKED_IN_A_ROW: usize = 6;
 
 const STYLE: &str = ".ring{fill:none;stroke:#bbb} .node{stroke:#333;stroke-linecap:round} .leader{stroke:#aaa;fill:none} \
@@ -31,28 +31,28 @@ const STYLE: &str = ".ring{fill:none;stroke:#bbb} .node{stroke:#333;stroke-linec
                      .hop{stroke:#d9480f;stroke-width:2.5;fill:none} .before{stroke:#999;stroke-width:2.5;fill:none;stroke-dasharray:6 4} \
                      .key{stroke:#2b8a3e;stroke-width:3} .of-key{fill:#2b8a3e;font-weight:bold} .on-path{font-weight:bold}";
 
-/// The heads of arrows, in the colour of each.
+/// The heads of arrows and their colours.
 const HEADS: [(&str, &str); 3] = [("next", "#4a90d9"), ("hop", "#d9480f"), ("before", "#999")];
 
-/// What is drawn of what nodes know.
+/// Which arrows to draw between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrows {
     /// The fingers of one node.
     Fingers,
     /// From each node to its first successor.
     Successors,
-    /// What changes when one node joins: who was the successor of the node before it, and who is.
+    /// What changes when one node joins: the old and the new successor of its predecessor.
     Join,
 }
 
-/// A lookup to draw: who looks up what, and how it went.
+/// A lookup to draw: the node that looks up, the key, and the path.
 pub struct Shown<'a> {
     pub from: Peer,
     pub key: Id,
     pub walk: &'a Walk,
 }
 
-/// A whole SVG document; `at` is where the one node stands in the ring that is shown more closely.
+/// A whole SVG document; `at` is the place in the ring of the node that is shown in detail.
 pub fn draw(tables: &Tables, at: usize, arrows: Arrows, lookup: Option<&Shown<'_>>) -> String {
     drawing(tables, at, arrows, lookup).svg()
 }
@@ -78,7 +78,7 @@ struct Picture<'a> {
     tables: &'a Tables,
     /// Names of nodes that matter, and of the key.
     names: Vec<Name>,
-    /// What the lines are: the class of each, and what it means; without a class it goes on with the one before.
+    /// The class and the meaning of each kind of line; an empty class continues the row before.
     legend: Vec<(&'static str, String)>,
 }
 
@@ -171,7 +171,7 @@ impl Picture<'_> {
         self.legend.extend(heads.zip(rows).map(|(head, row)| ("", format!("{head}{row}"))));
     }
 
-    /// Points that fall on one another are one: a picture of a million nodes is no larger than one of two thousand.
+    /// Points at the same place are drawn once: a picture of a million nodes is no larger than one of two thousand.
     fn draw_nodes(&mut self) {
         let tables = self.tables;
         let ring = tables.ring();
@@ -221,7 +221,7 @@ fn place(id: Id, radius: f64) -> String {
     format!("{x:.0} {y:.0}")
 }
 
-/// A line from one to another that is bent towards the middle, so that it hides no finger.
+/// A line between two points that is bent towards the middle, so that it hides no finger.
 fn arc(from: Id, to: Id) -> String {
     let ((x, y), (u, v)) = (CIRCLE.at(angle(from), CIRCLE.radius), CIRCLE.at(angle(to), CIRCLE.radius));
     let bent = |one: f64, other: f64, middle: f64| (one + other) / 2.0 * 0.75 + middle * 0.25;

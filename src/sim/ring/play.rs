@@ -1,8 +1,8 @@
-//! Nodes that join and leave when a script, or somebody at a terminal, says so.
+//! Nodes that join and leave on the commands of a script or a user.
 //!
-//! Scripts are read as those of [`crate::sim::script`] are, one command a line with `#` for comments, and
-//! its words are used where they mean the same. But identifiers here are of any length and nodes have
-//! any address, and a command is over when what it began is.
+//! Scripts are read like those of [`crate::sim::script`], one command per line with `#` for comments, and commands with
+//! the same meaning have the same name. But here identifiers have any length and nodes any address, and each command
+//! waits until what it began is done.
 
 use std::time::Duration;
 
@@ -17,48 +17,48 @@ use crate::sim::script::{ScriptError, commands};
 use crate::sim::tables::Tables;
 use crate::sim::{World, nodes};
 
-/// One thing to be done to a ring. Nodes are named by their identifiers.
+/// One command to a ring. Nodes are named by their identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `join ID`: a node with this identifier joins through one of the ring, and is waited for.
+    /// `join ID`: a node with this identifier joins through a node of the ring; waits until it has.
     Join(Id),
-    /// `leave NODE`: the node tells its neighbours that it leaves, and is waited for until it has ended.
+    /// `leave NODE`: the node tells its neighbours that it leaves; waits until it has ended.
     Leave(String),
-    /// `crash NODE`: the program of the node ends without a word.
+    /// `crash NODE`: the program of the node ends without notice.
     Crash(String),
     /// `lookup NODE KEY`: the node looks the key up: an identifier, or a text to be hashed.
     Lookup(String, Id),
-    /// `run TIME`: so much time passes.
+    /// `run TIME`: this much time passes.
     Run(Duration),
     /// `stabilize`: time passes until all tables are as defined.
     Stabilize,
     /// `print`: a line for each node; `print NODE`: its tables in full.
     Print(Option<String>),
-    /// `help`: what can be said.
+    /// `help`: lists the commands.
     Help,
-    /// `quit`: that was all.
+    /// `quit`: ends the session.
     Quit,
 }
 
-/// What can be said.
+/// The list of commands.
 pub const HELP: &str = "\
 join ID          a node with this identifier joins, and is waited for
 leave NODE       the node tells its neighbours that it leaves, and ends
 crash NODE       the program of the node ends without a word
 lookup NODE KEY  the node looks the key up: an identifier, or a text to be hashed
-run TIME         so much time passes, like 500ms or 30s
+run TIME         this much time passes, like 500ms or 30s
 stabilize        time passes until all tables are as defined
 print            a line for each node
 print NODE       its fingers, successors and predecessor
-help             this
-quit             that was all
+help             show this list
+quit             end the session
 ";
 
 /// The commands, as Tab completes them.
 pub const COMMANDS: [&str; 9] = ["join ", "leave ", "crash ", "lookup ", "run ", "stabilize", "print", "help", "quit"];
 
 impl Command {
-    /// The command that these words are, the first of them in any case, in a ring of so many bits.
+    /// Parses the words of a command, whose first word may be in any case, for a ring of this many bits.
     pub fn parse(words: &[&str], bits: Bits) -> Result<Command, String> {
         let name = words.first().map(|word| word.to_ascii_lowercase());
         let words: Vec<&str> = name.as_deref().into_iter().chain(words.iter().skip(1).copied()).collect();
@@ -87,14 +87,14 @@ pub fn read(text: &str, bits: Bits) -> Result<Vec<(usize, Command)>, ScriptError
     commands(text).map(read).collect()
 }
 
-/// A ring that does as it is told.
+/// A ring that carries commands out.
 pub struct Stage {
     world: World,
-    /// How many nodes were told to join.
+    /// How many `join` commands there were.
     joined: u32,
 }
 
-/// Nodes that join later have this port, which none of those before has.
+/// Nodes that join later have this port, which none of the first nodes has.
 const PORT: u16 = 1;
 
 impl Stage {
@@ -113,8 +113,8 @@ impl Stage {
         self.world.live().len()
     }
 
-    /// Does it, and tells what came of it; the error says why it could not be done. While a ring settles,
-    /// it is told how far it has come, and where it is to come.
+    /// Carries a command out and returns its output; an error says why it could not be done. While a ring settles,
+    /// calls `told` with its state and the final tables.
     pub fn perform(&mut self, command: &Command, told: impl Fn(&World, &Tables)) -> Result<String, String> {
         let bits = self.world.bits();
         let label = |peer: Peer| members::label(peer.id, bits);
@@ -160,7 +160,7 @@ impl Stage {
             Command::Stabilize => {
                 let ring = self.world.live();
                 if ring.is_empty() {
-                    return Err("nobody is left".into());
+                    return Err("no node is left".into());
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.successors);
                 let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
@@ -199,7 +199,7 @@ mod tests {
         Ok(Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, |_| ())?.world))
     }
 
-    /// What is told when these lines are said to the paper's ring of ten.
+    /// The output of these lines on the paper's ring of ten.
     fn told(script: &str) -> Result<String, String> {
         let mut stage = ring_of_ten()?;
         let commands = read(script, SIX).map_err(|error| error.to_string())?;
@@ -253,7 +253,7 @@ mod tests {
         assert!(told.contains("successors   32 38 42"), "21 has not heard of 26 yet: {told}");
     }
 
-    /// The console of a node has its commands in capitals, and people come from there.
+    /// The console of a node has its commands in capitals, and users are used to that.
     #[test]
     fn command_in_another_case_is_understood() {
         assert_eq!(told("Lookup 8 24\nLOOKUP 8 24").unwrap(), "8 finds 24 at 32 by way of [21]\n".repeat(2));

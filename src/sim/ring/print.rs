@@ -28,13 +28,13 @@ pub fn table(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> String
     text
 }
 
-/// Where a finger starts, and where the next does: the keys for which it is asked (paper, table I).
+/// The start of a finger and of the next one: the keys for which it is used (paper, table I).
 fn interval(me: Peer, fingers: &FingerTable, i: u8, bits: Bits) -> (String, String) {
     let end = if i < bits.count() { fingers.start(i + 1) } else { me.id };
     (label(fingers.start(i), bits), label(end, bits))
 }
 
-/// The same as data. An interval is without its end.
+/// The same as data. The end of an interval is exclusive.
 pub fn table_as_data(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -> Value {
     let me = neighbors.me();
     let finger = |i| {
@@ -50,7 +50,7 @@ pub fn table_as_data(neighbors: &Neighbors, fingers: &FingerTable, bits: Bits) -
     })
 }
 
-/// A lookup hop by hop: who was asked, and who owns the key.
+/// A lookup hop by hop: the nodes asked, and the owner of the key.
 pub fn walk(from: Peer, key: Id, walk: &Walk, bits: Bits) -> String {
     let Walk { path, owner } = walk;
     let mut text = format!("lookup of {} from node {}\n", label(key, bits), label(from.id, bits));
@@ -72,7 +72,7 @@ pub fn walk_as_data(from: Peer, key: Id, walk: &Walk, bits: Bits) -> Value {
     })
 }
 
-/// Rows with their columns one below the other; the last column is as long as it is.
+/// Aligns the columns of rows; the last column is not padded.
 fn columns(rows: Vec<[String; 4]>) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
     let (one, two, three) = (width(0), width(1), width(2));

@@ -10,10 +10,10 @@ use super::members::{Collision, label};
 use crate::protocol::id::Bits;
 use crate::sim::tally::Tally;
 
-/// So many collisions are told one by one.
+/// At most this many collisions are listed.
 const LISTED: usize = 20;
 
-/// What is to be said of a ring.
+/// The figures of a ring.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub nodes: usize,
@@ -26,10 +26,10 @@ pub struct Report {
     pub growth: Option<Growth>,
 }
 
-/// What it took until a ring was as defined.
+/// What it took to make a ring as defined.
 #[derive(Clone, Debug)]
 pub struct Growth {
-    /// What had happened when all tables were right.
+    /// The counts until all tables were right.
     pub tally: Tally,
     /// The virtual time until the last node had joined, and until all tables were right.
     pub joined: Duration,
@@ -37,7 +37,7 @@ pub struct Growth {
 }
 
 impl Report {
-    /// The same as data. Identifiers are texts, as they are printed.
+    /// The same as data. Identifiers are strings, as they are printed.
     pub fn to_json(&self) -> Value {
         let id = |peer: crate::Peer| label(peer.id, self.bits);
         let collision = |collision: &Collision| {

@@ -1,8 +1,8 @@
-//! A world in which time stands still, and everything is done by hand.
+//! A world without time: everything happens by command.
 //!
-//! It is for histories that were found elsewhere, step by step: the shortest counter-example of a
-//! model checker, or a race thought up on paper. Each node holds at most one conversation, which
-//! stands where the commands have left it. The commands:
+//! It replays histories that were found elsewhere, step by step: the shortest counter-example of a model checker, or a
+//! race found on paper. Each node holds at most one conversation, which stays where the commands have left it. The
+//! commands:
 //!
 //! | command | what happens |
 //! |---|---|
@@ -12,25 +12,24 @@
 //! | `join N through M` | N begins an attempt to join; its program starts if it is not up |
 //! | `stabilize N`, `check N` | the timer of N fires: it begins that conversation |
 //! | `reunite N through M` | N begins to ask M, as if it remembered it, whether there is another ring |
-//! | `give up N` | nobody lets N in, which has lost its ring: it believes that it is alone |
-//! | `rectify N` | N takes up the next notification that waits |
+//! | `give up N` | N has lost its ring and no node lets it in: it becomes a ring of one |
+//! | `rectify N` | N handles the next waiting notification |
 //! | `arrive N` | the open question of N, or its probe, reaches its target and is answered there |
-//! | `arrive N at M` | the same of a lookup, which M answers: it has come there on its way |
-//! | `answer N` | that answer reaches N, whose conversation goes on or ends |
+//! | `arrive N at M` | the same for a lookup that M answers, to which it was forwarded |
+//! | `answer N` | that answer reaches N, whose conversation continues or ends |
 //! | `suspect N` | N takes the target of its open question for dead: it was silent twice, though it may live |
-//! | `notify N M` | the notification that N has sent to M reaches M, or is lost if nobody is there |
+//! | `notify N M` | the notification that N has sent to M arrives, or is lost if M is not up |
 //! | `meet N M K` | M hears from N that K, of another ring, belongs right behind M |
 //! | `bury N D` | a lookup of N has just found D dead |
-//! | `admission N` | the time of the joiner that N has admitted is up |
+//! | `admission N` | the time limit of the joiner that N has admitted has passed |
 //! | `crash N` | N dies |
 //! | `leave N` | N leaves, and ends once its neighbours have heard it |
 //! | `print` | the ring is drawn, as it is at the end |
 //!
-//! A conversation begins only by command, and no timer fires by itself, not even one that is due at
-//! once. A lookup is made at once and whole when it arrives, along
-//! successors, since there are no fingers; it buries nobody. Nudges, invitations and news for a whole ring are dropped.
-//! Nodes remember no acquaintances. A node that joins again after its death is not told from its
-//! former self.
+//! A conversation begins only by command, and no timer fires by itself, not even one that is due at once. A lookup is
+//! carried out completely when it arrives, along successors, since there are no fingers; it marks no node dead. Nudges,
+//! invitations and news for a whole ring are dropped. Nodes remember no acquaintances. A node that joins again after
+//! its death can't be distinguished from its former self.
 
 mod codec;
 
@@ -56,7 +55,7 @@ pub struct ByHand {
     circle: Circle,
     nodes: BTreeMap<Peer, Node>,
     notifications: BTreeSet<(Peer, Peer)>,
-    /// Who tells whom of which node of another ring.
+    /// News of a node of another ring: sender, receiver, and that node.
     meetings: BTreeSet<(Peer, Peer, Peer)>,
     drawing: String,
 }
@@ -122,7 +121,7 @@ impl Player for ByHand {
     }
 }
 
-/// How it begins.
+/// The first commands.
 impl ByHand {
     fn ring(&mut self, mut peers: Vec<Peer>) -> Result<(), String> {
         peers.sort();
@@ -134,7 +133,7 @@ impl ByHand {
         for (i, me) in peers.iter().enumerate() {
             let successors = (1..n).take(self.circle.r).map(|k| peers[(i + k) % n]).collect();
             let predecessor = peers[(i + n - 1) % n];
-            // By the front door: it joins, and is notified.
+            // The regular way: it joins and is notified.
             let mut maintenance = self.program(*me, &[predecessor]);
             maintenance.next_conversation();
             maintenance.digest(Outcome::Join(Joined::Member(successors)));
@@ -155,7 +154,7 @@ impl ByHand {
             me,
             bits: self.circle.bits,
             r: self.circle.r,
-            // Time stands still.
+            // No timer is due by itself.
             stabilize_every: Duration::MAX,
             check_predecessor_every: Duration::MAX,
             seeds: seeds.iter().map(|seed| seed.addr).collect(),
@@ -252,7 +251,7 @@ impl ByHand {
         self.begin(me)
     }
 
-    /// Begins the conversation that is wished for.
+    /// Begins the conversation that the node wants.
     fn begin(&mut self, me: Peer) -> Result<(), String> {
         let name = self.circle.name(me);
         let node = self.node(me)?;
@@ -279,7 +278,7 @@ impl ByHand {
         Ok(())
     }
 
-    /// Sends what a conversation has left to be said.
+    /// Sends the messages that a conversation left to send.
     fn tell(&mut self, me: Peer) {
         let Some(node) = self.nodes.get_mut(&me) else { return };
         for effect in node.maintenance.effects() {
@@ -292,7 +291,7 @@ impl ByHand {
     }
 }
 
-/// What moves.
+/// Messages.
 impl ByHand {
     fn arrive(&mut self, me: Peer, at: Option<Peer>) -> Result<(), String> {
         let name = self.circle.name(me);
@@ -335,7 +334,7 @@ impl ByHand {
     fn suspect(&mut self, me: Peer) -> Result<(), String> {
         let name = self.circle.name(me);
         let Talk { mut conversation, asked, .. } = self.node(me)?.talk.take().ok_or(format!("{name} asks nothing"))?;
-        // A node that only probes makes up its own mind about silence.
+        // A node that already probes decides for itself what silence means.
         let silence = if matches!(asked, Asked::Probe) { Answer::Silent } else { Answer::Gone };
         let step = conversation.resume(silence);
         self.follow(me, conversation, step)
@@ -346,7 +345,7 @@ impl ByHand {
         if !self.notifications.remove(&(from, to)) {
             return Err(format!("no notification of {name} is on its way to {of}"));
         }
-        // Where nobody is, it is lost.
+        // Lost if `to` is not up.
         self.serve(to.into(), Request::Notify { me: from });
         Ok(())
     }
@@ -374,14 +373,14 @@ impl ByHand {
         let name = self.circle.name(me);
         let node = self.node(me)?;
         if node.maintenance.admitted().is_none() {
-            return Err(format!("{name} has admitted nobody"));
+            return Err(format!("{name} has admitted no joiner"));
         }
         node.maintenance.fired(Timer::Admission);
         self.forget_pace(me);
         Ok(())
     }
 
-    /// When something happens next is a matter of commands, and not of what happened before.
+    /// Commands decide when something happens, not the pace that a node has worked out.
     fn forget_pace(&mut self, me: Peer) {
         if let Some(node) = self.nodes.get_mut(&me) {
             node.maintenance = node.maintenance.without_pace();
@@ -403,7 +402,7 @@ impl ByHand {
         Ok(())
     }
 
-    /// What comes of a question at its target.
+    /// The answer to a request at its target.
     fn serve(&mut self, target: Target, request: Request) -> Answer {
         let at = self.nodes.keys().copied().find(|peer| peer.addr == target.addr());
         let (Some(at), Request::FindSuccessor { key, hops, want_path }) = (at, &request) else {
@@ -444,7 +443,7 @@ impl ByHand {
         self.nodes.get_mut(&me).ok_or_else(|| format!("{name} is not up"))
     }
 
-    /// A node that may begin a conversation.
+    /// A node that holds no conversation.
     fn idle(&mut self, me: Peer) -> Result<&mut Node, String> {
         let name = self.circle.name(me);
         let node = self.node(me)?;
@@ -471,7 +470,7 @@ impl ByHand {
 }
 
 impl Node {
-    /// Only this timer has fired.
+    /// Fires only this timer.
     fn fire(&mut self, timer: Timer) {
         self.maintenance = self.maintenance.without_pace();
         self.maintenance.fired(timer);

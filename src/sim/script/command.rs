@@ -1,4 +1,4 @@
-//! What can be done to a world, as values and as text.
+//! The commands to a world, as values and as text.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,42 +10,42 @@ use crate::sim::nodes::numbered;
 use crate::sim::storm::{Defences, Prices};
 use crate::sim::world::World;
 
-/// One thing that is done to a world. Nodes and keys are numbers on its circle.
+/// One command to a world. Nodes and keys are numbers on its circle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `thread P A B …`: these nodes share a thread from now on, whose work takes P times what it usually does. Nodes
-    /// without one serve in zero time.
+    /// `thread P A B …`: these nodes share a thread from now on, whose work takes P times as long as usual. Nodes
+    /// without a thread need no time to serve.
     Thread(u32, Vec<u32>),
-    /// `start N [through M …]`: the program of N starts, with these seeds; without any it creates a
-    /// ring. If it runs already, it is lost without a word.
+    /// `start N [through M …]`: the program of N starts, with these seeds; without any it creates a ring. If it runs
+    /// already, it is first killed without notice.
     Start(u32, Vec<u32>),
     /// `crash N`: the program of N ends. Its connections break, and calls are refused.
     Crash(u32),
     /// `leave N`: N leaves the ring: it tells its neighbours, and its program ends 250 ms later.
     Leave(u32),
-    /// `vanish N`: N is never heard again, like a host that has lost power.
+    /// `vanish N`: N falls silent for ever, like a host that has lost power.
     Vanish(u32),
-    /// `pause N TIME`: N does nothing for so long; then everything that waits is due at once.
+    /// `pause N TIME`: N does nothing for this time; then everything that waits is due at once.
     Pause(u32, Duration),
-    /// `slow N TIME`: each message to and from N takes so much longer.
+    /// `slow N TIME`: each message to and from N takes this much longer.
     Slow(u32, Duration),
-    /// `delay TIME TIME`: messages take so long, from and to.
+    /// `delay TIME TIME`: the shortest and the longest time that a message takes.
     Delay(Duration, Duration),
-    /// `loss P`: so many of a thousand messages are lost.
+    /// `loss P`: P of a thousand messages are lost.
     Loss(u16),
-    /// `duplication P`: so many of a thousand messages come twice.
+    /// `duplication P`: P of a thousand messages come twice.
     Duplication(u16),
-    /// `lateness P`: so many of a thousand messages are up to 300 ms late.
+    /// `lateness P`: P of a thousand messages are up to 300 ms late.
     Lateness(u16),
-    /// `partition A B … | C D …`: nothing gets from one group to the other.
+    /// `partition A B … | C D …`: no message gets from one group to the other.
     Partition(Vec<u32>, Vec<u32>),
-    /// `cut A B … | C D …`: nothing gets from the first group to the second; the other way is open.
+    /// `cut A B … | C D …`: no message gets from the first group to the second; the other direction is open.
     Cut(Vec<u32>, Vec<u32>),
-    /// `mend A B … | C D …`: both ways are open again.
+    /// `mend A B … | C D …`: both directions are open again.
     Mend(Vec<u32>, Vec<u32>),
-    /// `hold A B`: what is sent between A and B waits.
+    /// `hold A B`: messages between A and B wait.
     Hold(u32, u32),
-    /// `release A B`: it need not wait any longer.
+    /// `release A B`: they need not wait any longer.
     Release(u32, u32),
     /// `sever A B`: the connection between A and B breaks.
     Sever(u32, u32),
@@ -53,18 +53,18 @@ pub enum Command {
     Heal,
     /// `lookup N K`: N begins to look key K up.
     Lookup(u32, u32),
-    /// `iterate N K`: N begins to look key K up, and asks each node on the way itself.
+    /// `iterate N K`: N begins to look key K up, and itself asks each node on the way.
     Iterate(u32, u32),
-    /// `run TIME`: so much time passes.
+    /// `run TIME`: this much time passes.
     Run(Duration),
-    /// `settle TIME`: time passes until the ring is ideal; it must not be more than this.
+    /// `settle TIME`: time passes until the ring is ideal, which must take no longer than this.
     Settle(Duration),
     /// `print`: the ring is drawn, as it is at the end.
     Print,
 }
 
 impl Command {
-    /// The command that these words are, on that circle.
+    /// Parses the words of a command, on that circle.
     pub(super) fn parse(words: &[&str], circle: Circle) -> Result<Command, String> {
         let node = |word: &str| circle.number(word);
         let nodes = |words: &[&str]| words.iter().map(|word| circle.number(word)).collect::<Result<Vec<u32>, String>>();
@@ -107,7 +107,7 @@ impl Command {
         })
     }
 
-    /// Does it, if it takes no time.
+    /// Carries the command out, unless it takes time, prints or looks a key up.
     pub(in crate::sim) fn perform(&self, world: &mut World) {
         let bits = world.bits();
         let peer = |n: &u32| numbered(*n, bits);
@@ -163,10 +163,10 @@ fn each_way(world: &mut World, one: &[u32], other: &[u32], act: impl Fn(&mut Wor
     }
 }
 
-/// No work takes longer than so many times what it usually does: a connection then takes 0.6 s.
+/// The largest factor by which work takes longer: a connection then takes 0.6 s.
 const MOST_TIMES: u32 = 1000;
 
-/// Nothing takes longer: else the clock could be told to run beyond its end.
+/// The longest time in a command: a longer one could move the clock beyond its end.
 const LONGEST: Duration = Duration::from_secs(1000 * 24 * 3600);
 
 pub(in crate::sim) fn time(word: &str) -> Result<Duration, String> {

@@ -9,10 +9,9 @@ use crate::sim::draw::draw;
 use crate::sim::nodes::{number_of, numbered};
 use crate::sim::world::World;
 
-/// Plays [`Command`]s in a [`World`]. Before the first node a scenario may say `bits M`, `r R` and
-/// `seed S`.
+/// Plays [`Command`]s in a [`World`]. Before the first node a scenario may give `bits M`, `r R` and `seed S`.
 ///
-/// What lookups find is printed with the first command after it is known.
+/// The result of a lookup is printed with the first command after it is known.
 #[derive(Default)]
 pub struct Timed {
     circle: Circle,

@@ -1,4 +1,4 @@
-//! One storm: a ring at rest, a load, a fault, and the time after it.
+//! One storm: a ring without load, then under load, a fault, and the time after it.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -17,44 +17,45 @@ use crate::sim::delay::Delay;
 use crate::sim::tables::Tables;
 use crate::sim::world::World;
 
-/// The length of the successor lists: what is the program's default, too.
+/// The length of the successor lists, equal to the program's default.
 const R: usize = 4;
 
-/// The load begins, and is counted from that time on.
+/// When the load begins, and when counting begins.
 const BEGIN: Duration = Duration::from_millis(500);
 const BEFORE: Duration = Duration::from_millis(1500);
 
-/// When the fault strikes.
+/// When the fault happens.
 const TRIGGER: Duration = Duration::from_millis(3500);
 
-/// From this time after the end of the fault on the ring is to be as it was, and so much longer it is watched.
+/// This long after the end of the fault the ring has to be as it was; from then on it is watched for `AFTER`.
 const REST: Duration = Duration::from_secs(2);
 const AFTER: Duration = Duration::from_secs(4);
 
-/// Threads are as near to each other as machines of one house.
+/// The delay between threads: that of machines in one building.
 const NEAR: std::ops::RangeInclusive<Duration> = Duration::from_micros(100)..=Duration::from_micros(500);
 
-/// Lookups that are kept under way on each thread while its capacity is measured: enough to keep it busy all the time.
+/// How many lookups per thread are kept under way while capacity is measured: enough to keep each thread busy all the
+/// time.
 const BUSY: usize = 128;
 
-/// Goodput is back when it is at this part of what it was, for so many intervals.
+/// Goodput is back when it has been at this part of the earlier value for this many intervals.
 pub(super) const BACK: f64 = 0.95;
 const BACK_FOR: usize = 3;
 
-/// What came of one storm. Goodput is right answers a second.
+/// The outcome of one storm. Goodput is right answers per second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The share of the capacity that was offered, and what that is in lookups a second.
+    /// The offered load: as a share of the capacity, and in lookups per second.
     pub load: f64,
     pub offered: f64,
     pub before: f64,
-    /// From the fault until it had been over for two seconds.
+    /// From the beginning of the fault until two seconds after its end.
     pub during: f64,
     pub after: f64,
-    /// How long after the end of the fault goodput was back, if it was.
+    /// How long after the end of the fault goodput was back; `None` if it never was.
     pub back: Option<Duration>,
     pub counts: Counts,
-    /// Lookups that ended with the node that was asked.
+    /// Lookups that ended with the node that began them.
     pub orphaned: u64,
     /// When the fault began and ended.
     pub fault: (Duration, Duration),
@@ -64,7 +65,7 @@ pub struct Outcome {
 struct Course {
     world: World,
     load: Load,
-    /// By threads.
+    /// Indexed by thread.
     nodes: Vec<Vec<Peer>>,
     rng: ChaCha8Rng,
 }
@@ -80,7 +81,7 @@ impl Course {
         let mut nodes: Vec<Vec<Peer>> = vec![Vec::new(); threads];
         let mut turn: Vec<usize> = (0..threads).collect();
         for round in ids.chunks(threads) {
-            // At most two neighbours in the ring share a thread, so that losing one is within the rules.
+            // At most two neighbours in the ring share a thread, so that the loss of one thread is within the rules.
             turn.shuffle(&mut rng);
             for (id, thread) in round.iter().zip(&turn) {
                 let addr = Addr::new(address(*thread), FIRST_PORT + nodes[*thread].len() as u16);
@@ -100,7 +101,7 @@ impl Course {
         Course { world, load: Load::new(options.seed, all), nodes, rng }
     }
 
-    /// Has the fault strike; says how long it lasts.
+    /// Makes the fault happen; returns how long it lasts.
     fn strike(&mut self, options: &Options) -> Duration {
         let now = self.world.now();
         let struck: Vec<Vec<Peer>> = self.nodes.iter().take(options.struck as usize).cloned().collect();
@@ -110,7 +111,7 @@ impl Course {
                 for nodes in &struck {
                     self.world.pause(nodes[0], options.pause);
                 }
-                // Whoever sleeps for longer than others wait is rightly found dead, and comes back.
+                // A thread that sleeps for longer than others wait is rightly found dead, and comes back.
                 if options.pause > self.world.config.rpc_timeout && struck.len() < self.nodes.len() {
                     self.load.doubt(&struck.concat(), Duration::MAX);
                 }
@@ -137,7 +138,7 @@ impl Course {
         Duration::ZERO
     }
 
-    /// Other nodes in the place of those of a thread, on ports of their own.
+    /// Starts other nodes in the place of those of a thread, on new ports.
     fn restart(&mut self, thread: usize, count: usize, seeds: &[Peer], options: &Options) {
         let port = |at: usize| FIRST_PORT + (count + at) as u16;
         let addr = |at: usize| Addr::new(address(thread), port(at));
@@ -152,21 +153,21 @@ impl Course {
 
 const FIRST_PORT: u16 = 4170;
 
-/// Each thread has an address of its own.
+/// The address of a thread.
 fn address(thread: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x0a00_0001 + thread as u32)
 }
 
-/// How many lookups a second the ring can serve.
+/// How many lookups per second the ring can serve.
 pub fn capacity(options: &Options) -> f64 {
-    // What the ring could serve is the same without them, but a busy ring would not come to serve it.
+    // With all defences: they do not change what the ring can serve, but a busy ring without them would not reach it.
     let defended = Options { defences: Default::default(), ..options.clone() };
     let Course { mut world, mut load, nodes, .. } = Course::new(&defended);
     load.keep_busy(&mut world, BUSY * nodes.len(), BEFORE + REST);
     load.counts.goodput(BEFORE, BEFORE + REST)
 }
 
-/// A storm of a ring that can serve so many lookups a second.
+/// A storm of a ring with this capacity, in lookups per second.
 pub fn storm(options: &Options, load: f64, capacity: f64) -> Outcome {
     let mut course = Course::new(options);
     let offered = load * capacity;
@@ -193,7 +194,7 @@ pub fn storm(options: &Options, load: f64, capacity: f64) -> Outcome {
     }
 }
 
-/// When goodput was back.
+/// How long after the end of the fault goodput was back.
 fn back(counts: &Counts, before: f64, end: Duration, last: Duration) -> Option<Duration> {
     let length = INTERVAL * BACK_FOR as u32;
     let mut from = end;

@@ -1,4 +1,4 @@
-//! Lookups that come whether or not the last ones were answered, and what becomes of them.
+//! An open load: lookups begin whether or not the earlier ones were answered; and the verdicts on their answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::sim::world::World;
 /// Answers are counted in intervals of this length.
 pub const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Asks, and judges the answers.
+/// Begins lookups and judges the answers.
 pub struct Load {
     rng: ChaCha8Rng,
     open: BTreeMap<u64, Asked>,
@@ -30,24 +30,24 @@ struct Asked {
     at: Duration,
 }
 
-/// Who is a member when.
+/// Which nodes are members, and when.
 pub struct Members {
-    /// From the beginning to the end, in the order of the circle.
+    /// Members from the beginning to the end, in the order of the circle.
     pub sure: Vec<Peer>,
-    /// Those that may be none, or not known to be one, and when they may still be named.
+    /// Nodes that may not be members, or not be known as such, and the time span in which they may be named.
     pub unsure: Vec<(Peer, Duration, Duration)>,
 }
 
-/// What came of the lookups.
+/// The outcome of the lookups.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     pub asked: u64,
     /// Right answers in each interval since the world began.
     pub right: Vec<u32>,
     pub wrong: u64,
-    /// No owner was named, for this reason.
+    /// Lookups that named no owner, by reason.
     pub lost: BTreeMap<&'static str, u64>,
-    /// Verdicts of death on nodes that were up and could be reached throughout.
+    /// Verdicts of death on nodes that were up and reachable throughout.
     pub buried_alive: u64,
     /// Other verdicts of death.
     pub buried: u64,
@@ -55,7 +55,7 @@ pub struct Counts {
 
 impl Members {
     /// Whether this node may be named as the owner of a key between these times: no sure member lies between the
-    /// two.
+    /// key and it.
     fn may_own(&self, key: Id, named: Peer, asked: Duration, answered: Duration) -> bool {
         let first = owner(&self.sure, key);
         let unsure = self.unsure.iter().any(|(peer, from, until)| {
@@ -74,18 +74,18 @@ impl Load {
         Load { rng, open: BTreeMap::new(), members, counts: Counts::default() }
     }
 
-    /// From now on these are no sure members any more; they may be named until then.
+    /// From now on these are no longer sure members; they may be named until `until`.
     pub fn doubt(&mut self, peers: &[Peer], until: Duration) {
         self.members.sure.retain(|peer| !peers.contains(peer));
         self.members.unsure.extend(peers.iter().map(|peer| (*peer, Duration::ZERO, until)));
     }
 
-    /// These may become members from then on.
+    /// These may become members from `from` on.
     pub fn expect(&mut self, peers: &[Peer], from: Duration) {
         self.members.unsure.extend(peers.iter().map(|peer| (*peer, from, Duration::MAX)));
     }
 
-    /// Has lookups begin at this rate, evenly but for the moment in each slot, until then.
+    /// Begins lookups at this rate until `until`: one at a random moment of each slot of time.
     pub fn offer(&mut self, world: &mut World, rate: f64, until: Duration) {
         let slot = Duration::from_secs_f64(1.0 / rate);
         while world.now() + slot <= until {
@@ -100,7 +100,7 @@ impl Load {
         self.wait(world, until.saturating_sub(world.now()));
     }
 
-    /// Keeps so many lookups under way until then.
+    /// Keeps this many lookups under way until `until`.
     pub fn keep_busy(&mut self, world: &mut World, lookups: usize, until: Duration) {
         while world.now() < until {
             while self.open.len() < lookups {
@@ -110,7 +110,7 @@ impl Load {
         }
     }
 
-    /// Asks nothing for a while.
+    /// Begins no lookups for a while.
     pub fn wait(&mut self, world: &mut World, time: Duration) {
         let end = world.now() + time;
         while world.now() < end {
@@ -156,14 +156,14 @@ impl Load {
         }
     }
 
-    /// Lookups that have not ended: their nodes are gone.
+    /// Lookups that have not ended: their nodes have.
     pub fn open(&self) -> usize {
         self.open.len()
     }
 }
 
 impl Counts {
-    /// Right answers a second between these times.
+    /// Right answers per second between these times.
     pub fn goodput(&self, from: Duration, until: Duration) -> f64 {
         let at = |time: Duration| (time.as_nanos() / INTERVAL.as_nanos()) as usize;
         let intervals = self.right.iter().take(at(until)).skip(at(from));
@@ -171,7 +171,7 @@ impl Counts {
         f64::from(right) / until.saturating_sub(from).as_secs_f64()
     }
 
-    /// Lookups without a right answer.
+    /// Lookups that named no owner.
     pub fn failed(&self) -> u64 {
         self.lost.values().sum()
     }

@@ -1,9 +1,9 @@
-//! Storms: loaded rings that stumble.
+//! Storms: rings under load in which a thread stumbles.
 //!
-//! Elsewhere in the simulator nodes serve in zero time, and no queue can form. Here nodes live on *threads*
-//! ([`thread`], `threads`) that do one thing after the other, each at its price ([`prices`]). A ring is given an open
-//! load ([`load`]), a share of what it can serve; then a thread stumbles ([`course`]). The ring has to come back, and
-//! to take nobody for dead who lives ([`report`], which holds what came of it against that; [`plot`]).
+//! Elsewhere in the simulator nodes need no time to serve, so no queue can form. Here nodes run on *threads*
+//! ([`thread`], `threads`) that do one thing after the other, each at its price ([`prices`]). A ring gets an open load
+//! ([`load`]), a share of what it can serve; then a thread stumbles ([`course`]). The ring has to recover, and must not
+//! take living nodes for dead ([`report`] compares the outcome with that; [`plot`]).
 
 pub mod course;
 pub mod load;
@@ -21,16 +21,16 @@ pub use prices::Prices;
 pub use report::Report;
 pub use thread::Defences;
 
-/// What happens to a thread, or several.
+/// What happens to one or several threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It does nothing for a while, and then everything at once.
     Pause,
-    /// All of its nodes end without a word.
+    /// All of its nodes end without notice.
     Kill,
-    /// The same, and others start in their places, on other ports.
+    /// The same, and other nodes start in their places, on other ports.
     Restart,
-    /// One of its nodes leaves the ring, the others stay.
+    /// One of its nodes leaves the ring; the others stay.
     Leave,
 }
 
@@ -45,18 +45,18 @@ impl Fault {
     }
 }
 
-/// Which storms to have.
+/// Which storms to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub nodes: u32,
-    /// At most one in two of the nodes.
+    /// At most half as many as nodes.
     pub threads: u32,
-    /// Shares of what the ring can serve: one storm for each.
+    /// Shares of the ring's capacity: one storm for each.
     pub loads: Vec<f64>,
     pub fault: Fault,
-    /// How long a pause is.
+    /// The length of a pause.
     pub pause: Duration,
-    /// How many threads it happens to at once; fewer than there are, unless they pause.
+    /// How many threads are struck at once; fewer than all, unless they pause.
     pub struck: u32,
     pub seed: u64,
     pub prices: Prices,
@@ -80,7 +80,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The part of its capacity that the ring is left with.
+    /// The part of its capacity that remains to the ring.
     pub fn left(&self) -> f64 {
         match self.fault {
             Fault::Kill => f64::from(self.threads - self.struck) / f64::from(self.threads),
@@ -89,7 +89,7 @@ impl Options {
     }
 }
 
-/// Measures what the ring can serve, and has a storm at each load, until whoever is told does not want it to go on.
+/// Measures the capacity of the ring and runs a storm at each load, until `told` says to stop.
 pub fn run(options: &Options, told: impl Fn(&Outcome) -> ControlFlow<()>) -> Report {
     let capacity = course::capacity(options);
     let mut outcomes = Vec::new();

@@ -4,7 +4,7 @@ use super::load::INTERVAL;
 use super::report::{Report, seconds};
 use crate::sim::plot::{self, Chart, Count, Line, Point, Shade};
 
-/// Right answers a second in each interval.
+/// Right answers per second in each interval.
 pub fn svg(report: &Report) -> String {
     plot::svg(&[chart(report)])
 }
@@ -19,7 +19,7 @@ fn chart(report: &Report) -> Chart {
     });
     let shade = report.outcomes.first().map(|outcome| {
         let (from, to) = outcome.fault;
-        // What takes no time is seen all the same.
+        // A fault without duration is drawn all the same.
         let to = to.max(from + INTERVAL / 4);
         Shade { from: seconds(from), to: seconds(to), label: options.fault.name().into() }
     });

@@ -1,4 +1,4 @@
-//! What came of some storms, and whether it is what was promised.
+//! The outcome of several storms, and whether it is as promised.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use super::course::{BACK, Outcome};
 use super::load::INTERVAL;
 use super::{Fault, Options};
 
-/// Up to this share of its capacity a ring is to be as it was after a fault.
+/// Up to this share of its capacity a ring has to be as before after a fault.
 const BEARABLE: f64 = 0.8;
 
-/// Beyond its capacity a ring is to serve this part of the best at least.
+/// Beyond its capacity a ring has to serve at least this part of its best goodput.
 const OVERLOADED: f64 = 0.8;
 
 /// The storms at all loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub options: Options,
-    /// Lookups a second that the ring can serve.
+    /// How many lookups per second the ring can serve.
     pub capacity: f64,
     pub outcomes: Vec<Outcome>,
 }
 
 impl Report {
-    /// What was violated.
+    /// The violations.
     pub fn violations(&self) -> Vec<String> {
         self.outcomes.iter().flat_map(|outcome| self.violations_of(outcome)).collect()
     }
@@ -73,7 +73,7 @@ impl Report {
         )
     }
 
-    /// All of it as data.
+    /// The whole report as data.
     pub fn to_json(&self) -> Value {
         let outcomes: Vec<Value> = self.outcomes.iter().map(|outcome| self.outcome_to_json(outcome)).collect();
         json!({

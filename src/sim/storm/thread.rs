@@ -1,8 +1,8 @@
-//! One thread of nodes: what it has to do, what that takes, and what its nodes decide together.
+//! One thread of nodes: its work, the time that this takes, and what its nodes decide together.
 //!
 //! Messages that have arrived and timers that are due wait in one queue until the thread is free, first come first
-//! served; what is sent waits until the thread has handled a batch, and maintenance leaves first. A thread that is
-//! paused does nothing, and then everything at once. The decisions are those values of [`crate::protocol`] that
+//! served. Outgoing messages wait until the thread has handled a batch, and maintenance leaves first. A paused thread
+//! does nothing, and then everything at once. The decisions are made by the types of [`crate::protocol`] that
 //! `src/actors/thread.rs` holds for a thread of the program.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,13 +20,13 @@ use crate::sim::events::{Event, Place, Post, Slot};
 
 use super::prices::Prices;
 
-/// Which of the defences against storms a thread has: all of them, unless a test shows what happens without.
+/// Which defences against storms a thread has: all of them, unless a test shows what happens without them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Defences {
-    /// One probe of a suspected node for the whole thread, on the kept connection first. Without, each lookup that
-    /// wonders makes a connection of its own.
+    /// One probe of a suspected node for the whole thread, first on the kept connection. Without it, each lookup that
+    /// suspects a node probes it on a new connection.
     pub merging: bool,
-    /// The thread notices that it slept, or is late. Without, it judges others by its clock alone.
+    /// The thread notices that it slept or is late. Without it, the thread judges others by its clock alone.
     pub health: bool,
 }
 
@@ -36,7 +36,7 @@ impl Default for Defences {
     }
 }
 
-/// On whose behalf a lookup is under way: another thread, or the thread's own program.
+/// The client of a lookup under way: another thread, or (`None`) the thread's own program.
 pub(in crate::sim) type Client = Option<usize>;
 
 /// A conversation that waits for the verdict on a node.
@@ -47,7 +47,7 @@ pub(in crate::sim) struct Waiting {
     pub alarm: u64,
 }
 
-/// What is written leaves when so many events were handled, or when there is nothing else to do.
+/// Outgoing messages leave when this many events were handled, or when there is nothing else to do.
 const BATCH: u32 = 16;
 
 /// A thread of nodes.
@@ -60,19 +60,19 @@ pub struct Thread {
     pub(in crate::sim) bulkhead: Bulkhead,
     pub(in crate::sim) fronts: Fronts,
     admission: Admission,
-    /// Lookups that are under way, by clients.
+    /// How many lookups each client has under way.
     held: BTreeMap<Client, usize>,
-    /// Who waits for verdicts.
+    /// The runs that wait for verdicts, by suspected node.
     pub(super) waiting: BTreeMap<Peer, Vec<Waiting>>,
-    /// Where connections are kept to.
+    /// The addresses to which connections are kept.
     links: BTreeSet<Addr>,
     /// Its nodes that are up; the first of them is the front.
     pub(super) nodes: BTreeSet<Slot>,
-    /// What has arrived or is due.
+    /// Events that have arrived or are due.
     pub(super) queue: VecDeque<Event>,
     /// Whether its next turn is scheduled.
     pub(super) busy: bool,
-    /// What the event that is being handled takes.
+    /// The time that the present event takes.
     owed: Duration,
     pub(super) paused_until: Duration,
     urgent: VecDeque<Post>,
@@ -105,33 +105,33 @@ impl Thread {
         }
     }
 
-    /// Its program starts anew: nothing of the last run is left but what is on its way.
+    /// The program starts anew: from its last run only the events on their way remain.
     pub(super) fn begin_anew(&mut self) {
         let old = std::mem::replace(self, Thread::new(self.prices, self.defences));
         (self.queue, self.busy, self.paused_until) = (old.queue, old.busy, old.paused_until);
     }
 
-    /// Something takes so much of the thread's time.
+    /// Adds work that takes this much of the thread's time.
     pub(super) fn charge(&mut self, price: Duration) {
         self.owed += price;
     }
 
-    /// What the last event has taken.
+    /// Takes the time that the last event needed.
     pub(super) fn take_owed(&mut self) -> Duration {
         std::mem::take(&mut self.owed)
     }
 
-    /// Keeps what is sent until the thread writes.
+    /// Keeps an outgoing message until the thread writes.
     pub(super) fn write(&mut self, post: Post, urgent: bool) {
         if urgent { &mut self.urgent } else { &mut self.others }.push_back(post);
     }
 
-    /// One more event was handled.
+    /// Counts one more handled event.
     pub(super) fn count(&mut self) {
         self.handled += 1;
     }
 
-    /// What leaves now, if the thread writes now.
+    /// The messages that leave now, if it is time to write.
     pub(super) fn written(&mut self) -> Vec<Post> {
         if self.handled < BATCH && !self.queue.is_empty() {
             return Vec::new();
@@ -140,28 +140,28 @@ impl Thread {
         self.urgent.drain(..).chain(self.others.drain(..)).collect()
     }
 
-    /// How long to wait for others where so much was agreed.
+    /// How long to wait for others if this time was agreed.
     pub(in crate::sim) fn patience(&self, agreed: Duration) -> Duration {
         if self.defences.health { self.health.patience(agreed) } else { agreed }
     }
 
-    /// Whether a wait that began then is over now.
+    /// Whether a wait that began at `began` is over now.
     pub(in crate::sim) fn is_ripe(&self, began: Duration, agreed: Duration, now: Duration) -> Ripe {
         if self.defences.health { self.health.is_ripe(began, agreed, now) } else { Ripe::Yes }
     }
 
-    /// How long what is read now may have waited to be read.
+    /// How long a message that is read now may have waited to be read.
     pub(in crate::sim) fn age_of_arrivals(&self, now: Duration) -> Duration {
         if self.defences.health { self.health.age_of_arrivals(now) } else { Duration::ZERO }
     }
 
-    /// A node stays silent; none if each asks for itself.
+    /// A node stays silent; `None` if each run probes by itself.
     pub(in crate::sim) fn suspect(&mut self, peer: Peer, now: Duration) -> Option<Suspicion> {
         self.defences.merging.then(|| self.detector.suspect(peer, now))
     }
 
-    /// Takes a lookup on for a client; whether there is room. Of maintenance a node of its own has no more than one
-    /// under way.
+    /// Admits a lookup for a client; returns whether there is room. Maintenance is always admitted: a node has at most
+    /// one such lookup under way.
     pub(in crate::sim) fn admit(&mut self, class: Class, client: Client) -> bool {
         if class == Class::Maintenance {
             return true;
@@ -172,7 +172,7 @@ impl Thread {
         admitted
     }
 
-    /// A lookup of a client has ended.
+    /// A lookup of this client has ended.
     pub(in crate::sim) fn done(&mut self, client: Client) {
         if let Some(held) = self.held.get_mut(&client).filter(|held| **held > 0) {
             *held -= 1;
@@ -180,17 +180,17 @@ impl Thread {
         }
     }
 
-    /// The connection that calls to that node take, by the address that it leads to.
+    /// The address to which the connection for calls to that node leads.
     pub(in crate::sim) fn route(&self, node: Addr) -> Addr {
         self.fronts.get(node).map_or(node, |behind| behind.front)
     }
 
-    /// Keeps a connection; whether there was none.
+    /// Keeps a connection; returns whether there was none.
     pub(in crate::sim) fn link(&mut self, route: Addr) -> bool {
         self.links.insert(route)
     }
 
-    /// The program that lived there is gone, and with it the connection.
+    /// The program at that address has ended, and with it the connection.
     pub(in crate::sim) fn unlink(&mut self, route: Addr) {
         self.links.remove(&route);
         self.fronts.lost(route);

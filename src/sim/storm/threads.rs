@@ -1,4 +1,4 @@
-//! All threads of nodes: their turns, and what they cost.
+//! All threads of nodes: their turns, and the time that these take.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::sim::events::{Content, Event, Happening, Post, Slot};
 use super::prices::Prices;
 use super::thread::{Client, Defences, Thread, Waiting};
 
-/// The threads of a world. A node that belongs to none is alone, and serves in zero time.
+/// The threads of a world. A node without a thread is alone, and needs no time to serve.
 #[derive(Default)]
 pub(in crate::sim) struct Threads {
     all: Vec<Thread>,
-    /// By slots.
+    /// Indexed by slot.
     of: Vec<Option<usize>>,
 }
 
@@ -41,7 +41,7 @@ impl Environment {
         self.threads.of(slot)
     }
 
-    /// Puts nodes on a thread of their own, from now on.
+    /// Puts nodes on a new thread, from now on.
     pub(in crate::sim) fn add_thread(&mut self, slots: &[Slot], prices: Prices, defences: Defences) -> usize {
         let index = self.threads.all.len();
         self.threads.all.push(Thread::new(prices, defences));
@@ -73,14 +73,14 @@ impl Environment {
         }
     }
 
-    /// A node of a thread has ended; its thread's probes that it made have no verdict.
+    /// A node of a thread has ended.
     pub(in crate::sim) fn leaves_thread(&mut self, slot: Slot) {
         if let Some(thread) = self.thread(slot) {
             thread.nodes.remove(&slot);
         }
     }
 
-    /// The time of the thread that something takes.
+    /// Charges the thread for a piece of work.
     pub(in crate::sim) fn charge(&mut self, slot: Slot, price: impl Fn(&Prices) -> Duration) {
         if let Some(thread) = self.thread(slot) {
             let price = price(&thread.prices);
@@ -88,7 +88,7 @@ impl Environment {
         }
     }
 
-    /// Sends something when the thread of its sender writes.
+    /// Sends a message when the thread of its sender writes.
     pub(in crate::sim) fn write(&mut self, post: Post, urgent: bool) {
         match self.thread(post.from.slot) {
             Some(thread) => thread.write(post, urgent),
@@ -96,19 +96,19 @@ impl Environment {
         }
     }
 
-    /// The port of the node that takes calls for this one, if it is another of its thread.
+    /// The port of the node that takes calls for this one, if that is another node of its thread.
     pub(in crate::sim) fn front(&mut self, slot: Slot) -> Option<u16> {
         let front = *self.thread(slot)?.nodes.first()?;
         let (me, front) = (self.address(slot), self.address(front));
         (front != me && front.ip() == me.ip()).then_some(front.port())
     }
 
-    /// Takes a lookup on; with a thread there may be no room.
+    /// Admits a lookup; only with a thread can there be no room.
     pub(in crate::sim) fn admit(&mut self, slot: Slot, class: Class, client: Client) -> bool {
         self.thread(slot).is_none_or(|thread| thread.admit(class, client))
     }
 
-    /// Has an event wait for its thread's turn.
+    /// Makes an event wait for its thread's turn.
     pub(in crate::sim) fn enqueue(&mut self, index: usize, event: Event) {
         let (now, slot) = (self.now, event.slot);
         let thread = self.threads.get_mut(index);
@@ -120,7 +120,7 @@ impl Environment {
         }
     }
 
-    /// What the thread is to handle now; none if it has nothing to do, or is not free.
+    /// The event to handle now; `None` if there is none, or the thread is paused.
     pub(in crate::sim) fn next_of_thread(&mut self, index: usize, slot: Slot) -> Option<Event> {
         for post in self.threads.get_mut(index).written() {
             self.post(post);
@@ -138,7 +138,7 @@ impl Environment {
                 thread.count();
                 let price = match &event.happening {
                     Happening::Heard(_, Content::Opened) => thread.prices.connection,
-                    // What its own program asks comes in no frame.
+                    // Requests of its own program come in no frame.
                     Happening::Heard(..) => thread.prices.frame,
                     _ => Duration::ZERO,
                 };
@@ -149,7 +149,7 @@ impl Environment {
         event
     }
 
-    /// The event was handled: whether the thread is free at once.
+    /// The event was handled: returns whether the thread is free at once.
     pub(in crate::sim) fn is_free(&mut self, index: usize, slot: Slot) -> bool {
         let took = self.threads.get_mut(index).take_owed();
         if !took.is_zero() {
@@ -162,7 +162,7 @@ impl Environment {
         self.queue.push(at, Event { slot, generation: None, happening: Happening::Turn(index) });
     }
 
-    /// A thread looks at the clock: says how long it has slept, if it has, for its nodes to hear.
+    /// A thread looks at the clock; returns how long it has slept, if it has.
     pub(in crate::sim) fn look_at_clock(&mut self, index: usize, event: &Event) -> Option<Duration> {
         let now = self.now;
         let thread = self.threads.get_mut(index);
@@ -185,20 +185,20 @@ impl Environment {
         self.threads.get_mut(index).nodes.iter().copied().collect()
     }
 
-    /// A thread does nothing until then.
+    /// A thread does nothing before `until`.
     pub(in crate::sim) fn pause_thread(&mut self, index: usize, until: Duration) {
         let thread = self.threads.get_mut(index);
         thread.paused_until = thread.paused_until.max(until);
     }
 
-    /// Has a conversation wait for the verdict on a node.
+    /// Makes a run wait for the verdict on a node.
     pub(in crate::sim) fn wait_for_verdict(&mut self, peer: Peer, waiting: Waiting) {
         if let Some(thread) = self.thread(waiting.place.slot) {
             thread.waiting.entry(peer).or_default().push(waiting);
         }
     }
 
-    /// A probe has ended: tells all who wait for the verdict, and the oracle.
+    /// A probe has ended: tells all runs that wait for the verdict, and the oracle.
     pub(in crate::sim) fn conclude(&mut self, by: (Peer, Slot), peer: Peer, verdict: Option<bool>) {
         let now = self.now;
         let Some(thread) = self.thread(by.1) else { return };

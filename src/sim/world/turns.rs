@@ -10,13 +10,13 @@ use crate::sim::storm::prices::Prices;
 use crate::sim::storm::thread::Defences;
 
 impl World {
-    /// Puts the nodes that live at these addresses on a thread of their own, now and whenever they are started.
+    /// Puts the nodes at these addresses on a thread of their own, now and at each later start.
     pub fn share_thread(&mut self, nodes: &[Addr], prices: Prices, defences: Defences) {
         let slots: Vec<Slot> = nodes.iter().map(|addr| self.env.slot(*addr)).collect();
         self.env.add_thread(&slots, prices, defences);
     }
 
-    /// A thread does what waits, until something has taken time.
+    /// A thread handles waiting events until one of them has taken time.
     pub(super) fn take_turn(&mut self, index: usize, slot: Slot) {
         while let Some(event) = self.env.next_of_thread(index, slot) {
             if let Some(length) = self.env.look_at_clock(index, &event) {
@@ -31,7 +31,7 @@ impl World {
         }
     }
 
-    /// A thread has not run for so long that others may have given its nodes up.
+    /// A thread has not run for `length`; after the time limit of a call, other nodes may have given its nodes up.
     fn slept(&mut self, index: usize, length: Duration) {
         if length < self.config.rpc_timeout {
             return;
@@ -47,7 +47,7 @@ impl World {
     pub(super) fn pause_others(&mut self, peer: Peer, until: Duration) {
         let Some(index) = self.up.get(&peer).and_then(|slot| self.env.threads.index(*slot)) else { return };
         if until == Duration::MAX {
-            // Its thread goes on, and waits for nothing that it has begun.
+            // Its thread goes on, but no longer waits for what this node has begun.
             if let Some(host) = self.up.get(&peer).and_then(|slot| self.hosts[slot.index()].as_mut()) {
                 host.gone(&mut self.env);
             }

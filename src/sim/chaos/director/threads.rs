@@ -11,11 +11,11 @@ use crate::sim::oracle::Survey;
 use crate::sim::script::command::Command;
 use crate::sim::world::World;
 
-/// So many nodes share a thread at most.
+/// At most this many nodes share a thread.
 const MOST_OF_A_THREAD: usize = 8;
 
 impl Director {
-    /// Has nodes share threads, whose work takes time.
+    /// Makes nodes share threads, whose work takes time.
     pub(in super::super) fn share_threads(mut self) -> Director {
         let mut nodes = &self.cast[..];
         while !nodes.is_empty() {
@@ -28,14 +28,14 @@ impl Director {
         self
     }
 
-    /// Whether nodes of one thread are on both sides of the partition that is to make two rings. What one of them hears from a node
-    /// is evidence of its life for all, so that they may never believe that those on the other side are dead.
+    /// Whether nodes of one thread are on both sides of the partition that is to make two rings. A message to one of
+    /// them proves to all of them that its sender lives, so that they may never believe that the other side is dead.
     pub(in super::super) fn cuts_a_thread(&self) -> bool {
         let (one, other) = &self.sides;
         self.threads.iter().any(|thread| [one, other].into_iter().all(|side| thread.iter().any(|n| side.contains(n))))
     }
 
-    /// All nodes of a thread end; half of the threads begin again, at once or soon.
+    /// All nodes of a thread crash. In half of the cases they start again, at once or soon.
     pub(super) fn lose_thread(&mut self, world: &World, survey: &Survey, members: &[Peer]) -> Vec<Command> {
         let Some(thread) = self.threads.choose(&mut self.rng).cloned() else { return Vec::new() };
         let up = members.iter().copied().filter(|peer| thread.contains(&number_of(peer.addr)));
@@ -55,7 +55,7 @@ impl Director {
         numbers.map(Command::Crash).collect()
     }
 
-    /// Many lookups, and perhaps a pause of somebody who is to answer some of them.
+    /// Many lookups, and perhaps a pause of a node that has to answer some of them.
     pub(super) fn load(&mut self, members: &[Peer], bits: u8) -> Vec<Command> {
         let mut commands = Vec::new();
         for _ in 0..self.rng.random_range(20..=200) {

@@ -1,4 +1,4 @@
-//! The kinds of trouble, and what they are called.
+//! The kinds of trouble, and their names.
 
 /// Trouble of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub(super) enum Trouble {
     Held,
     Severed,
     Storm,
-    /// So many neighbours less or more than r die or leave at once.
+    /// r neighbours, plus this number, die or leave at once.
     Neighbours(i8),
     FullRestart,
     /// All nodes of a thread die at once; some threads come back.
@@ -57,11 +57,11 @@ pub(super) const ALL: [Trouble; 23] = [
     Trouble::FullRestart,
 ];
 
-/// What there is besides where nodes share threads.
+/// Further kinds for histories in which nodes share threads.
 pub(super) const OF_THREADS: [Trouble; 2] = [Trouble::Thread, Trouble::Load];
 
 impl Trouble {
-    /// Whether it might open a cut of somebody else's, or undo it otherwise.
+    /// Whether it may end the partition of a torn history early.
     pub(super) fn moves_cuts(self) -> bool {
         matches!(
             self,

@@ -8,7 +8,7 @@ fn peer(n: u32) -> Peer {
     numbered(n, SIX)
 }
 
-/// An ideal ring of six, r = 2, whose judge is at work.
+/// An ideal ring of six nodes, r = 2, with a judge at work.
 fn ring() -> (World, Judge) {
     let mut world = World::new(1, SIX, 2);
     world.start(peer(1), &[]);
@@ -22,7 +22,7 @@ fn ring() -> (World, Judge) {
     (world, judge)
 }
 
-/// What the judge says of a lookup from node 1 for key 10 that comes to this.
+/// The judge's verdict on a lookup from node 1 for key 10 that names this owner.
 fn verdict(world: &mut World, judge: &mut Judge, owner: u32) -> Result<(), String> {
     judge.asked(world, 1_000_000, peer(1), peer(10).id);
     world.env.found.insert(1_000_000, Ok(Found { owner: peer(owner), path: Vec::new(), timeouts: 0 }));
@@ -100,7 +100,7 @@ fn judgement_waits_for_who_is_paused() {
     assert!(!judge.holding);
 }
 
-/// A storm of joiners behind a node that dies silently are appendages until that is noticed.
+/// Joiners behind a node that dies silently are appendages until the death is noticed.
 #[test]
 fn appendage_that_owns_the_key_once_the_ring_has_closed_is_early() {
     let (mut world, mut judge) = ring();
@@ -113,7 +113,7 @@ fn appendage_that_owns_the_key_once_the_ring_has_closed_is_early() {
     assert_eq!(judge.verdicts.early, 1);
 }
 
-/// Found by a random history (seed 19061): a joiner died while the node before it heard of it, and was adopted.
+/// Found by a random history (seed 19061): a joiner died while its predecessor heard of it, and was adopted.
 #[test]
 fn appendage_that_has_just_died_may_be_named_until_it_is_noticed() {
     let (mut world, mut judge) = ring();

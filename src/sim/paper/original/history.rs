@@ -1,4 +1,4 @@
-//! What happens to a ring, whichever protocol it follows.
+//! What happens to a ring, for both protocols alike.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use crate::sim::delay::exponential;
 use crate::sim::hashed;
 use crate::sim::paper::chance;
 
-/// Nodes at first; each joins half a second after the last.
+/// The number of nodes at first; each joins half a second after the last.
 const NODES: u32 = 48;
 const APART: Duration = Duration::from_millis(500);
 const SETTLES: Duration = Duration::from_secs(20);
 
-/// How long nodes join and crash, and how long nothing happens then.
+/// For how long nodes join and crash, and for how long nothing happens after that.
 const TROUBLE: Duration = Duration::from_secs(120);
 const CALM: Duration = Duration::from_secs(120);
 
-/// A repair takes no longer: of r nodes in a row never all crash within this time.
+/// The longest time that a repair takes: r nodes in a row never all crash within it.
 const REPAIR: Duration = Duration::from_secs(10);
-/// A node that has been up for so long has to be found.
+/// A node that has been up for this long has to be found.
 const ESTABLISHED: Duration = Duration::from_secs(10);
 
-/// A node through which another joins lives on for so long: who has nobody to ask is no matter of the
-/// protocol.
+/// A node through which another joins stays up for at least this long: a joiner without a node to ask is not the
+/// protocol's problem.
 const GUARANTEE: Duration = Duration::from_secs(5);
 
-/// Between two lookups, on average, and how long one may take.
+/// The mean time between two lookups, and the time limit of one.
 const LOOKUPS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ enum Deed {
 /// Deeds and their times.
 pub struct History(Vec<(Duration, Deed)>);
 
-/// What came of a history.
+/// The outcome of a history.
 pub struct Outcome {
     pub asked: usize,
     pub lost: usize,
@@ -53,7 +53,7 @@ pub struct Outcome {
 }
 
 impl History {
-    /// The history of a seed, with so many joins, and as many crashes, in a hundred seconds.
+    /// The history of a seed, with `rate` joins and as many crashes in a hundred seconds.
     pub fn new(seed: u64, rate: u32) -> History {
         let mut rng = chance(seed);
         rng.set_stream(3);
@@ -85,7 +85,7 @@ impl History {
                 deeds.push((now, Deed::Start(newcomer, Some(chosen))));
             } else {
                 next[2] += exponential(period, &mut rng);
-                // Any node that is up, a joiner as well.
+                // Any node that is up, including joiners.
                 let up: Vec<Peer> = cast.up.keys().copied().collect();
                 let victim = up[rng.random_range(0..up.len())];
                 if cast.can_spare(victim, now) {
@@ -97,7 +97,7 @@ impl History {
         }
     }
 
-    /// Lets a ring live through it.
+    /// Runs a ring through this history.
     pub fn live(&self, system: &mut impl System) -> Outcome {
         let mut cast = Cast::default();
         let mut open: Vec<(Duration, Peer, u64, Id)> = Vec::new();
@@ -142,12 +142,12 @@ impl History {
     }
 }
 
-/// Who is up since when, and who crashed when.
+/// Since when each node is up, or when it crashed.
 #[derive(Default)]
 struct Cast {
     up: BTreeMap<Peer, Duration>,
     down: BTreeMap<Peer, Duration>,
-    /// Through whom somebody joined, and when last.
+    /// The nodes through which others joined, and when they last did.
     asked: BTreeMap<Peer, Duration>,
 }
 
@@ -156,7 +156,8 @@ impl Cast {
         self.up.iter().filter(|(_, since)| **since + ESTABLISHED <= now).map(|(peer, _)| *peer).collect()
     }
 
-    /// Whether a node may crash: of those that were up lately, fewer than r in a row are gone then.
+    /// Whether a node may crash: after that, fewer than r neighbours in a row are gone, counting those that crashed
+    /// lately.
     fn can_spare(&self, victim: Peer, now: Duration) -> bool {
         let lately = self.down.iter().filter(|(_, at)| **at + REPAIR > now).map(|(peer, _)| (*peer, false));
         let mut row: BTreeMap<Peer, bool> = self.up.keys().map(|peer| (*peer, true)).chain(lately).collect();
@@ -170,8 +171,8 @@ impl Cast {
         !is_needed && self.up.len() > R + 2 && longest_gap.max().is_some_and(|gap| gap < R)
     }
 
-    /// Whether a node was up when a lookup began or later, and nobody who was established then, and still
-    /// is up, lies between the key and it.
+    /// Whether `owner` was up at some time since the lookup began, and no node between the key and it was already
+    /// established then and is still up.
     fn is_right(&self, owner: Peer, key: Id, begun: Duration) -> bool {
         let lived = self.up.contains_key(&owner) || self.down.get(&owner).is_some_and(|at| *at >= begun);
         let between =

@@ -1,8 +1,8 @@
-//! I: our protocol, and the one that the paper's pseudocode describes, under the same joins and failures.
+//! I: our protocol and the protocol of the paper's pseudocode, under the same joins and failures.
 //!
-//! Both live through one history: in its first part nodes join and crash without a word, in its second
-//! nothing happens any more, and each ring has time to heal. The rules hold: the ring is always larger
-//! than r + 1, and of r nodes in a row at least one is left for long enough to repair the lists.
+//! Both run through the same histories. In the first part nodes join and crash silently; in the second nothing happens
+//! any more, and each ring has time to heal. The rules hold: the ring is always larger than r + 1, and of r nodes in a
+//! row at least one stays up for long enough to repair the lists.
 
 mod history;
 mod pseudocode;
@@ -29,13 +29,13 @@ const WRONG: &str = "lookups with a wrong answer of 10,000";
 const SPLIT: &str = "part of the rings that are split for good";
 const CUT_OFF: &str = "nodes cut off for good, of 100";
 
-/// Between two rounds of everything, for both.
+/// The mean time between two rounds of each kind, for both protocols.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// The length of successor lists.
 const R: usize = 3;
 
-/// Joins, and as many crashes, in a hundred seconds.
+/// Joins in a hundred seconds; there are as many crashes.
 const RATES: [u32; 4] = [10, 20, 50, 100];
 
 pub(super) fn study(extent: Extent) -> Study {
@@ -47,12 +47,12 @@ pub(super) fn study(extent: Extent) -> Study {
     Study { jobs, conclude }
 }
 
-/// A ring that can be done to what a history says.
+/// A ring that a history can act on.
 trait System {
     fn start(&mut self, me: Peer, seed: Option<Peer>);
     fn fail(&mut self, peer: Peer);
     fn look_up(&mut self, from: Peer, key: Id) -> Option<u64>;
-    /// What came of a lookup of that node; nothing if it was lost.
+    /// The owner that a lookup of that node named; `None` if the lookup was lost or has not ended.
     fn found(&mut self, from: Peer, number: u64) -> Option<Peer>;
     fn run(&mut self, time: Duration);
     /// All nodes that are up, with their successor lists.
@@ -85,8 +85,7 @@ impl System for World {
     }
 }
 
-/// The rings that successors form, following the first living entry of each list: how many, and how many
-/// nodes are not on the largest.
+/// The rings that the first living entries of all lists form: their number, and how many nodes are not on the largest.
 fn rings(lists: &BTreeMap<Peer, Vec<Peer>>) -> (usize, usize) {
     let places: BTreeMap<Peer, usize> = lists.keys().copied().zip(0..).collect();
     let next = |(at, list): (usize, &Vec<Peer>)| list.iter().find_map(|node| places.get(node).copied()).unwrap_or(at);
@@ -119,7 +118,7 @@ fn compare(batch: u64, rate: u32, histories: u64) -> Vec<Reading> {
     readings
 }
 
-/// What is drawn.
+/// The plots.
 pub(super) const PANELS: &[Panel] = &[
     Panel {
         title: "Lookups without an answer",

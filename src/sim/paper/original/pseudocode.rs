@@ -1,18 +1,18 @@
-//! One node as the paper's pseudocode has it: figures 5 and 6, and the successor lists of section IV.E.3.
+//! One node that follows the paper's pseudocode: figures 5 and 6, and the successor lists of section IV.E.3.
 //!
-//! Nothing is mended: what somebody says is believed unseen, and a joiner knows its successor only.
-//! What the paper leaves open is read in its favour: a dead node is dropped from everything as soon as
-//! a question to it is refused, and a lookup then goes on past it.
+//! The pseudocode is not repaired: a node believes what it is told without a check, and a joiner knows only its
+//! successor. What the paper leaves open is read in its favour: a dead node is dropped from all tables as soon as a
+//! question to it is refused, and a lookup then goes on past it.
 
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::neighbors::cut;
 use crate::protocol::peer::Peer;
 
-/// What nodes say to each other.
+/// The messages between nodes.
 #[derive(Clone, Debug)]
 pub enum Say {
-    /// `n.find_successor(id)`: the answer goes to who asked first.
+    /// `n.find_successor(id)`: the answer goes to the node that asked first.
     FindSuccessor {
         key: Id,
         asker: Peer,
@@ -22,7 +22,7 @@ pub enum Say {
         owner: Peer,
         purpose: Purpose,
     },
-    /// `successor.predecessor`, and its list with it.
+    /// `successor.predecessor`, together with the successor's list.
     GetPredecessor,
     Predecessor {
         predecessor: Option<Peer>,
@@ -32,34 +32,34 @@ pub enum Say {
     Ping,
 }
 
-/// What somebody looks for a successor for.
+/// The purpose of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     Join,
     Finger(u8),
-    /// Somebody outside wants to know, under this number.
+    /// To answer a caller outside, under this number.
     Outside(u64),
 }
 
-/// What a node has to do to somebody else.
+/// Messages to send, each with its receiver.
 pub type Letters = Vec<(Peer, Say)>;
 
-/// A node.
+/// A node that follows the pseudocode.
 pub struct Node {
     pub me: Peer,
-    /// Nearest first, at most r; only oneself if there is no other.
+    /// Nearest first, at most r; only `me` if no other node is known.
     successors: Vec<Peer>,
     predecessor: Option<Peer>,
     fingers: FingerTable,
     next: u8,
     r: usize,
     pub joined: bool,
-    /// What came of questions from outside.
+    /// The answers to lookups from outside.
     pub found: Vec<(u64, Peer)>,
 }
 
 impl Node {
-    /// `n.create()`; a node that joins is yet to be told its successor.
+    /// `n.create()`, or a joiner that has yet to learn its successor.
     pub fn new(me: Peer, r: usize, joined: bool) -> Node {
         let fingers = FingerTable::alone(me, Bits::FULL);
         Node { me, successors: vec![me], predecessor: None, fingers, next: 1, r, joined, found: Vec::new() }
@@ -90,7 +90,7 @@ impl Node {
         preceding.max_by_key(|node| node.id.clockwise_from(self.me.id)).unwrap_or(self.me)
     }
 
-    /// What is done in every period: `stabilize`, `fix_fingers` and `check_predecessor`.
+    /// The work of every period: `stabilize`, `fix_fingers` and `check_predecessor`.
     pub fn period(&mut self) -> Letters {
         if !self.joined {
             return Vec::new();
@@ -108,7 +108,7 @@ impl Node {
         vec![(self.successor(), Say::GetPredecessor)]
     }
 
-    /// Hears what somebody says.
+    /// Handles a message.
     pub fn hear(&mut self, from: Peer, say: Say) -> Letters {
         match say {
             Say::FindSuccessor { key, asker, purpose } => self.find_successor(key, asker, purpose),
@@ -133,7 +133,7 @@ impl Node {
         }
     }
 
-    /// The second half of `stabilize`; the list is the successor's, shifted.
+    /// The second half of `stabilize`; the new list is the successor's, shifted.
     fn stabilized(&mut self, predecessor: Option<Peer>, successors: Vec<Peer>) -> Letters {
         let successor = self.successor();
         let between = predecessor.filter(|node| node.id.in_open(self.me.id, successor.id));
@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// A question was refused: nobody lives there.
+    /// A message was refused: its receiver is dead.
     pub fn refused(&mut self, dead: Peer, say: Say) -> Letters {
         let was_successor = self.successor() == dead;
         let rest: Vec<Peer> = self.successors.iter().copied().filter(|node| *node != dead).collect();

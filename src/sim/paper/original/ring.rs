@@ -14,7 +14,7 @@ use crate::sim::delay::USUAL;
 use crate::sim::paper::chance;
 use crate::sim::queue::Queue;
 
-/// All nodes, and what is under way between them.
+/// All nodes, and the events under way between them.
 pub struct Ring {
     r: usize,
     rng: ChaCha8Rng,
@@ -30,7 +30,7 @@ enum Event {
         to: Peer,
         say: Say,
     },
-    /// Nobody lives where that went.
+    /// The receiver is dead or has not joined yet.
     Refused {
         from: Peer,
         to: Peer,

@@ -1,4 +1,4 @@
-//! Questions and answers as they come out of the codec at the other end.
+//! Requests and answers as the receiver decodes them.
 
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
@@ -8,7 +8,7 @@ use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::wire::{self, Frame, FrameCodec, Reply};
 
-/// A request at the other end.
+/// A request as the receiver decodes it.
 pub(super) fn heard(request: &Request) -> Option<Request> {
     let question =
         wire::Question { request: Ok(request.clone()), call_id: Some(1), deadline: None, caller: None, to: None };
@@ -18,7 +18,7 @@ pub(super) fn heard(request: &Request) -> Option<Request> {
     }
 }
 
-/// An answer at the other end.
+/// An answer as the receiver decodes it.
 pub(super) fn read(request: &Request, answer: Result<Response, Code>, responder: Peer, r: usize) -> Answer {
     let mut reply = match answer {
         Ok(response) => Reply::to(&response, responder, r),
@@ -33,7 +33,7 @@ pub(super) fn read(request: &Request, answer: Result<Response, Code>, responder:
     }
 }
 
-/// There and back.
+/// Encodes and decodes a frame.
 fn pass(frame: Frame) -> Option<Frame> {
     let (mut codec, mut bytes) = (FrameCodec::default(), BytesMut::new());
     codec.encode(frame, &mut bytes).ok()?;

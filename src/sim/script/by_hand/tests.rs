@@ -70,7 +70,7 @@ fn commands_that_make_no_sense_name_their_line() {
         ("stabilize 1\narrive 1\narrive 1", "line 5: the question of 1 has arrived already"),
         ("rectify 1", "line 3: no notification waits at 1"),
         ("notify 1 8", "line 3: no notification of 1 is on its way to 8"),
-        ("admission 1", "line 3: 1 has admitted nobody"),
+        ("admission 1", "line 3: 1 has admitted no joiner"),
         ("join 1 through 8", "line 3: 1 is a member already"),
         ("alone 1", "line 3: 1 is up already"),
         ("crash 64", "line 3: \"64\" is no number below 2^6"),
