@@ -16,7 +16,7 @@ use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Admission, Burst, Class};
 use crate::protocol::bulkhead::Bulkhead;
 use crate::protocol::excuses::Excuses;
-use crate::protocol::failure_detector::{FailureDetector, Suspicion};
+use crate::protocol::failure_detector::{FailureDetector, Suspicion, Verdict};
 use crate::protocol::local_health::{BEAT, LocalHealth, Ripe};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::RetryBudget;
@@ -47,28 +47,6 @@ const MAX_WAITING: usize = 1024;
 
 /// A lookup that has found no room in this time is refused.
 const ROOM_WITHIN: Duration = Duration::from_millis(100);
-
-/// Whether a node lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Alive,
-    Dead,
-    /// It is silent, but a plain peer that may be busy asking.
-    Excused,
-    /// That could not be found out.
-    Unknown,
-}
-
-impl Verdict {
-    /// What is known for certain.
-    fn certain(self) -> Option<bool> {
-        match self {
-            Verdict::Alive => Some(true),
-            Verdict::Dead => Some(false),
-            Verdict::Excused | Verdict::Unknown => None,
-        }
-    }
-}
 
 /// What is under way for somebody: a connection, or the program itself. Clones are the same.
 #[derive(Clone, Default)]
@@ -103,7 +81,7 @@ pub struct Overdue {
 /// How a wait for the verdict on a node begins.
 pub enum Suspected {
     /// It is known already.
-    PeerCache(Verdict),
+    Known(Verdict),
     /// Somebody probes it, and tells all; it is this caller if `probe`.
     Wait { verdict: oneshot::Receiver<Verdict>, probe: bool },
 }
@@ -191,9 +169,7 @@ impl Thread {
     /// A node stays silent.
     pub fn suspect(&self, peer: Peer) -> Suspected {
         let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
-            Suspicion::Alive => return Suspected::PeerCache(Verdict::Alive),
-            Suspicion::Dead => return Suspected::PeerCache(Verdict::Dead),
-            Suspicion::Unknown => return Suspected::PeerCache(Verdict::Unknown),
+            Suspicion::Known(verdict) => return Suspected::Known(verdict),
             Suspicion::Wait => false,
             Suspicion::Probe => true,
         };
@@ -204,7 +180,7 @@ impl Thread {
 
     /// A probe has ended: tells all who wait.
     pub fn concluded(&self, peer: Peer, verdict: Verdict) {
-        self.0.detector.borrow_mut().concluded(peer, verdict.certain(), self.now());
+        self.0.detector.borrow_mut().concluded(peer, verdict, self.now());
         self.tell(peer, verdict);
     }
 

@@ -17,7 +17,7 @@ use crate::net::peer_cache::PeerCache;
 use crate::net::pending::{CallOutcome, Pending};
 use crate::net::pool::{ConnectionPool, Route};
 use crate::protocol::procedure::{Answer, Target};
-use crate::protocol::rpc::Code;
+use crate::protocol::rpc::{Code, whole_of};
 use crate::wire::Reply;
 
 /// What a node makes its calls on. Clones are the same.
@@ -130,7 +130,7 @@ impl Calling {
     /// who asks otherwise probes after one time-out and gives up after the second.
     pub async fn answer(self) -> Result<Answer, Call> {
         let patience = self.call.as_ref().and_then(|call| call.patience);
-        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
+        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| whole_of(passed_on));
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 

@@ -2,7 +2,8 @@
 
 mod guess;
 pub mod iterative;
-pub mod retry;
+pub mod restarts;
+mod retry;
 
 use super::id::Id;
 use super::neighbors::{Neighbors, Owner};
@@ -99,9 +100,6 @@ impl Finding {
         named.is_some_and(|found| now.owner(key) != Owner::Successor(found.owner))
     }
 }
-
-/// So often a lookup begins in all before it gives up: whoever is so restless has no answer now.
-pub const MAX_BEGINNINGS: u32 = 4;
 
 /// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -130,6 +130,15 @@ impl Answer {
         matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
     }
 
+    /// What the answer to a probe says about its target: any answer of a member is a sign of life.
+    pub fn to_probe(self) -> Answer {
+        match self {
+            Answer::Reply(_) => Answer::Alive,
+            Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
+            other => other,
+        }
+    }
+
     /// What the answer to `request` means if it came from a later run of the program of `responder` than
     /// was reached before.
     ///
