@@ -13,17 +13,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::actors::jitter::jittered;
 use crate::actors::messages::{Call, Way};
-use crate::actors::thread::{Overdue, Suspected, Thread, Verdict};
+use crate::actors::thread::{Overdue, Suspected, Thread};
 use crate::net::routes::{Calling, Routes};
 use crate::net::traffic::Counters;
 use crate::protocol::addr::Addr;
-use crate::protocol::failure_detector::KEPT_SHARE;
+use crate::protocol::failure_detector::{KEPT_SHARE, Verdict};
 use crate::protocol::local_health::Ripe;
-use crate::protocol::patient::{Patient, patience};
+use crate::protocol::patient::{Patient, longer, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
-use crate::protocol::rpc::{Code, Request};
+use crate::protocol::rpc::{Code, Request, passed_on};
 
 /// Runs procedures: makes the calls that they ask for.
 pub struct Driver {
@@ -152,9 +152,8 @@ impl Driver {
                         open = self.ask(target, request, deadline);
                         (None, false)
                     }
-                    // A target that has proved alive is probed less and less often.
                     Step::Wait => {
-                        wait = (wait * 2).min(self.rpc_timeout);
+                        wait = longer(wait, self.rpc_timeout);
                         (None, true)
                     }
                     Step::Suspect(target) => (Some(Aside::Suspect(target)), false),
@@ -230,8 +229,7 @@ impl Driver {
             return None;
         }
         let until = deadline.unwrap_or(now + self.lookup_timeout);
-        // The callee gives up before its caller does, so that the caller learns why.
-        let patience = Some((until - now) * 3 / 4);
+        let patience = Some(passed_on(until - now));
         let answer = self.call(Call { target, request, way: Way::Kept, patience });
         Some(Open { answer, until, hop: Some(hop), overdue: None })
     }
@@ -295,7 +293,7 @@ impl Driver {
             return Answer::Excused;
         }
         match self.thread().suspect(peer) {
-            Suspected::PeerCache(verdict) => said_by(verdict),
+            Suspected::Known(verdict) => verdict.answer(),
             Suspected::Wait { verdict, probe } => {
                 if probe {
                     let driver = self.clone();
@@ -311,7 +309,7 @@ impl Driver {
                         driver.thread().concluded(peer, verdict);
                     }));
                 }
-                let verdict = async move { said_by(verdict.await.unwrap_or(Verdict::Unknown)) };
+                let verdict = async move { verdict.await.unwrap_or(Verdict::Unknown).answer() };
                 first_of(open, pin!(verdict)).await
             }
         }
@@ -350,7 +348,7 @@ impl Driver {
     /// after a second, if it was lost or was sent just before a cable is plugged in again.
     async fn ping_afresh(&self, target: Target, time: Duration) -> Answer {
         let ping = || {
-            let patience = Some(self.thread().patience(self.rpc_timeout) * 3 / 4);
+            let patience = Some(passed_on(self.thread().patience(self.rpc_timeout)));
             self.call(Call { target, request: Request::CheckPredecessor, way: Way::Fresh, patience })
         };
         match select(ping(), pin!(self.thread().wait(time / 2))).await {
@@ -364,7 +362,7 @@ impl Driver {
         let ping = pin!(async move {
             let answered = pin!(self.ping_afresh(target, self.rpc_timeout));
             match select(answered, pin!(self.thread().wait(self.rpc_timeout))).await {
-                Either::Left((answer, _)) => alive(answer),
+                Either::Left((answer, _)) => answer.to_probe(),
                 Either::Right(_) => Answer::Silent,
             }
         });
@@ -412,15 +410,6 @@ fn make(calls: &Recipient<Call>, call: Call) -> LocalBoxFuture<'static, Answer> 
     Box::pin(async move { answer.await.unwrap_or(Answer::Refused(Code::Unspecified)) })
 }
 
-/// What the answer to a ping says about its target.
-fn alive(answer: Answer) -> Answer {
-    match answer {
-        Answer::Reply(_) => Answer::Alive,
-        Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
-        other => other,
-    }
-}
-
 /// What a ping finds out.
 enum Found {
     Alive,
@@ -435,15 +424,5 @@ fn found(answer: Answer) -> Found {
         Answer::Unasked => Found::Unasked,
         answer if answer.is_dead() => Found::Dead,
         _ => Found::Alive,
-    }
-}
-
-/// A verdict as the answer to the procedure that suspects.
-fn said_by(verdict: Verdict) -> Answer {
-    match verdict {
-        Verdict::Alive => Answer::Alive,
-        Verdict::Dead => Answer::Gone,
-        Verdict::Excused => Answer::Excused,
-        Verdict::Unknown => Answer::Unasked,
     }
 }

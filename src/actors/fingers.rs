@@ -28,13 +28,7 @@ pub struct FingersActor {
     /// under way.
     scheduled: Option<(u64, Pace)>,
     last_tick: u64,
-    /// How many lookups in a row did not wait for the period.
-    in_a_row: u32,
 }
-
-/// At most this many lookups follow each other without a pause: enough for several passes over the table even if all
-/// fingers differ. Then a period passes in any case: a ring whose answers keep changing does not keep the node busy.
-const MAX_IN_A_ROW: u32 = 640;
 
 /// Look a finger up, unless another tick was scheduled since: then the number is an old one.
 #[derive(Clone, Copy, Debug, actix::Message)]
@@ -51,21 +45,10 @@ impl FingersActor {
         lookup_timeout: Duration,
     ) -> Self {
         let resolve = Rc::new(resolve);
-        FingersActor {
-            fingers,
-            snapshot,
-            resolve,
-            throttle,
-            every,
-            lookup_timeout,
-            scheduled: None,
-            last_tick: 0,
-            in_a_row: 0,
-        }
+        FingersActor { fingers, snapshot, resolve, throttle, every, lookup_timeout, scheduled: None, last_tick: 0 }
     }
 
     fn schedule(&mut self, pace: Pace, ctx: &mut Context<Self>) {
-        let pace = if self.in_a_row < MAX_IN_A_ROW { pace } else { Pace::NextPeriod };
         self.last_tick += 1;
         self.scheduled = Some((self.last_tick, pace));
         match pace {
@@ -81,7 +64,7 @@ impl FingersActor {
 
     /// Ends a pause if there is hurry; a lookup under way will see by itself that there is.
     fn hurry(&mut self, ctx: &mut Context<Self>) {
-        if self.scheduled.is_some() && self.fingers.is_hurried() && self.in_a_row < MAX_IN_A_ROW {
+        if self.scheduled.is_some() && self.fingers.is_hurried() {
             self.schedule(Pace::AtOnce, ctx);
         }
     }
@@ -100,8 +83,7 @@ impl Handler<FixFingerNow> for FingersActor {
 
     fn handle(&mut self, FixFingerNow(tick): FixFingerNow, ctx: &mut Self::Context) {
         let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
-        self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
-        let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
+        let question = Question { key: self.fingers.begin(pace), hops: 0, want_path: false };
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
         let (turns, resolve) = (self.throttle.clone(), self.resolve.clone());
         let found = async move {

@@ -13,8 +13,8 @@ use crate::actors::messages::{Forget, Resolve, Serve, Severed};
 use crate::actors::snapshot::Snapshot;
 use crate::net::serving::Answered;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::retry::MAX_RESTS;
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, MAX_BEGINNINGS, Question};
+use crate::protocol::lookup::restarts::{Next, Restarts};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Hop, Request, Response};
@@ -147,49 +147,36 @@ impl Inner {
     ) -> impl Future<Output = Result<Finding, LookupFailure>> + 'a {
         async move {
             let deadline = Instant::now() + patience;
-            let mut rests = 0;
-            let mut beginnings = 0;
-            while beginnings < MAX_BEGINNINGS {
+            let mut restarts = Restarts::default();
+            let thread = self.driver.routes.pool.thread();
+            loop {
                 let tell = |dead: Vec<Peer>| self.forget(&dead);
                 let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
                 let finding = finding.await.ok_or(LookupFailure::Timeout)?;
-                let too_early = matches!(finding.result, Err(LookupFailure::Unsure | LookupFailure::NoRoute));
-                if too_early && question.hops == 0 && self.may_rest(rests) {
-                    // A ring settles in a few round trips after a failure, and so does a node that slept. Only the node
-                    // where a lookup began rests: the caller of a forwarded one does so itself.
-                    self.forget(&finding.dead);
-                    let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
-                    Box::pin(rested).await.map_err(|_| LookupFailure::Timeout)?;
-                    rests += 1;
-                    started = match self.begin(question, begin)? {
-                        Begun::Found(finding) => return Ok(finding),
-                        Begun::UnderWay(started) => started,
-                    };
-                    continue;
-                }
-                if !finding.is_pinged() {
-                    self.forget(&finding.dead);
-                    return Ok(finding);
-                }
-                beginnings += 1;
-                // Both tables have to forget the dead before the lookup reads them again.
-                self.doubt(&finding.dead);
-                join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
-                if !finding.is_outdated(question.key, &self.snapshot.vantage()?) {
-                    return Ok(finding);
+                match restarts.after(&finding, question, || thread.may_retry()) {
+                    Next::Answer => {
+                        self.forget(&finding.dead);
+                        return Ok(finding);
+                    }
+                    Next::Rest(rests) => {
+                        self.forget(&finding.dead);
+                        let rested = timeout_at(deadline, sleep(jittered(rest(rests))));
+                        Box::pin(rested).await.map_err(|_| LookupFailure::Timeout)?;
+                    }
+                    Next::Compare => {
+                        self.doubt(&finding.dead);
+                        join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
+                        if !restarts.compare(&finding, question, &self.snapshot.vantage()?)? {
+                            return Ok(finding);
+                        }
+                    }
                 }
                 started = match self.begin(question, begin)? {
                     Begun::Found(finding) => return Ok(finding),
                     Begun::UnderWay(started) => started,
                 };
             }
-            Err(LookupFailure::NoRoute)
         }
-    }
-
-    /// Whether a lookup that began here may wait until this node, and the nodes that it has asked, have learned more.
-    fn may_rest(&self, rests: u32) -> bool {
-        rests < MAX_RESTS && self.driver.routes.pool.thread().may_retry()
     }
 
     fn doubt(&self, dead: &[Peer]) {

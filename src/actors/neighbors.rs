@@ -21,7 +21,7 @@ use crate::actors::throttle::Throttle;
 use crate::net::names::Names;
 use crate::node::events::Watchers;
 use crate::protocol::conversation::Conversation;
-use crate::protocol::join::Joined;
+use crate::protocol::join::{Attempts, Joined};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -61,10 +61,9 @@ pub enum JoinFailure {
 /// Reports whether the node has become a member to the program that waits for it.
 pub struct Joining {
     report: Option<oneshot::Sender<Result<(), JoinFailure>>>,
-    /// When the ring last answered; at first, when joining began.
-    answered: Instant,
-    /// How long attempts may fail before the failure is reported.
-    limit: Duration,
+    /// The time that `attempts` count from.
+    began: Instant,
+    attempts: Attempts,
     /// Told which node has the identifier, if another one does.
     ousted: watch::Sender<Option<Peer>>,
     /// Resolves the seeds, if some have names.
@@ -79,19 +78,21 @@ impl Joining {
         ousted: watch::Sender<Option<Peer>>,
         names: Option<Names>,
     ) -> Joining {
-        Joining { report: Some(report), answered: Instant::now(), limit, ousted, names: names.map(Rc::new) }
+        let attempts = Attempts::new(Duration::ZERO, limit);
+        Joining { report: Some(report), began: Instant::now(), attempts, ousted, names: names.map(Rc::new) }
     }
 
     /// An attempt has ended; `knows_any` says whether any address is known to try next.
     fn tried(&mut self, joined: &Joined, knows_any: bool) {
+        let gives_up = self.attempts.give_up(joined, self.began.elapsed());
         match joined {
             Joined::Member(_) => self.report(Ok(())),
             Joined::IdTaken(taken) => {
                 self.ousted.send_replace(Some(*taken));
                 self.report(Err(JoinFailure::IdTaken(*taken)));
             }
-            Joined::NotNow => self.answered = Instant::now(),
-            Joined::NotJoined | Joined::NoAnswer if self.answered.elapsed() < self.limit => {}
+            _ if !gives_up => {}
+            Joined::NotNow => {}
             Joined::NotJoined => self.report(Err(JoinFailure::NotJoined)),
             Joined::NoAnswer if knows_any => self.report(Err(JoinFailure::NoAnswer)),
             Joined::NoAnswer => self.report(Err(JoinFailure::NoAddress)),

@@ -16,7 +16,7 @@ use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Admission, Burst, Class};
 use crate::protocol::bulkhead::Bulkhead;
 use crate::protocol::excuses::Excuses;
-use crate::protocol::failure_detector::{FailureDetector, Suspicion};
+use crate::protocol::failure_detector::{FailureDetector, Suspicion, Verdict};
 use crate::protocol::local_health::{BEAT, LocalHealth, Ripe};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::RetryBudget;
@@ -48,28 +48,6 @@ const MAX_WAITING: usize = 1024;
 
 /// A lookup that has waited this long for room is refused.
 const ROOM_WITHIN: Duration = Duration::from_millis(100);
-
-/// Whether a node lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Alive,
-    Dead,
-    /// It is silent, but it is a plain peer that may be waiting for an answer to its own question.
-    Excused,
-    /// The probe could not be made.
-    Unknown,
-}
-
-impl Verdict {
-    /// Whether the node lives, if that is certain.
-    fn certain(self) -> Option<bool> {
-        match self {
-            Verdict::Alive => Some(true),
-            Verdict::Dead => Some(false),
-            Verdict::Excused | Verdict::Unknown => None,
-        }
-    }
-}
 
 /// A client, with what is under way for it: a connection, or the program itself. All clones are the same.
 #[derive(Clone, Default)]
@@ -104,7 +82,7 @@ pub struct Overdue {
 /// How a caller gets the verdict on a node.
 pub enum Suspected {
     /// The verdict is known already.
-    PeerCache(Verdict),
+    Known(Verdict),
     /// One caller probes the node and tells all who wait; it is this caller if `probe`.
     Wait { verdict: oneshot::Receiver<Verdict>, probe: bool },
 }
@@ -192,9 +170,7 @@ impl Thread {
     /// A node stays silent: returns the verdict, or how to wait for it.
     pub fn suspect(&self, peer: Peer) -> Suspected {
         let probe = match self.0.detector.borrow_mut().suspect(peer, self.now()) {
-            Suspicion::Alive => return Suspected::PeerCache(Verdict::Alive),
-            Suspicion::Dead => return Suspected::PeerCache(Verdict::Dead),
-            Suspicion::Unknown => return Suspected::PeerCache(Verdict::Unknown),
+            Suspicion::Known(verdict) => return Suspected::Known(verdict),
             Suspicion::Wait => false,
             Suspicion::Probe => true,
         };
@@ -205,7 +181,7 @@ impl Thread {
 
     /// A probe has ended: tells all who wait.
     pub fn concluded(&self, peer: Peer, verdict: Verdict) {
-        self.0.detector.borrow_mut().concluded(peer, verdict.certain(), self.now());
+        self.0.detector.borrow_mut().concluded(peer, verdict, self.now());
         self.tell(peer, verdict);
     }
 

@@ -17,7 +17,7 @@ use crate::net::peer_cache::PeerCache;
 use crate::net::pending::{CallOutcome, Pending};
 use crate::net::pool::{ConnectionPool, Route};
 use crate::protocol::procedure::{Answer, Target};
-use crate::protocol::rpc::Code;
+use crate::protocol::rpc::{Code, whole_of};
 use crate::wire::Reply;
 
 /// How a node makes its calls. All clones are the same.
@@ -131,7 +131,7 @@ impl Calling {
     /// timeouts suffice.
     pub async fn answer(self) -> Result<Answer, Call> {
         let patience = self.call.as_ref().and_then(|call| call.patience);
-        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| passed_on * 4 / 3);
+        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| whole_of(passed_on));
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 

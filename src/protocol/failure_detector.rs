@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::peer::Peer;
+use super::procedure::Answer;
 
 /// An answer in its own name shows for this long that a node lives: the time after which the target of a forwarded
 /// question is suspected where calls have a second.
@@ -53,16 +54,36 @@ enum Suspect {
 /// What to do about a node that is silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspicion {
-    /// It lives: it has answered something else.
-    Alive,
-    /// It was found dead just now.
-    Dead,
+    /// It has answered something else just now, or was found dead; or too many nodes are being probed.
+    Known(Verdict),
     /// It is being probed: wait for the verdict.
     Wait,
     /// Probe it, and report to [`concluded`](FailureDetector::concluded).
     Probe,
-    /// Too many nodes are being probed: nothing is known.
+}
+
+/// Whether a node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    Alive,
+    Dead,
+    /// It is silent, but it is a plain peer that may be waiting for an answer to its own question
+    /// ([`excuses`](super::excuses)).
+    Excused,
+    /// The probe could not be made.
     Unknown,
+}
+
+impl Verdict {
+    /// What it means to a conversation that suspects the node.
+    pub fn answer(self) -> Answer {
+        match self {
+            Verdict::Alive => Answer::Alive,
+            Verdict::Dead => Answer::Gone,
+            Verdict::Excused => Answer::Excused,
+            Verdict::Unknown => Answer::Unasked,
+        }
+    }
 }
 
 impl FailureDetector {
@@ -71,12 +92,12 @@ impl FailureDetector {
         let fresh = |since: Duration, limit| now.saturating_sub(since) < limit;
         match self.suspects.get(&peer) {
             Some(Suspect::Probed) => return Suspicion::Wait,
-            Some(Suspect::Alive(since)) if fresh(*since, ALIVE_FOR) => return Suspicion::Alive,
-            Some(Suspect::Dead(since)) if fresh(*since, DEAD_FOR) => return Suspicion::Dead,
+            Some(Suspect::Alive(since)) if fresh(*since, ALIVE_FOR) => return Suspicion::Known(Verdict::Alive),
+            Some(Suspect::Dead(since)) if fresh(*since, DEAD_FOR) => return Suspicion::Known(Verdict::Dead),
             _ => {}
         }
         if self.probes >= MAX_PROBES {
-            return Suspicion::Unknown;
+            return Suspicion::Known(Verdict::Unknown);
         }
         if self.suspects.len() >= MAX_SUSPECTS {
             self.fade(now);
@@ -109,16 +130,16 @@ impl FailureDetector {
         probed
     }
 
-    /// A probe has ended, and nothing was [`heard`](Self::heard) before; without a verdict if it could not be made.
-    pub fn concluded(&mut self, peer: Peer, alive: Option<bool>, now: Duration) {
+    /// A probe has ended, and nothing was [`heard`](Self::heard) before.
+    pub fn concluded(&mut self, peer: Peer, verdict: Verdict, now: Duration) {
         if self.suspects.get(&peer) != Some(&Suspect::Probed) {
             return;
         }
         self.probes = self.probes.saturating_sub(1);
-        match alive {
-            Some(true) => self.suspects.insert(peer, Suspect::Alive(now)),
-            Some(false) => self.suspects.insert(peer, Suspect::Dead(now)),
-            None => self.suspects.remove(&peer),
+        match verdict {
+            Verdict::Alive => self.suspects.insert(peer, Suspect::Alive(now)),
+            Verdict::Dead => self.suspects.insert(peer, Suspect::Dead(now)),
+            Verdict::Excused | Verdict::Unknown => self.suspects.remove(&peer),
         };
     }
 }
@@ -139,10 +160,10 @@ mod tests {
         assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe);
         assert!((0..1000).all(|_| detector.suspect(peer(1), ms(10)) == Suspicion::Wait));
         assert_eq!(detector.suspect(peer(2), ms(10)), Suspicion::Probe, "another");
-        detector.concluded(peer(1), Some(false), ms(1000));
-        assert_eq!(detector.suspect(peer(1), ms(1500)), Suspicion::Dead);
+        detector.concluded(peer(1), Verdict::Dead, ms(1000));
+        assert_eq!(detector.suspect(peer(1), ms(1500)), Suspicion::Known(Verdict::Dead));
         detector.fade(ms(1999));
-        assert_eq!(detector.suspect(peer(1), ms(1999)), Suspicion::Dead);
+        assert_eq!(detector.suspect(peer(1), ms(1999)), Suspicion::Known(Verdict::Dead));
         detector.fade(ms(2000));
         assert_eq!(detector.suspect(peer(1), ms(2000)), Suspicion::Probe, "it may be back");
     }
@@ -152,10 +173,10 @@ mod tests {
         let mut detector = FailureDetector::default();
         detector.heard(peer(1), ms(0));
         assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe, "no node had suspected it before");
-        detector.concluded(peer(1), Some(true), ms(10));
-        assert_eq!(detector.suspect(peer(1), ms(259)), Suspicion::Alive);
+        detector.concluded(peer(1), Verdict::Alive, ms(10));
+        assert_eq!(detector.suspect(peer(1), ms(259)), Suspicion::Known(Verdict::Alive));
         detector.heard(peer(1), ms(259));
-        assert_eq!(detector.suspect(peer(1), ms(500)), Suspicion::Alive);
+        assert_eq!(detector.suspect(peer(1), ms(500)), Suspicion::Known(Verdict::Alive));
         assert_eq!(detector.suspect(peer(1), ms(509)), Suspicion::Probe);
     }
 
@@ -166,24 +187,24 @@ mod tests {
         detector.suspect(peer(1), ms(0));
         assert!(detector.heard(peer(1), ms(10)));
         assert!(!detector.heard(peer(1), ms(20)), "it is over");
-        detector.concluded(peer(1), Some(false), ms(30));
-        assert_eq!(detector.suspect(peer(1), ms(40)), Suspicion::Alive);
+        detector.concluded(peer(1), Verdict::Dead, ms(30));
+        assert_eq!(detector.suspect(peer(1), ms(40)), Suspicion::Known(Verdict::Alive));
     }
 
     #[test]
     fn verdict_ends_with_the_first_word_of_the_dead() {
         let mut detector = FailureDetector::default();
         detector.suspect(peer(1), ms(0));
-        detector.concluded(peer(1), Some(false), ms(10));
+        detector.concluded(peer(1), Verdict::Dead, ms(10));
         detector.heard(peer(1), ms(20));
-        assert_eq!(detector.suspect(peer(1), ms(30)), Suspicion::Alive);
+        assert_eq!(detector.suspect(peer(1), ms(30)), Suspicion::Known(Verdict::Alive));
     }
 
     #[test]
     fn probe_that_could_not_be_made_is_no_verdict() {
         let mut detector = FailureDetector::default();
         detector.suspect(peer(1), ms(0));
-        detector.concluded(peer(1), None, ms(10));
+        detector.concluded(peer(1), Verdict::Unknown, ms(10));
         assert_eq!(detector.suspect(peer(1), ms(10)), Suspicion::Probe);
     }
 
@@ -192,10 +213,10 @@ mod tests {
         let mut detector = FailureDetector::default();
         let others = |n: usize| Peer { addr: Addr::new([10, 0, 0, 1], n as u16), ..peer(1) };
         assert!((1..=MAX_PROBES).all(|n| detector.suspect(others(n), ms(0)) == Suspicion::Probe));
-        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Unknown);
-        detector.concluded(others(1), Some(true), ms(0));
-        detector.concluded(others(1), Some(true), ms(0));
+        assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Known(Verdict::Unknown));
+        detector.concluded(others(1), Verdict::Alive, ms(0));
+        detector.concluded(others(1), Verdict::Alive, ms(0));
         assert_eq!(detector.suspect(peer(1), ms(0)), Suspicion::Probe);
-        assert_eq!(detector.suspect(peer(2), ms(0)), Suspicion::Unknown);
+        assert_eq!(detector.suspect(peer(2), ms(0)), Suspicion::Known(Verdict::Unknown));
     }
 }

@@ -38,6 +38,8 @@ pub struct FixFingers {
     rest: Duration,
     /// Whether it rests.
     resting: bool,
+    /// Lookups, in a row, that did not wait for the period.
+    in_a_row: u32,
 }
 
 /// The first rest: a ring of some nodes forms in about that time.
@@ -48,6 +50,10 @@ const GROWN: Duration = Duration::from_secs(10);
 
 /// The first rest of a table whose ring has heard of another one: the two are one ring after a few such rests.
 const MERGED_REST: Duration = Duration::from_millis(500);
+
+/// At most this many lookups follow each other at once: some passes, even if all fingers differ. Then one waits for the period,
+/// whatever happens: answers that are never the same twice keep no node busy.
+const MAX_IN_A_ROW: u32 = 640;
 
 /// The rest after this one.
 fn longer(rest: Duration) -> Duration {
@@ -82,6 +88,7 @@ impl FixFingers {
             paced: false,
             rest: FIRST_REST,
             resting: false,
+            in_a_row: 0,
         }
     }
 
@@ -98,6 +105,12 @@ impl FixFingers {
     /// The table as it is.
     pub fn table(&self) -> &FingerTable {
         &self.table
+    }
+
+    /// Begins the lookup that was due at this pace: the [`key`](Self::key) to look up.
+    pub fn begin(&mut self, pace: Pace) -> Id {
+        self.in_a_row = if pace == Pace::AtOnce { self.in_a_row + 1 } else { 0 };
+        self.key()
     }
 
     /// The key to look up now: the start of the next finger. Its outcome is to be digested before
@@ -137,15 +150,15 @@ impl FixFingers {
                 let rest = self.rest;
                 self.rest = longer(rest);
                 (self.hurried, self.resting) = (true, true);
-                return Pace::After(rest);
+                return if self.in_a_row < MAX_IN_A_ROW { Pace::After(rest) } else { Pace::NextPeriod };
             }
         }
-        if self.hurried && owner.is_some() { Pace::AtOnce } else { Pace::NextPeriod }
+        if self.is_hurried() && owner.is_some() { Pace::AtOnce } else { Pace::NextPeriod }
     }
 
     /// Whether this pass goes on without waiting for the period.
     pub fn is_hurried(&self) -> bool {
-        self.hurried
+        self.hurried && self.in_a_row < MAX_IN_A_ROW
     }
 
     /// The neighbours changed: look at all fingers soon.

@@ -1,5 +1,7 @@
 //! Becoming a member of a ring.
 
+use std::time::Duration;
+
 use super::addr::Addr;
 use super::id::Id;
 use super::neighbors::cut;
@@ -57,6 +59,35 @@ enum Stage {
     Returning(Peer),
     /// The second node, which is said to have the joiner's identifier, was pinged; the first would be the successor.
     Contesting(Peer, Peer, Vec<Peer>),
+}
+
+/// How long a node goes on trying to join a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// When the ring last answered.
+    answered: Duration,
+    /// For how long it may fail to.
+    limit: Duration,
+}
+
+impl Attempts {
+    /// Attempts that begin now, and end when no member has answered for `limit`.
+    pub fn new(now: Duration, limit: Duration) -> Attempts {
+        Attempts { answered: now, limit }
+    }
+
+    /// An attempt has ended. Says whether the node is to give up.
+    pub fn give_up(&mut self, joined: &Joined, now: Duration) -> bool {
+        match joined {
+            Joined::Member(_) => false,
+            Joined::NotNow => {
+                self.answered = now;
+                false
+            }
+            Joined::NotJoined | Joined::NoAnswer => now.saturating_sub(self.answered) >= self.limit,
+            Joined::IdTaken(_) => true,
+        }
+    }
 }
 
 /// The outcome of one attempt to join.

@@ -2,7 +2,8 @@
 
 mod guess;
 pub mod iterative;
-pub mod retry;
+pub mod restarts;
+mod retry;
 
 use super::id::Id;
 use super::neighbors::{Neighbors, Owner};
@@ -99,10 +100,6 @@ impl Finding {
         named.is_some_and(|found| now.owner(key) != Owner::Successor(found.owner))
     }
 }
-
-/// A lookup whose neighbours have changed begins again, at most this often in all; a ring that changes faster has no
-/// stable answer.
-pub const MAX_BEGINNINGS: u32 = 4;
 
 /// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -36,6 +36,11 @@ pub fn patience(request: &Request, rpc_timeout: Duration) -> Duration {
     }
 }
 
+/// How long to wait next for a target that has shown that it lives: it is probed less and less often.
+pub fn longer(wait: Duration, rpc_timeout: Duration) -> Duration {
+    (wait * 2).min(rpc_timeout)
+}
+
 impl<P: Procedure> Patient<P> {
     /// `inner`, with patience.
     pub fn new(inner: P) -> Patient<P> {

@@ -129,6 +129,15 @@ impl Answer {
         matches!(self, Answer::Gone | Answer::Refused(Code::NotJoined))
     }
 
+    /// What the answer to a probe says about its target: any answer of a member is a sign of life.
+    pub fn to_probe(self) -> Answer {
+        match self {
+            Answer::Reply(_) => Answer::Alive,
+            Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
+            other => other,
+        }
+    }
+
     /// What the answer to `request` means if the program of `responder` was restarted since it was last reached.
     ///
     /// A node that has come back and belongs to a ring again is a member like any other: the pointer to it may have

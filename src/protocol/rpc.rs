@@ -83,6 +83,17 @@ impl Request {
     }
 }
 
+/// The time that is passed on with a question where the caller has this much left: the callee gives up before its caller does,
+/// so that the caller learns why.
+pub fn passed_on(left: Duration) -> Duration {
+    left * 3 / 4
+}
+
+/// The time that the caller has left that passed this much on.
+pub fn whole_of(passed_on: Duration) -> Duration {
+    passed_on * 4 / 3
+}
+
 /// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+use crate::protocol::failure_detector::Verdict;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::Timer;
@@ -61,7 +62,7 @@ pub(super) enum Happening {
     Verdict {
         run: u64,
         alarm: u64,
-        verdict: Option<bool>,
+        verdict: Verdict,
     },
     /// A thread is free.
     Turn(usize),

@@ -21,7 +21,7 @@ use crate::node::config::Config;
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
-use crate::protocol::join::Joined;
+use crate::protocol::join::{Attempts, Joined};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{LookupFailure, Question};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
@@ -47,12 +47,12 @@ pub struct Host {
     config: Config,
     /// The number by which the program identifies itself, drawn at random when it starts.
     incarnation: u64,
-    /// Until the node first becomes a member: when its ring last answered.
-    joining: Option<Duration>,
+    /// Until the node first becomes a member.
+    joining: Option<Attempts>,
     /// The numbers of the timers that are set.
     armed: [Option<u64>; Timer::COUNT],
-    /// The number of the next lookup of a finger; none while one is under way.
-    tick: Option<u64>,
+    /// The number of the next lookup of a finger, and when it is due; none while one is under way.
+    tick: Option<(u64, Pace)>,
     /// Conversations and lookups under way.
     runs: BTreeMap<u64, Box<Run>>,
     /// Open calls whose answers matter.
@@ -65,7 +65,7 @@ pub struct Host {
 impl Host {
     /// Starts a node that joins through the seeds of `config`, or creates a ring.
     pub(super) fn start(me: Peer, bits: Bits, config: Config, place: Place, env: &mut Environment) -> Host {
-        let joining = (!config.seeds.is_empty()).then_some(env.now);
+        let joining = (!config.seeds.is_empty()).then(|| Attempts::new(env.now, config.join_timeout));
         let fingers = FixFingers::new(FingerTable::alone(me, bits));
         let host = Host::with(Maintenance::new(setup(me, bits, &config)), fingers, config, place, env);
         Host { joining, ..host }.begun(env)
@@ -199,9 +199,11 @@ impl Host {
     }
 
     fn fix_finger(&mut self, number: u64, env: &mut Environment) {
-        if self.tick == Some(number) && !env.frozen {
-            self.tick = None;
-            let question = Question { key: self.fingers.key(), hops: 0, want_path: false };
+        if env.frozen {
+            return;
+        }
+        if let Some((_, pace)) = self.tick.take_if(|(tick, _)| *tick == number) {
+            let question = Question { key: self.fingers.begin(pace), hops: 0, want_path: false };
             let guess = self.fingers.guess();
             let sought = Sought { guess, ..Sought::by(Style::Recursive, question) };
             self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);
@@ -263,16 +265,13 @@ impl Host {
             failed => format!("{} could not join: {failed:?}", env.name(self.me.id)),
         });
         env.tally.joins += u64::from(matches!(joined, Joined::Member(_)));
-        let Some(answered) = self.joining else {
+        self.ended |= match &mut self.joining {
+            Some(attempts) => attempts.give_up(joined, env.now),
             // Another node has taken its place.
-            self.ended |= matches!(joined, Joined::IdTaken(_));
-            return;
+            None => matches!(joined, Joined::IdTaken(_)),
         };
-        match joined {
-            Joined::Member(_) => self.joining = None,
-            Joined::NotNow => self.joining = Some(env.now),
-            Joined::NotJoined | Joined::NoAnswer if env.now - answered < self.config.join_timeout => {}
-            Joined::NotJoined | Joined::NoAnswer | Joined::IdTaken(_) => self.ended = true,
+        if matches!(joined, Joined::Member(_)) {
+            self.joining = None;
         }
     }
 
@@ -293,7 +292,7 @@ impl Host {
 
     fn schedule_finger(&mut self, pace: Pace, env: &mut Environment) {
         let number = env.number();
-        self.tick = Some(number);
+        self.tick = Some((number, pace));
         let after = match pace {
             Pace::AtOnce => Duration::ZERO,
             Pace::After(rest) => rest.min(self.config.fix_fingers),

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use chord::{Addr, Config, Node, Peer, StartError};
 
 use crate::support::alone;
 use crate::support::ideal::{Ideal, await_ideal};
+use crate::support::network::Network;
 use crate::support::process::{CHORD, Process, address, addresses, eventually, free_addrs, free_addrs_at};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,8 +84,8 @@ fn all_of_ipv6_is_all_of_ipv4_too() {
     }
 }
 
-/// Takes connections at one address to another, for as long as the test runs.
-fn forward(from: TcpListener, to: Addr) {
+/// Takes connections at one address to another, for as long as the test runs; its thread is `placed` first.
+fn forward(from: TcpListener, to: Addr, placed: impl FnOnce() + Send + 'static) {
     let pass = |mut from: TcpStream, mut to: TcpStream| {
         thread::spawn(move || {
             // Whichever end breaks, the other hears of it.
@@ -92,6 +94,7 @@ fn forward(from: TcpListener, to: Addr) {
         })
     };
     thread::spawn(move || {
+        placed();
         for one in from.incoming().map_while(Result::ok) {
             let Ok(other) = TcpStream::connect(to) else { continue };
             pass(one.try_clone().unwrap(), other.try_clone().unwrap());
@@ -106,9 +109,39 @@ fn nodes_behind_forwarders_that_change_ports_are_a_ring() {
     let listens = free_addrs(4);
     let forwarders: Vec<_> = addresses(4).map(|ip| TcpListener::bind((ip, 0)).unwrap()).collect();
     let addrs: Vec<_> = forwarders.iter().map(|socket| Addr::from(socket.local_addr().unwrap())).collect();
-    forwarders.into_iter().zip(&listens).for_each(|(socket, to)| forward(socket, *to));
+    forwarders.into_iter().zip(&listens).for_each(|(socket, to)| forward(socket, *to, || {}));
     let nodes = listens.iter().zip(&addrs).map(|(listens, addr)| (listening(&listens.to_string()), *addr));
     check(ring(nodes));
+}
+
+/// Three hosts reach nothing but a fourth, at whose ports 5000 and up they are called.
+#[test]
+fn hosts_that_reach_only_a_forwarder_which_changes_ports_are_a_ring() -> Result<(), String> {
+    let _alone = alone();
+    const FORWARDER: usize = 3;
+    let network = match Network::new(FORWARDER + 1) {
+        Ok(network) => Arc::new(network),
+        Err(why) => {
+            eprintln!("addresses: no hosts of their own here ({why}): forwarders between hosts are not tested");
+            return Ok(());
+        }
+    };
+    let addrs: Vec<_> = (0..3).map(|host| Addr::new(Network::address(FORWARDER).ip(), 5000 + host)).collect();
+    for (host, addr) in addrs.iter().enumerate() {
+        network.isolate(host)?;
+        let there = network.clone();
+        let socket = network.within(FORWARDER, || TcpListener::bind(addr)).map_err(|why| format!("{addr}: {why}"))?;
+        forward(socket, Network::address(host), move || there.enter(FORWARDER));
+    }
+    let refused = network.within(0, || TcpStream::connect_timeout(&Network::address(1).into(), SECOND));
+    assert!(refused.is_err(), "the hosts reach each other");
+    let by = |(host, addr): (usize, &Addr)| {
+        let mut command = network.chord(host);
+        command.args(["--bind", &Network::address(host).to_string()]);
+        (command, *addr)
+    };
+    check(ring(addrs.iter().enumerate().map(by)));
+    Ok(())
 }
 
 #[test]

@@ -7,16 +7,17 @@ use bytes::BytesMut;
 use super::super::environment::Environment;
 use super::super::events::{Content, Place, Post, Slot};
 use super::super::nodes::number_of;
+use super::Host;
 use super::contacts::Known;
 use super::runs::{Purpose, Sought};
-use super::{Host, runs};
 use crate::protocol::admission::Class;
+use crate::protocol::failure_detector::Verdict;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{self, Finding};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
-use crate::protocol::rpc::{Code, Request, Response};
+use crate::protocol::rpc::{Code, Request, Response, passed_on};
 use crate::wire::{Frame, Question, Reply};
 
 /// A call that was sent and not answered yet.
@@ -52,8 +53,7 @@ impl Host {
         let patience = forwarded.then(|| {
             let left =
                 self.runs.get(&run).and_then(|run| run.deadline).map(|deadline| deadline.saturating_sub(env.now));
-            // The callee gives up before its caller does, so that the caller learns why.
-            left.unwrap_or(self.config.lookup_timeout) * 3 / 4
+            passed_on(left.unwrap_or(self.config.lookup_timeout))
         });
         env.tally.forwarded += u64::from(forwarded);
         let known = self.contacts.known(env.slot(target.addr())).map(|known| known.incarnation);
@@ -249,7 +249,7 @@ impl Host {
             thread.fronts.learn(addr, front, who.1, now);
         }
         if probed {
-            env.conclude((self.me, self.place.slot), peer, Some(true));
+            env.conclude((self.me, self.place.slot), peer, Verdict::Alive);
         }
     }
 
@@ -311,7 +311,7 @@ impl Host {
             self.settle_hop(run, matches!(answer, Answer::Reply(_)), env);
             self.resume(run, answer, env);
         } else if talk.probe == Some(number) {
-            self.resume(run, runs::alive(answer), env);
+            self.resume(run, answer.to_probe(), env);
         }
     }
 }

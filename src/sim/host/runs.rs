@@ -13,8 +13,9 @@ use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, MAX_BEGINNINGS, Question};
-use crate::protocol::patient::{Patient, patience};
+use crate::protocol::lookup::restarts::{Next, Restarts};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
+use crate::protocol::patient::{Patient, longer, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
@@ -26,16 +27,15 @@ use crate::sim::storm::thread::Client;
 pub(in super::super) struct Run {
     talk: Patient<Talk>,
     pub(super) purpose: Purpose,
-    /// What a lookup seeks, and how often it has begun.
-    lookup: Option<(Sought, u32)>,
+    /// What a lookup seeks, and how often it has begun again.
+    lookup: Option<(Sought, Restarts)>,
     pub(super) deadline: Option<Duration>,
     /// The numbers of the open question and of the probe.
     pub(super) open: Option<u64>,
     pub(super) probe: Option<u64>,
     /// The target of the question or probe.
     pub(super) target: Option<Target>,
-    /// Whether it rests before it asks again.
-    resting: bool,
+    rest: Option<Rest>,
     /// The time limit of the open question, and the number of the alarm that is set.
     pub(super) wait: Duration,
     alarm: u64,
@@ -50,6 +50,14 @@ pub(in super::super) struct Run {
     /// The successor lists that were sent to it, each behind the node that sent it. When the run ends, one of them may
     /// be adopted.
     pub(in super::super) lists: Vec<Vec<Peer>>,
+}
+
+/// A pause in which other nodes may learn more.
+pub(super) enum Rest {
+    /// Then it asks its next question.
+    BeforeQuestion,
+    /// Then its lookup begins again.
+    BeforeRestart,
 }
 
 /// What a lookup seeks, and how.
@@ -137,24 +145,20 @@ impl Procedure for Talk {
     }
 }
 
-/// What the answer to a probe says about its target.
-pub(super) fn alive(answer: Answer) -> Answer {
-    match answer {
-        Answer::Reply(_) => Answer::Alive,
-        Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
-        other => other,
-    }
+/// From a half more to a half less.
+fn jittered(time: Duration, env: &mut Environment) -> Duration {
+    time.mul_f64(env.rng.random_range(0.5..1.5))
 }
 
 /// The driver.
 impl Host {
-    /// Begins a conversation or lookup. For a lookup, `lookup` gives what it seeks, how often it has begun, and its
+    /// Begins a conversation or lookup. For a lookup, `lookup` gives what it seeks, how often it has begun again, and its
     /// time limit.
     pub(super) fn begin(
         &mut self,
         talk: Talk,
         purpose: Purpose,
-        lookup: Option<((Sought, u32), Duration)>,
+        lookup: Option<((Sought, Restarts), Duration)>,
         env: &mut Environment,
     ) {
         let (lookup, patience) = lookup.unzip();
@@ -178,7 +182,7 @@ impl Host {
             open: None,
             probe: None,
             target: None,
-            resting: false,
+            rest: None,
             wait: self.config.rpc_timeout,
             alarm: 0,
             waiting: Wait::default(),
@@ -234,10 +238,14 @@ impl Host {
                 return self.resume(number, Answer::Unasked, env);
             }
             Step::Rest { rests } => {
-                self.update(number, |run| run.resting = true);
-                rest(rests).mul_f64(env.rng.random_range(0.5..1.5))
+                self.update(number, |run| run.rest = Some(Rest::BeforeQuestion));
+                jittered(rest(rests), env)
             }
-            Step::Wait if open => self.longer(number, wait, env),
+            Step::Wait if open => {
+                let wait = longer(wait, self.config.rpc_timeout);
+                self.update(number, |run| run.wait = wait);
+                wait
+            }
             // The target lives, but the question is no longer open.
             Step::Wait => return self.resume(number, Answer::Refused(Code::Unspecified), env),
         };
@@ -272,8 +280,10 @@ impl Host {
             return;
         }
         let Some(run) = self.runs.get_mut(&number).filter(|run| run.alarm == alarm) else { return };
-        if std::mem::take(&mut run.resting) {
-            return self.resume(number, Answer::Rested, env);
+        match run.rest.take() {
+            Some(Rest::BeforeQuestion) => return self.resume(number, Answer::Rested, env),
+            Some(Rest::BeforeRestart) => return self.restart(number, env),
+            None => {}
         }
         let waiting = run.waiting;
         if let Some((more, waiting)) = self.goes_on(waiting, env) {
@@ -324,22 +334,51 @@ impl Host {
         }
     }
 
-    /// A lookup has ended, unless it is outdated and begins again in the time that is left.
+    /// A lookup has ended, unless it begins again in the time that is left. In frozen tables the dead stay: a new lookup
+    /// would end in the same way.
     fn found(&mut self, run: Box<Run>, finding: Finding, env: &mut Environment) {
-        let Some((sought, beginnings)) = run.lookup else { return };
-        let result = match self.maintenance.vantage() {
-            Err(lost) if finding.is_pinged() => Err(lost),
-            // In frozen tables the dead stay: a new lookup would end in the same way.
-            Ok(now) if !env.frozen && finding.is_outdated(sought.question.key, now) => {
-                if beginnings < MAX_BEGINNINGS {
-                    let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
-                    return self.seek((sought, beginnings + 1), patience, run.purpose, env);
-                }
-                Err(LookupFailure::NoRoute)
-            }
-            _ => Ok(finding),
+        let Some((sought, mut restarts)) = run.lookup.clone() else { return };
+        let slot = self.place.slot;
+        let next = match env.frozen {
+            true => Next::Answer,
+            false => restarts
+                .after(&finding, sought.question, || env.thread(slot).is_none_or(|thread| thread.budget.spend())),
         };
-        self.resolved(run.purpose, result, env);
+        let again = match next {
+            Next::Answer => Ok(false),
+            Next::Rest(rests) => {
+                return self.rest_and_restart(Run { lookup: Some((sought, restarts)), ..*run }, rests, env);
+            }
+            Next::Compare => {
+                self.maintenance.vantage().and_then(|now| restarts.compare(&finding, sought.question, now))
+            }
+        };
+        match again {
+            Ok(true) => {
+                let patience = run.deadline.unwrap_or_default().saturating_sub(env.now);
+                self.seek((sought, restarts), patience, run.purpose, env);
+            }
+            Ok(false) => self.resolved(run.purpose, Ok(finding), env),
+            Err(lost) => self.resolved(run.purpose, Err(lost), env),
+        }
+    }
+
+    /// A lookup that has ended rests before it begins again.
+    fn rest_and_restart(&mut self, run: Run, rests: u32, env: &mut Environment) {
+        let (number, deadline) = (env.number(), run.deadline.unwrap_or_default());
+        let run = Run { rest: Some(Rest::BeforeRestart), client: None, hop: None, ..run };
+        self.runs.insert(number, Box::new(run));
+        env.schedule(deadline.saturating_sub(env.now), self.place, Happening::Deadline(number));
+        let time = jittered(rest(rests), env);
+        self.wait(number, time, env);
+    }
+
+    fn restart(&mut self, number: u64, env: &mut Environment) {
+        let Some(run) = self.end(number, env) else { return };
+        let left = run.deadline.unwrap_or_default().saturating_sub(env.now);
+        if let Some(lookup) = run.lookup {
+            self.seek(lookup, left, run.purpose, env);
+        }
     }
 
     /// Gives up the conversations under way: their outcome no longer matters.
@@ -384,11 +423,10 @@ impl Host {
 /// Lookups.
 impl Host {
     pub(super) fn resolve(&mut self, sought: Sought, patience: Duration, purpose: Purpose, env: &mut Environment) {
-        self.seek((sought, 1), patience, purpose, env);
+        self.seek((sought, Restarts::default()), patience, purpose, env);
     }
 
-    /// Looks a key up. `lookup` holds how often it has begun, this time included.
-    fn seek(&mut self, lookup: (Sought, u32), patience: Duration, purpose: Purpose, env: &mut Environment) {
+    fn seek(&mut self, lookup: (Sought, Restarts), patience: Duration, purpose: Purpose, env: &mut Environment) {
         let Sought { question, style, doubted, guess } = lookup.0.clone();
         match self.maintenance.vantage().cloned() {
             Ok(neighbors) => {

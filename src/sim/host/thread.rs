@@ -8,10 +8,10 @@ use super::super::environment::Environment;
 use super::super::events::{Content, Place, Post};
 use super::Host;
 use super::calls::Way;
-use super::runs::{Purpose, Run, Sought, alive};
+use super::runs::{Purpose, Run, Sought};
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
-use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion};
+use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion, Verdict};
 use crate::protocol::local_health::Ripe;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
@@ -36,29 +36,9 @@ pub(super) struct Wait {
     pub agreed: Duration,
 }
 
-/// What the verdict on a node means to a run that suspects it.
-fn said_by(verdict: Option<bool>) -> Answer {
-    match verdict {
-        Some(true) => Answer::Alive,
-        Some(false) => Answer::Gone,
-        None => Answer::Unasked,
-    }
-}
-
 /// Waits.
 impl Host {
-    /// How long to wait for a node that has shown that it lives: twice as long as before, up to the time limit of a
-    /// call; without threads, as long as before.
-    pub(super) fn longer(&mut self, number: u64, wait: Duration, env: &mut Environment) -> Duration {
-        if env.thread(self.place.slot).is_none() {
-            return wait;
-        }
-        let wait = (wait * 2).min(self.config.rpc_timeout);
-        self.update(number, |run| run.wait = wait);
-        wait
-    }
-
-    /// How long to wait for other nodes if this time was agreed.
+    /// How long to wait for others where so much was agreed.
     pub(super) fn patience(&self, agreed: Duration, env: &mut Environment) -> Duration {
         env.thread(self.place.slot).map_or(agreed, |thread| thread.patience(agreed))
     }
@@ -131,9 +111,7 @@ impl Host {
                 self.set_alarm(run, alarm);
                 env.wait_for_verdict(peer, Waiting { place, run, alarm });
             }
-            Suspicion::Alive => self.resume(run, Answer::Alive, env),
-            Suspicion::Dead => self.resume(run, Answer::Gone, env),
-            Suspicion::Unknown => self.resume(run, Answer::Unasked, env),
+            Suspicion::Known(verdict) => self.resume(run, verdict.answer(), env),
         }
         if suspicion == Suspicion::Probe {
             self.probe(peer, env);
@@ -142,9 +120,9 @@ impl Host {
     }
 
     /// The verdict on the node that a run suspects.
-    pub(super) fn judged(&mut self, run: u64, alarm: u64, verdict: Option<bool>, env: &mut Environment) {
+    pub(super) fn judged(&mut self, run: u64, alarm: u64, verdict: Verdict, env: &mut Environment) {
         if self.waits_for(run, alarm) {
-            self.resume(run, said_by(verdict), env);
+            self.resume(run, verdict.answer(), env);
         }
     }
 
@@ -177,7 +155,7 @@ impl Host {
             self.probes.entry(number).and_modify(|probe| probe.wait = wait);
             self.set_probe_alarm(number, more, env);
         } else if fresh {
-            self.conclude(number, Some(false), env);
+            self.conclude(number, Verdict::Dead, env);
         } else {
             let left = self.config.rpc_timeout - self.config.rpc_timeout / KEPT_SHARE;
             let wait = Wait { began: env.now, agreed: left };
@@ -193,14 +171,15 @@ impl Host {
         if !self.probes.contains_key(&number) {
             return false;
         }
-        self.conclude(number, Some(!alive(answer.clone()).is_dead()), env);
+        let verdict = if answer.is_dead() { Verdict::Dead } else { Verdict::Alive };
+        self.conclude(number, verdict, env);
         true
     }
 
-    fn conclude(&mut self, number: u64, verdict: Option<bool>, env: &mut Environment) {
+    fn conclude(&mut self, number: u64, verdict: Verdict, env: &mut Environment) {
         if let Some(probe) = self.probes.remove(&number) {
             self.calls.retain(|_, call| call.run != number);
-            env.note(|env| format!("{} finds {} alive: {verdict:?}", env.name(self.me.id), env.name(probe.peer.id)));
+            env.note(|env| format!("{} finds {} {verdict:?}", env.name(self.me.id), env.name(probe.peer.id)));
             env.conclude((self.me, self.place.slot), probe.peer, verdict);
         }
     }
@@ -243,7 +222,7 @@ impl Host {
         }
         self.end_all(env);
         for number in self.probes.keys().copied().collect::<Vec<_>>() {
-            self.conclude(number, None, env);
+            self.conclude(number, Verdict::Unknown, env);
         }
         env.leaves_thread(self.place.slot);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::protocol::admission::Class;
+use crate::protocol::failure_detector::Verdict;
 use crate::protocol::local_health::BEAT;
 use crate::protocol::peer::Peer;
 use crate::sim::environment::Environment;
@@ -198,13 +199,13 @@ impl Environment {
         }
     }
 
-    /// A probe has ended: tells all runs that wait for the verdict, and the oracle.
-    pub(in crate::sim) fn conclude(&mut self, by: (Peer, Slot), peer: Peer, verdict: Option<bool>) {
+    /// A probe has ended: tells all who wait for the verdict, and the oracle.
+    pub(in crate::sim) fn conclude(&mut self, by: (Peer, Slot), peer: Peer, verdict: Verdict) {
         let now = self.now;
         let Some(thread) = self.thread(by.1) else { return };
         thread.detector.concluded(peer, verdict, now);
         let waiting = thread.waiting.remove(&peer).unwrap_or_default();
-        if verdict == Some(false) {
+        if verdict == Verdict::Dead {
             self.tally.given_up += 1;
             self.suspected.push((peer, by.0));
         }

@@ -84,6 +84,11 @@ impl Network {
         self.at_switch(&format!("link set {} master {}", port(host), BRIDGES[half]))
     }
 
+    /// From now on a host reaches only those that are not isolated.
+    pub fn isolate(&self, host: usize) -> Result<(), String> {
+        self.at_switch(&format!("link set {} type bridge_slave isolated on", port(host)))
+    }
+
     /// Pulls the cable of a host.
     pub fn pull(&self, host: usize) -> Result<(), String> {
         self.at_switch(&format!("link set {} down", port(host)))
