@@ -187,8 +187,8 @@ impl Log {
                 Ok(())
             }
         }
-        // While there is only one subscriber, the first thread that comes by a message decides whether anybody is to
-        // hear it, and that may be one of another test, which has no log. If there are more, all are asked.
+        // With a single subscriber, tracing lets the first thread that reaches a message decide whether it is
+        // enabled, and that may be a thread of another test, without a log. With more subscribers it asks all.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&ANOTHER);
         let lines = Arc::<Mutex<Vec<u8>>>::default();
