@@ -12,7 +12,7 @@ pub struct Verdict {
     pub on: Addr,
 }
 
-/// All verdicts that the nodes of a process have passed, if it logs them.
+/// All verdicts of the nodes of a process, if it logs them.
 pub fn of(process: &Process) -> Vec<Verdict> {
     process.errors().lines().filter(|line| line.contains("found dead")).map(verdict).collect()
 }
