@@ -548,7 +548,7 @@ async fn node_can_be_started_again_on_its_port() {
     caller.until_closed(LIMIT).await;
     drop(caller);
     let refused = async || tokio::net::TcpStream::connect(first.me().addr.socket()).await.is_err();
-    eventually("nobody listens any more", refused).await;
+    eventually("no program listens any more", refused).await;
     let second = start(Config { listen: Addr::new(ELSEWHERE, port), ..idle() }).await;
     assert!(ask(second.me().addr, "check_predecessor", &[]).await.success);
 }

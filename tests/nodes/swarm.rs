@@ -221,7 +221,7 @@ async fn answer_that_the_named_node_denies_is_wrong_in_a_ring_that_changes() {
     assert!(!judge.is_wrong(&asked, other, named.me()).await, "it is not named again");
     assert!(judge.denies(named.me(), other).await, "but it denies that it owns another's");
     ring.stop().await;
-    assert!(!judge.is_wrong(&asked, other, named.me()).await, "who is gone can't tell");
+    assert!(!judge.is_wrong(&asked, other, named.me()).await, "a node that is gone can't tell");
 }
 
 #[actix_rt::test]

@@ -346,7 +346,7 @@ async fn target_with_too_many_questions_is_busy() {
         .collect();
     let mut calls = join_all(calls);
     let waiting = timeout(Duration::from_millis(100), &mut calls).await;
-    assert!(waiting.is_err(), "nobody answers");
+    assert!(waiting.is_err(), "no node answers");
     assert_eq!(us.call(them.me, Way::Kept).await, Answer::Unasked);
 }
 
@@ -419,7 +419,7 @@ async fn several_nodes_of_one_process_form_a_ring() {
 #[actix_rt::test]
 async fn trace_tells_who_was_asked() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
-    assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
+    assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "no node was asked");
     let second =
         Node::start_sharing(Config { seeds: vec![first.me().addr.into()], ..config() }, ConnectionPool::default())
             .await

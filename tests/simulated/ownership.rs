@@ -122,7 +122,7 @@ fn longest(seeds: u64, pause: Duration) -> (Duration, Duration) {
     let most = |of: fn(&Watched) -> Duration| watched.iter().map(of).max().unwrap_or_default();
     let longest = (most(|watched| watched.longest_shared), most(|watched| watched.longest_unowned));
     println!(
-        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, nobody's for {:?}",
+        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, without an owner for {:?}",
         longest.0, longest.1
     );
     longest
@@ -135,7 +135,7 @@ const ROUND: Duration = Duration::from_millis(1250 + 4 * 1000);
 fn nobody_takes_a_key_for_its_own_that_another_takes_for_its() {
     let (shared, unowned) = longest(16, Duration::ZERO);
     assert_eq!(shared, Duration::ZERO);
-    assert!(unowned <= ROUND, "nobody's for {unowned:?}");
+    assert!(unowned <= ROUND, "without an owner for {unowned:?}");
 }
 
 /// A member that slept was found dead, and others answer for its keys, when it wakes.
@@ -143,5 +143,5 @@ fn nobody_takes_a_key_for_its_own_that_another_takes_for_its() {
 fn member_that_slept_shares_its_keys_for_a_round_at_most() {
     let (shared, unowned) = longest(16, 12 * SECOND);
     assert!(shared <= ROUND, "shared for {shared:?}");
-    assert!(unowned <= 3 * ROUND, "nobody's for {unowned:?}");
+    assert!(unowned <= 3 * ROUND, "without an owner for {unowned:?}");
 }

@@ -75,7 +75,7 @@ impl World {
 
     /// The live node that owns a key, if all are one ring.
     pub fn owner(&self, key: Id) -> Peer {
-        self.world.owner(key).expect("somebody lives")
+        self.world.owner(key).expect("a node lives")
     }
 }
 

@@ -22,6 +22,6 @@ fn verdict(line: &str) -> Verdict {
     let on = line.split_whitespace().find_map(|word| word.strip_prefix("addr=")?.parse().ok());
     Verdict {
         at: time.unwrap_or_else(|| panic!("no time: {line}")),
-        on: on.unwrap_or_else(|| panic!("nobody: {line}")),
+        on: on.unwrap_or_else(|| panic!("no node: {line}")),
     }
 }

@@ -199,7 +199,7 @@ impl Rules {
         talk.open = match step {
             Step::Ask(target, request) => Open::Asked(target, request),
             Step::Probe(target) | Step::Suspect(target) => Open::Probed(target),
-            Step::Wait | Step::Rest { .. } => unreachable!("nobody is slow"),
+            Step::Wait | Step::Rest { .. } => unreachable!("no node is slow"),
             Step::Done(outcome) => return self.digest(up, talk.adoptable, outcome),
         };
         up.talk = Some(talk);
@@ -272,9 +272,9 @@ impl Rules {
 
     /// The node once the answer to its request is under way.
     pub fn answered(self, local: &Local, said: &Said) -> Local {
-        let Local::Up(up) = local else { unreachable!("somebody has asked") };
+        let Local::Up(up) = local else { unreachable!("it has asked") };
         let mut up = (**up).clone();
-        let Some(talk) = &mut up.talk else { unreachable!("somebody has asked") };
+        let Some(talk) = &mut up.talk else { unreachable!("it has asked") };
         if let Open::Asked(Target::Peer(of), request) = &talk.open {
             let before = talk.adoptable.take();
             talk.adoptable = match offer(talk.kind, *of, request, &said.answer, before.as_ref()) {
