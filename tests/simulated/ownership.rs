@@ -122,7 +122,7 @@ fn longest(seeds: u64, pause: Duration) -> (Duration, Duration) {
     let most = |of: fn(&Watched) -> Duration| watched.iter().map(of).max().unwrap_or_default();
     let longest = (most(|watched| watched.longest_shared), most(|watched| watched.longest_unowned));
     println!(
-        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, without an owner for {:?}",
+        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, unowned for {:?}",
         longest.0, longest.1
     );
     longest
