@@ -36,10 +36,10 @@ fn peers(numbers: &[u8]) -> Vec<Peer> {
     numbers.iter().copied().map(peer).collect()
 }
 
-/// What a peer does with a call: answers after a while, or never.
+/// How a peer reacts to a call: it answers after a while, or never.
 type Behaviour = Rc<dyn Fn(&Call) -> Option<(Duration, Answer)>>;
 
-/// The rest of the world: answers calls by script, and keeps a log of them.
+/// All other nodes: they answer calls by script, and log them.
 struct World {
     behaviour: Rc<RefCell<Behaviour>>,
     log: Rc<RefCell<Vec<(Duration, Call)>>>,
@@ -68,7 +68,7 @@ impl Handler<Call> for World {
     }
 }
 
-/// Takes hints and forgets them.
+/// Receives hints and drops them.
 struct Nobody;
 
 impl Actor for Nobody {
@@ -142,7 +142,7 @@ impl Stage {
         *self.behaviour.borrow_mut() = Rc::new(behaviour);
     }
 
-    /// The calls made since the last time, with the time of each.
+    /// The calls made since the last time, each with its time.
     fn calls(&self) -> Vec<(Duration, Call)> {
         std::mem::take(&mut *self.log.borrow_mut())
     }
@@ -160,7 +160,7 @@ fn at_once(response: Response) -> Option<(Duration, Answer)> {
     Some((Duration::from_millis(1), Answer::Reply(response)))
 }
 
-/// The ring of 21, 32, 38 and 42, all well.
+/// The ring of 21, 32, 38 and 42, all alive and right.
 fn healthy(call: &Call) -> Option<(Duration, Answer)> {
     let asked = match call.target {
         Target::Address(_) => peer(8),
@@ -259,7 +259,7 @@ async fn round_that_changed_something_is_followed_by_another_at_once() {
     let stage = stage(healthy);
     sleep(SECOND / 2).await;
     stage.calls();
-    // A new node, 26, comes between.
+    // A new node, 26, joins between the two.
     stage.becomes(|call| match (&call.target, &call.request) {
         (Target::Peer(asked), Request::GetPredecessor) if *asked == peer(32) => at_once(Response::Predecessor {
             predecessor: Some(peer(26)),
@@ -299,7 +299,7 @@ async fn rounds_never_overlap() {
     let stage = stage(healthy);
     sleep(SECOND / 2).await;
     stage.calls();
-    // Each answer takes longer than half a period, and everything asks for a round meanwhile.
+    // Each answer takes longer than half a period, and meanwhile every kind of hint asks for a round.
     stage.becomes(|call| healthy(call).map(|(_, answer)| (Duration::from_millis(900), answer)));
     for _ in 0..100 {
         stage.neighbors.send(Severed(Arc::new([peer(32).addr].into()))).await.unwrap();
@@ -402,7 +402,7 @@ async fn member_that_leaves_tells_its_neighbours_and_waits_a_moment_for_them() {
         });
         let began = Instant::now();
         stage.neighbors.send(Leave).await.unwrap();
-        // The clock of tokio counts milliseconds.
+        // The clock of tokio has a resolution of one millisecond.
         assert!(began.elapsed() <= most + Duration::from_millis(1), "{:?}", began.elapsed());
         sleep(60 * SECOND).await;
         let told: Vec<_> = stage.calls().into_iter().map(|(_, call)| (call.target, call.request)).collect();
@@ -431,7 +431,7 @@ async fn dead_predecessor_is_forgotten_after_two_misses() {
     assert_eq!(misses, [Way::Kept, Way::Fresh, Way::Fresh]);
 }
 
-/// The kernel sends the first packet of a connection again after a second, which is all the time that a ping has.
+/// The kernel sends a lost first packet of a connection again after a second, which is the whole timeout of a ping.
 #[actix_rt::test]
 async fn one_lost_packet_of_a_fresh_ping_is_no_death() {
     tokio::time::pause();
@@ -459,7 +459,7 @@ async fn questions_are_answered_in_the_middle_of_a_round() {
     let began = Instant::now();
     assert_eq!(stage.tell(Request::CheckPredecessor).await, Response::Alive { plain: false, alone: false });
     assert!(matches!(stage.tell(Request::GetPredecessor).await, Response::Predecessor { .. }));
-    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for a busy node");
+    assert_eq!(began.elapsed(), Duration::ZERO, "a busy node answers at once");
 }
 
 #[actix_rt::test]
@@ -474,7 +474,7 @@ async fn broken_connection_to_the_successor_starts_a_round_at_once() {
     assert_eq!(count(&stage.calls(), is_round), 1);
 }
 
-/// What node 8 shows, for nobody to see.
+/// The snapshot of node 8, which no other actor reads.
 fn view() -> Snapshot {
     Snapshot::new(FingerTable::alone(peer(8), SIX))
 }
@@ -512,7 +512,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     assert_eq!(fingers.send(ShowFingers).await.unwrap(), peers(&[14, 14, 14, 21, 32, 42]));
     let hurried = lookups.borrow().len();
     // Twelve passes of four fingers; up to fourteen where each rest is as short as its jitter lets it be.
-    assert!((24..=60).contains(&hurried), "a young table is looked at again and again, less and less: {hurried}");
+    assert!((24..=60).contains(&hurried), "a young table is refreshed less and less often: {hurried}");
     sleep(20 * SECOND).await;
     let hurried = lookups.borrow().len();
     sleep(20 * SECOND).await;
@@ -520,7 +520,7 @@ async fn fingers_are_fixed_at_once_and_then_one_per_period() {
     assert!((16..=27).contains(&calm), "{calm} lookups in 20 periods");
     fingers.send(Disturbed { everywhere: false }).await.unwrap();
     sleep(SECOND / 10).await;
-    assert!(lookups.borrow().len() - hurried - calm >= 4, "a change of neighbours calls for a pass");
+    assert!(lookups.borrow().len() - hurried - calm >= 4, "a change of neighbours starts a pass");
 }
 
 #[actix_rt::test]
@@ -543,7 +543,7 @@ async fn paced_fingers_are_filled_at_once_and_then_one_per_period_whatever_happe
     assert!((16..=27).contains(&calm), "{calm} lookups in 20 periods");
 }
 
-/// Names another owner each time, and never one twice.
+/// Names another owner each time, never the same one twice.
 struct Fickle(Rc<RefCell<u32>>);
 
 impl Actor for Fickle {
@@ -570,7 +570,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
     let fingers = FingersActor::new(table, view(), fickle, Throttle::default(), SECOND, 5 * SECOND).start();
     let began = Instant::now();
     while began.elapsed() < 10 * SECOND {
-        // Fingers die and neighbours change all the time, too.
+        // Fingers die and neighbours change all the time as well.
         fingers.send(Disturbed { everywhere: false }).await.unwrap();
         let known = fingers.send(ShowFingers).await.unwrap();
         fingers.send(Forget(known)).await.unwrap();
@@ -639,8 +639,8 @@ async fn silent_hop_is_dead_and_the_next_best_has_the_time_that_is_left() {
     assert_eq!(last.patience, Some((4 * SECOND - *at) * 3 / 4));
 }
 
-/// Found by random histories: news of a death that waits for the end of a lookup may be about a former
-/// self of a node that is back by then.
+/// Found by random histories: news of a death that is reported only at the end of a lookup may be about an earlier
+/// run of a node that is back by then.
 #[actix_rt::test]
 async fn death_on_the_way_is_told_before_the_lookup_ends() {
     tokio::time::pause();

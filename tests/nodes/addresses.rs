@@ -1,4 +1,4 @@
-//! Rings at other addresses than one of IPv4: IPv6, all addresses of a machine, behind forwarders, and by name.
+//! Rings with addresses of other kinds than one IPv4 address: IPv6, all addresses of a machine, forwarders, names.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
@@ -19,12 +19,12 @@ use crate::support::process::{CHORD, Process, address, addresses, eventually, fr
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A ring is to be ideal so long after its last node has started, on a busy machine.
+/// A ring must be ideal this long after its last node has started, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
 const R: usize = 3;
 
-/// Each node of these is started by that command, the first creates a ring and the others join it.
+/// Starts each of these nodes by its command; the first creates a ring and the others join it.
 fn ring(nodes: impl IntoIterator<Item = (Command, Addr)>) -> Vec<Process> {
     let mut seed = None;
     let start = |(command, addr): (Command, Addr)| {
@@ -35,7 +35,7 @@ fn ring(nodes: impl IntoIterator<Item = (Command, Addr)>) -> Vec<Process> {
     nodes.into_iter().map(start).collect()
 }
 
-/// `chord`, listening there.
+/// `chord`, listening at this address.
 fn listening(bind: &str) -> Command {
     let mut command = Command::new(CHORD);
     command.args(["--bind", bind]);
@@ -52,7 +52,7 @@ fn check(mut ring: Vec<Process>) {
     }
 }
 
-/// Whether this machine has IPv6; says so if not.
+/// Whether this machine has IPv6; prints a notice if not.
 fn has_ipv6() -> bool {
     let has = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
     has.inspect_err(|why| eprintln!("addresses: no IPv6 here ({why}): not tested")).is_ok()
@@ -84,11 +84,11 @@ fn all_of_ipv6_is_all_of_ipv4_too() {
     }
 }
 
-/// Takes connections at one address to another, for as long as the test runs; its thread is `placed` first.
+/// Forwards connections from one address to another, for as long as the test runs; its thread is `placed` first.
 fn forward(from: TcpListener, to: Addr, placed: impl FnOnce() + Send + 'static) {
     let pass = |mut from: TcpStream, mut to: TcpStream| {
         thread::spawn(move || {
-            // Whichever end breaks, the other hears of it.
+            // Whichever end breaks, the other end is closed, too.
             let _ = std::io::copy(&mut from, &mut to);
             let _ = to.shutdown(Shutdown::Write);
         })
@@ -140,7 +140,9 @@ fn hosts_that_reach_only_a_forwarder_which_changes_ports_are_a_ring() -> Result<
         command.args(["--bind", &Network::address(host).to_string()]);
         (command, *addr)
     };
-    check(ring(addrs.iter().enumerate().map(by)));
+    let ring = ring(addrs.iter().enumerate().map(by));
+    // Who checks it calls the nodes, too.
+    network.within(FORWARDER, || check(ring));
     Ok(())
 }
 
@@ -172,11 +174,11 @@ async fn seed_whose_name_does_not_resolve_is_told_from_one_that_does_not_answer(
     assert!(matches!(silent, StartError::NoAnswer(_)), "{silent}");
 }
 
-/// Names that resolve to what a test writes, for programs that it starts.
+/// A hosts file that a test writes, for the programs that it starts.
 struct Hosts(PathBuf);
 
 impl Hosts {
-    /// None if programs can't be given a file of their own in place of `/etc/hosts`, which is said.
+    /// None, with a notice, if programs can't be given their own file in place of `/etc/hosts`.
     fn new(name: &str) -> Option<Hosts> {
         let hosts = Hosts(std::env::temp_dir().join(format!("chord-{}-{name}.hosts", std::process::id())));
         hosts.write(None);
@@ -190,13 +192,13 @@ impl Hosts {
         None
     }
 
-    /// From now on `seed.test` is there. The file stays the same one, as that is what programs see.
+    /// From now on `seed.test` is at this address. The file itself stays, since programs see that one.
     fn write(&self, addr: Option<Addr>) {
         let line = addr.map(|addr| format!("{} seed.test\n", addr.ip())).unwrap_or_default();
         fs::write(&self.0, line).unwrap();
     }
 
-    /// A program that sees these names.
+    /// A program that uses this hosts file.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("unshare");
         let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
@@ -207,7 +209,7 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        // One that is gone need not be removed.
+        // A file that is gone already need not be removed.
         let _ = fs::remove_file(&self.0);
     }
 }

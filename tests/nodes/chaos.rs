@@ -1,7 +1,7 @@
 //! Real processes under random faults: they answer right, heal by themselves, and do not grow.
 //!
 //! `SEED=7 cargo test --test nodes chaos::` repeats the faults of one run in their order, though not to the
-//! millisecond; how long they last says `CHAOS_SECONDS` (20 if it is not set).
+//! millisecond; `CHAOS_SECONDS` (20 if it is not set) says how long they last.
 
 mod killed;
 mod loaded;
@@ -31,7 +31,7 @@ const R: usize = 4;
 const MEMBERS: usize = 24;
 const STORM: usize = 30;
 
-/// Seconds of faults when nothing else is said.
+/// Seconds of faults by default.
 const SHORT: u64 = 20;
 
 /// Threads that look keys up.
@@ -65,7 +65,7 @@ fn ring_stays_right_and_heals_while_its_members_are_tortured() {
         let began = Instant::now();
         while began.elapsed() < time {
             torture.burst();
-            // Not while the tally is held, which the askers need to end.
+            // Not while the tally is locked: the askers need it to end.
             let checked = lookups.tally.lock().unwrap().check();
             checked.unwrap_or_else(|why| panic!("{why}"));
         }
@@ -79,7 +79,7 @@ fn ring_stays_right_and_heals_while_its_members_are_tortured() {
     tally.check().and(tally.check_excused()).unwrap_or_else(|why| panic!("{why}"));
     let (bursts, faults) = torture.faults();
     assert!(bursts > 3 && faults.len() > 4, "little has happened");
-    assert!(!torture.growth().since.is_empty(), "nobody was there all the time");
+    assert!(!torture.growth().since.is_empty(), "no member was there all the time");
     assert!(tally.answered() > 10 * time.as_secs() as usize, "few lookups");
 }
 
@@ -122,8 +122,8 @@ fn hosts_that_lose_packets_power_and_each_other_stay_right_and_meet_again() -> R
             }
             println!("{}", hosts.cut(&mut rng)?);
         }
-        // Last, and far from each other: whoever knew a node before its restart takes it for dead once
-        // more when they next talk, which may be after the next cut.
+        // Last, and far from each other: nodes that knew a node before its restart take it for dead once
+        // more when they next talk to it, which may be after the next cut.
         for host in (0..HOSTS).step_by(R).take(if long.is_some() { HOSTS } else { 1 }) {
             println!("{}", hosts.fail_power(host, &mut rng)?);
         }
@@ -138,7 +138,7 @@ fn hosts_that_lose_packets_power_and_each_other_stay_right_and_meet_again() -> R
     Ok(())
 }
 
-/// Nodes 10, 20, 30, 40 on the circle, and an instant.
+/// Nodes at 10, 20, 30, 40 on the circle, and an instant.
 fn four() -> ([Peer; 4], Instant) {
     let peer = |n: u16| Peer { id: id(n), addr: Addr::new(Ipv4Addr::LOCALHOST, n) };
     ([10, 20, 30, 40].map(peer), Instant::now())

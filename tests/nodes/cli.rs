@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::support::process::{Process, ask, eventually, free_addrs, free_range};
 
-/// A peer as the console names it.
+/// A peer in the notation of the console.
 fn spaced(peer: Peer) -> String {
     format!("{} {} {}", peer.id, peer.addr.ip(), peer.addr.port())
 }
@@ -309,7 +309,7 @@ fn prompt_is_shown_on_a_terminal_only() {
     let mut input = child.stdin.take().unwrap();
     let mut output = child.stdout.take().unwrap();
     let mut shown = String::new();
-    // Reads on until the text stands behind what was seen before.
+    // Reads on until the text appears after the part that was read before.
     let mut seen = 0;
     let mut read_until = |what: &str| {
         let mut buffer = [0; 1024];
@@ -332,7 +332,7 @@ fn prompt_is_shown_on_a_terminal_only() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C ends it");
 }
 
-/// Standard errors that take nothing: on a full disk, and without a reader.
+/// Standard errors to which every write fails: on a full disk, and without a reader.
 fn that_take_nothing() -> [Stdio; 2] {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -351,7 +351,7 @@ fn spawn(addr: Addr, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Child {
         .unwrap()
 }
 
-/// Waits until it ends; its exit status, and none if it had to be killed.
+/// Waits until it ends; its exit status, or none if it had to be killed.
 fn end(child: &mut Child) -> Option<i32> {
     for _ in 0..6000 {
         if let Some(status) = child.try_wait().unwrap() {
@@ -374,13 +374,13 @@ fn standard_error_that_takes_nothing_does_not_end_a_node() {
         let mut answer = || output.next().map(Result::unwrap);
         assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
         answer();
-        // The node warns of it, and closes.
+        // The node logs a warning, and closes the connection.
         let mut garbler = TcpStream::connect(addr).unwrap();
         garbler.write_all(&[0xff; 64]).unwrap();
         let mut refusal = Vec::new();
-        // A reset is an end, too.
+        // A reset counts as an end, too.
         let _ = garbler.read_to_end(&mut refusal);
-        assert!(!refusal.is_empty(), "what logs ends early");
+        assert!(!refusal.is_empty(), "a node whose log fails ends early");
         input.write_all(b"Lookup Hello\nQuit\n").unwrap();
         assert_eq!(answer(), Some("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0".into()));
         assert_eq!(node.wait().unwrap().code(), Some(0));
@@ -407,7 +407,7 @@ fn error_that_can_not_be_written_keeps_its_exit_status() {
     }
 }
 
-/// A pipe that blocks neither end.
+/// A pipe with both ends non-blocking.
 fn pipe_that_does_not_block() -> (PipeReader, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     fcntl_setfl(&reader, OFlags::NONBLOCK).unwrap();
@@ -431,7 +431,7 @@ fn standard_error_that_is_full_holds_nobody_up() {
             let mut garbler = TcpStream::connect(addr).unwrap();
             garbler.set_read_timeout(Some(5 * SECOND)).unwrap();
             garbler.write_all(&[0xff; 64]).unwrap();
-            // A reset is an end, too.
+            // A reset counts as an end, too.
             let _ = garbler.read_to_end(&mut Vec::new());
         };
         garble();
@@ -446,7 +446,7 @@ fn standard_input_that_does_not_block_is_waited_for() {
     let addr = free_addrs(1)[0];
     let (stdin, mut input) = pipe_that_does_not_block();
     let node = spawn(addr, stdin.into(), Stdio::piped(), Stdio::piped());
-    // A console that took silence for the end has long gone by then.
+    // By then a console that takes "no input yet" for the end of input has ended.
     eventually(5 * SECOND, || TcpStream::connect(addr).map(drop).map_err(|error| error.to_string()));
     std::thread::sleep(SECOND / 2);
     input.write_all(b"Lookup Hello\n").unwrap();
@@ -462,14 +462,14 @@ fn output_longer_than_a_pipe_that_does_not_block_comes_whole() {
     let (reader, stdout) = pipe_that_does_not_block();
     let mut node = spawn(free_addrs(1)[0], Stdio::piped(), stdout.into(), Stdio::piped());
     node.stdin.take().unwrap().write_all("PrintState\n".repeat(20).as_bytes()).unwrap();
-    // It fills first: a pipe takes 64 KiB, and the answers are 200.
+    // First the pipe fills: it takes 64 KiB, and the answers are 200 KiB.
     eventually(10 * SECOND, || match ioctl_fionread(&reader).unwrap() {
         50_000.. => Ok(()),
         few => Err(format!("{few} bytes")),
     });
     let (mut reader, mut read) = (reader, Vec::new());
     eventually(10 * SECOND, || {
-        // An error is that there is nothing yet.
+        // An error means that there is no more output yet.
         let _ = reader.read_to_end(&mut read);
         let lines = read.split(|byte| *byte == b'\n').count() - 1;
         if lines == 20 * 165 { Ok(()) } else { Err(format!("{lines} lines")) }
@@ -499,7 +499,7 @@ fn terminal_that_does_not_block_has_its_console() {
     };
     read_until(&mut terminal, "> ");
     std::thread::sleep(SECOND / 2);
-    // Whoever else has it may say so again at any time.
+    // Another process that shares the terminal may make it non-blocking again at any time.
     fcntl_setfl(&inherited, OFlags::RDWR | OFlags::NONBLOCK).unwrap();
     terminal.write_all(b"Lookup Hello\r").unwrap();
     read_until(&mut terminal, &format!(" 127.0.0.1 {}", addr.port()));
@@ -507,25 +507,25 @@ fn terminal_that_does_not_block_has_its_console() {
     assert_eq!(end(&mut node), Some(0));
 }
 
-/// A directory of this run, which may not be there yet.
+/// A directory of this run; it may not exist yet.
 fn scratch(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("chord-cli-{}-{name}", std::process::id()))
 }
 
-/// A shell with job control at a terminal, and somebody who types there.
+/// A shell with job control at a terminal, and the text that is typed there.
 struct Shell {
     child: Child,
     input: ChildStdin,
     output: Receiver<Vec<u8>>,
     shown: String,
-    /// What was looked for stands before this.
+    /// The text up to here has been searched.
     seen: usize,
 }
 
 impl Shell {
     /// The history of its consoles is kept in the scratch directory of this name.
     fn start(name: &str) -> Shell {
-        // script(1) gives it a terminal; on a narrow one lines would be broken.
+        // script(1) gives it a terminal; a narrow one would break lines.
         let bash = "stty cols 1000; exec env PS1='shell$ ' bash --norc --noprofile -i";
         let mut child = Command::new("script")
             .args(["-qec", bash, "/dev/null"])
@@ -555,7 +555,7 @@ impl Shell {
         self.input.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads on until the text stands anywhere: what two programs write comes in any order.
+    /// Reads on until the text appears anywhere: two programs write in any order.
     fn shows(&mut self, what: &str) {
         while !self.shown.contains(what) {
             self.read(what);
@@ -567,12 +567,12 @@ impl Shell {
             Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
             Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
         }
-        // The shell says to the terminal where pasted text begins and ends, in front of whatever others write meanwhile.
+        // The shell brackets pasted text with these sequences, also in front of the output of other programs.
         let news = self.shown.split_off(self.seen).replace("\x1b[?2004h", "").replace("\x1b[?2004l\r", "");
         self.shown.push_str(&news);
     }
 
-    /// Reads on until the text stands behind what was seen before; what stands before it.
+    /// Reads on until the text appears after the part that was searched before; returns the text in front of it.
     fn until(&mut self, what: &str) -> String {
         loop {
             if let Some(at) = self.shown[self.seen..].find(what) {
@@ -584,11 +584,11 @@ impl Shell {
         }
     }
 
-    /// Starts a node in the background; its number.
+    /// Starts a node in the background; returns its process number.
     fn background(&mut self, addr: Addr, before: &str) -> u32 {
         let line = format!("{before} {} {} & echo number=$!=", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
         self.enter(&format!("{line}\r"));
-        // Of what is typed, the shell shows the line as it is.
+        // The shell echoes the typed line, with `$!` unexpanded.
         self.until("number=$!=");
         self.until("number=");
         self.until("=").parse().unwrap()
@@ -597,19 +597,19 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
-        // Its jobs end with their terminal. Errors mean that it has ended already.
+        // Its jobs end with their terminal. An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a process does: S if it waits, T if it was stopped; none if it has ended.
+/// The state of a process: S if it waits, T if it was stopped; none if it has ended.
 fn state_of(number: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next().filter(|state| *state != 'Z')
 }
 
-/// Whether a node that may be stopped at any moment goes on answering.
+/// Checks for a while that a node goes on answering and is not stopped.
 fn assert_serves(addr: Addr, number: u32) {
     let of = Peer::at(addr, Bits::FULL);
     eventually(10 * SECOND, || ask(of, &Request::GetPredecessor, 5 * SECOND).map(drop).map_err(|why| why.to_string()));
@@ -620,7 +620,7 @@ fn assert_serves(addr: Addr, number: u32) {
     }
 }
 
-/// `chord … &` was stopped at once, since it set the modes of a terminal that the shell had.
+/// `chord … &` was stopped at once, since it changed the modes of a terminal that belonged to the shell.
 #[test]
 fn node_in_the_background_leaves_the_terminal_alone() {
     let addr = free_addrs(1)[0];
@@ -636,7 +636,7 @@ fn node_in_the_background_leaves_the_terminal_alone() {
     shell.enter("Lookup Hello\r");
     shell.until("< Hello f7ff9e8b7bb2e09b70935a5d785e0cc5d9d0abf0");
     shell.until("> ");
-    // What was typed so far is there again after Ctrl-Z.
+    // The unfinished line is there again after Ctrl-Z.
     shell.enter("Lookup wor");
     shell.until("Lookup wor");
     shell.enter("\x1a");
@@ -654,8 +654,8 @@ fn node_in_the_background_leaves_the_terminal_alone() {
     assert_eq!(state_of(number), None);
 }
 
-/// Where the terminal has `tostop`, whatever writes to it in the background is stopped, too; and what ends there put
-/// its modes back.
+/// If the terminal has `tostop`, a program that writes to it in the background is stopped; and a node that
+/// ended there restored the modes of the terminal, which stopped it, too.
 #[test]
 fn node_in_the_background_writes_and_ends_without_being_stopped() {
     let addr = free_addrs(1)[0];
@@ -679,7 +679,7 @@ fn node_in_the_background_writes_and_ends_without_being_stopped() {
     });
 }
 
-/// Others of its kind: stopped by somebody else, it would have read from the terminal when it went on.
+/// Of the same kind: stopped by SIGSTOP and continued in the background, it would have read from the terminal.
 #[test]
 fn node_that_was_stopped_at_its_prompt_goes_on_in_the_background() {
     let addr = free_addrs(1)[0];
@@ -703,7 +703,7 @@ fn node_that_was_stopped_at_its_prompt_goes_on_in_the_background() {
     assert_eq!(state_of(number), None);
 }
 
-/// A node whose answers nobody read did not hear `Quit` any more.
+/// A node whose output had no reader did not hear `Quit` any more.
 #[test]
 fn node_whose_output_nobody_reads_goes_on_and_hears_quit() {
     for stdout in that_take_nothing() {
@@ -736,7 +736,7 @@ fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
     let line = |addr| format!("{} {}", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
     let addr = free_addrs(1)[0];
     shell.enter(&format!("{} | head -1\r", line(addr)));
-    // What is typed before the shell has left its line editor has no ends of lines for whoever comes after.
+    // Text typed before the shell has left its line editor would reach the next program without ends of lines.
     let of = Peer::at(addr, Bits::FULL);
     eventually(20 * SECOND, || ask(of, &Request::CheckPredecessor, SECOND).map(drop).map_err(|why| why.to_string()));
     shell.enter("Lookup Hello\r");
@@ -758,7 +758,7 @@ fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
     let number = number().unwrap();
     assert_serves(addr, number);
     shell.enter("fg\r");
-    // Its group is then the one that has the terminal: the third and the sixth value behind the name.
+    // Its group then is the foreground group of the terminal: the third and the sixth value after the name are equal.
     eventually(5 * SECOND, || {
         let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap();
         let values: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -770,10 +770,10 @@ fn console_in_a_pipeline_at_a_terminal_outlives_its_reader() {
     shell.until("shell$ ");
 }
 
-/// A window that was closed was a crash.
+/// Closing the window of a node was like a crash of it.
 #[test]
 fn hangup_is_a_reason_to_leave() {
-    // Also where these tests run under nohup themselves.
+    // Does not ignore SIGHUP, even where these tests run under nohup.
     let heeding = || {
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_chord")]);
@@ -788,7 +788,7 @@ fn hangup_is_a_reason_to_leave() {
     });
     leaves.signal(Signal::HUP);
     assert_eq!((leaves.wait(), leaves.errors()), (Some(0), String::new()));
-    // The other may have to look for a ring before it knows that it is one.
+    // The other node may have to look for a ring before it knows that it is alone.
     eventually(5 * SECOND, || match stays.lookup("Hello") {
         Ok(owner) if owner == stays.peer => Ok(()),
         other => Err(format!("{other:?}")),
@@ -830,7 +830,7 @@ fn signals_that_mean_nothing_do_not_end_a_node() {
     }
     let mut early = spawn(free_addrs(1)[0], Stdio::piped(), Stdio::null(), Stdio::null());
     let number = rustix::process::Pid::from_child(&early);
-    // As soon as the program runs and not its loader: it has a thread more then.
+    // As soon as the program itself runs and not its loader: then it has more than one thread.
     eventually(5 * SECOND, || match std::fs::read_dir(format!("/proc/{}/task", early.id())).unwrap().count() {
         2.. => Ok(()),
         one => Err(format!("{one} thread")),
@@ -859,7 +859,7 @@ fn flag_pasted_with_a_dash_is_named() {
 
 #[test]
 fn loopback_node_that_joins_another_machine_says_that_nobody_can_call_it() {
-    // Nobody has that address.
+    // No host has that address.
     let mut node = Process::start(free_addrs(1)[0], Some("192.0.2.1:4170".parse().unwrap()), 4);
     eventually(10 * SECOND, || match node.errors() {
         errors if errors.contains("warning: -a 127.0.0.1") && errors.contains("nobody there can call") => Ok(()),
@@ -869,7 +869,7 @@ fn loopback_node_that_joins_another_machine_says_that_nobody_can_call_it() {
     assert_eq!(node.wait(), Some(0));
 }
 
-/// Nothing was on the screen for ten seconds.
+/// For ten seconds a node that joined showed nothing.
 #[test]
 fn seed_that_is_tried_is_named_on_a_terminal() {
     let nobody = free_addrs(1)[0];
@@ -883,7 +883,7 @@ fn seed_that_is_tried_is_named_on_a_terminal() {
     }
 }
 
-/// Processes that share a terminal wrote into each other's lines.
+/// Processes that share a terminal mixed their lines.
 #[test]
 fn lines_of_processes_that_share_a_terminal_stay_whole() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -898,7 +898,7 @@ fn lines_of_processes_that_share_a_terminal_stay_whole() {
     assert!(complaints.iter().all(|line| *line == whole), "{shown}");
 }
 
-/// It said five times that an address is in use.
+/// The same message that an address is in use was printed five times.
 #[test]
 fn make_ring_says_which_ports_are_taken_and_how_to_choose_others() {
     let directory = scratch("ring");
@@ -929,7 +929,7 @@ fn make_ring_says_which_ports_are_taken_and_how_to_choose_others() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// The consoles of `chord` and of `chord sim ring` want the same of people.
+/// The consoles of `chord` and of `chord sim ring` behave alike.
 #[test]
 fn consoles_complete_words_and_keep_their_history() {
     let scratch = scratch("history");
@@ -953,7 +953,7 @@ fn consoles_complete_words_and_keep_their_history() {
         }
     }
     std::fs::remove_dir_all(scratch).unwrap();
-    // And without a place for it.
+    // And without a directory for the history.
     let mut shell = Shell::start("history");
     let line = format!("env -u HOME -u XDG_STATE_HOME {} {}\r", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
     for line in [line.clone(), line.replace("-u XDG_STATE_HOME", "XDG_STATE_HOME=/dev/null")] {
@@ -966,7 +966,7 @@ fn consoles_complete_words_and_keep_their_history() {
     }
 }
 
-/// Figures came into the line that was being typed.
+/// The figures were printed into the line that was being typed.
 #[test]
 fn figures_of_a_swarm_are_printed_above_its_prompt() {
     let mut shell = Shell::start("figures");
@@ -985,7 +985,7 @@ fn figures_of_a_swarm_are_printed_above_its_prompt() {
     shell.until("shell$ ");
 }
 
-/// It was silent for ten minutes.
+/// A swarm with a silent seed said nothing for ten minutes.
 #[test]
 fn swarm_whose_seed_does_not_answer_ends_as_a_node_does() {
     let nobody = free_addrs(1)[0];
@@ -1007,7 +1007,7 @@ fn signal_while_virtual_nodes_start_ends_them_with_status_0() {
     }
 }
 
-/// A process of 64 nodes died, and others whose four successors were all among them named wrong owners.
+/// A process of 64 nodes died; other nodes, all of whose four successors were among the 64, named wrong owners.
 #[test]
 fn lists_that_are_too_short_for_so_many_virtual_nodes_are_warned_of_in_words() {
     for (r, warns) in [(12, true), (13, false)] {
@@ -1054,7 +1054,7 @@ fn at(first: Addr, line: &str) -> Process {
     Process::with_flags(first, &line.split(' ').collect::<Vec<_>>())
 }
 
-/// So many nodes at consecutive ports, in the order of the circle.
+/// `n` nodes at consecutive ports, in the order of the circle.
 fn nodes_at(first: Addr, n: u16) -> Vec<Peer> {
     let addrs = (0..n).map(|k| Addr::new(first.ip(), first.port() + k));
     let mut peers: Vec<Peer> = addrs.map(|addr| Peer::at(addr, Bits::FULL)).collect();
@@ -1069,7 +1069,7 @@ fn owner(peers: &[Peer], key: &str) -> Peer {
 
 const SWARM: &str = "swarm -n 8 -p PORT --ts 100 --tff 20 --tcp 100";
 
-/// A second of load, and what comes after it, on a busy machine.
+/// Enough for a second of load and the rest of the run, on a busy machine.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
@@ -1106,7 +1106,7 @@ fn swarm_measures_itself_and_says_it_as_data() {
     let began = Duration::from_secs_f64(load("began_unix_seconds"));
     assert!(SystemTime::now().duration_since(UNIX_EPOCH + began).is_ok_and(|ago| ago < ENDS_WITHIN), "{data}");
     assert_eq!(load("found_dead"), 0.0, "all live");
-    // Numbers that are read are not always the last digit of those that were written.
+    // A number that was printed and parsed may differ in its last digit.
     let again = load("reconnects_per_lookup") * load("lookups");
     assert!((again - load("reconnects")).abs() < 1e-6, "{data}");
 }
@@ -1145,7 +1145,7 @@ fn swarm_ends_with_signals_and_not_with_its_input() {
         swarm.signal(signal);
         assert_eq!((swarm.wait(), swarm.errors()), (Some(0), String::new()), "{signal:?}");
     }
-    // While it still waits for the ring that it is to join, too.
+    // And also while it still waits for the ring that it is to join.
     let nobody = free_addrs(1)[0];
     let first = free_range(2);
     let mut swarm = at(first, &format!("swarm -n 2 -p PORT --ja 127.0.0.1 --jp {}", nobody.port()));
@@ -1210,7 +1210,7 @@ fn swarm_that_can_not_run_is_status_1() {
     let port = first.port().to_string();
     let output = chord(&["swarm", "-n", "4", "-p", &port, "--quit"]);
     assert_fails(&output, 1, &[&taken.local_addr().unwrap().to_string(), "in use"]);
-    // A shell can lower what its children may have open.
+    // A shell can lower the number of files that its children may open.
     let command = format!("ulimit -n 100 && exec {} swarm -n 64 -p {port} --quit", env!("CARGO_BIN_EXE_chord"));
     let output = Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap();
     assert_fails(&output, 1, &["64 nodes need", "open files", "allowed 100"]);

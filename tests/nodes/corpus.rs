@@ -1,4 +1,4 @@
-//! The inputs that fuzzing found worth keeping, as ordinary tests: what the fuzz targets do, without
+//! The inputs that fuzzing found worth keeping, as ordinary tests: they run the fuzz targets without
 //! a fuzzer. See `make fuzz`.
 
 #[path = "../../fuzz/bodies/mod.rs"]
@@ -45,7 +45,7 @@ fn link() {
     run_all("link", bodies::link::run);
 }
 
-/// The vocabulary had drifted from the protocol: two calls and a dozen fields were never said.
+/// The vocabulary had drifted from the protocol: two calls and a dozen fields were never generated.
 #[test]
 fn every_call_and_every_answer_is_among_the_words() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);

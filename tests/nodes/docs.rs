@@ -1,8 +1,8 @@
-//! Whatever README.md and docs/ show as output is what the commands print.
+//! The output that README.md and docs/ show is the output of the commands.
 //!
-//! In a block of the kind `console`, a line after `$ ` is a command, one after `> ` is what somebody says to it, and the lines
-//! below are what it prints; `…` stands for any lines. Commands of which no output is shown are run only if they make a
-//! file. Below a comment `<!-- not run: … -->`, which says why, nothing is run.
+//! In a block of the kind `console`, a line after `$ ` is a command, a line after `> ` is its input, and the lines
+//! below are its output; `…` stands for any lines. Commands without shown output are run only if they make a
+//! file. Below a comment `<!-- not run: … -->`, which gives the reason, nothing is run.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -21,23 +21,23 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// The documents that show output.
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/simulation.md", "docs/tour.md"];
 
-/// Those that show none.
+/// The documents that show none.
 const WITHOUT_OUTPUT: [&str; 3] = ["docs/correctness.md", "docs/performance.md", "docs/paper/report.md"];
 
-/// Nodes of two documents may be at the same ports.
+/// Nodes of two documents may use the same ports.
 static PORTS: Mutex<()> = Mutex::new(());
 
-/// Until nodes have found each other, on a machine that has much else to do.
+/// The time for nodes to find each other on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer that takes longer is not whole, and is asked for once more.
+/// An answer that takes longer is incomplete, and is asked for again.
 const ANSWER: Duration = Duration::from_secs(1);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A command, and what is said to it, with what it prints upon that; first of all, before anything is said.
+/// A command with its inputs, each with the output after it; the first output comes before any input.
 struct Session {
     command: String,
     exchanges: Vec<(Option<String>, Vec<String>)>,
@@ -48,7 +48,7 @@ impl Session {
         self.exchanges.iter().any(|(_, printed)| !printed.is_empty())
     }
 
-    /// Whether it goes on until it is ended: nodes do.
+    /// Whether it runs until it is ended, as nodes do.
     fn is_node(&self) -> bool {
         self.command.starts_with("./chord -a") || self.command.starts_with("make ring")
     }
@@ -75,7 +75,7 @@ fn sessions(text: &str) -> Vec<Session> {
     sessions
 }
 
-/// Whether these lines are those that are shown.
+/// Whether the printed lines match the shown ones.
 fn is_shown(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
@@ -84,7 +84,7 @@ fn is_shown(shown: &[String], printed: &[String]) -> bool {
     }
 }
 
-/// A directory with the program in it.
+/// A directory that contains the program.
 fn directory(document: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(document.replace('/', "-"));
     let _ = fs::remove_dir_all(&path);
@@ -103,7 +103,7 @@ fn command(line: &str, directory: &Path) -> Command {
     command
 }
 
-/// What is shown depends on ports, which others on this machine may have for a while.
+/// The output depends on ports, which other programs on this machine may use for a while.
 fn wait_for_ports(line: &str) {
     let port = line.split_once("-p ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     let ports: Vec<u16> = port.map_or((4170..=4174).collect(), |port: u16| vec![port]);
@@ -135,7 +135,7 @@ impl Console {
         self.input.write_all(format!("{said}\n").as_bytes()).unwrap();
     }
 
-    /// Says it until the answer is as shown: tables take a while to be right.
+    /// Repeats the input until the answer is as shown: tables take a while to be right.
     fn expect(&mut self, said: Option<&str>, shown: &[String]) {
         let end = Instant::now() + PATIENCE;
         let mut printed = Vec::new();
@@ -165,7 +165,7 @@ impl Drop for Console {
 fn run(session: &Session, directory: &Path) {
     let mut child = command(&session.command, directory).stderr(Stdio::piped()).spawn().unwrap();
     let said: String = session.exchanges.iter().flat_map(|(said, _)| said).map(|said| format!("{said}\n")).collect();
-    // An error means that it does not read its input.
+    // An error means that the program does not read its input.
     let _ = child.stdin.take().unwrap().write_all(said.as_bytes());
     let output = child.wait_with_output().unwrap();
     let (told, complaints) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
@@ -186,7 +186,7 @@ fn check(document: &str) {
         checked += usize::from(session.shows_output());
         if session.is_node() && document != "README.md" || session.is_node() && session.shows_output() {
             let line = session.command.clone();
-            // What is shown of a node that runs already goes on with it.
+            // A later block with the command of a running node continues with that node.
             if consoles.iter().all(|(other, _)| *other != line) {
                 consoles.push((line.clone(), Console::open(&line, &directory)));
             }
@@ -220,7 +220,7 @@ fn simulation_shows_what_commands_print() {
     check("docs/simulation.md");
 }
 
-/// Every document that shows output is named here, and what is not run says why.
+/// Every document that shows output is listed here, and a block that is not run gives the reason.
 #[test]
 fn no_document_shows_output_that_is_not_checked() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
@@ -231,7 +231,7 @@ fn no_document_shows_output_that_is_not_checked() {
     }
 }
 
-/// Whatever a document links to in this repository is there.
+/// Every link of a document to a file of this repository leads to an existing file.
 #[test]
 fn links_lead_somewhere() {
     for document in DOCUMENTS.into_iter().chain(WITHOUT_OUTPUT) {

@@ -1,4 +1,4 @@
-//! Nodes in programs that know nothing of actors: any tokio runtime will do.
+//! Nodes in programs that know nothing of actors, on any tokio runtime.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// What ends does so within this time even on a busy machine.
+/// A condition must hold within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn alone() -> Config {
@@ -19,7 +19,7 @@ fn through(seed: &Node) -> Config {
     Config { seeds: vec![seed.me().addr.into()], ..alone() }
 }
 
-/// Waits until two nodes are one ring: before the first has heard of the second it answers for all keys.
+/// Waits until two nodes are one ring: until the first has heard of the second it answers for all keys.
 pub async fn settle(one: &Node, other: &Node) {
     for (node, before) in [(one, other), (other, one)] {
         let half = KeyRange { behind: before.me().id, up_to: node.me().id };
@@ -29,7 +29,7 @@ pub async fn settle(one: &Node, other: &Node) {
     }
 }
 
-/// Waits until nobody listens there any more.
+/// Waits until no program listens there any more.
 fn ends(addr: Addr) {
     let began = Instant::now();
     while TcpStream::connect(addr).is_ok() {

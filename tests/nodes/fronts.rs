@@ -1,4 +1,4 @@
-//! Nodes that have a front: one of their thread, whose connections carry calls for all.
+//! Nodes with a front: one node of their thread, whose connections carry calls for all of them.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ use tokio_util::codec::Framed;
 
 use crate::support::ends::{PATIENCE, Them, Us, Wire, alive, question, wire_is_closed, wire_is_open};
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 async fn until(mut so: impl FnMut() -> bool) {
     let waiting = async {
         while !so() {
@@ -28,7 +28,7 @@ async fn until(mut so: impl FnMut() -> bool) {
     timeout(PATIENCE, waiting).await.expect("in time");
 }
 
-/// What a node says that lives, and has this front.
+/// The answer of a living node with this front.
 fn reply(me: Peer, asked: &Question, front: Option<u16>) -> Reply {
     numbered(Reply::to(&Response::Alive { plain: false, alone: false }, me, 4), me, asked, front)
 }
@@ -42,14 +42,14 @@ async fn say(wire: &mut Wire, reply: Reply) {
     wire.send(Frame::Return(reply)).await.unwrap();
 }
 
-/// This node is asked, in this way, and lives, and has this front.
+/// Expects a request with this `to`, and answers that the node lives and has this front.
 async fn answer(wire: &mut Wire, me: Peer, to: Option<u16>, front: Option<u16>) {
     let asked = question(wire).await;
     assert_eq!(asked.to, to);
     say(wire, reply(me, &asked, front)).await;
 }
 
-/// A node, and two others of one thread: the front, and one behind it, which the node has called.
+/// A node and two others of one thread, which it has called: the front, and one behind it.
 async fn behind_a_front() -> (Us, Them, Them, Wire) {
     let (us, front, behind) = (Us::start(1).await, Them::start().await, Them::start().await);
     let serve = async {
@@ -85,14 +85,14 @@ async fn one_connection_leads_to_all_nodes_of_a_thread() {
     assert_eq!(us.counters.read().dialed, 8, "each for itself, once");
     let answered: Vec<_> = they.iter().map(|node| node.counters.read().answered).collect();
     assert_eq!(answered.iter().sum::<u64>(), 24);
-    assert!(answered.iter().all(|answered| *answered == 3), "whoever is asked answers: {answered:?}");
+    assert!(answered.iter().all(|answered| *answered == 3), "each called node answers itself: {answered:?}");
 }
 
 #[actix_rt::test]
 async fn next_call_goes_by_the_front() {
     let (us, front, behind, mut wire) = behind_a_front().await;
     let serve = async {
-        // What the front says of the fronts of others is not believed.
+        // A front that names a front for another node is not believed.
         answer(&mut wire, behind.me, Some(behind.me.addr.port()), Some(9)).await;
         answer(&mut wire, behind.me, Some(behind.me.addr.port()), None).await;
         let asked = question(&mut wire).await;
@@ -108,7 +108,7 @@ async fn next_call_goes_by_the_front() {
     assert!(behind.is_left_alone().await && front.is_left_alone().await);
 }
 
-/// A front that says so is no proof that the node is dead: it may live elsewhere by now.
+/// A front's answer that the node is not there is no proof that the node is dead: it may have another front by now.
 #[actix_rt::test]
 async fn node_that_is_not_behind_its_front_any_more_is_called_itself() {
     let (us, front, behind, mut wire) = behind_a_front().await;
@@ -129,7 +129,7 @@ async fn node_that_is_not_behind_its_front_any_more_is_called_itself() {
     assert!(wire_is_open(&mut own).await, "it is kept");
 }
 
-/// Nor is one that answers in its own name.
+/// Neither is a front that answers in its own name.
 #[actix_rt::test]
 async fn front_that_answers_for_itself_kills_nobody() {
     let (us, front, behind, mut wire) = behind_a_front().await;
@@ -174,10 +174,10 @@ async fn calls_in_flight_are_answered_before_a_connection_is_given_up_for_the_fr
     let serve = async {
         let mut wire = behind.accept().await;
         let asked = question(&mut wire).await;
-        // The next question is on its way to it before it knows of the front.
+        // The next request to the node is on its way before the caller knows of the front.
         say(&mut wire, reply(behind.me, &asked, Some(front.me.addr.port()))).await;
         let asked = question(&mut wire).await;
-        assert_eq!(asked.caller, None, "it will not stay, so that nobody is to use it the other way round");
+        assert_eq!(asked.caller, None, "it will close, so the other end must not use it for calls");
         let mut to_front = front.accept().await;
         let ping = question(&mut to_front).await;
         front.answer(&mut to_front, &ping).await;
@@ -188,7 +188,7 @@ async fn calls_in_flight_are_answered_before_a_connection_is_given_up_for_the_fr
     let calls = join(us.call(behind.me, Way::Kept), us.call(behind.me, Way::Kept));
     let (answers, ()) = join(calls, serve).await;
     assert_eq!(answers, (alive(), alive()));
-    assert!(us.severed.borrow().is_empty(), "nobody is doubted for it");
+    assert!(us.severed.borrow().is_empty(), "no node is suspected for it");
 }
 
 #[actix_rt::test]
@@ -210,7 +210,7 @@ async fn node_whose_front_cannot_be_reached_is_called_itself() {
     assert!(behind.is_left_alone().await);
 }
 
-/// Nor is the front called twice, whoever names it.
+/// The front is not called twice either, whichever node names it.
 #[actix_rt::test]
 async fn front_that_does_not_answer_holds_nobody_up() {
     let (us, front, one, other) = (Us::start(1).await, Them::start().await, Them::start().await, Them::start().await);
@@ -246,11 +246,11 @@ async fn node_that_was_started_again_behind_its_front_is_noticed_once() {
     };
     let ask = || us.ask(behind.me, Request::GetSuccessorList { joiner: None }, Way::Kept);
     let (answers, ()) = join(async { [ask().await, ask().await] }, serve).await;
-    // The first word of a node that was started again is not taken from it.
+    // The first answer of a restarted node that is alone counts as its death; the second one as an answer.
     assert_eq!(answers, [Answer::Gone, Answer::Reply(alone)]);
 }
 
-/// A node that says so of itself, on a connection of its own, is a liar, and asked no more than once.
+/// A node that says NOT_HERE of itself, on a connection of its own, is lying, and is asked only once.
 #[actix_rt::test]
 async fn node_that_is_not_here_itself_has_refused() {
     let (us, them) = (Us::start(1).await, Them::start().await);
@@ -280,7 +280,7 @@ async fn nodes_at_different_addresses_have_no_common_front() {
 async fn plain_peers_hear_nothing_of_fronts() {
     let pool = ConnectionPool::default();
     let (front, behind) = (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await);
-    // Whoever is asked first is the front.
+    // The first node that is called becomes the front.
     assert_eq!(behind.call(front.me, Way::Kept).await, alive());
     for numbered in [false, true] {
         let mut stream = TcpStream::connect(behind.me.addr.socket()).await.unwrap();

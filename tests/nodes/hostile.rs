@@ -1,5 +1,5 @@
-//! Rings of real processes that are pressed: by more connections than a node can have, by clients that do not read, and
-//! by members that sit on lookups.
+//! Rings of real processes under pressure: from more connections than a node can have, from clients that do not read,
+//! and from members that do not answer lookups.
 
 mod bounds;
 mod stuck;
@@ -28,31 +28,31 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The length of the successor lists.
 const R: usize = 4;
 
-/// Who presses, and for how long.
+/// How many connections of each kind press the node, and for how long.
 const IDLE: usize = 1000;
 const SLOW: usize = 200;
 const GARBAGE: usize = 50;
 const PRESSURE: Duration = Duration::from_secs(12);
 
-/// What is promised of it.
+/// What the pressed node must keep to.
 const SLOWEST: Duration = Duration::from_secs(2);
 const MEMORY: u64 = 200 * 1024;
 
-/// The node that is pressed may have so many files open: what is usual, and fewer than there are pressers.
+/// The number of files that the pressed node may have open: the usual one, and less than the number of connections.
 const FILES: u32 = 1024;
 
-/// Bytes of garbage that are sent at once.
+/// Bytes of garbage in each write.
 const BLOCK: usize = 4096;
 
 /// Lines that the pressed node may log: some of each kind once in 10 s.
 const LINES: usize = 40;
 
-/// What the pressers did.
+/// Counts of what the pressing connections did.
 #[derive(Default)]
 struct Pressed {
     done: AtomicBool,
     connected: AtomicU64,
-    /// Connections that the node closed, or did not take.
+    /// Connections that the node closed, or did not accept.
     shed: AtomicU64,
     garbage: AtomicU64,
 }
@@ -68,7 +68,7 @@ impl Pressed {
         Ok(stream)
     }
 
-    /// Holds `n` connections, each made again when it was closed; on each `word` is sent once a second.
+    /// Holds `n` connections, each made again when it is closed; sends `word` on each once a second.
     fn hold(&self, n: usize, to: Addr, word: &[u8]) {
         let mut held: Vec<Option<TcpStream>> = (0..n).map(|_| None).collect();
         while self.goes_on() {
@@ -79,22 +79,22 @@ impl Pressed {
                     *stream = self.connect(to).ok().filter(|stream| stream.set_nonblocking(true).is_ok());
                 }
             }
-            // Not waiting for a condition: once a second is what they are to do.
+            // Not a wait for a condition: these connections send once a second.
             thread::sleep(SECOND.saturating_sub(began.elapsed()));
         }
     }
 
-    /// Sends garbage as fast as it is taken, on one connection after the other.
+    /// Sends garbage as fast as the node reads it, on one connection after the other.
     fn garble(&self, seed: u64, to: Addr) {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         let mut garbage = [0; BLOCK];
         while self.goes_on() {
             let Ok(mut stream) = self.connect(to) else { continue };
-            // A node that reads no more is no reason to stay.
+            // If the node reads no more, the connection is given up.
             let timely = stream.set_write_timeout(Some(SECOND));
             loop {
                 random.fill_bytes(&mut garbage);
-                // Every other connection begins with a length that is right, so that the rest is read.
+                // Every other connection begins with a valid length, so that the node reads on.
                 if seed.is_multiple_of(2) {
                     garbage[..8].copy_from_slice(&(BLOCK as u64).to_be_bytes());
                 }
@@ -108,16 +108,16 @@ impl Pressed {
     }
 }
 
-/// Whether a connection is still open, after `word` was sent on it.
+/// Whether a connection is still open after `word` was sent on it.
 fn is_open(stream: &mut TcpStream, word: &[u8]) -> bool {
     let sent = word.is_empty() || stream.write_all(word).is_ok();
-    // Answers to what was said in pieces are of no interest; an end is.
+    // Answers to words sent in pieces do not matter here; an end does.
     let read = stream.read(&mut [0; 256]);
     sent && read.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |n| n > 0)
 }
 
-/// Such a test needs more files than the node that it presses. Other tests, and the nodes that they start, may then
-/// have as many: those that are to have few say so.
+/// Such a test needs more files than the node under pressure. Other tests of this process, and the nodes that they
+/// start, may then have as many: tests that need a lower limit set it themselves.
 fn allow_files() {
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum.or(Some(65_536));
@@ -130,7 +130,7 @@ fn limited(files: u32) -> Command {
     command
 }
 
-/// Lookups one after the other while the pressure lasts; each has to be right. How many, and the slowest.
+/// Lookups one after the other while the pressure lasts; each must be right. Returns their number, and the slowest.
 fn look_up(process: &mut Process, keys: impl Iterator<Item = (String, Peer)>, pressed: &Pressed) -> (usize, Duration) {
     let (mut lookups, mut slowest) = (0, Duration::ZERO);
     for (key, owner) in keys.take_while(|_| pressed.goes_on()) {
@@ -152,7 +152,7 @@ fn node_under_the_pressure_of_many_connections_serves_its_ring() {
     await_ideal(&mut ring, R, 10 * SECOND);
     let ideal = Ideal::of(&ring);
 
-    // The pressed node, the one after it, and those before it: their lookups of the former's keys pass
+    // The pressed node, the one after it, and the nodes before it: their lookups of keys of the node after it pass
     // through the pressed one.
     ring.sort_by_key(|process| process.peer.id);
     let at = ring.iter().position(|process| process.peer.addr == addrs[0]).expect("it is in the ring");
@@ -204,7 +204,7 @@ fn node_under_the_pressure_of_many_connections_serves_its_ring() {
         println!("through it: {lookups}, the slowest {slowest:?}");
     }
     println!("memory {} KiB, at most {} KiB; open files at most {}", before.memory, most.memory, most.files);
-    assert!(pressed.connected.load(SeqCst) > (IDLE + SLOW + GARBAGE) as u64, "they pressed");
+    assert!(pressed.connected.load(SeqCst) > (IDLE + SLOW + GARBAGE) as u64, "there was pressure");
     for (lookups, slowest) in passing.into_iter().chain([own]) {
         assert!(lookups > 20, "only {lookups} lookups");
         assert!(slowest < SLOWEST, "the slowest lookup took {slowest:?}");

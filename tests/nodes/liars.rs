@@ -1,6 +1,6 @@
-//! Peers that lie, over real sockets: they answer as a node of our own kind would, and say what is not
-//! so. What must hold is that nobody becomes a neighbour who has not answered, that strangers are
-//! not dialled at the liar's pace, and that the node goes on.
+//! Peers that lie, over real sockets: they answer as a node of our own kind would, but with false content.
+//! The tests check that no node becomes a neighbour before it has answered, that made-up nodes are
+//! dialled at a bounded rate, and that the node goes on.
 
 use std::cell::{Cell, RefCell};
 use std::net::Ipv4Addr;
@@ -20,17 +20,17 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::Framed;
 
-/// What must come about does so within this time even on a busy machine.
+/// A condition must hold within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// For how long a liar has its way.
+/// For how long a liar lies.
 const LIES: Duration = Duration::from_secs(3);
 
-/// Strangers that a node dials at most: a burst, and so many a second (`actors/strangers.rs`).
+/// How many addresses that never answered a node may dial: a burst, and this many a second (`net/limits/dials.rs`).
 const BURST: usize = 256;
 const PER_SECOND: usize = 50;
 
-/// A node in a hurry.
+/// A node with short timers and timeouts.
 fn config() -> Config {
     let often = Duration::from_millis(50);
     Config {
@@ -48,7 +48,7 @@ async fn listen(ip: [u8; 4]) -> (TcpListener, Addr) {
     (socket, addr)
 }
 
-/// Where the nodes live that a liar makes up: whoever calls there is counted, and hears nothing.
+/// The address of all nodes that a liar makes up: connections are counted, and get no answer.
 struct Nowhere {
     addr: Addr,
     dials: Rc<Cell<usize>>,
@@ -68,7 +68,7 @@ impl Nowhere {
         Nowhere { addr, dials, made_up: Cell::new(0) }
     }
 
-    /// A node that was never heard of, right before the point `before`, each time a little closer.
+    /// A new made-up node right before the point `before`, each time a little closer.
     fn make_up(&self, before: Id) -> Peer {
         self.made_up.set(self.made_up.get() + 1);
         let mut id = *before.as_bytes();
@@ -93,7 +93,7 @@ impl Nowhere {
 
 type Lies = Rc<RefCell<Box<dyn Fn(&Request) -> Result<Response, Code>>>>;
 
-/// A node of our own kind that answers what it is told to.
+/// A node of our own kind that answers by script.
 struct Liar {
     me: Peer,
     socket: TcpListener,
@@ -134,7 +134,7 @@ async fn answer(stream: TcpStream, me: Peer, lies: Lies) {
     }
 }
 
-/// Says these things to a node, over and over on one connection, without waiting for answers.
+/// Sends these requests to a node, over and over on one connection, without waiting for answers.
 fn flood(to: Addr, say: impl Fn(u64) -> Request + 'static) -> tokio::task::JoinHandle<()> {
     spawn_local(async move {
         for i in 0.. {
@@ -145,7 +145,7 @@ fn flood(to: Addr, say: impl Fn(u64) -> Request + 'static) -> tokio::task::JoinH
                 if wire.send(Frame::Call(question)).await.is_err() {
                     break;
                 }
-                // Answers are read, so that the node is not to be blamed for not writing them.
+                // It reads the answers, so that the node does not close the connection because they can't be written.
                 if call % 50 == 49 {
                     for _ in 0..50 {
                         if timeout(LIMIT, wire.next()).await.is_err() {
@@ -171,7 +171,7 @@ fn ends(state: &State) -> Vec<Peer> {
     state.successors.first().copied().into_iter().chain(state.predecessor).collect()
 }
 
-/// An honest member of a ring of two, which `other` is and `node` too.
+/// An honest member of a ring of two, with `other` as the second member; `node` is one of them.
 fn honest(me: Peer, other: Peer) -> impl Fn(&Request) -> Result<Response, Code> {
     move |request| {
         Ok(match request {
@@ -195,7 +195,7 @@ fn honest(me: Peer, other: Peer) -> impl Fn(&Request) -> Result<Response, Code> 
     }
 }
 
-/// A liar whose every pointer leads nowhere.
+/// A liar that names only made-up nodes.
 fn lies(liar: Peer, victim: Peer, nowhere: Rc<Nowhere>) -> impl Fn(&Request) -> Result<Response, Code> {
     move |request| {
         let list = |before: Id| (0..32).map(|_| nowhere.make_up(before)).collect::<Vec<_>>();
@@ -220,17 +220,17 @@ fn lies(liar: Peer, victim: Peer, nowhere: Rc<Nowhere>) -> impl Fn(&Request) -> 
     }
 }
 
-/// A node, and a liar that is the rest of its ring, and honest until now.
+/// A node in a ring of two with a liar, which is honest so far.
 async fn ring_with_a_liar() -> (Node, Peer, Lies) {
     let (node, me, lies) = node_before_a_liar(config()).await;
-    // It notifies, as a member does.
+    // The liar notifies, as a member does.
     let notify = flood_once(node.me().addr, Request::Notify { me });
     notify.await;
     is_ring_of_two(&node, me).await;
     (node, me, lies)
 }
 
-/// A node whose successor is a liar, honest until now, of whom it has never heard as a predecessor.
+/// A node whose successor is a liar, honest so far, that has never notified it.
 async fn node_before_a_liar(config: Config) -> (Node, Peer, Lies) {
     let liar = Liar::listen().await;
     let me = liar.me;
@@ -299,7 +299,7 @@ async fn liar_brings_in_nobody_who_has_not_answered_and_dials_strangers_no_faste
     assert!(nowhere.made_up.get() > 1000 && dials > 10, "the liar was believed to some degree");
     assert!(dials <= allowed, "{dials} dials");
     floods.iter().for_each(|flood| flood.abort());
-    // And when it tells the truth again all is well.
+    // When the liar tells the truth again, the ring recovers.
     *lies_told.borrow_mut() = Box::new(honest(liar, me));
     eventually("its predecessor", async || {
         flood_once(me.addr, Request::Notify { me: liar }).await;
@@ -332,23 +332,23 @@ async fn liar_that_always_names_somebody_closer_ends_an_iterative_lookup_and_no_
     let found = node.lookup_id(me.id).await;
     assert!(found.is_err() && asked.elapsed() < Duration::from_secs(2), "{found:?} after {:?}", asked.elapsed());
     assert!((8..=BURST + 2 * PER_SECOND).contains(&nowhere.dials.get()), "{} dials", nowhere.dials.get());
-    assert_eq!(node.state().await.unwrap().successors, [liar], "nobody is forgotten");
+    assert_eq!(node.state().await.unwrap().successors, [liar], "no neighbour is forgotten");
 }
 
 #[actix_rt::test]
 async fn somebody_with_anothers_identifier_does_not_take_its_place() {
     let (node, other, _lies) = ring_with_a_liar().await;
     let (me, twin) = (node.me(), Liar::listen().await);
-    // At another address, with the identifier of the node's neighbour on both sides.
+    // A node at another address, with the identifier of the node's neighbour on both sides.
     let claimed = Peer { id: other.id, addr: twin.me.addr };
     let as_other = honest(claimed, me);
     Liar { me: claimed, socket: twin.socket }.start(as_other);
     let floods = [
         flood(me.addr, move |_| Request::Notify { me: claimed }),
         flood(me.addr, move |_| Request::Nudge { me: claimed }),
-        // Nor does whoever says that the neighbour leaves, and somebody else comes before it.
+        // A false message that the neighbour leaves, and that another node comes before it, changes nothing.
         flood(me.addr, move |_| Request::Leave { me: other, predecessor: Some(claimed) }),
-        // Nor does whoever says that the neighbour is joining make the node forget it.
+        // A false message that the neighbour is joining does not make the node forget it.
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(other) }),
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(claimed) }),
     ];
@@ -368,7 +368,7 @@ async fn somebody_with_anothers_identifier_does_not_take_its_place() {
 
 #[actix_rt::test]
 async fn liar_that_is_everything_keeps_a_joiner_out_and_no_more() {
-    // Whatever is asked, it is the answer; and its predecessor is always somebody else who lives there.
+    // The liar names itself in every answer; as its predecessor it always names a new made-up node.
     let (seed, nowhere) = (Liar::listen().await, Rc::new(Nowhere::open().await));
     let (me, told) = (seed.me, nowhere.clone());
     seed.start(move |request| {
@@ -384,13 +384,13 @@ async fn liar_that_is_everything_keeps_a_joiner_out_and_no_more() {
     });
     let joining = Node::start_sharing(Config { seeds: vec![me.addr.into()], ..config() }, ConnectionPool::default());
     let joined = timeout(LIES, joining).await;
-    assert!(!matches!(joined, Ok(Ok(_))), "nobody vouches for its place");
+    assert!(!matches!(joined, Ok(Ok(_))), "no member vouches for its place");
     let allowed = BURST + PER_SECOND * (LIES.as_secs() as usize + 1);
     println!("{} nodes made up, {} dials of at most {allowed}", nowhere.made_up.get(), nowhere.dials.get());
     assert!((1..=allowed).contains(&nowhere.dials.get()));
 }
 
-/// A node without a ring that says that it has another identifier than its address does.
+/// A node without a ring whose identifier is not the hash of its address.
 async fn misplaced() -> Peer {
     let liar = Liar::listen().await;
     let me = Peer { id: Id::from_bytes([7; 20]), addr: liar.me.addr };

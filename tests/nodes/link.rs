@@ -1,5 +1,5 @@
-//! One connection, its other end in memory, on a paused clock: how long it may dawdle, and how much it
-//! is allowed to want.
+//! One connection, its other end in memory, on a paused clock: its time limits, and the limits on what the
+//! other end may ask for.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -39,7 +39,7 @@ fn peer(n: u8) -> Peer {
     Peer { id: Id::from_bytes([n; 20]), addr: Addr::new(Ipv4Addr::LOCALHOST, n.into()) }
 }
 
-/// The rest of the node: answers once it is let.
+/// The rest of the node: answers when the test permits it.
 struct Host {
     answering: Arc<Semaphore>,
     asked: Rc<Cell<usize>>,
@@ -47,10 +47,10 @@ struct Host {
     said: Said,
 }
 
-/// What was said of the other end, in this order.
+/// The reports about the other end, in their order.
 type Said = Rc<RefCell<Vec<(&'static str, Addr)>>>;
 
-/// Where its questions are read.
+/// The recipient of its requests.
 struct Front(Recipient<Serve>, Said);
 
 impl Serves for Front {
@@ -105,9 +105,9 @@ impl Handler<LinkEvent> for Host {
 
 /// A connection of node 9, and the other end of it.
 struct Line {
-    /// Keeps it alive.
+    /// Keeps the link alive.
     link: actix::Addr<Link>,
-    /// Whether nothing can be written any more.
+    /// Whether every write fails.
     broken: Arc<AtomicBool>,
     pending: PendingCalls,
     wire: Framed<DuplexStream, FrameCodec>,
@@ -118,7 +118,7 @@ struct Line {
     said: Said,
 }
 
-/// The node's end, on which writing may fail while nothing is there to be read yet, as where the other end was reset.
+/// The node's end. Writing may fail before a read shows the end, as after a reset by the other end.
 struct Half {
     stream: DuplexStream,
     broken: Arc<AtomicBool>,
@@ -149,7 +149,7 @@ impl AsyncWrite for Half {
 
 const ACCEPTED: Origin = Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-/// A connection with room for so many bytes on the way; the node answers `answers` questions.
+/// A connection with a buffer of `room` bytes in each direction; the node answers `answers` requests.
 fn line(origin: Origin, room: usize, answers: usize) -> Line {
     let answering = Arc::new(Semaphore::new(answers));
     let (asked, closed, said) = (Rc::default(), Rc::default(), Said::default());
@@ -198,13 +198,13 @@ fn question(call_id: Option<u64>) -> Frame {
 }
 
 impl Line {
-    /// The other end asks, and hears the answer.
+    /// The other end sends a request, and gets the response.
     async fn asks(&mut self, call_id: Option<u64>) {
         self.wire.send(question(call_id)).await.unwrap();
         assert!(matches!(self.wire.next().await, Some(Ok(Frame::Return(reply))) if reply.call_id == call_id));
     }
 
-    /// The node asks, and hears the answer that the other end gives as our own kind.
+    /// The node sends a request, and gets the response of a node of our own kind.
     async fn is_asked(&mut self) {
         let heard = self.ask();
         self.answers_next().await;
@@ -222,7 +222,7 @@ impl Line {
         self.wire.send(Frame::Return(reply)).await.unwrap();
     }
 
-    /// After how long the connection is closed.
+    /// The time until the connection is closed.
     async fn closes_after(&self, limit: Duration) -> Duration {
         let began = Instant::now();
         while self.closed.borrow().is_none() {
@@ -289,7 +289,7 @@ async fn frame_that_was_begun_is_completed_in_five_seconds_or_never() {
     line.closes_after(SECOND).await;
 }
 
-/// A dead node was named as an owner: a question was answered before the message that its connection had
+/// A dead node was named as an owner: a request was answered before the message that the node's connection had
 /// broken was read.
 #[actix_rt::test]
 async fn whoever_breaks_a_kept_connection_is_doubted_before_a_message_says_so() {
@@ -302,8 +302,8 @@ async fn whoever_breaks_a_kept_connection_is_doubted_before_a_message_says_so() 
     assert_eq!(*said.borrow(), [("doubted", peer(1).addr), ("severed", peer(1).addr)]);
 }
 
-/// The nodes of a process that was killed were named as owners until the next rounds: a question could not be written any more
-/// before the end of the connection was read, and nobody was told.
+/// The nodes of a killed process were named as owners until the next rounds: a write on the connection failed before
+/// its end was read, and the failure was not reported.
 #[actix_rt::test]
 async fn kept_connection_that_breaks_under_a_question_is_told_like_any_other() {
     tokio::time::pause();
@@ -329,7 +329,7 @@ async fn kept_connection_that_leads_nowhere_is_told_like_any_other() {
 #[actix_rt::test]
 async fn peer_that_does_not_read_its_answers_loses_the_connection() {
     tokio::time::pause();
-    // Far more answers than there is room for on the way, in the buffers and in the outbox.
+    // Far more answers than fit into the connection, the buffers and the outbox.
     let mut line = line(ACCEPTED, 64 * 1024, 100_000);
     let writing = async {
         for call in 0.. {
@@ -338,7 +338,7 @@ async fn peer_that_does_not_read_its_answers_loses_the_connection() {
             }
         }
     };
-    // Answers pile up until no more questions are read.
+    // Answers pile up until no more requests are read.
     assert!(timeout(60 * SECOND, writing).await.is_ok(), "the connection is closed under the questions");
     line.closes_after(SECOND).await;
 }
@@ -348,7 +348,7 @@ fn lookup(call_id: u64) -> Frame {
     Frame::Call(Question { call_id: Some(call_id), ..Question::plain(request) })
 }
 
-/// The next answer says this.
+/// The code of the next answer.
 async fn code(line: &mut Line) -> Option<Code> {
     match line.wire.next().await {
         Some(Ok(Frame::Return(reply))) => reply.refusal(),
@@ -356,7 +356,7 @@ async fn code(line: &mut Line) -> Option<Code> {
     }
 }
 
-/// Lookups that nobody answered kept a node from reading the pings behind them: its neighbours took it for dead.
+/// Lookups without an answer kept a node from reading the pings behind them: its neighbours took it for dead.
 #[actix_rt::test]
 async fn pings_are_answered_while_lookups_are_refused() {
     tokio::time::pause();
@@ -412,7 +412,7 @@ async fn replies_are_read_while_no_more_questions_can_be_answered() {
     line.is_asked().await;
 }
 
-/// Whoever has gone waits for no answer: what was begun for it is given up.
+/// A caller whose connection has ended waits for no answer: its lookups are given up.
 #[actix_rt::test]
 async fn lookups_of_whoever_is_gone_are_given_up() {
     tokio::time::pause();
@@ -425,7 +425,7 @@ async fn lookups_of_whoever_is_gone_are_given_up() {
     assert_eq!(line.asked.get(), 5);
     drop(line.wire);
     sleep(SECOND).await;
-    assert!(line.closed.borrow().is_some(), "nothing is owed any more");
+    assert!(line.closed.borrow().is_some(), "no answer is left to send");
 }
 
 #[actix_rt::test]

@@ -1,5 +1,5 @@
-//! Real nodes: their actors, connections and processes. One program, so that it is linked once: tests share its
-//! process, and whatever is of a process (its limits, its number, its log) with all others.
+//! Real nodes: their actors, connections and processes. One program, so that it is linked once. All its tests share one
+//! process, with its limits, its process number and its log.
 //!
 //! `cargo test --test nodes link::` runs one file.
 

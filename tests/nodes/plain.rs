@@ -23,15 +23,15 @@ use crate::support::plain::{
     self, Caller, Dialect, HOME, Manner, Message, Nobody, Plain, Setup, ask, call, frame, key, lying_frame, notifier,
 };
 
-/// What must come about does so within this time even on a busy machine.
+/// A condition must hold within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Where no test but the one that needs a certain port takes one.
+/// An address whose ports are taken only by the test that needs a certain port.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 
 const DIALECTS: [Dialect; 2] = [Dialect::Others, Dialect::ItselfFirst];
 
-/// A node in a hurry.
+/// A node with short timers and timeouts.
 fn config() -> Config {
     let often = Duration::from_millis(50);
     Config {
@@ -45,12 +45,12 @@ fn config() -> Config {
     }
 }
 
-/// A node in a hurry that does not suspect others only because the machine is busy.
+/// The same with long timeouts, so that a busy machine does not make it suspect others.
 fn calm() -> Config {
     Config { rpc_timeout: Duration::from_secs(1), lookup_timeout: Duration::from_secs(5), ..config() }
 }
 
-/// A node that does nothing by itself once it has settled.
+/// A node that does nothing of its own accord once it has settled.
 fn idle() -> Config {
     let seldom = Duration::from_secs(60);
     Config { stabilize: seldom, fix_fingers: seldom, check_predecessor: seldom, ..calm() }
@@ -74,9 +74,9 @@ fn on(id: Id, sixteenths: u8) -> Id {
     Id::from_bytes(bytes)
 }
 
-/// A node that nobody runs.
+/// A peer that no program runs.
 fn nobody(id: Id) -> Peer {
-    // Port 1 is not listened on: a connection is refused.
+    // No program listens on port 1: a connection is refused.
     Peer { id, addr: Addr::new(HOME, 1) }
 }
 
@@ -109,7 +109,7 @@ fn ring(ours: &[&Node], plain: &[&Plain]) -> Vec<Peer> {
     ring
 }
 
-/// What keeps the ring of these members from being ideal.
+/// The differences between the ring of these members and an ideal ring.
 async fn flaws(ours: &[&Node], plain: &[&Plain]) -> Vec<String> {
     let ring = ring(ours, plain);
     let around = |me: Peer| ring.iter().copied().cycle().skip_while(move |peer| *peer != me).skip(1);
@@ -144,7 +144,7 @@ async fn becomes_ideal(ours: &[&Node], plain: &[&Plain]) {
     }
 }
 
-/// Every member finds the owners of many keys, and says them to a plain caller.
+/// Every member finds the owners of many keys, and also names them to a plain caller.
 async fn lookups_are_right(ours: &[&Node], plain: &[&Plain]) {
     let ring = ring(ours, plain);
     let owner = |key: Id| *ring.iter().find(|peer| peer.id >= key).unwrap_or(&ring[0]);
@@ -170,7 +170,7 @@ fn nobody_complains(peers: &[&Plain]) {
     }
 }
 
-/// What the nodes of this thread write to their log.
+/// The log of the nodes of this thread.
 struct Log {
     lines: Arc<Mutex<Vec<u8>>>,
     _guard: tracing::subscriber::DefaultGuard,
@@ -187,8 +187,8 @@ impl Log {
                 Ok(())
             }
         }
-        // While there is only one subscriber, the first thread that comes by a message decides whether anybody is to
-        // hear it, and that may be one of another test, which has no log. If there are more, all are asked.
+        // With a single subscriber, tracing lets the first thread that reaches a message decide whether it is
+        // enabled, and that may be a thread of another test, without a log. With more subscribers it asks all.
         static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
         LazyLock::force(&ANOTHER);
         let lines = Arc::<Mutex<Vec<u8>>>::default();
@@ -198,7 +198,7 @@ impl Log {
         Log { lines, _guard: tracing::subscriber::set_default(writer) }
     }
 
-    /// Whether one line says all of this.
+    /// Whether one line contains all of these words.
     fn says(&self, words: &[&str]) -> bool {
         let text = self.text();
         text.lines().any(|line| words.iter().all(|word| line.contains(word)))
@@ -393,7 +393,7 @@ async fn frame_that_is_no_message_is_refused_and_the_connection_closed() {
     assert!(ask(node.me().addr, "check_predecessor", &[]).await.success);
 }
 
-/// A node whose lookups beyond a slow plain successor take their time, and such a key.
+/// A node whose lookups beyond a slow plain successor take long, and a key of such a lookup.
 async fn node_before_a_slow_peer() -> (Node, Plain, Id) {
     let peer = Plain::start(Setup::default());
     let node = start(Config { id: Some(on(peer.me().id, 8)), ..through(peer.me(), idle()) }).await;
@@ -508,7 +508,7 @@ async fn caller_that_never_reads_is_dropped() {
     let mut stream = socket.connect(node.me().addr.into()).await.unwrap();
     let calls = call("get_successor_list", &[]).repeat(100);
     let writing = async { while stream.write_all(&calls).await.is_ok() {} };
-    // Five seconds of silence, and whatever it takes to fill the buffers before.
+    // Five seconds of silence, and the time that it takes to fill the buffers before.
     tokio::time::timeout(2 * LIMIT, writing).await.expect("the node closes the connection");
     assert!(ask(node.me().addr, "check_predecessor", &[]).await.success);
 }
@@ -548,7 +548,7 @@ async fn node_can_be_started_again_on_its_port() {
     caller.until_closed(LIMIT).await;
     drop(caller);
     let refused = async || tokio::net::TcpStream::connect(first.me().addr.socket()).await.is_err();
-    eventually("nobody listens any more", refused).await;
+    eventually("no program listens any more", refused).await;
     let second = start(Config { listen: Addr::new(ELSEWHERE, port), ..idle() }).await;
     assert!(ask(second.me().addr, "check_predecessor", &[]).await.success);
 }
@@ -757,16 +757,16 @@ async fn list_begins_with_ourselves_while_that_of_our_plain_predecessor_begins_w
     assert!(ask(me.addr, "notify", &notifier(peer.me())).await.success);
     let (ours, theirs) = ([me, peer.me(), me, peer.me()], [peer.me(), me, peer.me(), me]);
     eventually("itself first", async || list().await == ours).await;
-    // A round that is still under way would see the list change.
+    // A round that is still under way would notice the change of the list.
     eventually("both rounds of the change are over", async || peer.count("notify") == 2).await;
 
-    // Nodes of our own kind are served as ever.
+    // Nodes of our own kind are served as before.
     let mut caller = Caller::connect(me.addr).await;
     let numbered = Message::default().bytes(1, b"get_successor_list").bytes(2, &[]).number(15, 7).done();
     caller.send(&frame(&numbered)).await;
     assert_eq!(caller.reply().await.nodes(), theirs);
 
-    // A list that names nobody else shows no dialect: not the other one either.
+    // A list that names only its owner shows no dialect, not even the other one.
     peer.believes(&[], Some(me));
     let checks = peer.count("get_successor_list");
     eventually("more checks", async || peer.count("get_successor_list") > checks + 2).await;
@@ -805,7 +805,7 @@ async fn key_that_equals_an_identifier_is_named_after_a_ping() {
     let first = Plain::start(Setup::default());
     let second = Plain::start(Setup { id: Some(on(first.me().id, 4)), ..Setup::default() });
     first.believes(&[second.me()], None);
-    // The seed need not know the ring: all that matters is what it says of this joiner.
+    // The seed need not know the ring: only its answer about this joiner matters.
     let found = Message::default().bytes(1, &plain::node(first.me())).done();
     first.behaves_in("find_successor", Manner::Says(plain::answer(Some(&found))));
     let node = start(Config { id: Some(on(first.me().id, 12)), ..through(first.me(), idle()) }).await;
@@ -862,7 +862,7 @@ async fn node_answers_while_it_waits_for_an_answer() {
 
 #[actix_rt::test]
 async fn calls_of_our_own_are_never_sent_to_plain_peers() {
-    // A predecessor that is replaced would be nudged.
+    // If nudges went to plain peers, a predecessor that is replaced would get one.
     let node = start(config()).await;
     let me = node.me();
     let [far, near] = [8, 12].map(|place| Plain::start(Setup { id: Some(on(me.id, place)), ..Setup::default() }));
@@ -872,11 +872,11 @@ async fn calls_of_our_own_are_never_sent_to_plain_peers() {
         eventually("it is taken", async || predecessor(&node).await == Some(peer.me())).await;
     }
     rounds(&far, 2).await;
-    // Neighbours would be told of a leave.
+    // If news of a leave went to plain peers, the neighbours would get it.
     assert_eq!((successors(&node).await, predecessor(&node).await), (vec![far.me()], Some(near.me())));
     node.leave().await;
 
-    // A member that is found alone would be invited.
+    // If invitations went to plain peers, a member that is found alone would get one.
     let peer = Plain::alive(Setup::default());
     let first = start(Config { id: Some(on(peer.me().id, 12)), ..through(peer.me(), calm()) }).await;
     let second = start(Config { id: Some(on(peer.me().id, 4)), ..through(peer.me(), calm()) }).await;
@@ -890,7 +890,7 @@ async fn calls_of_our_own_are_never_sent_to_plain_peers() {
     };
     eventually("the lost member is dropped, and asked for the ring", asked).await;
 
-    // It is a matter for the plain peer itself to come back.
+    // The plain peer itself has to come back.
     peer.joins(second.me().addr);
     becomes_ideal(&[&first, &second], &[&peer]).await;
     nobody_complains(&[&peer]);
@@ -932,7 +932,7 @@ async fn peer_that_serves_one_connection_at_a_time_is_never_blocked() {
 
 // ---- Broken members ----
 
-/// Ways to break a connection, and what the log says of it.
+/// Ways to break a connection, and the words of the log about each.
 fn breakages() -> Vec<(Manner, Option<&'static str>)> {
     vec![
         (Manner::Stalls, None),
@@ -946,7 +946,7 @@ fn breakages() -> Vec<(Manner, Option<&'static str>)> {
     ]
 }
 
-/// Ways to answer that mean nothing, and what the log says of it.
+/// Answers without meaning, and the words of the log about each.
 fn empty_words() -> Vec<(Manner, Option<&'static str>)> {
     let names = |node: Vec<u8>| Manner::Says(plain::answer(Some(&Message::default().bytes(1, &node).done())));
     let odd = Message::default().bytes(1, &[7; 19]).bytes(2, b"127.0.0.2").number(3, 80).done();
@@ -1038,7 +1038,7 @@ async fn member_that_breaks_is_dropped_and_taken_again_when_it_recovers() {
             assert!(log.says(&[word, &peer.me().addr.to_string()]), "{manner:?}: {}", log.text());
         }
         peer.behaves(Manner::Well);
-        // Who asked before and gets no answer takes it for dead once more, but only then.
+        // Calls made before this may still time out, and then their callers find it dead once more; later calls do not.
         let before = peer.connections().len();
         let over = async || peer.connections()[..before].iter().all(|connection| connection.ended.is_some());
         eventually("all calls from before have ended", over).await;
@@ -1061,7 +1061,7 @@ async fn member_that_answers_without_meaning_keeps_its_place_and_confuses_nobody
         peer.behaves_in("get_predecessor", manner.clone());
         rounds(&peer, 3).await;
         assert_eq!(flaws(&[&first, &second], &[&peer]).await, [""; 0]);
-        // Keys beyond it: their owner is found, or it is said that none is.
+        // Keys beyond it: the lookup finds their owner, or says that there is no answer.
         let beyond = first.lookup_id(second.me().id).await;
         assert!(matches!(beyond, Err(LookupError::Failed(_))) || beyond == Ok(second.me()), "{manner:?}: {beyond:?}");
         assert_eq!(first.lookup_id(on(peer.me().id, 14)).await, Ok(peer.me()), "{manner:?}");
@@ -1125,7 +1125,7 @@ async fn log_says_why_a_plain_connection_was_closed() {
     assert!(log.says(&["clos", "Accepted(127.0.0.1)"]), "{}", log.text());
 }
 
-/// A peer whose server hangs while its client runs is heard and never reached.
+/// A peer whose server hangs while its client runs: its requests arrive, but calls to it get no answer.
 #[actix_rt::test]
 async fn notifier_that_never_answers_does_not_keep_others_from_being_heard() {
     let node = start(config()).await;
@@ -1188,7 +1188,7 @@ async fn one_call_at_most_is_in_flight_until_the_peer_is_known() {
     peer.believes(&[seed.me()], None);
     peer.behaves(Manner::After(Duration::from_millis(300)));
     let node = start(Config { id: Some(on(seed.me().id, 12)), ..through(seed.me(), patient) }).await;
-    // Beyond the peer, which is known by name only.
+    // Keys beyond the peer, of which only the address is known.
     let lookups = (0..6).map(|n| node.lookup_id(on(peer.me().id, 1 + n)));
     for owner in join_all(lookups).await {
         assert_eq!(owner, Ok(seed.me()));
@@ -1263,7 +1263,7 @@ async fn trace_asks_a_plain_peer_without_extensions() {
 async fn peer_is_taken_for_plain_only_for_a_while() {
     let peer = Plain::start(Setup::default());
     peer.believes(&[], None);
-    // Some round falls due in each of the two times that pass.
+    // A round falls due in each of the two waits below.
     let config = Config { stabilize: Duration::from_secs(20), ..idle() };
     let _node = start(through(peer.me(), config)).await;
     eventually("it has settled", async || peer.count("notify") > 0 && peer.open() == 0).await;

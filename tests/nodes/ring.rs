@@ -74,13 +74,13 @@ fn three_adjacent_deaths_fail_no_lookup_and_the_ring_heals() {
     }
 }
 
-/// How far the killing has come when a lookup is issued or answered.
+/// The state of the killing when a lookup is issued or answered.
 const BEFORE: u8 = 0;
 const DURING: u8 = 1;
 const AFTER: u8 = 2;
 
-/// One thread per node that survives issues lookups all the time, while three others are killed.
-/// Every answer is the right owner at some moment between question and answer.
+/// One thread for each surviving node issues lookups all the time, while three others are killed.
+/// Every answer is the right owner at some moment between request and answer.
 fn kill_three_in_the_midst_of_lookups(ring: &mut Vec<Process>, round: usize, before: &Ideal) {
     ring.sort_by_key(|process| process.peer.id);
     let first = (round * 5) % ring.len();
@@ -91,7 +91,7 @@ fn kill_three_in_the_midst_of_lookups(ring: &mut Vec<Process>, round: usize, bef
     let right = |key: &str, owner: Peer, issued: u8, answered: u8| match (issued, answered) {
         (AFTER, _) => owner == after.owner(key),
         (_, BEFORE) => owner == before.owner(key),
-        // Before it was killed, or after those before it were, each of the dying may own the key.
+        // From before its own death until the nodes before it are dead as well, each killed node may own the key.
         _ => {
             owner == after.owner(key)
                 || owner == before.owner(key)
@@ -99,7 +99,7 @@ fn kill_three_in_the_midst_of_lookups(ring: &mut Vec<Process>, round: usize, bef
         }
     };
     let (phase, done) = (AtomicU8::new(BEFORE), AtomicBool::new(false));
-    // Of each lookup whether it was issued after the kill, and how long it took.
+    // For each lookup: whether it was issued after the kill, and how long it took.
     let lookups = Mutex::new(Vec::new());
     let count = |issued_after: bool| lookups.lock().unwrap().iter().filter(|(after, _)| *after == issued_after).count();
     thread::scope(|scope| {
@@ -170,7 +170,7 @@ fn node_that_was_stopped_for_ten_seconds_is_back() {
     let began = Instant::now();
     await_ideal(&mut ring, 4, 9 * SECOND);
     println!("a node stopped: the others are ideal after {:?}", began.elapsed());
-    // Not waiting for a condition: ten seconds of silence are the fault that is tested.
+    // Not a wait for a condition: ten seconds of silence are the fault under test.
     thread::sleep((10 * SECOND).saturating_sub(began.elapsed()));
     stopped.signal(Signal::CONT);
     ring.push(stopped);
@@ -219,8 +219,8 @@ fn last_of_three_is_a_working_ring_of_one() {
     }
 }
 
-/// S makes a ring and A joins it; S dies and B joins A; S is started again, alone, and D joins S. Only A knows of the other
-/// ring: S is its seed for ever. In these orders nobody of the other ring lies between a node and its successor.
+/// S makes a ring and A joins it; S dies and B joins A; S is started again, alone, and D joins S. Only A knows of the
+/// other ring: S is its seed for ever. In these orders no node of the other ring lies between a node and its successor.
 #[test]
 fn seed_that_was_started_again_and_the_ring_that_it_has_left_become_one() {
     let _alone = alone();

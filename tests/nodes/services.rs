@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use crate::embedding::settle;
 use crate::support::plain::{Message, Plain, Setup, frame};
 
-/// What happens does so within this time even on a busy machine.
+/// A condition must hold within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Calls that wait for longer than any test: what ends earlier does so for its own reason.
+/// Timeouts longer than any test: a call that ends earlier has another reason.
 fn alone() -> Config {
     Config { call_timeout: 3 * LIMIT, ..Config::new(Ipv4Addr::LOCALHOST) }
 }
@@ -29,7 +29,7 @@ fn through(seed: &Node) -> Config {
     Config { seeds: vec![seed.me().addr.into()], ..alone() }
 }
 
-/// A ring of two, and what the second offers: its bodies back, in reverse.
+/// A ring of two; the second node offers a service that reverses bodies.
 async fn two() -> (Node, Node) {
     let first = Node::start(alone()).await.unwrap();
     let second = Node::start(through(&first)).await.unwrap();
@@ -64,7 +64,7 @@ async fn call_says_who_asks_and_what_the_application_says() {
     let mut tell = tell;
     assert_eq!(first.call(second.me(), "fails", "x").await, Err(CallError::Failed("no such room".into())));
     assert_eq!(tell.recv().await, Some(ServiceCall { from: Some(first.me()), key: None, body: "x".into() }));
-    // Its own program is a caller like any other.
+    // The node's own program is a caller like any other.
     assert_eq!(second.call(second.me(), "fails", "y").await, Err(CallError::Failed("no such room".into())));
     assert_eq!(tell.recv().await.unwrap().from, Some(second.me()));
 
@@ -78,7 +78,7 @@ async fn call_says_who_asks_and_what_the_application_says() {
     assert_eq!(second.serve("x".repeat(256), |_| async { Ok(Bytes::new()) }), Err(ServeError::Name(256)));
 }
 
-/// Counts how many are being answered.
+/// Counts the calls that are being answered.
 struct Answering(Arc<AtomicUsize>);
 
 impl Answering {
@@ -145,7 +145,7 @@ async fn call_that_nobody_waits_for_is_cancelled_where_it_is_answered() {
     assert_eq!(first.call(second.me(), "reverse", "abc").await, Err(CallError::Stopped));
 }
 
-/// A key is looked up again when its owner has changed, or says so.
+/// A key is looked up again when its owner has changed, or when the callee says that the key is not its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owner_of_a_key_is_found_again_when_it_has_moved() {
     let (first, second) = two().await;
@@ -155,7 +155,7 @@ async fn owner_of_a_key_is_found_again_when_it_has_moved() {
         let refused = AtomicUsize::new(0);
         node.serve("who", move |call: ServiceCall| {
             let owned = ownership.borrow().range.is_some_and(|range| range.contains(call.key.unwrap()));
-            // The first two believe that it is elsewhere.
+            // The first two callees say that the key belongs elsewhere.
             let answer = match refused.fetch_add(1, Ordering::SeqCst) {
                 ..2 => Err(Refusal::NotOwner),
                 _ if !owned => Err(Refusal::NotOwner),
@@ -204,7 +204,7 @@ async fn plain_peers_are_never_asked_for_a_channel() {
     assert_eq!((peer.count("open_channel"), peer.complaints()), (0, vec![]));
 }
 
-/// Calls wait where they are made, so that one node is answered as fast as others.
+/// Calls beyond 64 wait at the caller, so that one caller does not delay others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_calls_than_are_answered_at_once_wait_for_their_turn() {
     let (first, second) = two().await;
@@ -230,8 +230,8 @@ async fn more_calls_than_are_answered_at_once_wait_for_their_turn() {
     assert!(answers.into_iter().zip(0..).all(|(answer, n)| answer.unwrap() == Ok(Bytes::from(vec![n]))));
 }
 
-/// All bodies that one process answers at once were on their way when the next was read, and nothing that had been answered let go of its
-/// own any more.
+/// The next call was read while as many bodies were being answered as the process may hold, and finished answers did
+/// not give up their room any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_bodies_than_there_is_room_for_are_answered_one_after_the_other() {
     let (first, second) = two().await;
@@ -259,7 +259,7 @@ async fn more_bodies_than_there_is_room_for_are_answered_one_after_the_other() {
     assert!(answers.into_iter().all(|answer| answer == expected));
 }
 
-/// Nothing told the connection that its channel had ended, so that it stayed for ever among those that others may have.
+/// The connection was not told that its channel had ended, so that it stayed for ever among the accepted ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channel_ends_with_the_runtime_that_reads_it() {
     let (first, second) = two().await;
@@ -298,7 +298,7 @@ async fn channel_ends_with_the_runtime_that_reads_it() {
     timeout(LIMIT, open()).await.expect("its connections are closed");
 }
 
-/// One end that does not read, or sends what makes no sense, holds up nobody but itself.
+/// An end that does not read, or sends invalid bytes, delays only itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn channel_is_closed_to_whoever_talks_nonsense() {
     use std::io::{Read, Write};

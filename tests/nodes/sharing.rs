@@ -17,7 +17,7 @@ async fn three() -> (Us, Us, Them) {
     (Us::start_sharing(&pool, 1).await, Us::start_sharing(&pool, 2).await, Them::start().await)
 }
 
-/// The same, when the first has made a connection to the third, and the other has called on it.
+/// The same after the first has made a connection to the third, and the second has called on it.
 async fn sharing() -> (Us, Us, Them, Wire) {
     let (one, other, them) = three().await;
     let calls = async { (one.call(them.me, Way::Kept).await, other.call(them.me, Way::Kept).await) };
@@ -26,7 +26,7 @@ async fn sharing() -> (Us, Us, Them, Wire) {
     (one, other, them, wire)
 }
 
-/// Accepts one connection, and answers so many questions on it.
+/// Accepts one connection, and answers `questions` requests on it.
 async fn serve(them: &Them, questions: usize) -> Wire {
     let mut wire = them.accept().await;
     for _ in 0..questions {
@@ -61,8 +61,8 @@ async fn everyone_hears_when_it_breaks() {
     assert_eq!((&*one.severed.borrow(), &*other.severed.borrow()), (&vec![them.me.addr], &vec![them.me.addr]));
 }
 
-/// What a node says first after it was started again is not taken from it: nobody may miss that for having
-/// called on a connection that somebody else has made.
+/// The first answer of a restarted node counts as its death. Each node must notice the restart, even if it calls on a
+/// connection that another node has made.
 #[actix_rt::test]
 async fn each_notices_by_itself_that_the_other_end_was_started_again() {
     let (one, other, them, wire) = sharing().await;
@@ -101,8 +101,8 @@ async fn no_call_is_lost_with_the_node_that_has_made_the_connection() {
     assert_eq!(other.counters.read().dialed, 1);
 }
 
-/// A call that was lost once is not repeated again. Who has made the connection hears by message that it takes no
-/// more calls; the others must not take it again meanwhile.
+/// A call that is lost is repeated only once. The node that made the connection hears by message that it takes no
+/// more calls; until then the other nodes must not use it either.
 #[actix_rt::test]
 async fn connection_that_takes_no_more_calls_is_not_taken() {
     let (one, other, them, _wire) = sharing().await;
@@ -124,7 +124,7 @@ async fn plain_peer_gets_a_connection_for_each_call_of_anyone() {
         for call in 0..4 {
             let mut wire = them.accept().await;
             let numbered = question(&mut wire).await.call_id.is_some();
-            assert_eq!(numbered, call == 0, "whoever has waited for the first answer knows what it showed");
+            assert_eq!(numbered, call == 0, "callers that waited for the first answer know that the peer is plain");
             let reply = Reply::to(&Response::Alive { plain: false, alone: false }, them.me, 4);
             wire.send(Frame::Return(reply)).await.unwrap();
             assert!(wire_is_closed(&mut wire).await);
@@ -138,8 +138,8 @@ async fn plain_peer_gets_a_connection_for_each_call_of_anyone() {
     assert!(answers.iter().all(|answer| matches!(answer, Answer::Reply(Response::Alive { .. }))), "{answers:?}");
 }
 
-/// A plain peer had died: the call that was refused was taken for one that a plain peer would answer on another connection,
-/// and made again and again, some thousand times a second.
+/// A plain peer had died: the refused call was taken for one that a plain peer would answer on another connection,
+/// and was repeated thousands of times a second.
 #[actix_rt::test]
 async fn plain_peer_that_is_gone_is_called_once() {
     let (one, _, them) = three().await;

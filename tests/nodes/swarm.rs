@@ -1,4 +1,4 @@
-//! Many real nodes in one process: they form, answer right, and what is said of them is true.
+//! Many real nodes in one process: they form a ring and answer right, and the figures about them are true.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long a small ring may take to form on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Periods that are short, so that tests are.
+/// Short periods, to keep the tests short.
 fn node() -> Config {
     let (stabilize, fix_fingers) = (Duration::from_millis(100), Duration::from_millis(20));
     Config { stabilize, fix_fingers, check_predecessor: stabilize, ..Config::new(Ipv4Addr::LOCALHOST) }
@@ -37,7 +37,7 @@ fn members(swarm: &Swarm) -> BTreeSet<Peer> {
     swarm.nodes().map(Node::me).collect()
 }
 
-/// The first member at or after a point, without the tables that swarms are judged by.
+/// The first member at or after a point, computed without the tables that judge swarms.
 fn owner(members: &BTreeSet<Peer>, key: Id) -> Peer {
     *members.iter().find(|member| member.id >= key).or(members.first()).expect("a member")
 }
@@ -88,7 +88,7 @@ async fn lookups_under_load_are_right_and_counted() {
 
     let open = swarm.load(load(Demand::Rate(1000), 1)).await.unwrap();
     assert_eq!((open.errors, open.wrong), (0, 0), "{open}");
-    // Of 500 that are expected, four standard deviations more or less.
+    // 500 are expected; the range is four standard deviations to either side.
     assert!((410..=590).contains(&open.lookups), "{open}");
     let again = swarm.load(load(Demand::Rate(1000), 1)).await.unwrap();
     assert_eq!((open.lookups, open.traced), (again.lookups, again.traced), "one seed, the same lookups");
@@ -97,7 +97,7 @@ async fn lookups_under_load_are_right_and_counted() {
     swarm.stop().await;
 }
 
-/// Nobody else listens at that address.
+/// No other program listens at that address.
 #[actix_rt::test]
 async fn nodes_that_call_each_other_by_memory_are_a_ring_without_sockets() {
     let listen = Addr::new([127, 0, 77, 1], 0);
@@ -116,7 +116,7 @@ async fn nodes_that_call_each_other_by_memory_are_a_ring_without_sockets() {
 async fn answers_that_name_another_than_the_owner_are_counted() {
     let swarm = swarm(4, 1, node()).await;
     swarm.await_ideal(LIMIT).await.unwrap();
-    // The swarm does not know of it: whatever it owns is wrong.
+    // The swarm does not know of the stranger: every answer that names it is wrong.
     let seeds = vec![swarm.first().me().addr.into()];
     let stranger = Node::start_sharing(Config { seeds, ..node() }, ConnectionPool::default()).await.unwrap();
     let figures = swarm.load(load(Demand::Clients(2), 0)).await.unwrap();
@@ -155,7 +155,7 @@ async fn ring_that_does_not_form_in_time_says_how_many_are_wrong() {
     let NotIdeal::Wrong { wrong, nodes, .. } = swarm.await_ideal(Duration::ZERO).await.unwrap_err() else {
         panic!("a thread has ended")
     };
-    assert_eq!((wrong, nodes), (5, 5), "nobody was asked");
+    assert_eq!((wrong, nodes), (5, 5), "no node was asked");
     swarm.await_ideal(LIMIT).await.unwrap();
     swarm.first().stop().await;
     assert!(swarm.await_ideal(SECOND).await.is_err(), "one is missing");
@@ -177,7 +177,7 @@ async fn swarm_joins_a_ring_knows_its_members_and_leaves_it() {
     existing.stop().await;
 }
 
-/// Whatever a node owned that had come, or that took over what another had left, counted as wrong.
+/// Answers counted as wrong if they named a node that had joined since, or that had taken over the keys of a leaver.
 #[actix_rt::test]
 async fn right_answers_are_right_when_the_joined_ring_changes() {
     let existing = swarm(5, 1, node()).await;
@@ -208,7 +208,7 @@ async fn right_answers_are_right_when_the_joined_ring_changes() {
     existing.stop().await;
 }
 
-/// A ring that says so of itself is believed, and what a node denies is wrong in any ring.
+/// A node that confirms that it owns a key is believed; in any ring an answer is wrong if the named node denies it.
 #[actix_rt::test]
 async fn answer_that_the_named_node_denies_is_wrong_in_a_ring_that_changes() {
     let ring = swarm(4, 1, node()).await;
@@ -221,7 +221,7 @@ async fn answer_that_the_named_node_denies_is_wrong_in_a_ring_that_changes() {
     assert!(!judge.is_wrong(&asked, other, named.me()).await, "it is not named again");
     assert!(judge.denies(named.me(), other).await, "but it denies that it owns another's");
     ring.stop().await;
-    assert!(!judge.is_wrong(&asked, other, named.me()).await, "who is gone can't tell");
+    assert!(!judge.is_wrong(&asked, other, named.me()).await, "a node that is gone can't tell");
 }
 
 #[actix_rt::test]
@@ -248,7 +248,7 @@ async fn virtual_nodes_are_one_ring() {
     let nodes = nodes.into_inner();
     let members: BTreeSet<Peer> = nodes.iter().map(Node::me).collect();
     assert_eq!(members.len(), 20);
-    // Who has just joined owns nothing before the node that comes before it knows of it.
+    // A node that has just joined owns nothing before its predecessor knows of it.
     for node in &nodes {
         let next = owner(&members, node.me().id.next(Bits::FULL));
         let waiting = async {

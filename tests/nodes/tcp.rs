@@ -91,8 +91,8 @@ async fn node_that_has_made_too_many_connections_closes_the_one_that_was_silent_
     assert_eq!(us.counters.read().dialed, 3);
 }
 
-/// A thousand nodes of one process had eight connections each. Those through which the others joined had a question
-/// on each of them, and turned everybody away, though the process had thousands left.
+/// Each of a thousand nodes of one process could have eight connections. The nodes through which the others joined had
+/// a request on each of theirs, and refused all others, though the process had thousands of connections left.
 #[actix_rt::test]
 async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() {
     let budget = ConnectionBudget::new(2);
@@ -125,7 +125,7 @@ async fn node_whose_share_is_in_use_takes_what_others_leave_and_gives_it_back() 
     assert!(budget.take().is_some(), "and the other is back in the budget");
 }
 
-/// A call that was lost once is not repeated again: on a connection that is about to close it had no answer.
+/// A call that is lost is repeated only once: on a connection that is about to close the second try had no answer.
 #[actix_rt::test]
 async fn connection_that_has_to_go_takes_no_more_calls() {
     let us = Us::start_with(1, Limits { dialed: 1, ..Limits::default() }).await;
@@ -144,7 +144,7 @@ async fn connection_that_has_to_go_takes_no_more_calls() {
     assert_eq!(answer, Answer::Unasked, "there is no room for another, and none to be lost on");
 }
 
-/// Connects to `us` from `ip`, and says to be the node `claimed`.
+/// Connects to `us` from `ip`, and claims to be the node `claimed`.
 async fn introduce(us: &Us, ip: [u8; 4], claimed: Peer, run: u64) -> Wire {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((ip, 0))).unwrap();
@@ -157,7 +157,7 @@ async fn introduce(us: &Us, ip: [u8; 4], claimed: Peer, run: u64) -> Wire {
     wire
 }
 
-/// Has `us` call `them`, who have to dial them for it.
+/// Has `us` call `them`, for which it has to dial.
 async fn call_by_dialling(us: &Us, them: &Them) {
     let serve = async {
         let mut wire = them.accept().await;
@@ -266,8 +266,8 @@ async fn somebody_else_at_the_address_means_that_the_target_is_gone() {
     tokio::join!(serve, calls);
 }
 
-/// While a member was away another program had its address, and kept the connection that led there: the member was back,
-/// and was none for those who still asked the other.
+/// While a member was away another program had its address. The connection to that program was kept: when the
+/// member was back, nodes that still asked on that connection took it for gone.
 #[actix_rt::test]
 async fn whoever_held_the_address_of_a_member_for_a_while_does_not_stand_for_it() {
     let (us, them) = (Us::start(1).await, Them::start().await);
@@ -292,8 +292,8 @@ async fn whoever_held_the_address_of_a_member_for_a_while_does_not_stand_for_it(
     assert_eq!(answer, alive());
 }
 
-/// Found by random histories: a node that had long been a member again was taken for dead by everyone
-/// who had known it before. Only what it says shows whether it is in a ring.
+/// Found by random histories: a node that had long been a member again was taken for dead by all nodes that
+/// had known it before. Only its answers show whether it is in a ring.
 #[actix_rt::test]
 async fn node_that_was_started_again_is_dead_only_as_a_ring_of_one() {
     let (us, them) = (Us::start(1).await, Them::start().await);
@@ -346,7 +346,7 @@ async fn target_with_too_many_questions_is_busy() {
         .collect();
     let mut calls = join_all(calls);
     let waiting = timeout(Duration::from_millis(100), &mut calls).await;
-    assert!(waiting.is_err(), "nobody answers");
+    assert!(waiting.is_err(), "no node answers");
     assert_eq!(us.call(them.me, Way::Kept).await, Answer::Unasked);
 }
 
@@ -419,7 +419,7 @@ async fn several_nodes_of_one_process_form_a_ring() {
 #[actix_rt::test]
 async fn trace_tells_who_was_asked() {
     let first = Node::start_sharing(config(), ConnectionPool::default()).await.unwrap();
-    assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "nobody");
+    assert_eq!(first.trace(first.me().id).await.unwrap().path, [], "no node was asked");
     let second =
         Node::start_sharing(Config { seeds: vec![first.me().addr.into()], ..config() }, ConnectionPool::default())
             .await

@@ -67,7 +67,7 @@ fn no_lookup_fails_when_half_of_all_nodes_do() {
     assert!(rises(&timeouts) && timeouts[0] == 0.0, "{timeouts:?}");
     let on_the_way = means(&chapter, "iterative", "time-outs on the way only");
     for ((all, part), tenths) in timeouts.iter().zip(&on_the_way).zip(0u8..).skip(1) {
-        // So many dead nodes lie between a key and the first living one, on average.
+        // The average number of dead nodes between a key and the first living one.
         let p = f64::from(tenths) / 10.0;
         assert!(((all - part) / (p / (1.0 - p)) - 1.0).abs() < 0.25, "p = {p}: {all} - {part}");
     }
@@ -155,7 +155,7 @@ fn plot_has_a_line_for_each_measure_and_a_circle_for_each_value_of_the_paper() {
     assert!(printed > 30 && svg.contains("99th percentile") && svg.len() < 100_000, "{}", svg.len());
 }
 
-/// A directory of a test's own, which is not there yet.
+/// A directory of this test's own, which does not exist yet.
 fn fresh(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&path);
@@ -237,7 +237,7 @@ fn interrupt_keeps_what_is_finished_and_names_what_is_missing() {
     assert!(report.contains(&format!("**Interrupted. Missing:** {missing}.")), "{report}");
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 fn eventually(condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {

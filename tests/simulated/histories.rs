@@ -1,5 +1,5 @@
 //! Random histories of whole rings: nodes join, die, come back and fall silent; in the end the ring
-//! is ideal, and on the way it says nothing wrong. `SEED=7 cargo test NAME` repeats one history.
+//! is ideal, and on the way it gives no wrong answer. `SEED=7 cargo test NAME` repeats one history.
 
 use std::time::Duration;
 
@@ -28,15 +28,15 @@ fn ring(seed: u64, n: u32, r: usize) -> World {
     World::of(seed, Bits::FULL, r, &nodes(n))
 }
 
-/// Some nodes in a row, in the order of the circle.
+/// Some adjacent nodes, in the order of the circle.
 fn neighbours(world: &mut World, n: usize) -> Vec<Peer> {
     let live = world.live();
     let first = world.env.rng.random_range(0..live.len());
     live.iter().copied().cycle().skip(first).take(n).collect()
 }
 
-/// Has random nodes look random keys up for some time; each lookup is to find the living owner, and
-/// nodes must not come or go meanwhile.
+/// Has random nodes look random keys up for some time; each lookup must find the living owner, and
+/// nodes must not join or leave meanwhile.
 fn look_up(world: &mut World, time: Duration) {
     let (live, end) = (world.live(), world.now() + time);
     let mut lookups = Vec::new();
@@ -87,8 +87,8 @@ fn nodes_that_start_in_a_chain_become_one_ring() {
     });
 }
 
-/// Whoever has joined knows r successors from the first moment on, and can lose r - 1 of them before
-/// it has said a word to anybody.
+/// A new member knows r successors from the first moment on, and can lose r - 1 of them before
+/// it has sent a message to any node.
 #[test]
 fn new_member_survives_the_death_of_its_first_successors() {
     sweep(0..12, |seed| {
@@ -119,7 +119,7 @@ fn ring_answers_right_and_heals_after_fewer_than_r_neighbours_crash() {
         for victim in neighbours(&mut world, r - 1) {
             world.crash(victim);
         }
-        // The news that a connection broke takes as long as any other.
+        // The news that a connection broke takes as long as any message.
         world.run(*USUAL.end());
         look_up(&mut world, seconds(2));
         world.settle(MINUTE);
@@ -135,7 +135,7 @@ fn ring_answers_right_once_silent_deaths_are_noticed() {
         for victim in neighbours(&mut world, r - 1) {
             world.pause(victim, Duration::MAX);
         }
-        // A period of stabilize with its jitter, a call and a probe, for each of the dead.
+        // For each of the dead: a period of stabilize with its jitter, a call and a probe.
         world.run(seconds(2 + 2 * r as u64));
         look_up(&mut world, seconds(2));
         world.settle(MINUTE);
@@ -208,8 +208,8 @@ fn node_that_restarts_at_its_address_is_taken_back() {
     });
 }
 
-/// Those who have known the former selves of nodes that were restarted long ago do not take them for
-/// dead when they come to need them.
+/// Nodes that knew others before these were restarted, long ago, do not take them for dead when they come
+/// to need them.
 #[test]
 fn ring_whose_nodes_have_all_restarted_still_survives_r_minus_1_deaths() {
     sweep(0..8, |seed| {
@@ -333,7 +333,7 @@ fn joiner_tries_its_seeds_in_turn() {
     });
 }
 
-/// While messages take longer than anybody's patience, the living take each other for dead.
+/// While messages take longer than any timeout, the living take each other for dead.
 #[test]
 fn ring_recovers_from_a_network_that_was_too_slow() {
     sweep(0..8, |seed| {
@@ -348,7 +348,7 @@ fn ring_recovers_from_a_network_that_was_too_slow() {
     });
 }
 
-/// More may happen at once than any ring survives; but who is left becomes one ring again.
+/// More may happen at once than any ring survives; but the survivors become one ring again.
 #[test]
 fn whatever_happens_the_living_become_one_ring() {
     sweep(0..24, |seed| {

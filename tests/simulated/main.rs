@@ -1,5 +1,5 @@
-//! What needs no socket: the protocol by itself, whole rings on a virtual clock, and everything that can happen in
-//! a small one. One program, so that it is linked once.
+//! Tests without sockets: the protocol by itself, whole rings on a virtual clock, and every event in
+//! a small ring. One program, so that it is linked once.
 //!
 //! `cargo test --test simulated paper::` runs one file.
 

@@ -1,13 +1,13 @@
-//! Everything that can happen in a small ring, with the types and the code that nodes run.
+//! Every event in a small ring, with the types and the code that nodes run.
 //!
-//! A state is what each node is ([`local`]: its `Maintenance`, the conversation that it holds, the
+//! A state is the state of each node ([`local`]: its `Maintenance`, its current conversation, the
 //! notifications that it has sent), and from each state every step is taken that maintenance or the
-//! environment can take ([`system`]). In every state the invariant of Zave holds, and what it
-//! implies; no step but a failure takes a principal away; and maintenance alone makes every state
-//! ideal ([`judge`], [`explore`]). What is checked and what is not: `docs/correctness.md`.
+//! environment can take ([`system`]). In every state the invariant of Zave and its consequences
+//! hold; no step but a failure takes a principal away; and maintenance alone makes every state
+//! ideal ([`judge`], [`explore`]). `docs/correctness.md` says what is checked and what is not.
 //!
 //! In reading order: [`circle`], [`local`], [`catalog`], [`masks`], [`system`], [`judge`],
-//! [`explore`], [`script`]; and [`deviation`], what the protocol must not do.
+//! [`explore`], [`script`]; and [`deviation`], forbidden changes of the protocol.
 //!
 //! `cargo test --test simulated model::` runs the small scopes, `make check-model` the large ones.
 
@@ -32,7 +32,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use system::{Environment, State, System};
 
-/// What is explored.
+/// What to explore.
 #[derive(Clone, Copy)]
 struct Scope {
     r: usize,
@@ -47,7 +47,7 @@ struct Scope {
 enum Beginning {
     /// Every ideal ring of more than r members.
     MoreThanR,
-    /// The ideal ring of everybody.
+    /// The ideal ring of all nodes.
     Everybody,
     /// A ring of one.
     Alone,
@@ -55,7 +55,7 @@ enum Beginning {
     TwoRings,
 }
 
-/// Whatever the environment may do within its rules; everything takes its time.
+/// Everything that the environment may do within its rules; every message takes time.
 const ASYNCHRONOUS: Environment = Environment {
     atomic: false,
     joins: true,
@@ -89,13 +89,13 @@ const fn growth(r: usize) -> Scope {
     Scope { judged: Judged::Progress, beginning: Beginning::Alone, ..scope(r, environment) }
 }
 
-/// So many living nodes are taken for dead: two rings may appear for a while.
+/// Living nodes are taken for dead this many times: two rings may appear for a while.
 const fn suspicions(r: usize, suspicions: u32, steps: Environment) -> Scope {
     let environment = Environment { failures: false, suspicions, reunion: true, ..steps };
     Scope { judged: Judged::Progress, beginning: Beginning::Everybody, ..scope(r, environment) }
 }
 
-/// Two rings, whose members remember somebody of the other one.
+/// Two rings, whose members remember a member of the other one.
 const fn two_rings(r: usize, steps: Environment) -> Scope {
     let environment = Environment { joins: false, failures: false, reunion: true, ..steps };
     Scope { judged: Judged::Progress, beginning: Beginning::TwoRings, ..scope(r, environment) }
@@ -106,7 +106,7 @@ impl Scope {
         Scope { deviation: Some(deviation), ..self }
     }
 
-    /// The system on a circle of `N` places, and how it may begin.
+    /// The system on a circle of `N` places, and its initial states.
     fn system<const N: usize>(self) -> (System<N>, Vec<State<N>>) {
         let rules = Rules { r: self.r, deviation: self.deviation };
         let mut system = System::<N>::new(Catalog::new(rules, N), self.environment);
@@ -131,20 +131,20 @@ impl Scope {
         Explorer::new(system, self.judged, self.most_states).explore(&beginnings)
     }
 
-    /// Everything is as it should be; says what was explored.
+    /// All conditions hold; says what was explored.
     fn holds<const N: usize>(self, what: &str) -> Explored {
         let explored = self.explore::<N>().unwrap_or_else(|violation| panic!("{what}: {}", violation.report(self.r)));
         println!("{what}: {explored}");
         explored
     }
 
-    /// The same, in every state that there is.
+    /// The same, in every reachable state.
     fn holds_everywhere<const N: usize>(self, what: &str) {
         let explored = self.holds::<N>(what);
         assert!(explored.complete && explored.ideal > 0, "{explored:?}");
     }
 
-    /// The deviation is found out by a history of so many events.
+    /// The deviation is found, by a history of this many events.
     fn is_found_out<const N: usize>(self, complaint: &str, events: usize) {
         let Err(violation) = self.explore::<N>() else { panic!("{:?} was not noticed", self.deviation) };
         let report = violation.report(self.r);
@@ -190,8 +190,8 @@ fn two_rings_of_two_become_one_in_every_order() {
     two_rings(1, ATOMIC).holds_everywhere::<4>("two rings of two, atomic, r = 1");
 }
 
-/// The model keeps every node at place 0 and turns what is said; the simulator runs the same history
-/// on identifiers as they are, with messages that pass the codec.
+/// The model stores every node at place 0 and rotates messages; the simulator runs the same history
+/// on real identifiers, with messages that pass the codec.
 #[test]
 fn histories_come_to_the_same_in_the_simulator() {
     let travelling = Environment { leaves: true, notifications_travel: true, ..ASYNCHRONOUS };
@@ -204,7 +204,7 @@ fn histories_come_to_the_same_in_the_simulator() {
     }
 }
 
-/// Walks at random, and has the simulator walk the same way.
+/// Walks at random, and has the simulator repeat the walk.
 fn replay<const N: usize>(scope: Scope, seed: u64) {
     let (mut system, beginnings) = scope.system::<N>();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -232,7 +232,7 @@ fn replay<const N: usize>(scope: Scope, seed: u64) {
     }
 }
 
-// A check that does not find these checks nothing.
+// A check that does not find these changes checks nothing.
 
 #[test]
 fn lists_that_are_merged_never_become_ideal() {
@@ -270,9 +270,9 @@ fn joiner_whose_place_nobody_confirms_passes_over_a_member() {
     scope(1, ASYNCHRONOUS).with(Deviation::UnconfirmedPlace).is_found_out::<4>("passes over 1 principals", 24);
 }
 
-/// A notifier that becomes predecessor unseen does no harm to the ring: lists are all that holds it
-/// together, and a dead predecessor is noticed. It would claim keys for the dead, which is why the
-/// node pings it all the same.
+/// A notifier that becomes predecessor unseen does no harm to the ring: only lists hold it
+/// together, and a dead predecessor is noticed. The node pings it all the same, since it would claim keys
+/// for the dead.
 #[test]
 fn notifier_that_is_adopted_unseen_does_no_harm_to_the_ring() {
     scope(2, ATOMIC).with(Deviation::UnseenPredecessor).holds_everywhere::<4>("unseen predecessors");
@@ -325,6 +325,6 @@ fn ring_of_one_grows_to_an_ideal_ring_of_four() {
 #[test]
 #[ignore = "minutes: make check-model"]
 fn living_nodes_that_are_taken_for_dead_in_turn_come_back() {
-    // With 4 identifiers and r = 2 there were more than 400 million states, and no end.
+    // With 4 identifiers and r = 2 the search had not ended after 400 million states.
     suspicions(1, 2, ASYNCHRONOUS).holds_everywhere::<3>("two false suspicions, asynchronous, 3 identifiers, r = 1");
 }

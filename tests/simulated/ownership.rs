@@ -1,4 +1,4 @@
-//! For how long two members take one key for theirs, and for how long nobody does.
+//! For how long two members claim the same key, and for how long no member claims a key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,15 +23,15 @@ const BITS: Bits = Bits::new(16).unwrap();
 const R: usize = 4;
 const NODES: usize = 24;
 
-/// What is looked for in a history, after each event.
+/// The observations after each event of a history.
 #[derive(Default)]
 struct Watched {
-    /// What those who are awake own, in the order of the circle.
+    /// The key ranges of members that are awake, in the order of the circle.
     owned: Vec<(Peer, KeyRange)>,
-    /// Two who take a key for theirs, since when.
+    /// Pairs that claim the same key, since when.
     shared: BTreeMap<(Peer, Peer), Duration>,
     longest_shared: Duration,
-    /// Since when some keys are nobody's.
+    /// Since when some keys have no owner.
     unowned: Option<Duration>,
     longest_unowned: Duration,
 }
@@ -67,15 +67,15 @@ impl Watched {
     }
 }
 
-/// Whether each key belongs to somebody: each of them owns all that lies behind the one before it, or more.
+/// Whether each key has an owner: each member owns at least all keys after the member before it.
 fn is_whole(owned: &[(Peer, KeyRange)]) -> bool {
     let before = owned.iter().cycle().skip(owned.len().saturating_sub(1));
     !owned.is_empty()
         && before.zip(owned).all(|((before, _), (_, range))| range.behind == before.id || range.contains(before.id))
 }
 
-/// A ring in which something happens every now and then: joins, and deaths and departures of less than r at a time; and pauses of up
-/// to that long.
+/// A ring with joins, deaths and departures of less than r members at a time, and pauses of up to `pause`, at random
+/// times.
 fn history(seed: u64, pause: Duration) -> Watched {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = World::new(seed, BITS, R);
@@ -83,7 +83,7 @@ fn history(seed: u64, pause: Duration) -> Watched {
     let mut peers = std::iter::repeat_with(|| numbered(rng.random_range(0..1 << 16), BITS));
     let first = peers.next().unwrap();
     let others: Vec<Peer> = peers.take(NODES - 1).collect();
-    // Each has a thread of its own, which notices that it slept.
+    // Each node has a thread of its own, which notices that it slept.
     let start = |world: &mut World, peer: Peer, through: &[Peer]| {
         if !world.is_up(peer) {
             world.share_thread(&[peer.addr], Prices::USUAL, Defences::default());
@@ -116,32 +116,32 @@ fn history(seed: u64, pause: Duration) -> Watched {
     watched
 }
 
-/// The longest that two members shared a key, and that a key was nobody's, in so many histories.
+/// The longest times for which two members claimed the same key, and for which a key had no owner, in all histories.
 fn longest(seeds: u64, pause: Duration) -> (Duration, Duration) {
     let watched: Vec<_> = (0..seeds).into_par_iter().map(|seed| history(seed, pause)).collect();
     let most = |of: fn(&Watched) -> Duration| watched.iter().map(of).max().unwrap_or_default();
     let longest = (most(|watched| watched.longest_shared), most(|watched| watched.longest_unowned));
     println!(
-        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, nobody's for {:?}",
+        "ownership: {seeds} histories, pauses of at most {pause:?}: a key shared for {:?} at most, unowned for {:?}",
         longest.0, longest.1
     );
     longest
 }
 
-/// A round of stabilize with its jitter, and two calls that are put twice each.
+/// A round of stabilize with its jitter, and two calls that are each made twice.
 const ROUND: Duration = Duration::from_millis(1250 + 4 * 1000);
 
 #[test]
 fn nobody_takes_a_key_for_its_own_that_another_takes_for_its() {
     let (shared, unowned) = longest(16, Duration::ZERO);
     assert_eq!(shared, Duration::ZERO);
-    assert!(unowned <= ROUND, "nobody's for {unowned:?}");
+    assert!(unowned <= ROUND, "without an owner for {unowned:?}");
 }
 
-/// It has been found dead, and others answer for its keys, when it wakes.
+/// A member that slept was found dead, and others answer for its keys, when it wakes.
 #[test]
 fn member_that_slept_shares_its_keys_for_a_round_at_most() {
     let (shared, unowned) = longest(16, 12 * SECOND);
     assert!(shared <= ROUND, "shared for {shared:?}");
-    assert!(unowned <= 3 * ROUND, "nobody's for {unowned:?}");
+    assert!(unowned <= 3 * ROUND, "without an owner for {unowned:?}");
 }

@@ -50,7 +50,7 @@ fn ring_of_ten() -> World {
     World::of(1, SIX, 3, &nodes(&TEN))
 }
 
-/// The owner that a node names, and whom it and those after it asked.
+/// The owner that a node names, and the nodes asked on the way.
 fn ask(world: &mut World, from: u32, k: u32) -> (Peer, Vec<Peer>) {
     let found = world.ask(node(from), key(k)).unwrap();
     (found.owner, found.path.iter().map(|hop| hop.node).collect())
@@ -96,8 +96,8 @@ fn keys_of_a_node_that_leaves_fall_to_its_successor() {
 }
 
 /// IV.E.4: a node that leaves tells its predecessor and its successor: "p will remove n from its
-/// successor list […]. Similarly, s will replace its predecessor with n's predecessor." Nobody waits for
-/// an answer of the node in vain, and the gap is closed before its program has ended.
+/// successor list […]. Similarly, s will replace its predecessor with n's predecessor." No node waits for
+/// an answer of the leaver in vain, and the gap is closed before its program has ended.
 #[test]
 fn node_that_leaves_tells_its_neighbours_and_they_close_the_gap() {
     let mut world = ring_of_ten();
@@ -132,8 +132,8 @@ fn keys_are_spread_as_in_the_paper() {
 
 // Chord, sections IV.C and IV.D: lookups.
 
-/// IV.C, figure 3: a ring where every node knows its successor only finds all keys, by passing each
-/// node on the way. Key 54 comes from node 8 by way of all nodes up to 51, which names 56.
+/// IV.C, figure 3: a ring where every node knows only its successor finds all keys, by way of each
+/// node in between. The lookup of key 54 from node 8 passes all nodes up to 51, which names 56.
 #[test]
 fn successors_alone_find_every_key_the_long_way() {
     let tables = Tables { fingers: BTreeMap::new(), ..Tables::ideal(nodes(&TEN), 1, SIX) };
@@ -156,7 +156,7 @@ fn finger_table_of_node_8_is_that_of_the_figure() {
 }
 
 /// IV.D, table I: a finger is the first node at or after its start, also when a node is exactly
-/// there. In a ring of the nodes 0, 1, 2, 4 … 32 every finger of node 0 starts at a node.
+/// at the start. In a ring of the nodes 0, 1, 2, 4 … 32 every finger of node 0 starts at a node.
 #[test]
 fn finger_that_starts_at_a_node_is_that_node() {
     let numbers = [0, 1, 2, 4, 8, 16, 32];
@@ -165,15 +165,15 @@ fn finger_that_starts_at_a_node_is_that_node() {
     assert_eq!(table.nodes().collect::<Vec<_>>(), nodes(&numbers[1..]));
 }
 
-/// IV.D, figure 4: node 8 looks key 54 up. Of its fingers, 42 comes closest before the key; of that
-/// one's, 51; and 51 knows that its successor 56 is the owner.
+/// IV.D, figure 4: node 8 looks key 54 up. Of its fingers, 42 comes closest before the key; of the fingers of 42,
+/// 51 does; and 51 knows that its successor 56 is the owner.
 #[test]
 fn lookup_of_54_from_node_8_asks_42_and_51() {
     let mut world = ring_of_ten();
     assert_eq!(ask(&mut world, 8, 54), (node(56), nodes(&[42, 51])));
 }
 
-/// V.B: in the iterative style node 8 asks the same nodes itself, one after the other. Whichever style, a
+/// V.B: in the iterative style node 8 asks the same nodes itself, one after the other. In both styles a
 /// lookup finds the same owner by way of the same nodes.
 #[test]
 fn iterative_lookup_of_54_from_node_8_asks_42_and_51_too() {
@@ -217,7 +217,7 @@ fn successor_list_shortens_lookups() {
     }
 }
 
-/// IV.D: what a ring learns by itself serves as well as tables made by hand.
+/// IV.D: the tables that a ring learns by itself serve as well as tables made by hand.
 #[test]
 fn ring_that_has_grown_by_itself_resolves_in_log_n_hops() {
     let peers: Vec<Peer> = (0..64).map(hashed).collect();
@@ -235,7 +235,7 @@ fn ring_that_has_grown_by_itself_resolves_in_log_n_hops() {
 
 // Chord, section IV.E: dynamic operations and failures.
 
-/// IV.E.1, figure 6: whoever creates a ring is its only node and owns every key; its successor is
+/// IV.E.1, figure 6: the creator of a ring is its only node and owns every key; its successor is
 /// itself, and it has no predecessor.
 #[test]
 fn node_that_creates_a_ring_owns_every_key() {
@@ -249,8 +249,8 @@ fn node_that_creates_a_ring_owns_every_key() {
     assert!(world.node(node(8)).fingers.table().nodes().all(|finger| finger == node(8)));
 }
 
-/// IV.E.1, figure 7: node 26 joins between 21 and 32. First 26 learns its successor, 32, and nobody
-/// knows of 26; then it notifies 32, whose predecessor it becomes; then 21 learns by stabilize that
+/// IV.E.1, figure 7: node 26 joins between 21 and 32. First 26 learns its successor, 32, and no node
+/// knows of 26; then it notifies 32, and becomes its predecessor; then 21 learns by stabilize that
 /// its successor is 26, and notifies it.
 #[test]
 fn node_26_joins_step_by_step() {
@@ -360,8 +360,8 @@ fn lookup_goes_round_a_dead_finger() {
 
 /// IV.E.3, theorems IV.5 and IV.6, and table II: 1,000 nodes with lists of 20 entries, each of which
 /// dies with probability p. Before anything is repaired, every lookup finds the living owner, in as
-/// many hops as in the table. It meets more dead nodes, but less than twice as many: those who pass
-/// the question on do not tell each other of the dead, and the owner is pinged, too.
+/// many hops as in the table. It meets more dead nodes, but less than twice as many: nodes that forward
+/// the request do not tell each other of the dead, and the owner is pinged, too.
 #[test]
 fn lookups_succeed_while_half_of_the_nodes_are_dead() {
     for (p, hops, timeouts) in [(0.0, 3.84, 0.0), (0.1, 4.03, 0.60), (0.3, 4.44, 2.02), (0.5, 5.09, 5.10)] {
@@ -377,8 +377,8 @@ fn lookups_succeed_while_half_of_the_nodes_are_dead() {
 
 /// The same in the iterative style, which is the paper's: the asker meets as many dead nodes as in the
 /// table, or some more where it tries all that lie between the last living node and the key. A node that
-/// is asked again, since all whom it named are dead, is counted once. Not counted are the dead that nodes
-/// ping before they name an owner, or because the asker could not reach them.
+/// is asked again, since all nodes that it named are dead, is counted once. Not counted are the dead nodes that
+/// others ping before they name an owner, or because the asker could not reach them.
 #[test]
 fn iterative_lookups_succeed_while_half_of_the_nodes_are_dead() {
     for (p, hops, timeouts) in [(0.0, 3.84, 0.0), (0.1, 4.03, 0.60), (0.3, 4.44, 2.02), (0.5, 5.09, 5.10)] {
@@ -402,7 +402,7 @@ struct Tables {
     dead: BTreeSet<Peer>,
 }
 
-/// How a lookup went.
+/// The course of a lookup.
 struct Walk {
     owner: Peer,
     asked: Vec<Peer>,
@@ -435,7 +435,7 @@ impl Tables {
         Tables::ideal(ring, r, Bits::FULL)
     }
 
-    /// Ends these nodes. Who was connected to one as its successor has noticed that much.
+    /// Ends these nodes. The nodes before them have noticed that the connection to their successor broke.
     fn kill(&mut self, dead: Vec<Peer>) {
         self.dead.extend(dead);
         for own in self.neighbors.values_mut() {
@@ -449,7 +449,7 @@ impl Tables {
         self.part(from, Question { key, hops: 0, want_path: false })
     }
 
-    /// One node's part in a lookup, and with it those of all that it asks.
+    /// One node's part in a lookup, including the parts of the nodes that it asks.
     fn part(&self, me: Peer, question: Question) -> Result<Walk, LookupFailure> {
         let mut lookup = self.begin(me, question);
         let (mut step, mut asked, mut timeouts) = (lookup.start(), Vec::new(), 0);
@@ -525,7 +525,7 @@ impl Tables {
         }
     }
 
-    /// Looks random keys up from random nodes; each is to be found at its living owner.
+    /// Looks random keys up from random nodes; each answer must be the living owner.
     fn mean_of_lookups(&self, lookups: u32, measure: impl Fn(&Walk) -> usize) -> f64 {
         self.mean_of(lookups, Tables::lookup, measure)
     }
@@ -570,7 +570,7 @@ fn there_are_more_than_r_principals() {
     });
 }
 
-/// No step of a join or of maintenance takes a principal away: whatever was learned late, nobody
+/// No step of a join or of maintenance takes a principal away: however late its information is, no node
 /// adopts a list that skips one.
 #[test]
 fn no_step_of_a_join_or_of_maintenance_takes_a_principal_away() {
@@ -582,7 +582,7 @@ fn no_step_of_a_join_or_of_maintenance_takes_a_principal_away() {
     });
 }
 
-/// The failure of a principal takes that one away and no other; that of any other node takes none.
+/// The failure of a principal takes only that principal away; the failure of any other node takes none.
 #[test]
 fn failure_takes_at_most_the_failed_principal_away() {
     histories(|before, failed, state| {
@@ -615,7 +615,7 @@ fn every_list_is_in_the_order_of_the_circle() {
     });
 }
 
-/// Following the first live successor of each member, all members come to one and the same cycle.
+/// Following the first live successor of each member leads to one and the same cycle.
 #[test]
 fn best_successors_form_one_ring_that_all_members_reach() {
     histories(|_, _, state| {
@@ -645,19 +645,19 @@ fn principals_are_on_the_ring() {
     });
 }
 
-/// Progress: when joins and failures end, maintenance makes the ring ideal. (Every history ends so;
+/// Progress: when joins and failures end, maintenance makes the ring ideal. (Every history ends this way;
 /// this one has more joins and failures than the others.)
 #[test]
 fn every_history_ends_in_an_ideal_ring() {
     sweep(0..40, |seed| history(seed, 40, &|_, _, _| {}));
 }
 
-/// What the invariants speak of.
+/// The parts of a ring that the invariants are about.
 struct State {
     r: usize,
     /// The successor lists of the living members.
     lists: BTreeMap<Peer, Vec<Peer>>,
-    /// Lists on their way to somebody who may adopt them, each behind the node whose it is.
+    /// Lists under way to nodes that may adopt them, each with its owner.
     in_flight: Vec<(Peer, Vec<Peer>)>,
     /// The members that no list skips, of a member or in flight.
     principals: BTreeSet<Peer>,
@@ -689,7 +689,7 @@ impl State {
         list.iter().copied().find(|peer| self.lists.contains_key(peer))
     }
 
-    /// The cycle that one comes to from a member by way of best successors.
+    /// The cycle to which best successors lead from a member.
     fn ring_of(&self, member: Peer) -> BTreeSet<Peer> {
         let next = |member: &Peer| self.best_successor(&self.lists[member]);
         let on_the_ring = std::iter::successors(Some(member), next).nth(self.lists.len());
@@ -702,7 +702,7 @@ impl State {
         ring
     }
 
-    /// Whether the environment may take this node away: there remain r + 1 principals, and a
+    /// Whether the environment may take this node away: r + 1 principals remain, and a
     /// living node in every list, also in those that are yet to be adopted.
     fn can_spare(&self, victim: Peer) -> bool {
         let lives = |peer: &Peer| *peer != victim && self.lists.contains_key(peer);
@@ -713,7 +713,7 @@ impl State {
     }
 }
 
-/// Calls `check` with every two states in a row, and with who failed between them.
+/// Calls `check` with every two consecutive states, and with the node that failed between them.
 fn histories(check: impl Fn(&State, Option<Peer>, &State)) {
     sweep(0..12, |seed| history(seed, 25, &check));
 }

@@ -1,6 +1,6 @@
-//! Laws of the protocol, tried on arbitrary values and on nodes that may say anything.
+//! Laws of the protocol, tried on arbitrary values and on nodes that may answer anything.
 //!
-//! The cases are the same in every run. `PROPTEST_RNG_SEED` makes them others, `PROPTEST_CASES` more.
+//! The cases are the same in every run. `PROPTEST_RNG_SEED` gives other cases, `PROPTEST_CASES` more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -199,7 +199,7 @@ proptest! {
         }
     }
 
-    /// The neighbours are compared with what their documentation says of them.
+    /// The neighbours are compared with their documentation.
     #[test]
     fn neighbours_are_in_order_whatever_happens(me in peer(), r in 1usize..6, changes in vec(change(), 0..20)) {
         let mut neighbors = Neighbors::alone(me, r);
@@ -317,7 +317,7 @@ proptest! {
         }
     }
 
-    /// The neighbours may change while a lookup is under way: its answer is still one to the key
+    /// The neighbours may change while a lookup is under way: its answer is still an answer to the key
     /// that was asked.
     #[test]
     fn answer_is_never_taken_for_another_finger(disturbances in vec(any::<bool>(), 1..40)) {
@@ -339,9 +339,9 @@ proptest! {
     }
 }
 
-// Conversations with nodes that may say anything.
+// Conversations with nodes that may answer anything.
 
-/// What a hostile node says: a reply of the right kind or of another one, or anything else.
+/// The answer of a hostile node: a reply of the right kind or of another one, or anything else.
 #[derive(Clone, Debug)]
 struct Hostile {
     kind: u8,
@@ -427,7 +427,7 @@ fn neighbors() -> impl Strategy<Value = Neighbors> {
 /// which takes two questions and as many probes.
 const MANY: usize = 4 * MAX_HOPS as usize + 100;
 
-/// Runs a procedure against nodes that say these things over and over; to its end, or for ever.
+/// Runs a procedure against nodes that give these answers over and over; to its end, or for ever.
 fn run<P: Procedure>(
     procedure: P,
     said: &[Hostile],
@@ -472,9 +472,9 @@ proptest! {
         }
     }
 
-    /// Each node that a lookup passes the question on to lies strictly between it and the key, and
-    /// is asked once, or once more if it said that it was too early. Only who gave no sign of life is reported dead, and nobody who was found dead
-    /// is named by this node itself.
+    /// Each node that a lookup forwards the request to lies strictly between this node and the key, and
+    /// is asked once, or once more if it said RETRY. Only nodes without a sign of life are reported dead, and this
+    /// node itself never names one that was found dead.
     #[test]
     fn every_lookup_ends_and_comes_closer_with_every_question(
         neighbors in neighbors(),
@@ -488,7 +488,7 @@ proptest! {
         let fingers = fingers.into_iter().filter(|finger| finger.id.in_open(me.id, key)).collect();
         let question = Question { key, hops, want_path: false };
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
-        // Only whoever stays here is told of doubts.
+        // Only a lookup that is not forwarded any further is told of doubts.
         let doubted = if hops == MAX_HOPS { doubted } else { Vec::new() };
         let lookup = Lookup::new(question, neighbors.clone(), fingers).in_style(style).doubting(doubted);
         let mut iterated = 0;
@@ -510,8 +510,8 @@ proptest! {
                         failure = Some(format!("{step:?}"));
                     }
                 }
-                // Whoever named one that was dead or could not help is asked again: but each fails once, or
-                // twice if it was too early.
+                // A node that named a dead or useless one is asked again: but each node fails only once, or
+                // twice if it said RETRY.
                 if let (Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) = (next, request) {
                     iterated += 1;
                     asked.insert(*peer);
@@ -563,7 +563,7 @@ proptest! {
 
 #[derive(Clone, Debug)]
 enum Incident {
-    /// What the node that was asked last says, or one of its timers fires.
+    /// The answer of the node that was asked last; the next variant is one of the node's timers.
     Said(Hostile),
     Fired(Index),
     Served(Request, bool),
@@ -595,11 +595,11 @@ fn incident() -> impl Strategy<Value = Incident> {
     ]
 }
 
-/// A node among hostile ones, and what is expected of it.
+/// A node among hostile ones, and the expectations about it.
 struct Besieged {
     node: Maintenance,
     talk: Option<Patient<Conversation>>,
-    /// What is open in the conversation that is held, and who has answered in it.
+    /// The open request of the current conversation, and the nodes that have answered in it.
     target: Option<Target>,
     request: Option<Request>,
     answered: BTreeSet<Peer>,
@@ -649,7 +649,7 @@ impl Besieged {
             Incident::Severed(peer) => self.node.severed(|addr| addr == peer.addr),
             Incident::Left => self.leave(),
         }
-        // Rules 3 and 7: nothing that comes unasked makes anybody a neighbour.
+        // Rules 3 and 7: no unsolicited message makes a node a neighbour.
         let after = self.node.neighbors();
         assert!(after.successors().iter().all(|peer| before.successors().contains(peer)));
         assert!(after.predecessor().is_none() || after.predecessor() == before.predecessor());
@@ -657,7 +657,7 @@ impl Besieged {
         self.advance();
     }
 
-    /// Whoever has left says so once, to its neighbours.
+    /// A node that has left says so once, to its neighbours.
     fn leave(&mut self) {
         let before = self.node.standing();
         let (neighbors, told) = (self.node.neighbors().clone(), self.node.leave());
@@ -699,7 +699,7 @@ impl Besieged {
                 let effects = self.node.effects();
                 let after = self.node.neighbors();
                 let (predecessor, head) = (after.predecessor(), after.successor());
-                // Rule 3: only who has answered in this very conversation becomes a neighbour; rule 4:
+                // Rule 3: only a node that has answered in this very conversation becomes a neighbour; rule 4:
                 // an entry of the list may move up.
                 let known = |peer: Peer| self.answered.contains(&peer);
                 assert!(predecessor.is_none_or(|new| before.predecessor() == Some(new) || known(new)), "{outcome:?}");
@@ -707,9 +707,9 @@ impl Besieged {
                 let still_heard = before.is_heard() && before.successor() == head;
                 assert!(!after.is_heard() || still_heard || head.is_none_or(known), "{outcome:?}");
                 if self.node.standing() == Standing::Left {
-                    // It may have learned just now that another has its identifier.
+                    // It may have learned just now that another node has its identifier.
                     let taken = |effect: &Effect| matches!(effect, Effect::Tried(Joined::IdTaken(twin)) if twin.id == after.me().id);
-                    assert_eq!(after, &before, "who has left learns nothing more");
+                    assert_eq!(after, &before, "a node that has left learns nothing more");
                     assert!(
                         effects.is_empty() || standing != Standing::Left && effects.len() == 1 && taken(&effects[0])
                     );
@@ -774,7 +774,7 @@ impl Besieged {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4 * config().cases, ..config() })]
 
-    /// Whatever others say and do, maintenance goes on, by its rules.
+    /// Whatever other nodes send, maintenance goes on, by its rules.
     #[test]
     fn maintenance_keeps_its_rules_among_hostile_nodes(
         (me, r, seeds) in (peer(), 1usize..5, vec(peer(), 0..3)),

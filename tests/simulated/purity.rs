@@ -19,11 +19,11 @@ const FORBIDDEN: [&str; 27] = [
     "env",
     "process",
     "os",
-    // A walk through a hashed collection takes another order in every run.
+    // The iteration order of a hashed collection differs in every run.
     "HashMap",
     "HashSet",
     "RandomState",
-    // Whoever runs the protocol brings these.
+    // The callers of the protocol provide these.
     "rand",
     "tokio",
     "tokio_util",
@@ -99,7 +99,7 @@ fn length_of_char(text: &str) -> Option<usize> {
     (first == '\\' || close == 0).then_some(1 + from + close + 1)
 }
 
-/// The tokens without items that are for tests only.
+/// The tokens without items that exist only in tests.
 fn without_tests(tokens: &[String]) -> Vec<&str> {
     const ATTRIBUTE: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
@@ -283,7 +283,7 @@ fn what_follows_test_code_is_read() {
     assert_eq!(impurities("#[cfg(test)]\nmod testing;\nuse std::fs;"), ["fs"]);
 }
 
-/// Names that would make a seed more than one history, or the simulator a second runtime.
+/// Names that would give one seed several histories, or make the simulator a second runtime.
 const NOT_IN_THE_SIMULATOR: [&str; 9] =
     ["actors", "actix", "HashMap", "HashSet", "RandomState", "Instant", "SystemTime", "ThreadRng", "OsRng"];
 

@@ -1,4 +1,4 @@
-//! Rings that know of each other become one: small rings in every order, large ones in little time.
+//! Rings that know of each other become one: small rings in every order, large ones within seconds.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn small_ring_and_a_large_one_become_one_in_either_direction() {
 }
 
 /// Eighteen nodes, each of which has joined through a random member, with lists of two entries; ten die at once.
-/// `None` if those who are left know nothing of each other.
+/// `None` if the survivors fall into groups that know nothing of each other.
 fn survivors_become_one_ring(seed: u64) -> Option<Result<Duration, String>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = World::new(seed, BITS, 2);
@@ -94,7 +94,7 @@ fn survivors_become_one_ring(seed: u64) -> Option<Result<Duration, String>> {
     know_of_each_other(&world).then(|| world.run_until(300 * SECOND, World::ideal))
 }
 
-/// Whether any two of those who live are connected by nodes of which one knows the other, be it as a finger.
+/// Whether all survivors are connected by nodes one of which knows the other, if only as a finger.
 fn know_of_each_other(world: &World) -> bool {
     let mut groups: Vec<Vec<Peer>> = oracle::knowledge(world);
     for host in world.hosts().filter(|host| host.is_alive()) {

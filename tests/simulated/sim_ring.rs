@@ -1,4 +1,4 @@
-//! `chord sim ring` as users meet it: what it prints, what it refuses, and that a seed is a ring.
+//! `chord sim ring` as users meet it: its output, its errors, and that a seed gives the same ring each time.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ fn rings(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rings").join(name)
 }
 
-/// Runs `chord sim ring` with this on its standard input.
+/// Runs `chord sim ring` with this standard input.
 fn ring_told(line: &str, input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_chord"))
         .args(["sim", "ring"])
@@ -22,7 +22,7 @@ fn ring_told(line: &str, input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("chord starts");
-    // An error means that it does not read its input.
+    // An error means that the program does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -43,7 +43,7 @@ fn ten() -> String {
     format!("--ids {} --bits 6 -r 3", rings("paper.ids").display())
 }
 
-/// The file keeps the tables that are to be printed; `UPDATE=1` writes it. The numbers behind them depend
+/// The file keeps the expected tables; `UPDATE=1` writes it. The numbers after them depend
 /// on every detail of the simulator, and are not kept.
 fn assert_printed(name: &str, line: &str) {
     let (path, printed) = (rings(name), printed(line));
@@ -67,7 +67,7 @@ fn tables_of_32_nodes_are_printed_as_they_were() {
     assert_printed("nodes_32_bits_16.txt", "--nodes 32 --bits 16 --print-tables");
 }
 
-/// Every finger, as data, against a definition of its own: plain numbers, and no code of the program.
+/// Every finger, as data, against a separate definition: plain numbers, and no code of the program.
 #[test]
 fn no_finger_is_wrong_where_many_start_at_a_node() {
     for seed in 0..5 {
@@ -135,7 +135,7 @@ fn a_picture_is_written() {
     assert_eq!(svg.matches("class=\"hop\" marker").count(), 3);
 }
 
-/// `make pictures` draws them.
+/// The pictures in the documents are those that `make pictures` draws.
 #[test]
 fn pictures_in_the_documentation_are_what_the_command_draws() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! The simulator's histories: golden scenarios, a sweep of random ones, and that they can be repeated.
+//! The simulator's histories: golden scenarios, a sweep of random histories, and their repetition from seeds.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -21,7 +21,7 @@ fn scenarios() -> Vec<PathBuf> {
     paths
 }
 
-/// The lines of two texts, with those that are not in both marked.
+/// The lines of two texts; lines that are not in both are marked.
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let missing = |lines: &[&str], line: &str| !lines.contains(&line);
@@ -35,7 +35,7 @@ fn difference(expected: &str, found: &str) -> String {
     text
 }
 
-/// Each file has commands, a line `---`, and the ring that comes of them. `UPDATE=1` writes the latter.
+/// Each file has commands, a line `---`, and the resulting ring. `UPDATE=1` writes the latter.
 #[test]
 fn scenarios_end_as_they_are_drawn() {
     let paths = scenarios();
@@ -79,8 +79,8 @@ fn random_histories_of_16_nodes_keep_every_promise() {
     assert_eq!(summary.tally.garbled, 0, "frames that could not be read");
 }
 
-/// Its creator left in the last moment of trouble, was still up when healing began, and so was not started again:
-/// three rings none of whose members had a living seed never met.
+/// The creator left just before healing began, was still up at its beginning, and so was not started again:
+/// three rings without a member that had a living seed never met.
 #[test]
 fn creator_that_is_on_its_way_out_is_started_again_before_healing() {
     let summary = sweep(5838..5839, &Options { nodes: 8..=64, trace: false }, 1, |_| ON);
@@ -103,10 +103,10 @@ fn number_of_threads_changes_nothing() {
     assert_eq!(sweep(0..12, &options, 1, |_| ON), sweep(0..12, &options, 3, |_| ON));
 }
 
-/// The trace of a history, comments and all, is a scenario in which the same happens.
+/// The trace of a history, with its comments, is a scenario that plays the same history.
 #[test]
 fn trace_can_be_played_again() {
-    // In the last two nodes share threads.
+    // In the last two, nodes share threads.
     for seed in 0..10 {
         let report = history(seed, &Options { nodes: 8..=16, trace: true });
         let played = script::run(&report.trace.join("\n")).unwrap();
@@ -195,7 +195,7 @@ fn bad_arguments_of_churn_are_one_line_and_status_2() {
     }
 }
 
-/// Sweeps that would take days end at once, and what is finished is told.
+/// Sweeps that would take days end at once on Ctrl-C, and the finished histories are reported.
 #[test]
 fn interrupt_keeps_the_histories_that_are_finished() {
     for args in ["chaos --nodes 4 --json", "churn --nodes 4 --time 10m --json"] {
@@ -219,14 +219,14 @@ fn interrupt_keeps_the_histories_that_are_finished() {
     }
 }
 
-/// Whether a process has a handler for SIGINT, as the kernel says.
+/// Whether a process has a handler for SIGINT, according to the kernel.
 fn catches_interrupts(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
     u64::from_str_radix(caught.trim(), 16).unwrap() & 0b10 != 0
 }
 
-/// Waits until something is so; says whether it came to that within a generous time.
+/// Waits until a condition holds; whether it did within a generous time.
 fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while !condition() {

@@ -1,4 +1,4 @@
-//! Neighbours that slept at the same time, and what the ring says of their keys when they wake.
+//! Neighbours that slept at the same time, and the ring's answers about their keys when they wake.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const SLEEP: Duration = Duration::from_secs(40);
 /// Places between which others can join.
 const STEP: u32 = 0x1000;
 
-/// What lookups came to.
+/// The results of lookups.
 #[derive(Default)]
 struct Answers {
     right: usize,
@@ -28,8 +28,8 @@ struct Answers {
     wrong: Vec<(Duration, String)>,
 }
 
-/// A ring of sixteen with a row of three that sleeps for six seconds, during which others join in between; some of those die when
-/// the three wake. What those who did not sleep are told then.
+/// A ring of sixteen in which three adjacent nodes sleep for six seconds, while others join between them; some of these
+/// die when the three wake. Returns the answers to nodes that did not sleep.
 fn row_wakes(seed: u64) -> Answers {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = World::new(seed, BITS, R);
@@ -84,7 +84,8 @@ fn row_wakes(seed: u64) -> Answers {
     answers
 }
 
-/// Who may own a key: the first that lives and did not sleep, and those before it that may be back, or have just died.
+/// The nodes that may own a key: the first that lives and did not sleep, and nodes before it that may be back, or have
+/// just died.
 fn owners(world: &World, key: Id, sleepers: &[Peer], dead: &[Peer]) -> Vec<Peer> {
     let mut next: Vec<Peer> = world.live().into_iter().chain(dead.iter().copied()).collect();
     next.sort_by_key(|peer| peer.id.clockwise_from(key));
@@ -102,7 +103,8 @@ fn neighbours_that_slept_together_do_not_confirm_each_other() {
     assert!(right > 40_000 && wrong.is_empty());
 }
 
-/// Whoever came before the dead had the sleeper for its first successor, and the sleeper waited until somebody else told it so.
+/// The node before the dead ones had the sleeper as its first successor, but the sleeper waited for another node to say
+/// so.
 #[test]
 fn sleeper_whose_neighbours_have_died_is_soon_back() {
     let all: Vec<Duration> = (0..32).map(comes_back).collect();
@@ -111,7 +113,8 @@ fn sleeper_whose_neighbours_have_died_is_soon_back() {
     assert!(*last <= 3 * SECOND, "{all:?}");
 }
 
-/// A ring of twelve, a member of which sleeps until its neighbours' death is just known; how long it takes then until the ring is ideal.
+/// A ring of twelve with a member that sleeps until the death of its neighbours has just been noticed. Returns the time
+/// until the ring is ideal.
 fn comes_back(seed: u64) -> Duration {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = World::new(seed, BITS, R);

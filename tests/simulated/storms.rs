@@ -1,4 +1,4 @@
-//! Loaded rings that stumble, on a virtual clock: they get up again, and nobody alive is taken for dead for being busy.
+//! Loaded rings with a fault, on a virtual clock: they recover, and no living node is taken for dead for being busy.
 //! A failure prints the command that repeats it.
 
 use std::ops::ControlFlow;
@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use chord::sim::storm::{self, Defences, Fault, Options, Outcome, Prices, Report};
 
-/// A ring of 32 whose work is four times as dear as usual, so that there is less of it: some 800 lookups a second on each thread.
+/// A ring of 32 whose work costs four times as much as usual, so that there is less of it: some 800 lookups a second on
+/// each thread.
 fn small() -> Options {
     Options { nodes: 32, threads: 2, prices: Prices::USUAL.times(4), ..Options::default() }
 }
@@ -51,7 +52,7 @@ fn one_seed_is_one_storm() {
     assert_eq!(run(&options), run(&options));
 }
 
-/// The model can fail: without what the threads decide together the storm goes on when its cause is gone.
+/// The model can fail: without the common decisions of threads the storm goes on when its cause is gone.
 #[test]
 fn storm_does_not_end_without_the_defences() {
     let defences = Defences { merging: false, health: false };

@@ -1,4 +1,4 @@
-//! The library's simulator as tests want it: what does not hold is a panic, and a test that fails
+//! The library's simulator in a form for tests: a condition that does not hold is a panic, and a test that fails
 //! shows the ring, and how to see its history again.
 
 use std::ops::{Deref, DerefMut, Range};
@@ -16,11 +16,11 @@ pub struct World {
     seed: u64,
 }
 
-/// An ideal ring is watched for so long.
+/// An ideal ring is watched for this long.
 const WATCH: Duration = Duration::from_secs(3);
 
 impl World {
-    /// Nobody, on a circle of so many bits; successor lists will have `r` entries.
+    /// No nodes yet, on a circle of this many bits; successor lists will have `r` entries.
     pub fn new(seed: u64, bits: Bits, r: usize) -> World {
         World { world: Simulated::new(seed, bits, r), seed }
     }
@@ -34,23 +34,23 @@ impl World {
         world
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     pub fn run(&mut self, time: Duration) {
         self.world.run(time);
     }
 
-    /// Lets time pass until a condition holds, and says how much.
+    /// Lets time pass until a condition holds; returns how much.
     pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Simulated) -> Result<(), String>) -> Duration {
         self.world.run_until(limit, condition).unwrap_or_else(|complaint| panic!("{complaint}"))
     }
 
-    /// Lets time pass until the ring is ideal, and says how much.
+    /// Lets time pass until the ring is ideal; returns how much.
     pub fn settle(&mut self, limit: Duration) -> Duration {
         self.run_until(limit, Simulated::ideal)
     }
 
-    /// Lets time pass in which an ideal ring is to stay so. (After a restart it need not: everyone
-    /// who has known the former self takes the node for dead once more.)
+    /// Lets time pass in which an ideal ring must stay ideal. (After a restart it need not: all nodes
+    /// that knew the node before take it for dead once more.)
     pub fn stay_ideal(&mut self) {
         let end = self.now() + WATCH;
         while self.now() < end {
@@ -64,7 +64,7 @@ impl World {
         self.world.ask(from, key).expect("the asker lives")
     }
 
-    /// Begins a lookup; `found` will tell what came of it by the number that is returned.
+    /// Begins a lookup; `found` returns its result by the number that this returns.
     pub fn lookup(&mut self, from: Peer, key: Id) -> u64 {
         self.world.lookup(from, key).expect("the asker lives")
     }
@@ -75,7 +75,7 @@ impl World {
 
     /// The live node that owns a key, if all are one ring.
     pub fn owner(&self, key: Id) -> Peer {
-        self.world.owner(key).expect("somebody lives")
+        self.world.owner(key).expect("a node lives")
     }
 }
 

@@ -1,8 +1,8 @@
 //! Processes of many nodes, of which one is killed under load.
 //!
-//! All its nodes die in one moment, and each list that held nothing else is lost: with lists that are long enough for so many
-//! nodes there is practically none, and nobody names a wrong owner. `R=4` shows what happens with shorter ones, `KILLS=…` how often,
-//! and `PROCESSES=…` among how many.
+//! All its nodes die at the same moment, and each list that held only such nodes is lost. With lists long enough
+//! for processes of that size there are practically none, and no answer names a wrong owner. `R=4` shows shorter
+//! lists; `KILLS=…` sets how many kills, and `PROCESSES=…` how many processes.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -24,26 +24,26 @@ use crate::support::process::{CHORD, Process, addresses, eventually, free_range_
 
 const PROCESSES: usize = 3;
 
-/// Virtual nodes of each.
+/// Virtual nodes of each process.
 const VIRTUAL: u16 = 64;
 
-/// Lookups a second, if `RATE` does not say another number.
+/// Lookups a second, unless `RATE` gives another number.
 const RATE: u64 = 1000;
 
 /// Nodes of each survivor that are asked.
 const ASKED: usize = 4;
 
-/// How long a ring may take until all neighbours are right, on a machine that is busy otherwise: what is judged here are answers.
+/// How long a ring may take until all neighbours are right, on a busy machine: this test judges answers.
 const RIGHT_WITHIN: Duration = Duration::from_secs(60);
 
 /// For how long lookups go on once the survivors are a ring.
 const LISTEN: Duration = Duration::from_secs(1);
 
-/// Connections to the dead break at once, and whoever is not connected is refused: so long after a death a busy machine may
-/// leave it unnoticed.
+/// Connections to the dead break at once, and new ones are refused: a busy machine may take this long to notice a
+/// death.
 const NOTICED_WITHIN: Duration = Duration::from_millis(250);
 
-/// One death: nobody was missing before `from`, and nothing of the process was left after `to`.
+/// One death: all nodes lived until `from`, and all nodes of the process were dead after `to`.
 struct Death<'a> {
     before: &'a Ideal,
     after: &'a Ideal,
@@ -51,15 +51,15 @@ struct Death<'a> {
     to: Instant,
 }
 
-/// What became of the lookups.
+/// The results of the lookups.
 #[derive(Default)]
 struct Tally {
     right: usize,
-    /// So long after the death the last of these was asked that named somebody who had just died.
+    /// Answers that named a node that had just died: how long after the death each was asked.
     stale: Vec<Duration>,
     wrong: Vec<String>,
     failed: BTreeMap<Failure, usize>,
-    /// So long after the death the last lookup was asked that failed.
+    /// How long after the death the last failed lookup was asked.
     failed_until: Duration,
 }
 

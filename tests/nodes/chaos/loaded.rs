@@ -1,6 +1,6 @@
-//! Processes of many nodes under an open load, of which one after the other sleeps.
+//! Processes of many nodes under an open load; one process after the other sleeps.
 //!
-//! Nobody dies and nobody joins: whoever takes a node for dead has to have been left without an answer for a while, and
+//! No node dies and none joins: a node may be taken for dead only if it left others without an answer for a while, and
 //! an answer may pass over nodes of a process that slept, and over no others.
 
 use std::collections::BTreeMap;
@@ -23,42 +23,42 @@ use crate::support::load::{self, Ended, Failure};
 use crate::support::process::{CHORD, Process, addresses, eventually, nodes_from};
 use crate::support::verdicts::{self, Verdict};
 
-/// `PROCESSES=…`, `VIRTUAL=…` and `R=…` are others.
+/// `PROCESSES=…`, `VIRTUAL=…` and `R=…` set other numbers.
 const PROCESSES: usize = 6;
 
-/// Virtual nodes of each.
+/// Virtual nodes of each process.
 const VIRTUAL: u16 = 16;
 
-/// The length of the successor lists. No row of so many nodes belongs to two processes, so that one may sleep while
-/// another is still on its way back; or to one, where `NAPS=0` says that only one sleeps.
+/// The length of the successor lists. No r adjacent nodes belong to only two processes, so that one may sleep while
+/// another is still on its way back; with `NAPS=0`, where only one sleeps, none belong to only one.
 const R: usize = 8;
 
-/// Lookups a second, if `RATE` does not say another number: many more than a few clients ask that wait for their answers,
-/// and no more than a third of what such a ring can do on a processor that it shares.
+/// Lookups a second, unless `RATE` gives another number: many more than a few waiting clients would ask,
+/// and at most a third of the capacity of such a ring on a shared processor.
 const RATE: u64 = 2000;
 
 /// Nodes of each process that are asked.
 const ASKED: usize = 2;
 
-/// How long sleep lasts that comes at random, and what is between two of them.
+/// The range of a random nap, and of the time between two naps.
 const NAP: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 const BETWEEN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1500));
 
-/// For how long naps go on when nothing else is said, and how long the last one is that is none: then, and else.
+/// For how long naps go on by default; and the length of the long sleep at the end, by default and in the long run.
 const SHORT: Duration = Duration::from_secs(6);
 const SLEEP: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
 
-/// Who slept no longer than this has to be waited for.
+/// Others have to wait for a process that slept no longer than this.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// When a process that is back is in its place again.
+/// A process is in its place again this long after it woke.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 
-/// So long after a process has fallen asleep the others have taken note, and answer so many of a hundred lookups.
+/// The others have noticed a sleep this long after its start, and from then on answer this percentage of lookups.
 const NOTED_AFTER: Duration = Duration::from_secs(8);
 const ANSWERED: f64 = 95.0;
 
-/// How long a ring may take until all neighbours are right; and one that can't be told to be right any more is given up.
+/// How long a ring may take until all neighbours are right; and when a wait for right neighbours is given up.
 const FORMS_WITHIN: Duration = Duration::from_secs(15);
 const GIVEN_UP: Duration = Duration::from_secs(20);
 
@@ -67,11 +67,11 @@ const GIVEN_UP: Duration = Duration::from_secs(20);
 struct Nap {
     process: usize,
     from: Instant,
-    /// None as long as it sleeps.
+    /// None while it sleeps.
     to: Option<Instant>,
 }
 
-/// All of them.
+/// All naps of a run.
 struct Naps {
     began: (Instant, SystemTime),
     all: Mutex<Vec<Nap>>,
@@ -97,7 +97,7 @@ impl Naps {
             .any(|nap| nap.process == process && nap.from <= to && nap.to.is_none_or(|end| from <= back_by(end, &naps)))
     }
 
-    /// Whether this verdict may fall on a node of a process: it slept for more than a moment then.
+    /// Whether this verdict may be on a node of this process: it then slept for more than a moment.
     fn excuse(&self, process: usize, verdict: Verdict) -> bool {
         let (began, at) = self.began;
         let passed = began + verdict.at.duration_since(at).unwrap_or_default();
@@ -107,14 +107,14 @@ impl Naps {
         })
     }
 
-    /// Whether all have taken note of every sleep: none began shortly before.
+    /// Whether all nodes have noticed every sleep: none began shortly before.
     fn noted(&self, at: Instant) -> bool {
         !self.any(|nap| nap.from <= at && at < nap.from + NOTED_AFTER)
     }
 }
 
-/// When a process that woke at that instant is in its place again. Its predecessors hear of it through its successors: where
-/// another process fell asleep meanwhile, they have to find that dead first.
+/// When a process that woke at that instant is in its place again. Its predecessors hear of it through its successors:
+/// if another process falls asleep meanwhile, they first have to find that one dead.
 fn back_by(woke: Instant, naps: &[Nap]) -> Instant {
     let back = woke + BACK_WITHIN;
     let disturbed = naps.iter().filter(|nap| woke <= nap.from && nap.from < back);
@@ -123,15 +123,15 @@ fn back_by(woke: Instant, naps: &[Nap]) -> Instant {
         .fold(back, Instant::max)
 }
 
-/// What became of the lookups.
+/// The results of the lookups.
 #[derive(Default)]
 struct Tally {
     right: usize,
     wrong: Vec<String>,
     failed: BTreeMap<Failure, usize>,
-    /// Of nodes that slept meanwhile, or were on their way back.
+    /// Put to nodes that slept meanwhile, or were on their way back.
     interrupted: usize,
-    /// Answered, and not, when everybody had taken note.
+    /// Answered, and not answered, once all nodes had noticed every sleep.
     noted: [usize; 2],
     took: Vec<Duration>,
 }
@@ -158,7 +158,7 @@ impl Tally {
         }
     }
 
-    /// Of a hundred lookups, those that were answered when everybody had taken note.
+    /// The percentage of lookups answered once all nodes had noticed every sleep.
     fn answered(&self) -> f64 {
         let [answered, failed] = self.noted;
         100.0 * answered as f64 / (answered + failed).max(1) as f64
@@ -183,18 +183,19 @@ impl Tally {
     }
 }
 
-/// What a ring is made of.
+/// The parameters of a ring.
 #[derive(Clone, Copy)]
 struct Shape {
     processes: usize,
-    /// Nodes of each.
+    /// Nodes of each process.
     nodes: u16,
     r: usize,
     /// How many processes may be away at once.
     away: usize,
 }
 
-/// Where the first node of each process is to be, so that those that may be away at once have no row of `r` nodes.
+/// The address of the first node of each process, so that processes which may be away at once do not have `r` adjacent
+/// nodes.
 fn places(shape: Shape, rng: &mut ChaCha8Rng) -> Vec<Addr> {
     let ips: Vec<Ipv4Addr> = addresses(shape.processes).collect();
     let drawn = std::iter::repeat_with(|| {
@@ -212,7 +213,7 @@ fn is_mixed(firsts: &[Addr], shape: Shape) -> bool {
     let pairs = firsts.iter().flat_map(|one| firsts.iter().map(move |other| [one.ip(), other.ip()]));
     pairs.into_iter().filter(|[one, other]| (one != other) == (shape.away > 1)).all(|pair| {
         let mut row = 0;
-        // Twice round, since a row may pass the end.
+        // Twice round, since adjacent nodes may lie across the end of the list.
         ips.iter().chain(&ips).all(|ip| {
             row = if pair.contains(ip) { row + 1 } else { 0 };
             row < shape.r
@@ -303,7 +304,7 @@ fn processes_of_virtual_nodes_under_load_bury_nobody_who_lives() {
     assert!(first.is_empty(), "{} wrong answers, the first:\n{}", tally.wrong.len(), first.join("\n"));
     assert!(healed.as_ref().is_ok_and(|took| *took <= BACK_WITHIN), "{healed:?}");
     assert!(tally.answered() >= ANSWERED, "{} % answered", tally.answered());
-    // A fifth of the time is too early, and of six processes one is interrupted.
+    // A fifth of the time the sleeps are too recent, and one process of six is interrupted.
     let least = (time + sleep).as_secs_f64() / 3.0;
     assert!(tally.right as f64 > least * rate && tally.noted[0] as f64 > rate, "few lookups");
 }

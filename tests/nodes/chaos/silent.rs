@@ -1,7 +1,8 @@
 //! A host with several nodes that falls silent: its cable is pulled, and no connection breaks.
 //!
-//! Nobody can tell at once, so that its nodes are named until they are found dead. Nobody else may be passed over. (The nodes behind
-//! the cable lose more than r neighbours at once, which is beyond the rules: what they say is only counted.)
+//! No node can tell at once, so that its nodes are named until they are found dead. No other node may be passed over.
+//! (The nodes behind the cable lose more than r neighbours at once, which is beyond the rules: their answers are only
+//! counted.)
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -28,15 +29,15 @@ const TOGETHER: u16 = 3;
 /// Lookups a second that are put to the nodes of each host.
 const RATE: f64 = 60.0;
 
-/// How long the cable is out: not long enough for all to have noticed; and until long after.
+/// How long the cable is out: too short for all nodes to notice; and long enough.
 const CUTS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 
-/// A silent death goes unnoticed no longer than this: four calls of the conversation under way, 1.25 periods of stabilize, two calls
-/// of the round that finds it (docs/correctness.md, "The simulator"), and a quarter of a second of a busy machine. Periods and calls have a
-/// second here.
+/// A silent death goes unnoticed no longer than this: four calls of the conversation under way, 1.25 periods of
+/// stabilize, two calls of the round that finds it (docs/correctness.md, "The simulator"), and a quarter of a second
+/// for a busy machine. Periods and call timeouts are a second here.
 const NOTICED_WITHIN: Duration = Duration::from_millis(4000 + 1250 + 2000 + 250);
 
-/// How long the ring may take to be right, also after the cable is in again.
+/// How long the ring may take to be right, also after the cable is back in.
 const RIGHT_WITHIN: Duration = Duration::from_secs(25);
 
 /// When the cable was out.
@@ -45,11 +46,11 @@ struct Cut {
     to: Instant,
 }
 
-/// What became of the lookups.
+/// The results of the lookups.
 #[derive(Default)]
 struct Tally {
     right: usize,
-    /// So long after the cut those were asked that named a node behind it, which was the owner until then.
+    /// Lookups that named a node behind the cable, the owner until then: how long after the cut each was asked.
     stale: Vec<Duration>,
     wrong: Vec<String>,
     failed: BTreeMap<Failure, usize>,
@@ -75,7 +76,7 @@ impl Tally {
         };
         let passed: Vec<_> = ideal.clockwise(key).take_while(|peer| *peer != owner).collect();
         let one_side = passed.iter().all(|peer| is_behind(*peer) != is_behind(of));
-        // Those behind the cable may have lost each other, too: until all are one ring again each may own what it will.
+        // Nodes behind the cable may have lost each other, too: until all are one ring again they may own any key.
         let other = is_behind(owner) && !is_behind(of);
         let meeting = ended >= cut.to && (other || passed.iter().all(|peer| is_behind(*peer) == is_behind(of)));
         let silent = is_behind(owner) != is_behind(of) && asked > cut.from && ended < cut.to;
@@ -138,7 +139,7 @@ fn host_of_three_nodes_that_falls_silent_has_nobody_else_passed_over() {
             (0..TOGETHER).map(|k| (0, at(0, k))).chain((1..HOSTS).map(|host| (host, at(host, 0)))).collect();
         let ideal = Ideal::of_peers(nodes.iter().map(|(_, addr)| Peer::at(*addr, Bits::FULL)));
         let is_behind = |peer: Peer| peer.addr.ip() == Network::address(0).ip();
-        // Everybody's seed is on a host that stays.
+        // The seed of all nodes is on a host that stays.
         let founder = at(1, 0);
         let start = |(host, addr): &(usize, Addr)| {
             Process::virtual_nodes(network.chord(*host), *addr, 1, (*addr != founder).then_some(founder), R)

@@ -1,4 +1,4 @@
-//! Limits are of processes, and in bytes.
+//! Limits are per process, and in bytes.
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpStream};
@@ -35,7 +35,7 @@ fn calls(request: &Request, n: u64) -> BytesMut {
     bytes
 }
 
-/// A connection from one address of this machine to another; `room` bytes wait at this end to be read.
+/// A connection from one address of this machine to another; its receive buffer has `room` bytes.
 async fn connect(from: Ipv4Addr, to: Addr, room: Option<u32>) -> std::io::Result<tokio::net::TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if let Some(room) = room {
@@ -45,15 +45,15 @@ async fn connect(from: Ipv4Addr, to: Addr, room: Option<u32>) -> std::io::Result
     timeout(SECOND, socket.connect(to.into())).await?
 }
 
-/// Clients that ask for the longest answers and read none, what each asks for, and how long they are there.
+/// Clients that ask for the longest answers and read none, the requests of each, and how long they stay.
 const NON_READERS: usize = 200;
 const QUESTIONS: u64 = 6000;
 const UNREAD: Duration = Duration::from_secs(9);
 
-/// The longest lists that there are.
+/// The longest possible lists.
 const LONGEST: usize = 32;
 
-/// What such clients may cost together, in KiB.
+/// The most memory that such clients may cost together, in KiB.
 const MAX_GROWTH: u64 = 64 * 1024;
 
 #[test]
@@ -81,7 +81,7 @@ fn answers_that_nobody_reads_are_bounded_in_bytes() {
             let (from, blob, sent) = (ips[1 + k % 8], &blob, &sent);
             async move {
                 let Ok(mut stream) = connect(from, of.addr, Some(4096)).await else { return };
-                // A node that reads no more, or has closed the connection, has defended itself.
+                // A node that reads no more, or has closed the connection, has kept its limit.
                 let began = Instant::now();
                 if matches!(timeout(UNREAD, stream.write_all(blob)).await, Ok(Ok(()))) {
                     sent.fetch_add(1, SeqCst);
@@ -99,12 +99,12 @@ fn answers_that_nobody_reads_are_bounded_in_bytes() {
     assert!(most - before.memory <= MAX_GROWTH, "{} KiB more", most - before.memory);
 }
 
-/// Virtual nodes of the process that may open few files, and connections that one address has with each: more than
-/// files together.
+/// Virtual nodes of the process with few files, and connections that one address makes to each: together more than
+/// the files.
 const VIRTUAL: u16 = 32;
 const TO_EACH: usize = 35;
 
-/// Files of the process that connections never take: for what it has to open to live.
+/// Files of the process that connections never take: the process needs them itself.
 const RESERVE: usize = 24;
 
 #[test]
@@ -144,7 +144,7 @@ fn process_of_many_nodes_with_few_files_takes_fresh_calls() {
                     }
                 }
                 for stream in &mut held {
-                    // Whoever has said something valid goes last; an error means that it has gone.
+                    // A connection that has sent a valid frame is closed last; an error means that it was closed.
                     let _ = stream.write_all(ping).await;
                 }
                 held
@@ -198,6 +198,6 @@ fn fresh_ping(of: Peer) -> (Duration, Result<(), String>) {
 }
 
 fn say(stream: &mut TcpStream, bytes: &[u8]) {
-    // It does not block: an error means that the connection was closed, or that nothing is read.
+    // Non-blocking: an error means that the connection was closed, or that the node does not read.
     let _ = stream.write(bytes);
 }

@@ -1,4 +1,4 @@
-//! Members that sit on lookups cost those that end there their time, and nobody else anything.
+//! Members that do not answer lookups delay only the lookups that need them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -23,7 +23,7 @@ use crate::support::member::Member;
 use crate::support::process::{CHORD, Process, addresses, ask_numbered, eventually, free_range_at, nodes_from};
 use crate::support::{alone, load, verdicts};
 
-/// Virtual nodes of the process that most of the ring lives in.
+/// Virtual nodes of the process with most of the ring.
 const BEHIND: u16 = 31;
 
 /// How long a ring may take until all neighbours are right.
@@ -74,7 +74,7 @@ impl Ring {
         Ideal::of_peers(self.peers.iter().copied())
     }
 
-    /// How often any of its nodes was taken for dead.
+    /// How often each node was taken for dead by a node of the ring.
     fn found_dead(&self) -> BTreeMap<Addr, usize> {
         let mut found = BTreeMap::new();
         let verdicts = [&self.many, &self.victim].map(verdicts::of).into_iter().flatten();
@@ -83,7 +83,7 @@ impl Ring {
     }
 }
 
-/// What came of lookups that were put to a node one after the other.
+/// The results of lookups that were put to a node one after the other.
 #[derive(Debug, Default)]
 struct Others {
     took: Vec<Duration>,
@@ -92,7 +92,7 @@ struct Others {
 }
 
 impl Others {
-    /// Looks random keys up for some time, but none that `stuck` owns.
+    /// Looks up random keys for some time, but none that `stuck` owns.
     fn measure(of: Peer, ideal: &Ideal, stuck: Peer, time: Duration) -> Others {
         let (began, mut others) = (Instant::now(), Others::default());
         while began.elapsed() < time {
@@ -108,7 +108,7 @@ impl Others {
                 _ => others.failed += 1,
             }
             others.took.push(asked.elapsed());
-            // A client that looks something up now and then, and is no load.
+            // A client with a lookup now and then, which is no load.
             thread::sleep(Duration::from_millis(20));
         }
         others.took.sort();
@@ -126,13 +126,14 @@ impl Others {
     }
 }
 
-/// Lookups a second that one client has end at the member that answers none.
+/// Lookups a second by one client that end at the member without answers.
 const RATE: f64 = 600.0;
 
-/// Connections to that member while they come: those that lead there anyway, and some that ask whether it lives.
+/// Connections to that member meanwhile: those that lead there anyway, and some that probe it.
 const MAX_ACCEPTED: u64 = 10;
 
-/// What others may wait, against before, or at all: 1.5 times is what is wanted, and the rest is for a busy machine.
+/// How much longer other lookups may take than before, or in all: the target is 1.5 times; the rest is for a busy
+/// machine.
 const SLOWER: u32 = 3;
 const SLOW: Duration = Duration::from_millis(20);
 
@@ -140,7 +141,7 @@ const SLOW: Duration = Duration::from_millis(20);
 fn member_that_answers_all_but_lookups_holds_up_nobody_else() {
     let _alone = alone();
     let mut ring = Ring::start(1);
-    // Most of the circle away from the victim, so that its lookups go by others.
+    // Most of the circle away from the victim, so that the victim's lookups pass through other nodes.
     let order: Vec<_> = ring.ideal().clockwise(ring.victim.peer.id).collect();
     let (place, stuck) = (order.len() * 3 / 4, order[(order.len() * 3 / 4 + 1) % order.len()]);
     let member = ring.join([order[place].id.next(Bits::FULL)]).remove(0);
@@ -164,17 +165,17 @@ fn member_that_answers_all_but_lookups_holds_up_nobody_else() {
     let fates = fates.into_inner().unwrap();
     println!("the client got {fates:?}; found dead: {found_dead:?}");
     assert!(member.stuck() > 64 && fates.values().sum::<usize>() > 1000, "they have to get there");
-    // Some of them go by the member that answers none, at any time.
+    // Some of them pass through the member without answers, at any time.
     assert_eq!((before.wrong, under.wrong), (0, 0));
     assert!(under.p50() <= SLOWER * before.p50() && under.p50() <= SLOW, "{:?}, not {:?}", under.p50(), before.p50());
     assert!(accepted <= MAX_ACCEPTED, "{accepted} connections");
     assert!(found_dead.is_empty(), "all live");
 }
 
-/// Lookups that each of five members is asked to sit on: 8,500 in all, many more than a node takes on at once.
+/// Lookups that are sent to each of five members without answers: 8,500 in all, many more than a node admits at once.
 const EACH: u64 = 1700;
 
-/// Where so many are stuck there is next to no room left.
+/// With this number of stuck lookups a node has next to no room left.
 const MANY: u64 = MAX_LOOKUPS as u64 / 2;
 
 /// How late the victim may answer a ping.
@@ -184,7 +185,7 @@ const WORST: Duration = Duration::from_millis(200);
 fn node_whose_lookups_are_all_stuck_answers_pings() {
     let _alone = alone();
     let mut ring = Ring::start(5);
-    // The victim's longest fingers, so that it passes its questions on to them itself.
+    // The victim's longest fingers, so that it forwards its requests to them itself.
     let of = ring.victim.peer;
     let members = ring.join((0..5).map(|k| of.id.finger_start(160 - k, Bits::FULL)));
     let ideal = ring.ideal();
@@ -200,7 +201,7 @@ fn node_whose_lookups_are_all_stuck_answers_pings() {
         (asked.elapsed(), matches!(answer, Ok(Ok(Response::Alive { .. }))))
     };
     let idle = ping().0;
-    // Held until the end: a client that goes gives its lookups up.
+    // Held until the end: when a client closes its connection, its lookups are given up.
     let clients: Vec<_> = members.iter().map(|member| ask_at_once(of, member.me.id.next(Bits::FULL))).collect();
     let (began, mut pings) = (Instant::now(), Vec::new());
     while began.elapsed() < 8 * SECOND {
@@ -228,7 +229,7 @@ fn ask_at_once(of: Peer, key: Id) -> TcpStream {
     }
     let mut stream = TcpStream::connect(of.addr).expect("it takes connections");
     stream.set_write_timeout(Some(SECOND)).expect("a timeout");
-    // What it does not take within a second it need not have.
+    // Requests that the node does not read within a second are not needed.
     let _ = stream.write_all(&bytes);
     stream
 }

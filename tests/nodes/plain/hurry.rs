@@ -6,7 +6,7 @@ use super::*;
 use crate::support::process::address;
 use chord::Addr;
 
-/// The period of maintenance of all members. Whoever tries the figures in full says `TS=1000`.
+/// The period of maintenance of all members. `TS=1000` gives the figures of docs/correctness.md.
 fn period() -> Duration {
     Duration::from_millis(std::env::var("TS").map_or(100, |ts| ts.parse().expect("milliseconds")))
 }
@@ -22,18 +22,18 @@ fn draw(seed: u64, n: u8) -> u8 {
     plain::sha1(format!("{seed} {n}").as_bytes()).as_bytes()[0]
 }
 
-/// Beyond the addresses of the tests that are alone.
+/// The host number of these tests' address, beyond those of the tests that run alone.
 const HURRIED: u8 = 254;
 
-/// An address that no other node takes, also none of another run of these tests: others are to join through it before
-/// it is known that somebody listens there.
+/// An address that no other node uses, not even in another run of these tests: others join through it before
+/// the test knows that it listens there.
 fn free_address() -> Addr {
     static LAST: AtomicU16 = AtomicU16::new(10_000);
     Addr::new(address(HURRIED), LAST.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Members join 0.6 periods apart, each through any of those before it, and every second one on average is a plain
-/// peer of this kind. Comes to the time that the ring then takes to be ideal, or to what it lacks.
+/// Members join 0.6 periods apart, each through a random earlier one, and every second one on average is a plain
+/// peer of this kind. Returns the time that the ring then takes to be ideal, or its flaws.
 async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, Vec<String>> {
     let period = period();
     let (mut ours, mut peers, mut addrs) = (Vec::new(), Vec::new(), Vec::<Addr>::new());

@@ -2,12 +2,12 @@
 
 use super::*;
 
-/// How many lookups each member of a ring makes; whoever tries the figures in full says `LOOKUPS=1300`.
+/// How many lookups each member of a ring makes; `LOOKUPS=1300` gives the figures of docs/correctness.md.
 fn lookups() -> u32 {
     std::env::var("LOOKUPS").map_or(20, |lookups| lookups.parse().expect("a number"))
 }
 
-/// Every node of ours answers every member right, again and again, while the peers keep their ring.
+/// Every node of ours gives every member right answers, again and again, while the peers keep their ring.
 async fn nobody_is_told_wrong(kind: Setup, peers: u8) {
     let log = Log::open();
     let period = Duration::from_millis(200);
@@ -47,7 +47,7 @@ async fn nobody_is_told_wrong(kind: Setup, peers: u8) {
     let by_plain = plain.iter().map(async |peer| {
         for id in ids(peer.me()) {
             let node = ours[usize::from(id.as_bytes()[19]) % ours.len()].me();
-            // A peer that serves nobody meanwhile looks up itself: what it is told comes from us.
+            // A peer that serves no requests meanwhile looks up itself: it gets its answer from us.
             let said = if kind.serves_while_asking { peer.asks(node.addr, id).await } else { peer.lookup(id).await };
             judge(peer.me(), id, said);
             sleep(Duration::from_millis(10)).await;

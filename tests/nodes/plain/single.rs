@@ -1,4 +1,4 @@
-//! Plain peers that are programs of a single thread: they serve nobody while they ask.
+//! Plain peers that are single-threaded programs: they serve no requests while they ask.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn single() -> Setup {
     Setup { serves_while_asking: false, ..Setup::default() }
 }
 
-/// Waits until this node pings its plain successor before it names it: it was not heard for too long.
+/// Waits until this node pings its plain successor before it names it, since it has not heard it for too long.
 async fn becomes_unsure_of(node: &Node, successor: &Plain) {
     successor.behaves_in("get_predecessor", Manner::refuses());
     eventually("the successor is pinged", async || {
@@ -17,7 +17,7 @@ async fn becomes_unsure_of(node: &Node, successor: &Plain) {
     .await;
 }
 
-/// It was pinged, and buried since it did not answer: it was waiting for that very lookup.
+/// The peer was pinged, and found dead because it did not answer: it was waiting for that very lookup.
 #[actix_rt::test]
 async fn peer_that_waits_for_our_answer_is_not_taken_for_dead() {
     let log = Log::open();
@@ -35,7 +35,7 @@ async fn peer_that_waits_for_our_answer_is_not_taken_for_dead() {
     nobody_complains(&[&peer]);
 }
 
-/// The node that pings it is not the one that it asks.
+/// The peer asks another node than the one that pings it.
 #[actix_rt::test]
 async fn peer_whose_question_was_passed_on_is_not_taken_for_dead() {
     let log = Log::open();
@@ -50,7 +50,8 @@ async fn peer_whose_question_was_passed_on_is_not_taken_for_dead() {
     nobody_complains(&[&peer]);
 }
 
-/// It is started again, and asks its ring for its own successor: whoever names it leaves it alone for ever.
+/// The peer restarts, and asks its ring for its own successor: an answer that names the peer itself leaves it alone for
+/// ever.
 #[actix_rt::test]
 async fn peer_that_looks_its_own_place_up_is_not_named_though_its_silence_is_excused() {
     let config = Config { stabilize: Duration::from_secs(1), ..calm() };
@@ -62,7 +63,7 @@ async fn peer_that_looks_its_own_place_up_is_not_named_though_its_silence_is_exc
     assert_eq!(second.lookup_id(peer.me().id).await, Ok(peer.me()), "unless others ask");
 }
 
-/// A peer that was stopped says nothing any more, but the kernel takes calls to it.
+/// A peer that was stopped sends nothing any more, but the kernel accepts connections to it.
 #[actix_rt::test]
 async fn peer_that_has_stopped_is_found_dead_though_others_ask_from_its_host() {
     let config = Config { stabilize: Duration::from_millis(300), ..calm() };

@@ -1,20 +1,20 @@
-//! Who was in the ring when: what decides whether an answer was right.
+//! Which nodes were in the ring at which time; this decides whether an answer was right.
 //!
-//! Nobody can see a ring of processes as a whole at one instant, so that some nodes are uncertain
-//! for a while. From the hand that strikes them it is known that
+//! A ring of processes can't be observed as a whole at one instant, so that some nodes are uncertain
+//! for a while. The test strikes the nodes itself, and so it knows that
 //!
 //! - a node is **surely** a member from the moment at which the ring was seen to be ideal with it,
-//!   until something is done to it;
+//!   until a fault strikes it;
 //! - it is **surely not** a member from the moment at which its process was reaped, or, if it is only
 //!   silent (stopped, or cut off), from the moment at which the others were seen to be ideal
 //!   without it; until it is started, continued or connected again;
 //! - else it is **perhaps** a member: it may be named, and it may be passed over.
 //!
 //! At one moment the owner of a key is the first sure member at or after it, or any uncertain
-//! one in between. An answer is right if it names the owner at some moment between question and
-//! answer. One thing more has to be conceded: whoever was silent wakes with the neighbours that it
-//! had, and answers questions that are put to *itself* from what it knows until it has heard from
-//! them. Such an answer may be right at any moment since it fell silent. A dead node is never right, whoever says it.
+//! one in between. An answer is right if it names the owner at some moment between request and
+//! answer. One exception: a silent node wakes with its old neighbours, and until it has heard from them it
+//! answers requests that are put to *itself* with its old knowledge. Such an answer may be right at any
+//! moment since the node fell silent. An answer that names a dead node is never right.
 
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -22,16 +22,16 @@ use std::time::{Duration, Instant};
 
 use chord::{Id, Peer};
 
-/// What a living node is to its ring. The dead are not listed at all.
+/// The state of a living node in its ring. The dead are not listed at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// A member.
     Surely,
     /// Starting, or dying.
     Perhaps,
-    /// Silent since then, which may not have been noticed yet.
+    /// Silent since then, perhaps unnoticed so far.
     Silent(Instant),
-    /// Silent since then, and no member: the others are a ring without it.
+    /// Silent since then, and no member any more: the others are a ring without it.
     Missed(Instant),
     /// Was silent since then, and is on its way back.
     Waking(Instant),
@@ -47,7 +47,7 @@ pub struct Census {
 struct Moment {
     since: Instant,
     nodes: BTreeMap<Id, (Peer, Presence)>,
-    /// Nodes that others may wait for in vain.
+    /// Nodes whose answers others may wait for in vain.
     unanswering: usize,
 }
 
@@ -57,7 +57,7 @@ impl Census {
         Census { moments: RwLock::new(vec![nothing]) }
     }
 
-    /// From now on these nodes are members like this, or dead (`None`).
+    /// From now on these nodes have this state, or are dead (`None`).
     pub fn set(&self, presence: Option<Presence>, peers: impl IntoIterator<Item = Peer>) {
         let mut moments = self.moments.write().unwrap();
         let mut moment = moments.last().expect("there is a first moment").clone();
@@ -78,7 +78,7 @@ impl Census {
         self.now(|presence| presence == Presence::Surely)
     }
 
-    /// The nodes of which that is now uncertain.
+    /// The nodes that are now perhaps members.
     pub fn uncertain(&self) -> Vec<Peer> {
         self.now(Presence::is_uncertain)
     }
@@ -89,7 +89,7 @@ impl Census {
         nodes.filter(|(_, presence)| which(*presence)).map(|(peer, _)| *peer).collect()
     }
 
-    /// Whether `of` was right to name `owner` for a question that was open from `asked` to
+    /// Whether `of` was right to name `owner` in answer to a request that was open from `asked` to
     /// `answered`.
     pub fn is_right(&self, of: Peer, key: Id, owner: Peer, asked: Instant, answered: Instant) -> bool {
         let moments = self.moments.read().unwrap();
@@ -107,7 +107,7 @@ impl Census {
             .any(|moment| moment.nodes.values().any(|(_, presence)| matches!(presence, Presence::Waking(_))))
     }
 
-    /// Whether some node kept silent, and was not known to, at some time between these instants.
+    /// Whether some node was silent and possibly unnoticed at some time between these instants.
     pub fn was_silence(&self, from: Instant, to: Instant) -> bool {
         span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.unanswering > 0)
     }
@@ -118,12 +118,12 @@ impl Census {
         span(&self.moments.read().unwrap(), from, to).iter().all(sure)
     }
 
-    /// The time since the beginning.
+    /// The time since the start.
     pub fn time(&self, at: Instant) -> Duration {
         at - self.moments.read().unwrap()[0].since
     }
 
-    /// The ring around a key between two instants, for people.
+    /// The ring around a key between two instants, as readable text.
     pub fn describe(&self, key: Id, from: Instant, to: Instant) -> String {
         let moments = self.moments.read().unwrap();
         let around = span(&moments, from, to).iter().map(|moment| {

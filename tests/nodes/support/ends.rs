@@ -1,5 +1,5 @@
-//! Both ends of a connection: the connections of a node without the rest of it, and a node whose every move is
-//! scripted.
+//! Both ends of a connection: the connections of a node without the rest of it, and a fully scripted
+//! node.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -147,7 +147,7 @@ pub fn alive() -> Answer {
     Answer::Reply(Response::Alive { plain: false, alone: false })
 }
 
-/// A node of our kind whose every move is scripted.
+/// A fully scripted node of our own kind.
 pub struct Them {
     pub me: Peer,
     socket: TcpListener,
@@ -166,7 +166,7 @@ impl Them {
         Framed::new(stream, FrameCodec::default())
     }
 
-    /// Whether nobody connects for a while.
+    /// Whether no connection is made to it for a while.
     pub async fn is_left_alone(&self) -> bool {
         timeout(Duration::from_millis(100), self.socket.accept()).await.is_err()
     }

@@ -1,8 +1,8 @@
-//! What happens to nodes, and when it may.
+//! Faults of nodes, and when the rules allow them.
 
 use std::collections::BTreeSet;
 
-/// What happens to nodes.
+/// The faults, and the ends of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Killed; started again in some later burst.
@@ -28,17 +28,17 @@ pub enum Fault {
 /// The incidents that are drawn, each once before any comes again.
 pub const DRAWN: [Fault; 5] = [Fault::Crash, Fault::Restart, Fault::Flicker, Fault::Silence, Fault::DeathInJoining];
 
-/// Whether the rules allow to strike these members, too: `settled` are the members when the burst
-/// began, and `struck` are those that were killed or stopped since.
+/// Whether the rules allow to strike these members as well: `settled` are the members at the start of the
+/// burst, and `struck` are those that were killed or stopped since.
 ///
-/// Nodes know lists of r successors of `settled`, with some that came since among them or not. So
-/// whoever came since and lives does no harm, and is not relied upon.
+/// The lists of nodes have r successors out of `settled`, and perhaps some newer members among them. So
+/// a newer member that lives does no harm, but the rules do not rely on it.
 pub fn allow(settled: &BTreeSet<usize>, struck: &BTreeSet<usize>, victims: &[usize], r: usize) -> bool {
     let again = victims.iter().any(|at| struck.contains(at));
     let bad: BTreeSet<_> = struck.iter().chain(victims).collect();
     let circle: BTreeSet<_> = settled.iter().chain(bad.iter().copied()).collect();
     let mut adjacent = 0;
-    // Twice round, since a row may pass the end.
+    // Twice round, since adjacent nodes may lie across the end of the list.
     let rows = circle.iter().chain(&circle).map(|at| {
         adjacent = if bad.contains(at) { adjacent + 1 } else { 0 };
         adjacent

@@ -1,4 +1,4 @@
-//! What a process costs.
+//! The costs of a process.
 
 use std::fs;
 use std::io;
@@ -14,12 +14,12 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What a running process costs now.
+    /// The present costs of a running process.
     pub fn of(process: &Process) -> io::Result<Cost> {
         Cost::of_pid(process.pid())
     }
 
-    /// The same of a process that somebody else talks to.
+    /// The same for a process that another thread talks to.
     pub fn of_pid(pid: u32) -> io::Result<Cost> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
@@ -28,16 +28,16 @@ impl Cost {
     }
 }
 
-/// What became of the costs of a ring's members.
+/// How the costs of a ring's members have changed.
 pub struct Growth {
-    /// Of those that were there all the time: when all was warm, and now.
+    /// Of members that were there all the time: at the end of the first storm, and now.
     pub since: Vec<(Cost, Cost)>,
     /// Of all, now.
     pub all: Vec<Cost>,
 }
 
-/// Resident memory may grow by so much in KiB. A node remembers some dozens of peers and connections in
-/// a few hundred KiB; what else there is is the allocator's slack, which follows the busiest moment: it
+/// Resident memory may grow by this much, in KiB. A node remembers some dozens of peers and connections in
+/// a few hundred KiB; the rest is the allocator's slack, which follows the busiest moment: it
 /// grows in steps, with storms, up to 1,352 KiB in five minutes.
 const MAX_GROWTH: u64 = 3 * 1024;
 

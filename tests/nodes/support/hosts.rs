@@ -1,6 +1,6 @@
 //! A ring whose nodes live on hosts of their own, which lose packets, power and each other.
 //!
-//! Each host sees the ring from where it is, so that there is a census for each: whoever is cut off
+//! Each host has its own view of the ring, so that there is a census for each: a node that is cut off
 //! from a host is silent to it.
 
 use std::collections::BTreeMap;
@@ -18,22 +18,22 @@ use crate::support::ideal::Ideal;
 use crate::support::network::Network;
 use crate::support::process::{Process, eventually};
 
-/// A ring that is whole, or as whole as its cables are, is ideal after so long.
+/// A ring, or each part of a divided one, is ideal within this time.
 const IDEAL_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long lookups go on in a ring that has come to terms with a cut.
+/// How long lookups go on in a ring that is ideal again after a cut.
 const LISTEN: Duration = Duration::from_millis(500);
 
-/// A host that is cut off for no longer than this is not taken for dead. Whoever asks it something gets no
-/// answer before the question is sent again, which is after R, 3R, 7R, and has a patience of 1.25 s. R,
-/// which is up to TCP, is 0.2 s or more: the last of these times within 1.25 s is never before 0.42 s.
+/// A host that is cut off for no longer than this is not taken for dead. A request to it has a timeout of 1.25 s, and
+/// TCP sends it again after R, 3R, 7R. R, which TCP chooses,
+/// is 0.2 s or more: the last of these times within 1.25 s is never before 0.42 s.
 const MOMENT: Duration = Duration::from_millis(400);
 
-/// After so long nobody waits any more for what was asked before: two calls of a second each.
+/// After this time no earlier request is waiting any more: two calls of a second each.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long after the end of a cut the ring is to be one: nodes that were lost are asked after pauses
-/// that double, so that the last of them may have been as long as the cut, and with its jitter a
+/// How long after the end of a cut the ring must be one: lost nodes are asked after pauses
+/// that double, so that the last pause may be as long as the cut, and with its jitter a
 /// quarter longer; then the ring heals.
 fn met_again(since: Instant) -> Duration {
     since.elapsed().mul_f64(1.25) + IDEAL_WITHIN
@@ -43,19 +43,19 @@ fn met_again(since: Instant) -> Duration {
 pub struct Hosts<'a> {
     network: &'a Network,
     peers: &'a [Peer],
-    /// What each host can know.
+    /// The view that each host can have.
     views: &'a [Census],
-    /// None where the power is off.
+    /// None while the power is off.
     processes: Vec<Option<Process>>,
     r: usize,
-    /// From when to when the faults went beyond the rules.
+    /// The times in which the faults went beyond the rules.
     pub breaches: Vec<(Instant, Instant)>,
     began: Instant,
     log: Vec<String>,
 }
 
 impl<'a> Hosts<'a> {
-    /// The nodes of so many hosts.
+    /// The nodes of `n` hosts.
     pub fn peers(n: usize, seed: u64) -> Vec<Peer> {
         let mut ids: Vec<_> = (0..n).map(|i| Id::of_key(format!("{seed} {i}").as_bytes(), Bits::FULL)).collect();
         ids.sort();
@@ -113,7 +113,7 @@ impl<'a> Hosts<'a> {
         self.all().into_iter().filter(|host| !hosts.contains(host)).collect()
     }
 
-    /// To each of these groups all others are this from now on.
+    /// From now on each of these groups sees all others like this.
     fn others_are(&self, presence: Presence, groups: &[&[usize]]) {
         for group in groups {
             let others: Vec<_> = self.rest(group).into_iter().map(|host| self.peers[host]).collect();
@@ -125,8 +125,8 @@ impl<'a> Hosts<'a> {
         self.views[host].set(Some(presence), [self.peers[host]]);
     }
 
-    /// All cables lose and delay packets for some time. Nobody is to be taken for dead: a lost packet
-    /// is sent again within 0.2 s, and two calls of a second each have to stay unanswered.
+    /// All cables lose and delay packets for some time. No node may be taken for dead: a lost packet
+    /// is sent again within 0.2 s, and a verdict needs two unanswered calls of a second each.
     pub fn spoil(&mut self, time: Duration) -> Result<String, String> {
         let how = self.network.spoil()?;
         self.log(how);
@@ -137,14 +137,14 @@ impl<'a> Hosts<'a> {
         Ok(format!("{how}; {lost} packets lost, ideal {took:?} later"))
     }
 
-    /// Some hosts are cut off for moments, for which nobody is to be taken for dead either. (At once
-    /// with lost packets somebody may: what is sent again after a cut can be lost, and the probe then
+    /// Some hosts are cut off for moments; no node may be taken for dead for that either. (At the same time as
+    /// packet loss a node may: the repetition after a cut can be lost, and the probe then
     /// waits a second for its connection.)
     ///
-    /// That holds for one moment at a time: what was held up by one must not meet the next. So two
-    /// neighbours, of which one passes over the other if it takes it for dead, are not cut off within the
-    /// patience of a question. And a moment is as long as the machine makes it, which may have other things
-    /// to do than to put in a cable: one that was too long is a breach of the rules.
+    /// That holds for one moment at a time: requests delayed by one must not meet the next. So two
+    /// neighbours, one of which passes over the other if it takes it for dead, are not cut off within the
+    /// timeout of a request. A busy machine may put the cable in late:
+    /// a moment that was too long is a breach of the rules.
     pub fn flap(&mut self, time: Duration, rng: &mut ChaCha8Rng) -> Result<String, String> {
         let (began, hosts, mut ended) = (Instant::now(), self.peers.len(), BTreeMap::<usize, Instant>::new());
         let (mut moments, mut longest, breaches) = (0, Duration::ZERO, self.breaches.len());
@@ -178,7 +178,7 @@ impl<'a> Hosts<'a> {
         ))
     }
 
-    /// The power of a host fails and comes back: its node dies without a word to anyone, and another
+    /// The power of a host fails and comes back: its node dies unannounced, and another
     /// takes its place soon after.
     pub fn fail_power(&mut self, host: usize, rng: &mut ChaCha8Rng) -> Result<String, String> {
         let since = Instant::now();
@@ -189,15 +189,15 @@ impl<'a> Hosts<'a> {
         self.log(&format!("power off at {host}"));
         thread::sleep(rng.random_range(Duration::ZERO..Duration::from_secs(4)));
         self.network.plug(host)?;
-        // Also the first, which created the ring: without a seed it would create another, and as long as
-        // that is being taken in it names the few nodes that it knows, which is beyond the rules.
+        // Also the first, which created the ring: without a seed it would create another, and until that is joined to
+        // the ring it names the few nodes that it knows, which is beyond the rules.
         self.power(host, Some((host + 1) % self.peers.len()));
         self.log(&format!("power on at {host}"));
         let took = self.await_ring(IDEAL_WITHIN);
         Ok(format!("power off and on at a host: ideal {took:?} later"))
     }
 
-    /// The cables of three hosts side by side are pulled for some time.
+    /// The cables of three adjacent hosts are pulled for some time.
     pub fn cut(&mut self, rng: &mut ChaCha8Rng) -> Result<String, String> {
         let first = rng.random_range(0..self.peers.len());
         let cut: Vec<_> = self.all().into_iter().cycle().skip(first).take(self.r - 1).collect();
@@ -206,7 +206,7 @@ impl<'a> Hosts<'a> {
         groups.push(&rest);
         let since = Instant::now();
         self.others_are(Presence::Silent(since), &groups);
-        // Alone, a host has lost its whole list: it may say that it is looking for its ring.
+        // Alone, a host has lost its whole list: it may answer that it is looking for its ring.
         cut.iter().for_each(|host| self.is_to_itself(*host, Presence::Silent(since)));
         cut.iter().try_for_each(|host| self.network.pull(*host))?;
         self.log(&format!("cut {cut:?}"));
@@ -221,7 +221,7 @@ impl<'a> Hosts<'a> {
         Ok(format!("{} hosts cut off: the others ideal after {without:?}, all {took:?} after the end", cut.len()))
     }
 
-    /// The switch falls into halves, within the rules: two of each half are side by side, never four.
+    /// The switch splits into halves, within the rules: at most two nodes of a half are adjacent, never four.
     pub fn divide(&mut self) -> Result<String, String> {
         let (left, right): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|host| host / 2 % 2 == 0);
         let halves: [&[usize]; 2] = [&left, &right];
@@ -244,7 +244,7 @@ impl<'a> Hosts<'a> {
     }
 }
 
-/// A test that fails tells what was done.
+/// A test that fails prints its log of faults.
 impl Drop for Hosts<'_> {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -1,4 +1,4 @@
-//! What a ring should look like.
+//! The tables of an ideal ring.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use chord::{Id, Peer};
 
 use crate::support::process::{Printed, Process, ask_numbered, eventually};
 
-/// How long a node may take to tell its neighbours, which are at hand; then somebody looks once more.
+/// How long a node may take to name its neighbours, which it answers from its state; then the test asks again.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
-/// A ring as it should be.
+/// An ideal ring of these nodes.
 pub struct Ideal {
     by_id: BTreeMap<Id, Peer>,
 }
@@ -45,7 +45,7 @@ impl Ideal {
         self.successor(Id::of_key(key.as_bytes(), Bits::FULL))
     }
 
-    /// The neighbours of `peer` clockwise, nearest first, `n` of them: itself where there is none.
+    /// The neighbours of `peer` clockwise, nearest first, `n` of them: itself if there is no other.
     fn successors(&self, peer: Peer, n: usize) -> Vec<Peer> {
         let others = self.by_id.range(peer.id..).chain(self.by_id.range(..peer.id)).skip(1).map(|(_, other)| *other);
         others.chain([peer]).cycle().take(n).collect()
@@ -56,7 +56,7 @@ impl Ideal {
         *self.by_id.range(..peer.id).next_back().or(self.by_id.last_key_value()).expect("a node").1
     }
 
-    /// Whether a node tells its neighbours as they should be: also one that has no console.
+    /// Whether a node names the right neighbours on the wire; this works without a console, too.
     pub fn check_told(&self, of: Peer, r: usize) -> Result<(), String> {
         let (predecessor, successors) = match ask_numbered(of, &Request::GetPredecessor, TOLD_WITHIN) {
             Ok(Ok(Response::Predecessor { predecessor, successors: Some(successors), .. })) => {
@@ -70,12 +70,12 @@ impl Ideal {
         if told == expected { Ok(()) } else { Err(format!("{of:?} tells {told:?}, not {expected:?}")) }
     }
 
-    /// The same of all nodes.
+    /// The same for all nodes.
     pub fn check_all_told(&self, r: usize) -> Result<(), String> {
         self.peers().try_for_each(|peer| self.check_told(peer, r))
     }
 
-    /// Whether a node's tables are what they should be.
+    /// Whether a node's tables are right.
     pub fn check(&self, process: &mut Process, r: usize) -> Result<(), String> {
         self.check_printed(&process.state(r))?;
         let (told, expected) = (process.predecessor()?, self.predecessor(process.peer));

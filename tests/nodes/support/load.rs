@@ -1,6 +1,6 @@
 //! An open load: lookups at random times, put to nodes on kept connections, many in flight on each.
 //!
-//! Clients that wait for their answers ask less where nodes are slow, and so hide that they are; these go on asking.
+//! Clients that wait for answers ask less when nodes are slow, and so hide that; this load goes on asking.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -19,10 +19,10 @@ use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// How often lookups that have become due are sent: a millisecond or so is no burst.
+/// How often lookups that are due are sent: those of two milliseconds are no burst.
 const TICK: Duration = Duration::from_millis(2);
 
-/// What a lookup may take, as its question says, and how much longer its asker waits.
+/// The deadline of a lookup, as its request says, and how much longer the client waits.
 const DEADLINE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -32,7 +32,7 @@ const CONNECT: Duration = Duration::from_millis(500);
 /// A lookup that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// Who was asked.
+    /// The node that was asked.
     pub of: Peer,
     pub key: Id,
     pub asked: Instant,
@@ -44,11 +44,11 @@ pub struct Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     Refused(&'static str),
-    /// Nothing came in time.
+    /// No answer came in time.
     Silent,
     /// The connection broke, or could not be made.
     Broken,
-    /// The answer makes no sense.
+    /// The answer is invalid.
     Nonsense,
 }
 
@@ -64,8 +64,8 @@ fn refused(code: Code) -> Failure {
     })
 }
 
-/// Puts `rate` lookups a second together to these nodes until it is done; of each that ends it tells. `key` makes keys
-/// of random ones. Runs on this thread.
+/// Puts `rate` lookups a second to these nodes, all together, until `done`; `tell` is called for each lookup that ends.
+/// `key` makes keys of random ones. Runs on this thread.
 pub fn run(of: &[Peer], rate: f64, done: &AtomicBool, key: impl Fn(Id) -> Id, tell: impl Fn(Ended)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let each = rate / of.len() as f64;
@@ -82,7 +82,7 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// A connection to a node, and what was asked there.
+/// A connection to a node, and the requests that are open there.
 struct Line {
     of: Peer,
     rng: ChaCha8Rng,
@@ -90,7 +90,7 @@ struct Line {
     open: BTreeMap<u64, (Id, Instant)>,
     out: BytesMut,
     read: BytesMut,
-    /// Knows how much of a frame that came in pieces is still to come.
+    /// Keeps the state of a frame that has arrived in part.
     codec: FrameCodec,
 }
 
@@ -185,7 +185,7 @@ impl Line {
         Ok(())
     }
 
-    /// Ends the oldest lookups of which this holds.
+    /// Ends the oldest lookups for which `which` holds.
     fn give_up(&mut self, tell: &impl Fn(Ended), which: impl Fn(Instant) -> bool, why: Failure) {
         while let Some(oldest) = self.open.first_entry().filter(|oldest| which(oldest.get().1)) {
             let (key, asked) = oldest.remove();

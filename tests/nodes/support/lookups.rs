@@ -1,4 +1,4 @@
-//! Lookups that run all the time, and what came of them.
+//! Lookups that run all the time, and their results.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,26 +17,26 @@ use rand_chacha::ChaCha8Rng;
 use crate::support::census::Census;
 use crate::support::process::ask;
 
-/// Between two lookups of one asker: enough of them to be there at every moment of every fault, few
+/// Between two lookups of one asker: short enough that lookups are under way at every moment of every fault, long
 /// enough to leave two processors to the nodes.
 const PAUSE: Duration = Duration::from_millis(4);
 
 /// Longer than a node may take for a lookup (5 s), and a busy machine for its answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// One question in so many goes to a node that may be starting, stopped or waking up.
+/// One request in this many goes to a node that may be starting, stopped or waking up.
 const UNCERTAIN: u32 = 20;
 
-/// What came of all lookups so far.
+/// The results of all lookups so far.
 #[derive(Default)]
 pub struct Tally {
-    /// How long each that was answered took.
+    /// How long each answered lookup took.
     took: Vec<Duration>,
     /// Answers that were right at no moment.
     wrong: Vec<Complaint>,
-    /// Errors of nodes that were in their place all the time, while a silent one was not noticed yet.
+    /// Errors of nodes that were members all the time, while a silent node was not noticed yet.
     excused: BTreeMap<String, usize>,
-    /// The same while nobody kept silent.
+    /// The same while no node was silent.
     unexcused: Vec<Complaint>,
     /// Complaints about a time in which the rules were broken.
     unjudged: usize,
@@ -44,7 +44,7 @@ pub struct Tally {
     interrupted: usize,
 }
 
-/// What is wrong with a lookup, and when it was under way.
+/// The fault of a lookup, and when it was under way.
 struct Complaint {
     asked: Instant,
     answered: Instant,
@@ -53,10 +53,10 @@ struct Complaint {
 
 /// Lookups of random keys, put to random nodes.
 pub struct Lookups<'a> {
-    /// The ring as those see it who are asked.
+    /// The ring as seen by the nodes that are asked.
     census: &'a Census,
-    /// The ring as others see it who may be on the way: while it is being put together again, that
-    /// counts, too.
+    /// The ring as seen by other nodes that may be on the way of a lookup: while two rings become one, their
+    /// view counts, too.
     others: &'a [Census],
     pub tally: Mutex<Tally>,
     done: AtomicBool,
@@ -78,7 +78,7 @@ impl<'a> Lookups<'a> {
         Ended(&self.done)
     }
 
-    /// Asks random nodes until it is done.
+    /// Asks random nodes until it is told to end.
     pub fn run(&self, seed: u64) {
         self.ask(seed, |rng| match self.census.uncertain().choose(rng) {
             Some(of) if rng.random_ratio(1, UNCERTAIN) => Some(*of),
@@ -86,7 +86,7 @@ impl<'a> Lookups<'a> {
         });
     }
 
-    /// Asks one node until it is done.
+    /// Asks one node until it is told to end.
     pub fn run_at(&self, of: Peer, seed: u64) {
         self.ask(seed, |_| Some(of));
     }
@@ -146,7 +146,7 @@ impl Tally {
         }
     }
 
-    /// Adds the lookups of somebody else.
+    /// Adds the results of another tally.
     pub fn add(&mut self, other: Tally) {
         self.took.extend(other.took);
         self.wrong.extend(other.wrong);
@@ -156,7 +156,7 @@ impl Tally {
         self.interrupted += other.interrupted;
     }
 
-    /// Takes back what was complained of between these two instants: the rules were broken.
+    /// Withdraws complaints about the time between these two instants, in which the rules were broken.
     pub fn take_back(&mut self, from: Instant, to: Instant) {
         let before = self.wrong.len() + self.unexcused.len();
         for complaints in [&mut self.wrong, &mut self.unexcused] {
@@ -170,21 +170,21 @@ impl Tally {
         self.took.len()
     }
 
-    /// Whether every answer was right, and every failure has its reason.
+    /// Whether every answer was right, and every failure is excused.
     pub fn check(&self) -> Result<(), String> {
         let complaints: Vec<_> =
             self.wrong.iter().chain(&self.unexcused).map(|complaint| &complaint.what[..]).collect();
         if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
     }
 
-    /// Whether few enough have failed while some node was silent and not noticed yet: each silent node
+    /// Whether at most the allowed part failed while some node was silent and not noticed yet: each silent node
     /// on the way costs 1.25 s of the 5 s that a lookup has, and three that can't answer end it.
     pub fn check_excused(&self) -> Result<(), String> {
         let excused = self.excused.values().sum::<usize>();
         if excused * 100 <= self.took.len() { Ok(()) } else { Err(format!("{excused} lookups failed")) }
     }
 
-    /// The slowest that was answered.
+    /// The slowest answered lookup.
     pub fn slowest(&self) -> Duration {
         self.took.iter().max().copied().unwrap_or_default()
     }

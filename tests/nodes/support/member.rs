@@ -1,4 +1,4 @@
-//! A member of the ring that answers all calls but lookups: it keeps its place, and what is sent through it is stuck.
+//! A member of the ring that answers all calls but lookups: it keeps its place, and lookups through it are stuck.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ struct Table {
 }
 
 impl Member {
-    /// Joins the ring of `seed`, which believes in any identifier, by way of the node that it asks for its successor.
+    /// Joins the ring of `seed`, which must accept any identifier, by asking it for its own successor.
     pub fn start(me: Peer, seed: Addr) -> Member {
         let shared = Arc::<Shared>::default();
         let (serving, keeping) = (shared.clone(), shared.clone());
@@ -60,7 +60,7 @@ impl Member {
         self.shared.accepted.load(SeqCst)
     }
 
-    /// Lookups that it sits on.
+    /// Lookups that it has not answered.
     pub fn stuck(&self) -> u64 {
         self.shared.stuck.load(SeqCst)
     }
@@ -72,7 +72,7 @@ impl Drop for Member {
     }
 }
 
-/// Finds its place and keeps it.
+/// Finds its place and maintains it.
 fn keep(me: Peer, seed: Peer, shared: &Shared) {
     let place = Request::FindSuccessor { key: me.id.next(Bits::FULL), hops: 0, want_path: false };
     while !shared.done.load(SeqCst) {
@@ -97,7 +97,7 @@ fn keep(me: Peer, seed: Peer, shared: &Shared) {
         }
         let first = table.successors[0];
         drop(table);
-        // One that does not hear it is told again.
+        // A notification that is lost is repeated in the next round.
         let _ = ask_numbered(first, &Request::Notify { me }, PATIENCE);
         thread::sleep(PERIOD);
     }
@@ -124,7 +124,7 @@ fn serve(me: Peer, listening: std::net::TcpListener, shared: &Arc<Shared>) {
     });
 }
 
-/// Answers what comes on a connection, but no lookups.
+/// Answers the calls on a connection, but no lookups.
 async fn answer(me: Peer, run: u64, stream: TcpStream, shared: &Shared) {
     let mut wire = Framed::new(stream, FrameCodec::default());
     while let Some(Ok(Frame::Call(question))) = wire.next().await {

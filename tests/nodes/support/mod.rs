@@ -1,6 +1,6 @@
-//! What the tests of nodes have in common.
+//! Shared parts of the tests of nodes.
 
-// Processes are looked at in /proc, and hosts are network namespaces.
+// The costs of processes are read from /proc, and hosts are network namespaces.
 #[cfg(target_os = "linux")]
 pub mod census;
 pub mod ends;
@@ -42,8 +42,8 @@ thread_local! {
 /// One test's turn to run a ring of real processes.
 pub struct Alone(#[expect(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
 
-/// Waits for its turn: rings of real processes run one after the other. What is timed in them is healing, not the
-/// scheduler, and they take the same addresses.
+/// Waits for its turn: rings of real processes run one after the other. They measure healing and not the scheduler, and
+/// they use the same addresses.
 pub fn alone() -> Alone {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -56,7 +56,7 @@ pub fn alone() -> Alone {
     Alone(ONE_RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
 }
 
-/// Many processes tell what they logged when a test fails: behind all of that, once more why it did.
+/// When a test fails, many processes print their logs: after these, print the reason of the failure once more.
 impl Drop for Alone {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -1,7 +1,7 @@
 //! Hosts of their own: network namespaces that are joined by a switch whose cables can be pulled.
 //!
-//! Needs Debian's iproute2 and root. The switch is a namespace, too, so that nothing of this can
-//! be seen outside, and all is gone when the namespaces are.
+//! Needs Debian's iproute2 and root. The switch is a namespace, too, so that none of this can
+//! be seen outside, and everything is gone when the namespaces are.
 
 use std::fs::File;
 use std::io::Write;
@@ -21,16 +21,16 @@ pub struct Network {
     hosts: Vec<String>,
 }
 
-/// The switch can be two: a host is at one of these.
+/// The switch can be split: a host is at one of these halves.
 const BRIDGES: [&str; 2] = ["left", "right"];
 
-/// Where namespaces have their names.
+/// The directory with the names of namespaces.
 const NAMES: &str = "/run/netns";
 
 impl Network {
-    /// Hosts that reach each other; an error says why there can't be any.
+    /// Hosts that reach each other; an error gives the reason why there can't be any.
     pub fn new(n: usize) -> Result<Network, String> {
-        // Whoever runs at the same time has another number, and so other names.
+        // Another run of the tests at the same time has another process number, and so other names.
         let name = |what: String| format!("chord-{}-{what}", std::process::id());
         let mut network = Network { switch: name("switch".into()), hosts: Vec::new() };
         ip(&format!("netns add {}", network.switch))?;
@@ -50,19 +50,19 @@ impl Network {
         Ok(network)
     }
 
-    /// Where the node of a host listens.
+    /// The address at which the node of a host listens.
     pub fn address(host: usize) -> Addr {
         Addr::new(Ipv4Addr::new(10, 77, 0, host as u8 + 1), 4170)
     }
 
-    /// The command that becomes `chord` on a host.
+    /// A command that runs `chord` on a host.
     pub fn chord(&self, host: usize) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.hosts[host], CHORD]);
         command
     }
 
-    /// Does something as if on a host: what it connects to is what the host reaches.
+    /// Runs `act` in the network of a host.
     pub fn within<T: Send>(&self, host: usize, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let there = scope.spawn(|| {
@@ -99,10 +99,10 @@ impl Network {
         self.at_switch(&format!("link set {} up", port(host)))
     }
 
-    /// Has the cables lose and delay packets from now on; says how.
+    /// Has the cables lose and delay packets from now on; returns a description.
     ///
-    /// A kernel without netem can do it, too: of each connection the packets whose number ends in
-    /// certain bits go to a class that takes none as large as they are; the others share a narrow cable,
+    /// Without netem in the kernel this works as follows: packets of each connection whose number ends in
+    /// certain bits go to a class that takes no packet of their size, and are lost; the others share a narrow cable,
     /// so that they wait for each other.
     pub fn spoil(&self) -> Result<&'static str, String> {
         let netem = |host| format!("qdisc add dev {} root netem delay 20ms 10ms loss 3%\n", port(host));
@@ -127,17 +127,17 @@ impl Network {
         Ok("no netem in this kernel: each 32nd packet of a connection lost, the others through 1 Mbit/s")
     }
 
-    /// Ends that.
+    /// Ends the loss and delay.
     pub fn mend(&self) -> Result<(), String> {
         let every: String = (0..self.hosts.len()).map(|host| format!("qdisc del dev {} root\n", port(host))).collect();
         run("tc", &["-n", &self.switch, "-batch", "-"], &every)
     }
 
-    /// How many packets the cables have lost since they were spoilt.
+    /// How many packets the cables have lost since `spoil`.
     pub fn lost(&self) -> u64 {
         let shown = Command::new("tc").args(["-n", &self.switch, "-s", "qdisc", "show"]).output().expect("tc runs");
         let text = String::from_utf8_lossy(&shown.stdout).into_owned();
-        // The root counts what its classes lose.
+        // The root counts the losses of its classes.
         let roots = text.split("qdisc ").filter(|qdisc| qdisc.contains(" root "));
         let dropped = roots.filter_map(|qdisc| qdisc.split("(dropped ").nth(1)?.split(',').next()?.parse::<u64>().ok());
         dropped.sum()
@@ -151,7 +151,7 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for name in self.hosts.iter().chain([&self.switch]) {
-            // An error means that it was not made.
+            // An error means that the namespace was not made.
             let _ = ip(&format!("netns del {name}"));
         }
     }
@@ -173,7 +173,7 @@ fn run(program: &str, args: &[&str], input: &str) -> Result<(), String> {
     let pipes = command.args(args).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = pipes.spawn().map_err(|error| why(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
-        // An error means that it has ended; its status says why.
+        // An error means that the command has ended; its status gives the reason.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(|error| why(error.to_string()))?;

@@ -1,9 +1,9 @@
 //! A plain peer, scripted: a node of the family that takes one call per connection.
 //!
-//! It has its own idea of the wire, so that a mistake of the program can't cancel itself out, and
-//! runs on threads of its own, so that it answers whatever the program's thread is doing. Well
-//! behaved it is a member of a ring that keeps itself right; told to, it behaves like any broken
-//! program. It also is the strictest of peers: see [`Plain::complaints`].
+//! It has its own implementation of the wire protocol, so that an error of the program can't cancel
+//! itself out, and runs on threads of its own, so that it answers even while the program's thread is busy.
+//! By default it is a member that maintains its ring; told to, it behaves like various broken
+//! programs. It also is the strictest of peers: see [`Plain::complaints`].
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -25,7 +25,7 @@ const FIRST_EXTENSION: u64 = 15;
 /// How long a plain peer waits for an answer; those of the family wait for ever.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How often a waiting thread looks whether it is to end.
+/// How often a waiting thread checks whether it has to end.
 const TICK: Duration = Duration::from_millis(20);
 
 // ---- The wire ----
@@ -35,7 +35,7 @@ pub fn frame(payload: &[u8]) -> Vec<u8> {
     lying_frame(8 + payload.len() as u64, payload)
 }
 
-/// A payload that is said to make a frame of `length` bytes.
+/// A frame whose length field says `length`, whatever the length of the payload.
 pub fn lying_frame(length: u64, payload: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], payload].concat()
 }
@@ -47,7 +47,7 @@ fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(8..length)?, &bytes[length..]))
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     Number(u64),
@@ -145,7 +145,7 @@ pub fn node(peer: Peer) -> Vec<u8> {
         .done()
 }
 
-/// How some write nobody: 20 zero bytes, no address, port 0.
+/// How some peers write that there is no node: 20 zero bytes, no address, port 0.
 pub fn zero_node() -> Vec<u8> {
     Message::default().bytes(1, &[0; 20]).bytes(2, b"").number(3, 0).done()
 }
@@ -189,7 +189,7 @@ pub fn refusal() -> Vec<u8> {
     frame(&Message::default().number(1, 0).done())
 }
 
-/// A call that came.
+/// A received call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub name: String,
@@ -211,7 +211,7 @@ impl Call {
     }
 }
 
-/// A reply that came.
+/// A received reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Return {
     pub success: bool,
@@ -250,7 +250,7 @@ impl Return {
     }
 }
 
-/// A caller's end of one connection, for scripts that go wrong on purpose.
+/// A caller's end of one connection, for scripts that break the protocol on purpose.
 pub struct Caller(tokio::net::TcpStream);
 
 impl Caller {
@@ -263,7 +263,7 @@ impl Caller {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending half.
     pub async fn close_half(&mut self) {
         use tokio::io::AsyncWriteExt;
         self.0.shutdown().await.unwrap();
@@ -294,7 +294,7 @@ impl Caller {
         self.reply().await
     }
 
-    /// How long it takes the other end to close the connection, without a further word.
+    /// How long it takes the other end to close the connection, without sending anything.
     pub async fn until_closed(&mut self, limit: Duration) -> Duration {
         use tokio::io::AsyncReadExt;
         let begin = Instant::now();
@@ -333,7 +333,7 @@ fn ask_blocking(to: Addr, name: &str, args: &[u8]) -> Result<Return, Unanswered>
 /// How a call was left unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unanswered {
-    /// Nobody listens there: nobody is to blame.
+    /// No program listens there, which is no fault of a peer.
     Gone,
     Closed,
     Silent,
@@ -373,36 +373,36 @@ pub enum Manner {
     ClosesAtOnce,
     /// Reads the call and closes the connection.
     ClosesOnTheCall,
-    /// Reads the call and keeps the connection open, without a word. A peer that does so in all
+    /// Reads the call and keeps the connection open, without an answer. A peer that does so in all
     /// calls hangs: it makes no calls either.
     Stalls,
     /// Answers like a member, in single bytes.
     InSingleBytes,
     /// Answers like a member, this much later.
     After(Duration),
-    /// Puts the three reading calls to this node first, and answers when they were answered.
+    /// First makes the three calls that read a node's state to this node, then answers.
     CallsBackFirst(Addr),
     /// Answers with these bytes instead.
     Says(Vec<u8>),
 }
 
 impl Manner {
-    /// A frame around bytes that are no message.
+    /// A frame around bytes that are not a message.
     pub fn garbles() -> Manner {
         Manner::Says(frame(&[0xff; 24]))
     }
 
-    /// A sound reply around a value that is no message.
+    /// A valid reply around a value that is not a message.
     pub fn garbles_the_value() -> Manner {
         Manner::Says(answer(Some(&[0xff; 24])))
     }
 
-    /// A frame of a length that can't be.
+    /// A frame of an impossible length.
     pub fn lies(length: u64) -> Manner {
         Manner::Says(lying_frame(length, &[8, 1]))
     }
 
-    /// A frame that ends early, like the connection.
+    /// A frame that is cut short, and the end of the connection.
     pub fn breaks_off() -> Manner {
         Manner::Says(lying_frame(50, &[8, 1]))
     }
@@ -412,21 +412,21 @@ impl Manner {
     }
 }
 
-/// What a peer is set up with.
+/// The settings of a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     pub dialect: Dialect,
     pub nobody: Nobody,
-    /// None: as the rule has it, SHA-1 of `address:port`.
+    /// None: SHA-1 of `address:port`.
     pub id: Option<Id>,
     /// The length of its successor list.
     pub r: usize,
-    /// Whether it serves one connection after the other, so that a silent one blocks it for ever.
+    /// Whether it serves one connection at a time, so that a silent one blocks it for ever.
     pub one_at_a_time: bool,
-    /// Whether it serves while it waits for an answer. One that does not is a program of a single thread: it does one
-    /// thing after the other, and calls that come meanwhile wait.
+    /// Whether it serves while it waits for an answer. A peer that does not is a single-threaded program: it does one
+    /// thing at a time, and calls that come meanwhile wait.
     pub serves_while_asking: bool,
-    /// Whether it notifies the head of the list that it has just copied, not the node that it has asked for it.
+    /// Whether it notifies the head of the list that it has just copied, not the node that sent the list.
     pub notifies_head: bool,
     /// Whether a joiner knows its successor alone until its first round, a period later.
     pub waits_first: bool,
@@ -457,7 +457,7 @@ impl Default for Setup {
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub since: Instant,
-    /// All that came.
+    /// All bytes received.
     pub bytes: Vec<u8>,
     /// Whether the first read returned a whole frame.
     pub whole: bool,
@@ -479,7 +479,7 @@ impl Connection {
         Call::read(split_frame(&self.bytes)?.0)
     }
 
-    /// What came after the call.
+    /// The bytes after the call.
     pub fn rest(&self) -> &[u8] {
         split_frame(&self.bytes).map_or(&[], |(_, rest)| rest)
     }
@@ -498,25 +498,25 @@ struct Inner {
     manners: Mutex<Vec<(Option<&'static str>, Manner)>>,
     connections: Mutex<Vec<Connection>>,
     complaints: Mutex<Vec<String>>,
-    /// Held by what it does, if it does one thing at a time.
+    /// Locked during each piece of work, if it does one thing at a time.
     thread: Mutex<()>,
 }
 
 struct State {
-    /// As in its dialect: padded with itself, never empty.
+    /// In the form of its dialect: padded with the peer itself, never empty.
     successors: Vec<Peer>,
     predecessor: Option<Peer>,
-    /// Whether it takes notice of notifications.
+    /// Whether notifications change its state.
     takes_notice: bool,
 }
 
 impl Plain {
-    /// A ring of one that answers and does nothing by itself.
+    /// A ring of one that answers requests and starts none.
     pub fn start(setup: Setup) -> Plain {
         Plain::listen(setup, TcpListener::bind((HOME, 0)).unwrap())
     }
 
-    /// Kills this peer and starts it again at its address: it knows nobody.
+    /// Kills this peer and restarts it at its address: it knows no other node.
     pub fn starts_again(self) -> Plain {
         self.dies();
         loop {
@@ -545,7 +545,7 @@ impl Plain {
         Plain { inner }
     }
 
-    /// A ring of one that keeps itself right from now on.
+    /// A ring of one with maintenance from now on.
     pub fn alive(setup: Setup) -> Plain {
         let plain = Plain::start(setup);
         plain.lives();
@@ -556,13 +556,13 @@ impl Plain {
         self.inner.me
     }
 
-    /// Keeps its ring right from now on.
+    /// Maintains its ring from now on.
     pub fn lives(&self) {
         let inner = self.inner.clone();
         thread::spawn(move || inner.live());
     }
 
-    /// Joins the ring of `seed`, as often as it takes, and keeps it right from then on.
+    /// Joins the ring of `seed`, with as many attempts as it takes, and maintains it from then on.
     pub fn joins(&self, seed: Addr) {
         let inner = self.inner.clone();
         thread::spawn(move || {
@@ -576,25 +576,25 @@ impl Plain {
         });
     }
 
-    /// Behaves like this in all calls, from now on.
+    /// Behaves in this manner in all calls, from now on.
     pub fn behaves(&self, manner: Manner) {
         *lock(&self.inner.manners) = vec![(None, manner)];
     }
 
-    /// Behaves like this in calls of this name, from now on.
+    /// Behaves in this manner in calls of this name, from now on.
     pub fn behaves_in(&self, name: &'static str, manner: Manner) {
         lock(&self.inner.manners).insert(0, (Some(name), manner));
     }
 
-    /// Stops listening and does nothing any more.
+    /// Stops listening and all other work.
     pub fn dies(&self) {
         if !self.inner.dead.swap(true, Ordering::SeqCst) {
-            // Whoever is accepting is to wake up.
+            // Wakes the thread that waits in accept.
             let _ = TcpStream::connect(self.me().addr);
         }
     }
 
-    /// Believes this of its ring, and takes no notice of notifications.
+    /// Takes these for its neighbours, and ignores notifications.
     pub fn believes(&self, successors: &[Peer], predecessor: Option<Peer>) {
         let padded = successors.iter().copied().chain(std::iter::repeat(self.me())).take(self.inner.setup.r);
         *lock(&self.inner.state) = State { successors: padded.collect(), predecessor, takes_notice: false };
@@ -608,7 +608,7 @@ impl Plain {
         lock(&self.inner.state).predecessor
     }
 
-    /// Its own idea of the owner of a key.
+    /// The owner of a key as this peer finds it.
     pub async fn lookup(&self, key: Id) -> Option<Peer> {
         let inner = self.inner.clone();
         let lookup = move || {
@@ -618,7 +618,7 @@ impl Plain {
         tokio::task::spawn_blocking(lookup).await.unwrap()
     }
 
-    /// What another node says of the owner of a key, asked as if in the course of a round of its own.
+    /// The owner of a key as another node names it, asked as if in a round of this peer.
     pub async fn asks(&self, to: Addr, id: Id) -> Option<Peer> {
         let inner = self.inner.clone();
         let question = move || {
@@ -637,19 +637,19 @@ impl Plain {
         self.connections().iter().filter(|connection| connection.ended.is_none()).count()
     }
 
-    /// All calls of this name that came.
+    /// All received calls of this name.
     pub fn calls(&self, name: &str) -> Vec<Call> {
         let calls = self.connections();
         calls.iter().filter_map(Connection::call).filter(|call| call.name == name).collect()
     }
 
-    /// How many calls of this name came.
+    /// The number of received calls of this name.
     pub fn count(&self, name: &str) -> usize {
         self.calls(name).len()
     }
 
-    /// What would have crashed or hung some peer of the family: connections without a call, or
-    /// with anything but one, pieces of frames, unknown names, missing arguments; calls of its own
+    /// Everything that would have crashed or hung some peer of the family: connections without exactly one
+    /// call, pieces of frames, unknown names, missing arguments; calls of its own
     /// that were left unanswered, or answered with too little.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = lock(&self.inner.complaints).clone();
@@ -675,7 +675,7 @@ impl fmt::Debug for Plain {
     }
 }
 
-/// What is wrong with a connection, if anything is.
+/// The fault of a connection, if it has one.
 fn complaint(connection: &Connection) -> Option<String> {
     const NAMES: [&str; 5] = ["find_successor", "notify", "check_predecessor", "get_predecessor", "get_successor_list"];
     /// A caller writes at once; this much may be the scheduler's doing.
@@ -694,7 +694,7 @@ fn complaint(connection: &Connection) -> Option<String> {
     if !connection.whole {
         return Some("a frame in pieces".into());
     }
-    // What nonsense is answered with is for a test of its own.
+    // Another test checks what a node sends after an invalid answer.
     if connection.civil && !connection.rest().is_empty() {
         return Some(format!("more than one call: {:02x?} after {:?}", connection.rest(), connection.call()));
     }
@@ -710,7 +710,7 @@ impl Inner {
         self.dead.load(Ordering::SeqCst)
     }
 
-    /// Waits until nothing else is being done, if it does one thing at a time.
+    /// Waits until no other work is being done, if it does one thing at a time.
     fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         (!self.setup.serves_while_asking).then(|| lock(&self.thread))
     }
@@ -770,7 +770,7 @@ impl Inner {
         stream.set_nodelay(true)?;
         let turn = self.turn();
         if turn.is_some() {
-            // Before, nobody was there to read.
+            // Before, no thread could read it.
             self.note(number, |connection| (connection.read, connection.since) = (true, Instant::now()));
         }
         let Some(call) = self.read_call(&mut stream, number)? else { return Ok(()) };
@@ -806,12 +806,12 @@ impl Inner {
             return Ok(());
         }
         stream.shutdown(Shutdown::Write)?;
-        // Nothing more should come, but would be noted.
+        // No more bytes should come, but any that do are noted.
         while self.read_more(&mut stream, number)? {}
         Ok(())
     }
 
-    /// Reads the call; `None` if there never was a whole one.
+    /// Reads the call; `None` if no whole one came.
     fn read_call(&self, stream: &mut TcpStream, number: usize) -> io::Result<Option<Call>> {
         while self.read_more(stream, number)? {
             let connection = lock(&self.connections)[number].clone();
@@ -822,7 +822,7 @@ impl Inner {
         Ok(None)
     }
 
-    /// Notes what comes next; false at the end.
+    /// Notes the next bytes; false at the end.
     fn read_more(&self, stream: &mut TcpStream, number: usize) -> io::Result<bool> {
         let mut chunk = [0; 4096];
         while !self.is_dead() {
@@ -910,7 +910,7 @@ impl Inner {
 
     // ---- As a client ----
 
-    /// The answer, if it is one that a peer of the family survives.
+    /// The answer, if peers of the family would survive it.
     fn ask(&self, to: Addr, name: &str, args: &[u8]) -> Option<Return> {
         let reply = match ask_blocking(to, name, args) {
             Ok(reply) => reply,
@@ -938,7 +938,7 @@ impl Inner {
         lock(&self.complaints).push(complaint);
     }
 
-    /// Joins like the family: what the seed names is believed.
+    /// Joins like peers of the family: it believes the node that the seed names.
     fn join(&self, seed: Addr) -> Option<()> {
         let successor = self.ask(seed, "find_successor", &key(self.me.id))?.node();
         let list = if self.setup.waits_first || successor == self.me {

@@ -16,11 +16,11 @@ use chord::{Addr, Id, Peer};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_util::codec::{Decoder, Encoder};
 
-/// How long an answer of the console may take before the test fails: more than any time limit of
+/// How long an answer of the console may take before the test fails: longer than any timeout of
 /// the program, on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Lines of its log that a failing test shows.
+/// How many lines of its log a failing test shows.
 const LAST_LINES: usize = 200;
 
 /// The program under test.
@@ -33,11 +33,11 @@ pub struct Process {
     input: Option<ChildStdin>,
     output: Receiver<String>,
     errors: Arc<Mutex<String>>,
-    /// Reads its standard error until that ends.
+    /// Reads standard error to its end.
     reader: Option<JoinHandle<()>>,
 }
 
-/// What a process prints of its state.
+/// The printed state of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Printed {
     pub me: Peer,
@@ -52,8 +52,8 @@ impl Process {
         Process::with_flags(addr, &flags.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// The same with another identifier than that of its address, by a command that takes the flags
-    /// of `chord` behind its own and becomes `chord`.
+    /// The same with an identifier that is not the hash of its address, by a command that takes the flags
+    /// of `chord` after its own and becomes `chord`.
     pub fn start_by(command: Command, peer: Peer, seed: Option<Addr>, r: usize) -> Process {
         let flags = flags(peer.addr, seed, r);
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
@@ -61,17 +61,17 @@ impl Process {
         Process::spawn(command, peer, &[&flags[..], &["-i", &id]].concat())
     }
 
-    /// Starts a node with these flags, which put it at `addr`.
+    /// Starts a node with these flags, which must give `addr` as its address.
     pub fn with_flags(addr: Addr, flags: &[&str]) -> Process {
         Process::with_flags_by(Command::new(CHORD), addr, flags)
     }
 
-    /// The same by a command that becomes `chord`.
+    /// The same, by a command that becomes `chord`.
     pub fn with_flags_by(command: Command, addr: Addr, flags: &[&str]) -> Process {
         Process::spawn(command, Peer::at(addr, Bits::FULL), flags)
     }
 
-    /// So many virtual nodes from `first` on, with the periods of a usual ring, that join the ring of `seed`; by a
+    /// `n` virtual nodes from `first` on, with the default periods, that join the ring of `seed`; by a
     /// command that becomes `chord`. They log each verdict of death.
     pub fn virtual_nodes(command: Command, first: Addr, n: u16, seed: Option<Addr>, r: usize) -> Process {
         let mut flags = format!("--ts 1000 --tff 1000 --tcp 1000 -r {r} -a {} -p {}", first.ip(), first.port());
@@ -113,12 +113,12 @@ impl Process {
         Process { peer, child, input, output, errors, reader: Some(reader) }
     }
 
-    /// Its number in `/proc`.
+    /// Its process number.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has written to standard error.
+    /// Its standard error so far.
     pub fn errors(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
@@ -156,7 +156,7 @@ impl Process {
         }
     }
 
-    /// What it prints of its state.
+    /// Its printed state.
     pub fn state(&mut self, r: usize) -> Printed {
         self.write(b"PrintState\n");
         let mut entry = |name: String| {
@@ -170,7 +170,7 @@ impl Process {
         }
     }
 
-    /// The predecessor that it tells a plain peer: itself if it has none.
+    /// The predecessor that it names to a plain peer: itself if it has none.
     pub fn predecessor(&self) -> Result<Peer, String> {
         match ask(self.peer, &Request::GetPredecessor, ANSWER) {
             Ok(Ok(Response::Predecessor { predecessor, .. })) => Ok(predecessor.unwrap_or(self.peer)),
@@ -190,7 +190,7 @@ impl Process {
         self.peer.addr
     }
 
-    /// Waits until it has ended and all that it said has been read; its exit status.
+    /// Waits until it has ended and all its output has been read; its exit status.
     pub fn wait(&mut self) -> Option<i32> {
         let mut status = None;
         eventually(ANSWER, || {
@@ -211,11 +211,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Errors mean that it has ended already.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            // Of ten thousand verdicts of death the last ones tell enough.
+            // Of ten thousand verdicts of death the last ones are enough.
             let errors = self.errors();
             let lines: Vec<_> = errors.lines().collect();
             let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
@@ -235,13 +235,13 @@ fn flags(addr: Addr, seed: Option<Addr>, r: usize) -> Vec<String> {
     flags.split(' ').map(String::from).collect()
 }
 
-/// Puts one question to a node, as a plain peer does: on a connection of its own. An error means that
-/// it did not answer: not within `limit` after connecting, or not at all.
+/// Sends one request to a node, as a plain peer does: on a connection of its own. An error means that
+/// it did not answer within `limit` after connecting, or not at all.
 pub fn ask(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
     put(of, Question::plain(request.clone()), request, limit)
 }
 
-/// The same with a number, as a node of our kind does: it is told more.
+/// The same with a call number, as a node of our own kind does: the answer then has more fields.
 pub fn ask_numbered(of: Peer, request: &Request, limit: Duration) -> io::Result<Result<Response, Code>> {
     let question = Question {
         request: Ok(request.clone()),
@@ -272,7 +272,7 @@ fn put(of: Peer, question: Question, request: &Request, limit: Duration) -> io::
     }
 }
 
-/// A peer as the console prints it.
+/// Parses a peer in the notation of the console.
 fn peer(text: &str) -> Peer {
     let mut words = text.split(' ');
     let mut word = || words.next().unwrap_or_else(|| panic!("<id> <ip> <port> expected: {text}"));
@@ -285,13 +285,13 @@ pub fn free_addrs(n: usize) -> Vec<Addr> {
     free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
 }
 
-/// The first of so many consecutive ports on this machine that were free a moment ago; below those from which
-/// connections are made.
+/// The first of `n` consecutive ports on this machine that were free a moment ago; below the range of outgoing
+/// ports.
 pub fn free_range(n: u16) -> Addr {
     free_range_at(Ipv4Addr::LOCALHOST, n)
 }
 
-/// The same at another address.
+/// The same at another IP address.
 pub fn free_range_at(ip: impl Into<IpAddr>, n: u16) -> Addr {
     let ip = ip.into();
     let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
@@ -310,7 +310,7 @@ pub fn address(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 64 | high & 63, low, host)
 }
 
-/// Some of them, for tests that are [`alone`](super::alone).
+/// The first `n` of them, for tests that are [`alone`](super::alone).
 pub fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
     (1..=n as u8).map(address)
 }

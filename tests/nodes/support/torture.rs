@@ -1,11 +1,11 @@
 //! Random faults among real processes, within the rules of the environment.
 //!
-//! Faults come in bursts of up to three incidents, some milliseconds apart, so that they meet in the
-//! middle of each other's repair; then the ring gets its time. The rules (`docs/correctness.md`):
-//! no run of r adjacent nodes is struck in one burst, where struck is who was killed or stopped,
-//! also if it was started again at once; whoever is silent for longer keeps, of the successors
-//! that it had, one that lives until it is back; more than r members remain. A seed is
-//! never killed, and not silent for as long as a joiner goes on asking.
+//! Faults come in bursts of up to three incidents, some milliseconds apart, so that each hits the
+//! ring in the middle of earlier repairs; then the ring gets time to heal. The rules (`docs/correctness.md`):
+//! no r adjacent nodes are struck in one burst, where struck means killed or stopped,
+//! even if restarted at once; a node that is silent for longer keeps at least one of its
+//! successors alive until it is back; more than r members remain. A seed is
+//! never killed, and is never silent for as long as a joiner goes on asking.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -24,27 +24,27 @@ use crate::support::process::Process;
 
 mod hands;
 
-/// The ring is to be ideal so long after the last fault of a burst.
+/// The ring must be ideal this long after the last fault of a burst.
 pub const IDEAL_WITHIN: Duration = Duration::from_secs(10);
 
-/// Longer than a hiccup, and long enough to be noticed or not: two calls of a second each.
+/// Longer than a hiccup, and around the time at which silence is noticed: two calls of a second each.
 const FLICKER: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_secs(3);
 
-/// A storm comes in every so many bursts, first in the second.
+/// Every how many bursts a storm comes; the first comes in the second burst.
 const STORM_EVERY: usize = 15;
 
-/// No more than so many of the nodes that are to be there are down or silent at a time.
+/// At most this many of the permanent members are down or silent at a time.
 const MAX_MISSING: usize = 6;
 
-/// An address at which a node lives at times.
+/// The address of a node that may be running or not.
 struct Place {
     peer: Peer,
     role: Role,
     process: Option<Process>,
     state: State,
-    /// Counts the processes that have lived here.
+    /// Counts the processes that have run here.
     run: u32,
-    /// The places of its successors and their runs when it fell silent, until it is back.
+    /// The places and runs of its successors when it fell silent, until it is back.
     remembers: Vec<(usize, u32)>,
 }
 
@@ -53,7 +53,7 @@ enum Role {
     /// Is a seed for others.
     Seed,
     Member,
-    /// Only comes with storms.
+    /// Takes part only in storms.
     Extra,
 }
 
@@ -61,11 +61,11 @@ enum Role {
 enum State {
     Down,
     Up,
-    /// Since an instant, until the burst of that number.
+    /// Silent since the instant, until the burst of that number.
     Silent(Instant, usize),
 }
 
-/// A ring that is tortured.
+/// A ring under random faults.
 pub struct Torture<'a> {
     /// In the order of the circle.
     places: Vec<Place>,
@@ -77,16 +77,16 @@ pub struct Torture<'a> {
     deck: Vec<Fault>,
     /// The members when the burst began.
     settled: BTreeSet<usize>,
-    /// Who was killed or stopped in this burst.
+    /// The nodes killed or stopped in this burst.
     struck: BTreeSet<usize>,
-    /// Who has to be continued in this burst, and when.
+    /// The nodes to be continued in this burst, and when.
     flickering: Vec<(Instant, usize)>,
     last_fault: Instant,
     faults: BTreeMap<Fault, usize>,
     log: Vec<String>,
-    /// From the last fault of each burst to the ideal ring.
+    /// The times from the last fault of each burst to the ideal ring.
     healed: Vec<Duration>,
-    /// What members cost when all was warm, by place and run.
+    /// The costs of members at the end of the first storm, by place and run.
     warm: BTreeMap<(usize, u32), Cost>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Torture<'a> {
     /// A ring of nodes at the first `n` of these addresses; the others are for storms.
     pub fn start(addrs: &[Addr], n: usize, r: usize, seed: u64, census: &'a Census) -> Torture<'a> {
         let place = |(i, addr): (usize, &Addr)| Place {
-            // Not the hash of an address that is another one each time: a seed is to repeat a history.
+            // Not the hash of the address, which changes from run to run: a seed must repeat a history.
             peer: Peer { id: Id::of_key(format!("{seed} {i}").as_bytes(), Bits::FULL), addr: *addr },
             role: if i >= n { Role::Extra } else { Role::Member },
             process: None,
@@ -104,7 +104,7 @@ impl<'a> Torture<'a> {
         };
         let mut places: Vec<_> = addrs.iter().enumerate().map(place).collect();
         places.sort_by_key(|place| place.peer);
-        // Evenly spread, so that runs of r - 1 remain between them.
+        // Evenly spread, so that r - 1 adjacent members remain between them.
         let mut members: Vec<_> = places.iter_mut().filter(|place| place.role == Role::Member).collect();
         members.iter_mut().step_by(r + 2).for_each(|place| place.role = Role::Seed);
         let now = Instant::now();
@@ -168,7 +168,7 @@ impl<'a> Torture<'a> {
         self.healed.last().copied().unwrap_or_default()
     }
 
-    /// Who was out of the ring long enough comes back: always at the end, else as luck has it.
+    /// Brings back nodes that were out of the ring long enough: at the end all of them, else at random.
     fn bring_back(&mut self) {
         let due = self.which(|place| matches!(place.state, State::Silent(_, until) if until <= self.burst));
         for at in due {
@@ -243,7 +243,7 @@ impl<'a> Torture<'a> {
         (0..self.places.len()).filter(|at| condition(&self.places[*at])).collect()
     }
 
-    /// Some members side by side that the rules allow to strike.
+    /// Some adjacent members that the rules allow to strike.
     fn run_of_neighbors(&mut self, seeds_too: bool) -> Vec<usize> {
         let missing = self.which(|place| place.role == Role::Member && place.state != State::Up).len();
         let most = (self.r - 1).min(MAX_MISSING.saturating_sub(missing));
@@ -260,7 +260,7 @@ impl<'a> Torture<'a> {
         Vec::new()
     }
 
-    /// As many of those that came with a storm as the rules allow to strike at once.
+    /// As many of the nodes that came with a storm as the rules allow to strike at once.
     fn many(&mut self) -> Vec<usize> {
         let mut extras = self.which(|place| place.role == Role::Extra && place.state == State::Up);
         extras.retain(|at| self.settled.contains(at));
@@ -275,14 +275,14 @@ impl<'a> Torture<'a> {
         victims
     }
 
-    /// A place where nobody lives.
+    /// A place without a running node.
     fn idle(&mut self) -> Vec<usize> {
         let mut idle = self.which(|place| place.role == Role::Extra && place.state == State::Down);
         idle.retain(|at| self.is_allowed(&[*at]));
         idle.choose(&mut self.rng).copied().into_iter().collect()
     }
 
-    /// Whether these may be struck, too, in this burst.
+    /// Whether these may be struck as well in this burst.
     fn is_allowed(&self, victims: &[usize]) -> bool {
         let lives = |(at, run): &(usize, u32)| {
             let place = &self.places[*at];
@@ -302,14 +302,14 @@ impl<'a> Torture<'a> {
         }
     }
 
-    /// What became of the costs of its members since all was warm.
+    /// How the costs of its members have changed since the end of the first storm.
     pub fn growth(&self) -> Growth {
         let now = self.costs();
         let both = self.warm.iter().filter_map(|(key, before)| Some((*before, *now.get(key)?)));
         Growth { since: both.collect(), all: now.into_values().collect() }
     }
 
-    /// How many bursts there were, and how many nodes each kind of fault has struck.
+    /// The number of bursts, and how many nodes each kind of fault has struck.
     pub fn faults(&self) -> (usize, &BTreeMap<Fault, usize>) {
         (self.healed.len(), &self.faults)
     }
@@ -337,7 +337,7 @@ impl<'a> Torture<'a> {
     }
 }
 
-/// A test that fails tells what was done.
+/// A test that fails prints its log of faults.
 impl Drop for Torture<'_> {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -12,7 +12,7 @@ pub struct Verdict {
     pub on: Addr,
 }
 
-/// All verdicts that the nodes of a process have passed, if it logs them.
+/// All verdicts of the nodes of a process, if it logs them.
 pub fn of(process: &Process) -> Vec<Verdict> {
     process.errors().lines().filter(|line| line.contains("found dead")).map(verdict).collect()
 }
@@ -22,6 +22,6 @@ fn verdict(line: &str) -> Verdict {
     let on = line.split_whitespace().find_map(|word| word.strip_prefix("addr=")?.parse().ok());
     Verdict {
         at: time.unwrap_or_else(|| panic!("no time: {line}")),
-        on: on.unwrap_or_else(|| panic!("nobody: {line}")),
+        on: on.unwrap_or_else(|| panic!("no node: {line}")),
     }
 }

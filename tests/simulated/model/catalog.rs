@@ -1,4 +1,4 @@
-//! Every node state and message that occurred, once, and what came of each step the first time.
+//! Every node state and message that occurred, stored once, and the result of each step from its first run.
 //!
 //! A ring of four is four node states, of which some thousands occur, in millions of combinations.
 //! What a node does depends on its own state and on what reaches it, so that the production code
@@ -14,7 +14,7 @@ use super::circle::{Place, Turn};
 use super::local::{Kind, Local, Rules, Said, Waiting};
 use super::masks::{Mask, Masks};
 
-/// Things that occurred, by number.
+/// Numbered values.
 struct Numbered<T> {
     numbers: FxHashMap<T, u32>,
     things: Vec<T>,
@@ -36,26 +36,26 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 
 /// The number of a node state.
 pub type LocalId = u32;
-/// The number of something that is said.
+/// The number of an answer.
 pub type SaidId = u32;
 /// The number of a request.
 pub type RequestId = u32;
 
-/// What a node can do by itself, and where that leads.
+/// What a node can do by itself, and the node state that results.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub begin: Vec<(Kind, LocalId)>,
     pub resume: Option<LocalId>,
     pub admission: Option<LocalId>,
-    /// Notifications on their way: to whom, the request as it arrives there, and the node without it.
+    /// Notifications under way: the receiver, the request as it arrives there, and the node without it.
     pub notifying: Vec<(Place, RequestId, LocalId)>,
-    /// The same of what it says about nodes of other rings, and whom that is about.
+    /// The same for its messages about nodes of other rings, with the node that each is about.
     pub hinting: Vec<(Place, Place, RequestId, LocalId)>,
-    /// What it says when it leaves, as it arrives, and to whom.
+    /// The messages that it sends when it leaves, as they arrive, each with its receiver.
     pub leaving: Vec<(Place, RequestId)>,
-    /// The question that waits to arrive, as it arrives.
+    /// The request that waits to arrive, as it arrives.
     pub asking: Option<Asking>,
-    /// Others in its tables, which it may find dead: whom, and where that leads.
+    /// Nodes in its tables that it may find dead: each with the resulting node state.
     pub burying: Vec<(Place, LocalId)>,
 }
 
@@ -63,7 +63,7 @@ pub struct Options {
 pub enum Asking {
     Question(Place, RequestId),
     Probe(Place),
-    /// A lookup, as the asker says it.
+    /// A lookup, as the asking node sends it.
     Lookup(RequestId),
 }
 
@@ -81,7 +81,7 @@ pub struct Catalog {
     turned_said: FxHashMap<(SaidId, Place), SaidId>,
     turned_requests: FxHashMap<(RequestId, Place), RequestId>,
     answered: FxHashMap<(LocalId, SaidId), LocalId>,
-    /// What made the production code panic, if anything did.
+    /// The panic of production code, if there was one.
     pub panic: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl Catalog {
         catalog
     }
 
-    /// Nobody.
+    /// No node is up.
     pub const DOWN: LocalId = 0;
 
     /// How many node states have occurred.
@@ -141,7 +141,7 @@ impl Catalog {
         Turn { places: self.places, by: by % self.places }
     }
 
-    /// Runs production code; one that panics is remembered, and leaves everything as it was.
+    /// Runs production code; a panic is recorded, and leaves everything as it was.
     fn run<T>(&mut self, what: impl FnOnce() -> T) -> Option<T> {
         match catch_unwind(AssertUnwindSafe(what)) {
             Ok(result) => Some(result),
@@ -206,7 +206,7 @@ impl Catalog {
         options
     }
 
-    /// A request of the node at place 0 as the node at `to` hears it.
+    /// A request of the node at place 0 as the node at `to` receives it.
     pub fn arriving(&mut self, request: RequestId, to: Place) -> RequestId {
         if let Some(turned) = self.turned_requests.get(&(request, to)) {
             return *turned;
@@ -217,7 +217,7 @@ impl Catalog {
         turned
     }
 
-    /// What the node at `from` says as the node at place 0 hears it.
+    /// An answer of the node at `from` as the node at place 0 receives it.
     pub fn returning(&mut self, said: SaidId, from: Place) -> SaidId {
         if let Some(turned) = self.turned_said.get(&(said, from)) {
             return *turned;
@@ -229,7 +229,7 @@ impl Catalog {
         turned
     }
 
-    /// What a node says to a request, and what becomes of it.
+    /// The answer of a node to a request, and the resulting node state.
     pub fn serve(&mut self, local: LocalId, request: RequestId) -> (LocalId, SaidId) {
         if let Some(served) = self.served.get(&(local, request)) {
             return *served;
@@ -243,7 +243,7 @@ impl Catalog {
         served
     }
 
-    /// What a node says to a probe.
+    /// The answer of a node to a probe.
     pub fn probe(&mut self, local: LocalId) -> SaidId {
         if let Some(said) = self.probed.get(&local) {
             return *said;
@@ -254,7 +254,7 @@ impl Catalog {
         said
     }
 
-    /// What a member says to a lookup, if that ends with it; `lives` are the nodes that answer.
+    /// The answer of a member to a lookup that ends there; `lives` are the nodes that answer.
     pub fn look_up(&mut self, local: LocalId, request: RequestId, lives: Mask) -> Option<SaidId> {
         if let Some(known) = self.looked_up.get(&(local, request, lives)) {
             return *known;
@@ -266,12 +266,12 @@ impl Catalog {
         said
     }
 
-    /// What somebody says who is not there, or is taken for dead.
+    /// The answer for a node that is not there, or is taken for dead.
     pub fn gone(&mut self) -> SaidId {
         self.said.number(Said { answer: chord::protocol::procedure::Answer::Gone, reduced: false })
     }
 
-    /// The node when an answer to it is on its way.
+    /// The node once an answer to it is under way.
     pub fn answered(&mut self, local: LocalId, said: SaidId) -> LocalId {
         if let Some(after) = self.answered.get(&(local, said)) {
             return *after;

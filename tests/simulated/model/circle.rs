@@ -1,10 +1,10 @@
-//! The places of a small ring, and what nodes say as seen from another place.
+//! The places of a small ring, and messages as seen from another place.
 //!
-//! The protocol compares identifiers by their order on the circle alone, so that a ring and the same
-//! ring turned by some places behave alike. Every node is therefore kept as if it stood at place 0;
-//! what passes between two nodes is turned by the way between them. `tests/simulated/protocol.rs` shows that
-//! intervals turn with the circle, and every history that is replayed in the simulator runs on
-//! identifiers as they are.
+//! The protocol compares identifiers only by their order on the circle, so that a ring and the same
+//! ring rotated by some places behave alike. Every node is therefore stored as if it stood at place 0;
+//! messages between two nodes are rotated by the distance between them. `tests/simulated/protocol.rs` shows that
+//! intervals rotate with the circle, and every history that is replayed in the simulator runs on
+//! real identifiers.
 
 use std::net::Ipv4Addr;
 
@@ -15,16 +15,16 @@ use chord::protocol::peer::Peer;
 use chord::protocol::procedure::Answer;
 use chord::protocol::rpc::{Memory, Request, Response};
 
-/// A node's place, or the way clockwise to another: from 0 to less than the number of places.
+/// A node's place, or the clockwise distance to another: from 0 to less than the number of places.
 pub type Place = usize;
 
-/// A circle with room between the places, so that the point after a node is no other node.
+/// A circle with room between the places, so that the point after a node is not another node.
 pub const BITS: Bits = Bits::new(5).unwrap();
 
 /// The identifier at a place is this many times the place.
 pub const SPACING: usize = 4;
 
-/// The most places.
+/// The largest number of places.
 pub const MOST: usize = 8;
 
 /// The port of the node at place 0; the others have the next ones.
@@ -39,12 +39,12 @@ pub fn peer(place: Place) -> Peer {
     }
 }
 
-/// Where a node stands.
+/// The place of a node.
 pub fn place(peer: Peer) -> Place {
     usize::from(peer.addr.port() - FIRST_PORT)
 }
 
-/// One turn of a circle with so many places.
+/// One rotation of a circle with a given number of places.
 #[derive(Clone, Copy)]
 pub struct Turn {
     pub places: usize,
@@ -125,7 +125,7 @@ impl Turn {
     }
 }
 
-/// What a lookup that ended without another node's help says to whoever asked.
+/// The answer to the asking node of a lookup that ended without another node's help.
 pub fn named(result: Result<Found, LookupFailure>) -> Answer {
     match result {
         Ok(Found { owner, path, .. }) => Answer::Reply(Response::Successor { owner, path }),

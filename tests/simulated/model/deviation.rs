@@ -1,5 +1,5 @@
-//! What the protocol must not do, as switches of the checker: a check that finds nothing when it is
-//! told to try these checks nothing.
+//! Forbidden changes of the protocol, as switches of the checker: a check that does not find these
+//! changes checks nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,26 +14,26 @@ use super::local::Kind;
 /// One way to break the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deviation {
-    /// A list that was learned is merged with the old one (rule 2).
+    /// A received list is merged with the old one (rule 2).
     MergedLists,
-    /// A joiner takes over its successor, and not the list behind it (rule 1).
+    /// A joiner takes over its successor, but not the list of that successor (rule 1).
     JoinerKnowsOnlyItsHead,
     /// A dead head's place is filled with a repetition of the last entry (rule 4).
     PaddedLists,
-    /// A ring of one does not ask the predecessor that it has got.
+    /// A ring of one does not ask a new predecessor for the ring.
     AloneAsksNobody,
-    /// A notifier becomes predecessor without a word from it (rule 3).
+    /// A notifier becomes predecessor before it has answered (rule 3).
     UnseenPredecessor,
-    /// The predecessor of the successor becomes successor without a word from it (rule 3).
+    /// The predecessor of the successor becomes successor before it has answered (rule 3).
     UnseenSuccessor,
-    /// A joiner does not ask the node before its place whether anybody has come in between.
+    /// A joiner does not ask the node before its place whether another node has joined in between.
     UnconfirmedPlace,
     /// The environment lets a principal fail though there are only r + 1.
     FailuresAtTheBase,
 }
 
 impl Deviation {
-    /// Changes what came of a conversation.
+    /// Changes the outcome of a conversation.
     pub fn bend(self, neighbors: &Neighbors, outcome: &mut Outcome) {
         match (self, outcome) {
             (Deviation::JoinerKnowsOnlyItsHead, Outcome::Join(Joined::Member(list))) => list.truncate(1),
@@ -60,8 +60,8 @@ impl Deviation {
         }
     }
 
-    /// What a conversation presumes to be the answer to its next question, instead of asking: here it
-    /// is the list that it was told last, behind the node whose it is.
+    /// The answer that a conversation assumes instead of making its next request: the last list that it
+    /// received, with its owner in front.
     pub fn presumed(self, kind: Kind, request: &Request, told: &[Peer]) -> Option<Vec<Peer>> {
         let confirms = matches!(request, Request::GetSuccessorList { joiner: None });
         let presumes = match self {

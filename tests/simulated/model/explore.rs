@@ -1,4 +1,4 @@
-//! Breadth-first search over everything that can happen, and whether it ends well.
+//! Breadth-first search over all events, and whether every state can end well.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -11,7 +11,7 @@ use super::circle::Place;
 use super::masks::Mask;
 use super::system::{Cause, Event, Move, State, System};
 
-/// What is to be judged.
+/// The properties to judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
     /// The invariant in every state, and that maintenance alone makes every state ideal.
@@ -22,7 +22,7 @@ pub enum Judged {
     Invariant,
 }
 
-/// What an exploration has come to.
+/// The result of an exploration.
 #[derive(Clone, Debug)]
 pub struct Explored {
     pub states: usize,
@@ -31,7 +31,7 @@ pub struct Explored {
     pub depth: usize,
     pub node_states: usize,
     pub ideal: usize,
-    /// Whether every state that can be reached was.
+    /// Whether every reachable state was reached.
     pub complete: bool,
     pub took: Duration,
 }
@@ -45,13 +45,13 @@ impl fmt::Display for Explored {
     }
 }
 
-/// Something that must not be.
+/// A forbidden state or step.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub what: String,
     /// The members of the ideal ring that it begins with.
     pub beginning: Mask,
-    /// The shortest history that leads to it: at which place what happens.
+    /// The shortest history that leads to it: each event with its place.
     pub history: Vec<(Place, Event)>,
 }
 
@@ -61,16 +61,16 @@ pub struct Explorer<const N: usize> {
     judged: Judged,
     most_states: usize,
     states: Vec<State<N>>,
-    /// The numbers of the states, by what they are.
+    /// The number of each state.
     known: HashTable<u32>,
-    /// The state from which each was reached first; a beginning comes from itself.
+    /// The state from which each was reached first; a beginning is its own parent.
     parents: Vec<u32>,
-    /// Where maintenance leads, state after state, and how many of these belong to each state.
+    /// The states to which maintenance leads from each state in turn, and how many there are for each.
     edges: Vec<u32>,
     degrees: Vec<u8>,
 }
 
-/// Whoever watches a long search hears of it every so many states.
+/// A long search reports its progress each time that it has visited this many states.
 const REPORT: usize = 10_000_000;
 
 impl<const N: usize> Explorer<N> {
@@ -169,7 +169,7 @@ impl<const N: usize> Explorer<N> {
     /// so if from every state maintenance can come to a set of ideal states that it never leaves.
     fn judge_progress(&mut self) -> Result<usize, Box<Violation>> {
         let mut good: Vec<bool> = self.states.iter().map(|state| self.system.is_ideal(state)).collect();
-        // Ideal states that maintenance may leave are none to end in.
+        // An ideal state that maintenance may leave for others is not final.
         while self.sweep(&mut good, |good, next| good && !next.iter().all(|next| *next)) {}
         let ideal = good.iter().filter(|good| **good).count();
         while self.sweep(&mut good, |good, next| !good && next.iter().any(|next| *next)) {}
@@ -183,8 +183,8 @@ impl<const N: usize> Explorer<N> {
         }
     }
 
-    /// Turns each mark that is to be turned in view of the marks of the states to which maintenance
-    /// leads, from the last state to the first; whether any was.
+    /// Flips each mark for which `turn` says so, given the marks of the states to which maintenance
+    /// leads, from the last state to the first; whether any was flipped.
     fn sweep(&self, marks: &mut [bool], turn: impl Fn(bool, &[bool]) -> bool) -> bool {
         let (mut end, mut turned) = (self.edges.len(), false);
         let mut next = Vec::new();

@@ -1,10 +1,10 @@
-//! What must be true of every state, and of every step.
+//! The conditions on every state, and on every step.
 
 use super::masks::Mask;
 use super::system::{Cause, Move, State, System};
 
 impl<const N: usize> System<N> {
-    /// What is wrong with a state: the inductive invariant of Zave, and what it implies.
+    /// What is wrong with a state: the inductive invariant of Zave, and its consequences.
     pub fn wrong_state(&self, state: &State<N>) -> Option<String> {
         let (members, principals) = (self.members(state), self.principals(state));
         if principals.count() <= self.catalog.rules.r {
@@ -38,7 +38,7 @@ impl<const N: usize> System<N> {
         if !principals.without(ring).is_empty() {
             return Some("a principal that is not on the ring".into());
         }
-        // In order: each one's best successor is the next of the ring.
+        // In order: the best successor of each node is the next node of the ring.
         let ordered = ring.places().all(|at| {
             let next = (1..=N).map(|way| (at + way) % N).find(|place| ring.has(*place));
             self.best_successor(state, members, at) == next
@@ -51,7 +51,7 @@ impl<const N: usize> System<N> {
         list.iter().map(|way| (at + way) % N).find(|place| members.has(*place))
     }
 
-    /// The cycle that one comes to by way of best successors.
+    /// The cycle to which best successors lead.
     fn ring_from(&self, state: &State<N>, members: Mask, from: usize) -> Mask {
         let mut at = from;
         let mut seen = Mask::default();
@@ -65,7 +65,7 @@ impl<const N: usize> System<N> {
         seen
     }
 
-    /// What is wrong with a step: the set of principals never shrinks but by the failure of one.
+    /// What is wrong with a step: the set of principals shrinks only by the failure of one.
     pub fn wrong_step(&self, state: &State<N>, step: &Move<N>) -> Option<String> {
         let mut lost = self.principals(state).without(self.principals(&step.to));
         if step.cause == Cause::Failure {

@@ -1,7 +1,7 @@
-//! One node of the model: the production types, and what they do when something happens.
+//! One node of the model: the production types, and their reaction to each event.
 //!
-//! Nothing here decides for the protocol. [`Local`] holds a [`Maintenance`] and the conversation that
-//! it holds, hands them what comes, and keeps what they say until the explorer lets it arrive.
+//! Nothing here decides for the protocol. [`Local`] holds a [`Maintenance`] and its current
+//! conversation, hands them each message, and keeps their output until the explorer lets it arrive.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::deviation::Deviation;
 /// One node, at place 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Local {
-    /// Nobody lives there. A node that has begun to join is so again after an attempt that failed:
+    /// No node is up there. A node that has begun to join is in this state again after a failed attempt:
     /// it keeps nothing of it, and to the ring it is dead.
     Down,
     Up(Box<Up>),
@@ -32,30 +32,30 @@ pub enum Local {
 pub struct Up {
     node: Maintenance,
     talk: Option<Talk>,
-    /// Whom notifications are on their way to.
+    /// The peers to which notifications are under way.
     notifying: BTreeSet<Peer>,
-    /// Who is to be told of a node that belongs right behind it, and of which.
+    /// The peers to be told of a node that belongs right behind them, each with that node.
     hinting: BTreeSet<(Peer, Peer)>,
-    /// Whether deaths account for a successor list of fewer than r entries: one was dropped since
-    /// the list was adopted, or the list was adopted from a node for which that is true.
+    /// Whether deaths explain a successor list of fewer than r entries: an entry was dropped since
+    /// the list was adopted, or the list was adopted from a node for which this is true.
     reduced: bool,
 }
 
-/// The conversation that is held.
+/// The current conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Talk {
     kind: Kind,
     conversation: Patient<Conversation>,
     open: Open,
-    /// The list that was said last and may be adopted.
+    /// The last received list that may be adopted.
     adoptable: Option<Coming>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Coming {
-    /// Behind the node whose it is.
+    /// The list, with its owner in front.
     list: Vec<Peer>,
-    /// Whether deaths account for what it lacks.
+    /// Whether deaths explain its missing entries.
     reduced: bool,
     /// Whether the node before the joiner's place has confirmed the place.
     confirmed: bool,
@@ -68,15 +68,15 @@ enum Open {
     Answered(Answer),
 }
 
-/// An answer as it leaves whoever gives it.
+/// An answer as its sender sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Said {
     pub answer: Answer,
-    /// Whether deaths account for what the responder's list lacks.
+    /// Whether deaths explain the missing entries of the responder's list.
     pub reduced: bool,
 }
 
-/// The conversations by the words of scripts.
+/// The conversations, named as in scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Join,
@@ -84,22 +84,22 @@ pub enum Kind {
     Check,
     Rectify,
     Reunite,
-    /// No conversation, but the end of many: an isolated node that nobody lets in believes that it is
+    /// Not a conversation, but the end of many: an isolated node that no ring admits decides that it is
     /// alone.
     GiveUp,
 }
 
-/// The question that waits to arrive.
+/// The request that waits to arrive.
 #[derive(Clone, Debug)]
 pub enum Waiting {
-    /// At this node.
+    /// To this node.
     Question(Place, Request),
     Probe(Place),
-    /// A lookup, at whoever can name the owner.
+    /// A lookup, to any node that can name the owner.
     Lookup(Request),
 }
 
-/// What all nodes are set up with.
+/// The parameters of all nodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The length of the successor lists.
@@ -125,8 +125,8 @@ impl Rules {
         settled(Up::new(Maintenance::new(self.setup(Vec::new()))))
     }
 
-    /// A member with these neighbours, as the protocol itself makes it. It remembers somebody to turn
-    /// to in need; whom does not matter, since any member may answer.
+    /// A member with these neighbours, as the protocol itself makes it. It remembers an acquaintance;
+    /// which one does not matter, since any member may answer.
     pub fn member(self, successors: &[Place], predecessor: Place) -> Local {
         let mut node = Maintenance::new(self.setup(vec![peer(1)]));
         node.next_conversation();
@@ -144,7 +144,7 @@ impl Rules {
         settled(up)
     }
 
-    /// The node after it has begun a conversation, if there is one to hold.
+    /// The node after it has begun a conversation, if it has one to begin.
     pub fn begin(self, local: &Local, kind: Kind) -> Option<Local> {
         let up = match (local, kind) {
             (Local::Down, Kind::Join) => {
@@ -175,7 +175,7 @@ impl Rules {
             Kind::GiveUp => return None,
         }
         let conversation = up.node.next_conversation()?;
-        // One that is isolated has other things to do than what its timers call for.
+        // An isolated node has more urgent conversations than those of its timers.
         let called_for = match kind {
             Kind::Join => matches!(conversation, Conversation::Join(_)),
             Kind::Stabilize => matches!(conversation, Conversation::Stabilize(_)),
@@ -199,7 +199,7 @@ impl Rules {
         talk.open = match step {
             Step::Ask(target, request) => Open::Asked(target, request),
             Step::Probe(target) | Step::Suspect(target) => Open::Probed(target),
-            Step::Wait | Step::Rest { .. } => unreachable!("nobody is slow"),
+            Step::Wait | Step::Rest { .. } => unreachable!("no node is slow"),
             Step::Done(outcome) => return self.digest(up, talk.adoptable, outcome),
         };
         up.talk = Some(talk);
@@ -221,14 +221,14 @@ impl Rules {
         }
     }
 
-    /// What a node that leaves says, and to whom.
+    /// The messages of a node that leaves, each with its receiver.
     pub fn leave(self, local: &Local) -> Vec<(Place, Request)> {
         let Local::Up(up) = local else { return Vec::new() };
         let told = up.node.clone().leave().into_iter();
         told.map(|(to, request)| (place(to), request)).collect()
     }
 
-    /// What a node says to a question of somebody else.
+    /// The answer of a node to a request of another node.
     pub fn serve(self, local: &Local, request: &Request) -> (Local, Said) {
         let Local::Up(up) = local else {
             return (Local::Down, Said { answer: Answer::Gone, reduced: false });
@@ -239,7 +239,7 @@ impl Rules {
         (settled(up), Said { answer, reduced })
     }
 
-    /// What a node that is probed says.
+    /// The answer of a node to a probe.
     pub fn probed(self, local: &Local) -> Said {
         let (_, said) = self.serve(local, &Request::CheckPredecessor);
         let answer = match said.answer {
@@ -251,7 +251,7 @@ impl Rules {
         Said { answer, reduced: false }
     }
 
-    /// What a member says to a lookup, if it can name the owner or knows that it can't; `lives` says
+    /// The answer of a member to a lookup, if it can name the owner or knows that it can't; `lives` says
     /// which nodes answer its pings.
     pub fn look_up(self, local: &Local, request: &Request, lives: impl Fn(Place) -> bool) -> Option<Said> {
         let (Local::Up(up), Request::FindSuccessor { key, hops, want_path }) = (local, request) else { return None };
@@ -270,11 +270,11 @@ impl Rules {
         }
     }
 
-    /// The node when the answer to its question is on its way back.
+    /// The node once the answer to its request is under way.
     pub fn answered(self, local: &Local, said: &Said) -> Local {
-        let Local::Up(up) = local else { unreachable!("somebody has asked") };
+        let Local::Up(up) = local else { unreachable!("it has asked") };
         let mut up = (**up).clone();
-        let Some(talk) = &mut up.talk else { unreachable!("somebody has asked") };
+        let Some(talk) = &mut up.talk else { unreachable!("it has asked") };
         if let Open::Asked(Target::Peer(of), request) = &talk.open {
             let before = talk.adoptable.take();
             talk.adoptable = match offer(talk.kind, *of, request, &said.answer, before.as_ref()) {
@@ -292,7 +292,7 @@ impl Rules {
         Local::Up(Box::new(up))
     }
 
-    /// The node after it has taken the answer.
+    /// The node after it has digested the answer.
     pub fn resume(self, local: &Local) -> Option<Local> {
         let Local::Up(up) = local else { return None };
         let mut up = (**up).clone();
@@ -322,7 +322,7 @@ impl Rules {
         Some(settled(up))
     }
 
-    /// The node after the time of the joiner that it has admitted is up.
+    /// The node after the time of the joiner that it has admitted has run out.
     pub fn admission_ends(self, local: &Local) -> Option<Local> {
         let Local::Up(up) = local else { return None };
         up.node.admitted()?;
@@ -332,7 +332,7 @@ impl Rules {
     }
 }
 
-/// An isolated node after nobody has answered it again and again.
+/// An isolated node after all its questions stayed without an answer.
 fn given_up(mut up: Up) -> Local {
     while up.node.standing() == Standing::Isolated {
         up.node.fired(Timer::Join);
@@ -342,11 +342,11 @@ fn given_up(mut up: Up) -> Local {
     settled(up)
 }
 
-/// Takes what the node wants said, and forgets what only paces it.
+/// Collects the messages that the node sends, and drops the state that only sets its pace.
 fn settled(mut up: Up) -> Local {
     for effect in up.node.effects() {
-        // A nudge only hurries a stabilize, which may begin at any time here; an invitation only
-        // spares a ring of one a question.
+        // A nudge only advances a stabilize, which may begin at any time here; an invitation only
+        // saves a ring of one a question.
         match effect {
             Effect::Tell(peer, Request::Notify { .. }) => drop(up.notifying.insert(peer)),
             Effect::Tell(peer, Request::Meet { node, .. }) => drop(up.hinting.insert((peer, node))),
@@ -361,10 +361,10 @@ fn settled(mut up: Up) -> Local {
     Local::Up(Box::new(up))
 }
 
-/// What an answer has to do with the list that its asker may adopt.
+/// What an answer means for the list that the asking node may adopt.
 enum Offer {
     List(Vec<Peer>),
-    /// There is none any more.
+    /// No list may be adopted any more.
     None,
     AsBefore,
     Confirmed,
@@ -382,7 +382,7 @@ fn offer(kind: Kind, of: Peer, request: &Request, answer: &Answer, before: Optio
             let belongs = |before: &Peer| before.id == me.id || me.id.in_open(before.id, of.id);
             if predecessor.as_ref().is_none_or(belongs) { Offer::List(successors.clone()) } else { Offer::None }
         }
-        // The node before the place confirms it, or does not; its own list is not adopted.
+        // The node before the place confirms the place, or does not; its own list is not adopted.
         (
             Kind::Join,
             Request::GetSuccessorList { joiner: None },
@@ -421,12 +421,12 @@ impl Local {
         matches!(self, Local::Up(up) if up.talk.is_some())
     }
 
-    /// Whether deaths account for what its list lacks.
+    /// Whether deaths explain the missing entries of its list.
     pub fn is_reduced(&self) -> bool {
         matches!(self, Local::Up(up) if up.reduced)
     }
 
-    /// Whom its notifications are on their way to.
+    /// The places to which its notifications are under way.
     pub fn notifying(&self) -> Vec<Place> {
         match self {
             Local::Up(up) => up.notifying.iter().map(|peer| place(*peer)).collect(),
@@ -434,7 +434,7 @@ impl Local {
         }
     }
 
-    /// Whom it is about to tell of a node that belongs right behind, and of which.
+    /// The places that it will tell of a node that belongs right behind them, each with that node.
     pub fn hinting(&self) -> Vec<(Place, Place)> {
         match self {
             Local::Up(up) => up.hinting.iter().map(|(to, node)| (place(*to), place(*node))).collect(),
@@ -458,7 +458,7 @@ impl Local {
         Local::Up(Box::new(up))
     }
 
-    /// The question that waits to arrive.
+    /// The request that waits to arrive.
     pub fn waiting(&self) -> Option<Waiting> {
         let Local::Up(up) = self else { return None };
         match &up.talk.as_ref()?.open {
@@ -472,9 +472,9 @@ impl Local {
         }
     }
 
-    /// The list that a conversation may adopt, as it was said, behind the node whose it is; and as it
-    /// would be adopted. Once the place of a joiner is confirmed it stands before the list: from then
-    /// on whoever comes in between is passed over, and not by the joiner's becoming a member.
+    /// The list that a conversation may adopt: as received, with its owner in front; and as it
+    /// would be adopted. Once the place of a joiner is confirmed the joiner stands before the list: from then
+    /// on it passes over nodes that join in between; the joiner's becoming a member changes nothing in that.
     pub fn adoptable(&self, r: usize) -> Option<(Vec<Place>, Vec<Place>)> {
         let Local::Up(up) = self else { return None };
         let Coming { list, confirmed, .. } = up.talk.as_ref()?.adoptable.as_ref()?;

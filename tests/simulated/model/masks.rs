@@ -1,4 +1,4 @@
-//! What judgement needs of a node state, as sets of places relative to the node.
+//! The facts about a node state that judging needs, as sets of places relative to the node.
 
 use super::circle::Place;
 use super::local::Local;
@@ -64,11 +64,11 @@ pub struct Masks {
     pub list: Mask,
     /// The places that the extended list passes over.
     pub skipped: Mask,
-    /// A list on its way to this node, as it would be adopted; `None` when there is none.
+    /// A list that this node may adopt, in the form in which it would adopt it; `None` when there is none.
     pub coming: Option<Mask>,
-    /// The places that that list passes over, from the node whose it is on.
+    /// The places that this list passes over, beginning at its owner.
     pub skipped_coming: Mask,
-    /// Whether the list is short of r entries, and no death accounts for it.
+    /// Whether the list has fewer than r entries, and no death explains that.
     pub unexplained: bool,
 }
 
@@ -104,7 +104,7 @@ fn skipped(list: &[Place], places: usize) -> Mask {
     let mut skipped = Mask::default();
     for pair in list.windows(2) {
         let way = (pair[1] + places - pair[0]) % places;
-        // Between a node and itself lies everybody else.
+        // Between a node and itself lie all others.
         let way = if way == 0 { places } else { way };
         for step in 1..way {
             skipped = skipped.with(Mask::of((pair[0] + step) % places));

@@ -17,7 +17,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
         let me = name(*at);
         let _ = match event {
             Event::Begin(kind @ (Kind::Join | Kind::Reunite)) => {
-                // Its seed is whoever will answer its lookup.
+                // Its seed is the node that will answer its lookup.
                 let later = history[i + 1..].iter().filter(|(place, _)| place == at);
                 let arrives =
                     later.map_while(
@@ -34,7 +34,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
             Event::Begin(Kind::Rectify) => writeln!(text, "rectify {me}"),
             Event::Begin(Kind::GiveUp) => writeln!(text, "give up {me}"),
             Event::Arrive(to) => writeln!(text, "arrive {me} at {}", name(*to)),
-            // Who suspects has its answer.
+            // A node that suspects its target has its answer already.
             Event::Answer if i > 0 && matches!(history[i - 1], (by, Event::Suspect(_)) if by == *at) => Ok(()),
             Event::Answer => writeln!(text, "answer {me}"),
             Event::Notify(to) => writeln!(text, "notify {me} {}", name(*to)),
@@ -50,7 +50,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
 }
 
 impl Violation {
-    /// What went wrong, and the script that shows it.
+    /// What is wrong, and the script that shows it.
     pub fn report(&self, r: usize) -> String {
         let members: Vec<Place> = self.beginning.places().collect();
         format!("{}\n{}", self.what, script(r, &members, &self.history))

@@ -24,7 +24,7 @@ impl<const N: usize> State<N> {
         State { locals, ..*self }
     }
 
-    /// One form for all turns of a ring, and by how much this one was turned.
+    /// One form for all rotations of a ring, and by how much this one was rotated.
     pub fn canonical(&self) -> (State<N>, Place) {
         let mut best = (*self, 0);
         for by in 1..N {
@@ -42,18 +42,18 @@ impl<const N: usize> State<N> {
         next
     }
 
-    /// The places whose node states are such.
+    /// The places whose node states satisfy `such`.
     pub fn which(&self, such: impl Fn(LocalId) -> bool) -> Mask {
         let of = |place: Place| if such(self.locals[place]) { Mask::of(place) } else { Mask::default() };
         (0..N).fold(Mask::default(), |set, place| set.with(of(place)))
     }
 }
 
-/// One thing that happens to a node.
+/// One event at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     Begin(Kind),
-    /// The open question arrives at this place and is answered there.
+    /// The open request arrives at this place and is answered there.
     Arrive(Place),
     /// The answer arrives, and the conversation goes on.
     Answer,
@@ -61,19 +61,19 @@ pub enum Event {
     Notify(Place),
     /// The node at the first place is told that the one at the second belongs right behind it.
     Meet(Place, Place),
-    /// The target of the open question, at this place, is taken for dead, though it lives.
+    /// The target of the open request, at this place, is taken for dead, though it lives.
     Suspect(Place),
     Crash,
-    /// The node leaves, and its neighbours hear of it at once. If they don't, it has crashed.
+    /// The node leaves, and its neighbours hear of it at once. If they don't, that is a crash.
     Leave,
     /// A lookup found the node at this place dead.
     Bury(Place),
-    /// The time of the admitted joiner is up.
+    /// The time of the admitted joiner runs out.
     Admission,
 }
 
 impl Event {
-    /// The same on a circle that is turned.
+    /// The same event on a rotated circle.
     pub fn turned(self, by: Place, places: usize) -> Event {
         let turned = |place: Place| (place + by) % places;
         match self {
@@ -87,7 +87,7 @@ impl Event {
     }
 }
 
-/// Who causes a step.
+/// The cause of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// Maintenance, which goes on for ever.
@@ -101,9 +101,9 @@ pub enum Cause {
 /// One step of the ring.
 #[derive(Clone, Debug)]
 pub struct Move<const N: usize> {
-    /// The node that it is a step of.
+    /// The node that takes the step.
     pub at: Place,
-    /// What happens to that node, in [`System::events`]: one thing, or a whole conversation.
+    /// The events at that node, in [`System::events`]: one, or a whole conversation.
     pub events: Range<usize>,
     pub cause: Cause,
     pub to: State<N>,
@@ -112,27 +112,27 @@ pub struct Move<const N: usize> {
 /// What the environment may do, and how fine steps are.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment {
-    /// Whether a conversation is one step; else it may be interrupted by anything between the sending,
-    /// the answering and the digesting of each question.
+    /// Whether a conversation is one step; else any event may come between the sending,
+    /// the answering and the digesting of each request.
     pub atomic: bool,
     pub joins: bool,
     pub failures: bool,
-    /// Whether a node that may fail may leave.
+    /// Whether a node that may fail may leave instead.
     pub leaves: bool,
-    /// Living nodes that may be taken for dead.
+    /// How many times a living node may be taken for dead.
     pub suspicions: u32,
-    /// Whether notifications may be on their way for any time; else each arrives at once, and only waits
+    /// Whether notifications may take any time to arrive; else each arrives at once, and only waits
     /// to be judged.
     pub notifications_travel: bool,
     /// Whether a notification is lost where another one waits to be judged.
     pub one_notification: bool,
     /// Conversations under way at once.
     pub conversations: usize,
-    /// Whether nodes ask those they remember whether there is another ring.
+    /// Whether nodes ask their acquaintances whether there is another ring.
     pub reunion: bool,
 }
 
-/// What a step consists of so far.
+/// The parts of a step so far.
 #[derive(Clone)]
 struct Log {
     at: Place,
@@ -149,7 +149,7 @@ impl Log {
 pub struct System<const N: usize> {
     pub catalog: Catalog,
     pub environment: Environment,
-    /// The steps that were found last, and what happens in them.
+    /// The steps that were found last, and their events.
     pub moves: Vec<Move<N>>,
     pub events: Vec<Event>,
 }
@@ -160,7 +160,7 @@ impl<const N: usize> System<N> {
         System { catalog, environment, moves: Vec::new(), events: Vec::new() }
     }
 
-    /// A ring of the nodes at these places as it should be.
+    /// An ideal ring of the nodes at these places.
     pub fn ideal(&mut self, members: &[Place]) -> State<N> {
         let mut state = State { locals: [Catalog::DOWN; N], suspicions: 0 };
         let rules = self.catalog.rules;
@@ -176,7 +176,7 @@ impl<const N: usize> System<N> {
         state
     }
 
-    /// Two rings, neither of which has anything of the other in its tables.
+    /// Two ideal rings without a node of the other in any table.
     pub fn two_rings(&mut self, one: &[Place], other: &[Place]) -> State<N> {
         let (mut state, others) = (self.ideal(one), self.ideal(other));
         other.iter().for_each(|at| state.locals[*at] = others.locals[*at]);
@@ -195,7 +195,7 @@ impl<const N: usize> System<N> {
         let may_begin = talking < self.environment.conversations;
         for at in 0..N {
             let local = state.locals[at];
-            // The numbers are copied out, since what follows may add to the catalogue.
+            // The numbers are copied out, since the code below may add to the catalogue.
             let options = self.catalog.options(local).clone();
             self.find_own(state, at, &options, may_begin);
             if self.catalog.masks(local).up {
@@ -214,8 +214,8 @@ impl<const N: usize> System<N> {
             };
             if allowed && may_begin {
                 let cause = if joins { Cause::Environment } else { Cause::Maintenance };
-                // A check of the predecessor has one effect, at the moment when a dead one is found out:
-                // holding it in pieces would only multiply states.
+                // A check of the predecessor has one effect, at the moment when a dead one is found:
+                // splitting it into pieces would only multiply states.
                 let whole = self.environment.atomic || *kind == Kind::Check;
                 let log = Log { at, cause, events: vec![Event::Begin(*kind)] };
                 self.go_on(state.with(at, *after), whole, log);
@@ -230,10 +230,10 @@ impl<const N: usize> System<N> {
         }
     }
 
-    /// Lets a conversation go on to its next answer, or to its end if it is held as a whole.
+    /// Lets a conversation go on to its next answer, or to its end if it is one step.
     ///
-    /// What a conversation says depends on what it copied when it began, and on the answers; nobody
-    /// sees it digest one that makes it ask again. So a question is on its way for no time, and only
+    /// The requests of a conversation depend on what it copied when it began, and on the answers; other nodes
+    /// can't observe that it digests an answer and makes another request. So a request takes no time, and only
     /// answers wait.
     fn go_on(&mut self, state: State<N>, whole: bool, log: Log) {
         let at = log.at;
@@ -242,7 +242,7 @@ impl<const N: usize> System<N> {
             let members = self.members(&state);
             for (to, next) in self.arrivals(&state, at, asking) {
                 let log = log.with(Event::Arrive(to));
-                // That a node is dead is known at once: see `Environment`.
+                // The death of a node is known at once: see `Environment`.
                 if whole || !members.has(to) {
                     self.digest_at_once(next, whole, log);
                 } else {
@@ -324,8 +324,8 @@ impl<const N: usize> System<N> {
         state.with(to, after)
     }
 
-    /// The places at which the open question of the node at `at` may arrive, and what follows: a lookup
-    /// may be answered in several, nothing else has a choice.
+    /// The places at which the open request of the node at `at` may arrive, and the resulting states: a lookup
+    /// may be answered at several places, every other request at one.
     fn arrivals(&mut self, state: &State<N>, at: Place, asking: Asking) -> Vec<(Place, State<N>)> {
         let local = state.locals[at];
         match asking {
@@ -343,7 +343,7 @@ impl<const N: usize> System<N> {
             Asking::Lookup(request) => {
                 let members = self.members(state);
                 let mut found = Vec::new();
-                // Also by the asker itself, if it is a member: the question may come back to it.
+                // Also by the asking node itself, if it is a member: the lookup may come back to it.
                 for to in members.places() {
                     let way = (to + N - at) % N;
                     let arriving = self.catalog.arriving(request, way);
@@ -358,8 +358,8 @@ impl<const N: usize> System<N> {
         }
     }
 
-    /// What happens where, on the way through states in one form for all turns, each a step after the
-    /// one before.
+    /// The events, each with its place, along a path of states in canonical form, where each state is one step after
+    /// the one before.
     pub fn history(&mut self, path: &[State<N>]) -> Vec<(Place, Event)> {
         let (mut history, mut turned) = (Vec::new(), 0);
         for pair in path.windows(2) {
@@ -373,7 +373,7 @@ impl<const N: usize> System<N> {
         history
     }
 
-    /// The members that no list passes over, be it adopted or on its way.
+    /// The members that no list passes over, whether it is adopted or still under way.
     pub fn principals(&self, state: &State<N>) -> Mask {
         let mut principals = self.members(state);
         for at in 0..N {
@@ -383,7 +383,7 @@ impl<const N: usize> System<N> {
         principals
     }
 
-    /// Whether some list has no living entry: a member's, or one that is on its way to a member to be.
+    /// Whether some list has no living entry: a member's, or one under way to a future member.
     pub fn is_cut_off(&self, state: &State<N>, members: Mask) -> bool {
         (0..N).any(|at| {
             let masks = self.catalog.masks(state.locals[at]);
@@ -392,7 +392,7 @@ impl<const N: usize> System<N> {
         })
     }
 
-    /// Whether the environment's promise lets this node fail: there remain r + 1 principals, and a
+    /// Whether the environment's rules let this node fail: r + 1 principals remain, and a
     /// living entry in every list.
     fn may_fail(&self, state: &State<N>, at: Place) -> bool {
         let after = state.with(at, Catalog::DOWN);

@@ -1,5 +1,5 @@
-//! What is done to the processes, and what the census is told of it: before whatever makes a node
-//! uncertain, and after whatever makes it certain.
+//! The faults, as applied to processes. The census is told before each action that makes a node
+//! uncertain, and after each that makes it certain.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -29,7 +29,7 @@ impl Torture<'_> {
     }
 
     pub(super) fn kill(&mut self, victims: &[usize]) {
-        // Whoever was silent and missed before is no member, and can't become one by dying.
+        // A node that was silent, and missed by the others, is no member, and can't become one by dying.
         let members = |at: &&usize| !matches!(self.places[**at].state, State::Silent(..));
         let dying: Vec<_> = victims.iter().filter(members).map(|at| self.places[*at].peer).collect();
         self.census.set(Some(Presence::Perhaps), dying);
@@ -79,7 +79,7 @@ impl Torture<'_> {
         at.iter().map(|at| self.places[*at].peer).collect()
     }
 
-    /// Lets time pass, and continues who has flickered long enough.
+    /// Lets time pass, and continues nodes that were stopped long enough.
     pub(super) fn pause(&mut self, time: Duration) {
         let end = Instant::now() + time;
         self.flickering.sort();
@@ -92,7 +92,7 @@ impl Torture<'_> {
         thread::sleep(end.saturating_duration_since(Instant::now()));
     }
 
-    /// Waits until the ring is ideal, without those that are still silent.
+    /// Waits until the ring is ideal, without the nodes that are still silent.
     pub(super) fn settle(&mut self) {
         while let Some((due, _)) = self.flickering.iter().max() {
             self.pause(due.saturating_duration_since(Instant::now()));
