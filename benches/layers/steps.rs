@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use chord::net::pool::ConnectionPool;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Finding, Lookup, Question as Wanted};
+use chord::protocol::lookup::{Finding, Lookup, Question as Wanted, Scope};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Procedure, Step};
@@ -109,7 +109,7 @@ impl Member {
 
     /// The first step for a key: names the owner, or chooses the next node to ask.
     pub fn lookup(&self, key: Id) -> Step<Finding> {
-        let wanted = Wanted { key, hops: 1, want_path: false };
+        let wanted = Wanted { scope: Scope::Ring { hops: 1 }, ..Wanted::begun(key, false) };
         Lookup::new(wanted, self.neighbors.clone(), self.fingers.preceding(key)).start()
     }
 

@@ -83,7 +83,7 @@ impl Handler<FixFingerNow> for FingersActor {
 
     fn handle(&mut self, FixFingerNow(tick): FixFingerNow, ctx: &mut Self::Context) {
         let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
-        let question = Question { key: self.fingers.begin(pace), hops: 0, want_path: false };
+        let question = Question::begun(self.fingers.begin(pace), false);
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
         let (turns, resolve) = (self.throttle.clone(), self.resolve.clone());
         let found = async move {

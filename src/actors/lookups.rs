@@ -14,10 +14,10 @@ use crate::actors::snapshot::Snapshot;
 use crate::net::serving::Answered;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::restarts::{Next, Restarts};
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question, Scope};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::rest;
-use crate::protocol::rpc::{Hop, Request, Response};
+use crate::protocol::rpc::{Hop, Request};
 
 /// Runs lookups. All clones are the same.
 #[derive(Clone)]
@@ -89,12 +89,12 @@ impl Lookups {
     pub fn serve(&self, serve: &Serve) -> Option<Answered> {
         match &serve.request {
             Request::FindSuccessor { key, hops, want_path } => {
-                let question = Question { key: *key, hops: *hops, want_path: *want_path };
-                Some(self.respond(question, Vec::new(), serve.patience, Finding::answer))
+                let question = Question { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path };
+                Some(self.respond(question, Vec::new(), serve.patience))
             }
             Request::ClosestPrecedingNode { key, doubted, want_path } => {
-                let question = Question { want_path: *want_path, ..Question::here(*key) };
-                Some(self.respond(question, doubted.clone(), serve.patience, Finding::pointer))
+                let question = Question::here(*key, *want_path);
+                Some(self.respond(question, doubted.clone(), serve.patience))
             }
             _ => None,
         }
@@ -102,17 +102,11 @@ impl Lookups {
 
     /// Answers a lookup; `say` turns the finding into one of the two kinds of response. For `doubted` see
     /// [`Lookup::doubting`].
-    fn respond(
-        &self,
-        question: Question,
-        doubted: Vec<Peer>,
-        patience: Option<Duration>,
-        say: fn(Finding, Option<Hop>) -> Result<Response, LookupFailure>,
-    ) -> Answered {
+    fn respond(&self, question: Question, doubted: Vec<Peer>, patience: Option<Duration>) -> Answered {
         let begin = move |lookup: Lookup| lookup.in_style(Style::Recursive).doubting(doubted.clone());
         let (lookups, asked) = (self.0.clone(), question.want_path.then(Instant::now));
         let me = lookups.me;
-        let say = move |finding| say(finding, asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
+        let say = move |finding: Finding| finding.answer(asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
         match lookups.begin(question, &begin) {
             Err(lost) => Answered::Now(Err(lost.into())),
             Ok(Begun::Found(finding)) => Answered::Now(say(finding).map_err(Into::into)),

@@ -168,7 +168,7 @@ impl Handler<Resolve> for NodeActor {
 
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         let lookup = self.0.lookups.resolve(resolve);
-        Box::pin(async move { lookup.await?.result })
+        Box::pin(async move { lookup.await?.owner() })
     }
 }
 

@@ -160,7 +160,7 @@ mod tests {
         let mut neighbors = Neighbors::alone(peer(8), 4);
         neighbors.adopt(vec![peer(14), peer(21)]);
         snapshot.0.borrow_mut().neighbors = Ok(neighbors);
-        let question = Question { key: peer(13).id, hops: 0, want_path: false };
+        let question = Question::begun(peer(13).id, false);
         let is_named = || match snapshot.lookup(question).unwrap().start() {
             Step::Done(_) => true,
             Step::Ask(_, Request::CheckPredecessor) => false,

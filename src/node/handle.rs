@@ -147,7 +147,7 @@ impl Node {
     ///
     /// As [`Node::lookup`].
     pub async fn lookup_id(&self, key: Id) -> Result<Peer, LookupError> {
-        Ok(self.resolve(Question { key, hops: 0, want_path: false }).await?.owner)
+        Ok(self.resolve(Question::begun(key, false)).await?.owner)
     }
 
     /// The node that owns an identifier, and the nodes that were asked for it on the way, in that order.
@@ -156,7 +156,7 @@ impl Node {
     ///
     /// As [`Node::lookup`].
     pub async fn trace(&self, key: Id) -> Result<Found, LookupError> {
-        self.resolve(Question { key, hops: 0, want_path: true }).await
+        self.resolve(Question::begun(key, true)).await
     }
 
     async fn resolve(&self, question: Question) -> Result<Found, LookupError> {

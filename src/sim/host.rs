@@ -155,7 +155,7 @@ impl Host {
     /// Begins a lookup for a caller outside, in `style` or else the configured style. The outcome is stored under
     /// `number`.
     pub(super) fn look_up(&mut self, number: u64, key: Id, style: Option<Style>, env: &mut Environment) {
-        let question = Question { key, hops: 0, want_path: true };
+        let question = Question::begun(key, true);
         let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
         self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
     }
@@ -203,7 +203,7 @@ impl Host {
             return;
         }
         if let Some((_, pace)) = self.tick.take_if(|(tick, _)| *tick == number) {
-            let question = Question { key: self.fingers.begin(pace), hops: 0, want_path: false };
+            let question = Question::begun(self.fingers.begin(pace), false);
             let guess = self.fingers.guess();
             let sought = Sought { guess, ..Sought::by(Style::Recursive, question) };
             self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);

@@ -584,7 +584,7 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
 fn lookup_54() -> Lookup {
     let mut neighbors = Neighbors::alone(peer(8), 3);
     neighbors.adopt(peers(&[14, 21, 32]));
-    let question = Question { key: peer(54).id, hops: 0, want_path: false };
+    let question = Question::begun(peer(54).id, false);
     Lookup::new(question, neighbors, peers(&[14, 21, 32, 42]))
 }
 
@@ -621,8 +621,8 @@ async fn hop_that_takes_long_is_pinged_and_waited_for() {
         _ => healthy(call),
     })
     .await;
-    assert_eq!(finding.result.unwrap().owner, peer(8));
     assert_eq!(finding.dead, []);
+    assert_eq!(finding.owner().unwrap().owner, peer(8));
     assert_eq!(count(&calls, |call| matches!(call.request, Request::FindSuccessor { .. })), 1, "asked once");
     assert!(count(&calls, |call| call.way == Way::Fresh) >= 2);
 }
@@ -632,7 +632,7 @@ async fn silent_hop_is_dead_and_the_next_best_has_the_time_that_is_left() {
     tokio::time::pause();
     let (finding, calls) = run_lookup(|call| if call.target == peer(42).into() { None } else { healthy(call) }).await;
     assert_eq!(finding.dead, peers(&[42]));
-    assert_eq!(finding.result.unwrap().owner, peer(8));
+    assert_eq!(finding.owner().unwrap().owner, peer(8));
     let (at, last) = calls.last().unwrap();
     assert_eq!(last.target, peer(32).into());
     assert!(*at < 2 * SECOND, "found dead within two seconds: {at:?}");
@@ -655,7 +655,7 @@ async fn death_on_the_way_is_told_before_the_lookup_ends() {
     let told = RefCell::new(Vec::new());
     let tell = |dead| told.borrow_mut().push((began.elapsed(), dead));
     let finding = run_telling(&driver, began + 4 * SECOND, tell).await;
-    assert!(began.elapsed() >= 2 * SECOND && finding.result.is_ok());
+    assert!(began.elapsed() >= 2 * SECOND && finding.clone().owner().is_ok());
     let told = told.into_inner();
     assert!(told.len() == 1 && told[0].0 < SECOND && told[0].1 == peers(&[42]), "{told:?}");
     assert_eq!(finding.dead, []);
@@ -669,6 +669,6 @@ async fn answer_that_comes_during_a_probe_counts() {
         _ => None,
     })
     .await;
-    assert_eq!(finding.result.unwrap().owner, peer(8));
+    assert_eq!(finding.owner().unwrap().owner, peer(8));
     assert_eq!(calls.len(), 2, "a question and a probe");
 }

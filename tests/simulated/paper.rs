@@ -13,7 +13,7 @@ use std::time::Duration;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::iterative::Style;
-use chord::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
+use chord::protocol::lookup::{Finding, Lookup, LookupFailure, Question, Scope};
 use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
@@ -446,7 +446,7 @@ impl Tables {
     }
 
     fn lookup(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
-        self.part(from, Question { key, hops: 0, want_path: false })
+        self.part(from, Question::begun(key, false))
     }
 
     /// One node's part in a lookup, including the parts of the nodes that it asks.
@@ -455,7 +455,9 @@ impl Tables {
         let (mut step, mut asked, mut timeouts) = (lookup.start(), Vec::new(), 0);
         loop {
             let answer = match step {
-                Step::Done(finding) => return finding.result.map(|found| Walk { owner: found.owner, asked, timeouts }),
+                Step::Done(finding) => {
+                    return finding.owner().map(|found| Walk { owner: found.owner, asked, timeouts });
+                }
                 Step::Ask(Target::Peer(peer), _) if self.dead.contains(&peer) => {
                     timeouts += 1;
                     Answer::Gone
@@ -469,7 +471,7 @@ impl Tables {
                     Answer::Reply(Response::Predecessor { predecessor, successors, memory: Memory::default() })
                 }
                 Step::Ask(Target::Peer(peer), Request::FindSuccessor { hops, .. }) => {
-                    match self.part(peer, Question { hops, ..question }) {
+                    match self.part(peer, Question { scope: Scope::Ring { hops }, ..question }) {
                         Ok(walk) => {
                             asked.push(peer);
                             asked.extend(walk.asked);
@@ -488,9 +490,9 @@ impl Tables {
     /// A lookup whose asker goes from node to node itself.
     fn iterate(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
         let mut asked = Vec::new();
-        let question = Question { key, hops: 0, want_path: false };
+        let question = Question::begun(key, false);
         let lookup = self.begin(from, question).in_style(Style::Iterative);
-        let found = self.ends(lookup, key, &mut asked).result?;
+        let found = self.ends(lookup, key, &mut asked).owner()?;
         Ok(Walk { owner: found.owner, asked, timeouts: found.timeouts as usize })
     }
 
@@ -515,9 +517,9 @@ impl Tables {
                 }
                 Step::Ask(Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) => {
                     asked.push(peer);
-                    let here = self.begin(peer, Question::here(key)).doubting(doubted);
+                    let here = self.begin(peer, Question::here(key, false)).doubting(doubted);
                     let finding = self.ends(here, key, asked);
-                    finding.pointer(None).map_or_else(|lost| Answer::Refused(lost.into()), Answer::Reply)
+                    finding.answer(None).map_or_else(|lost| Answer::Refused(lost.into()), Answer::Reply)
                 }
                 step => unreachable!("{step:?}"),
             };

@@ -14,7 +14,7 @@ use chord::protocol::fix_fingers::{FixFingers, Pace};
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::join::{Join, Joined, Through};
 use chord::protocol::lookup::iterative::{MAX_DOUBTED, Style};
-use chord::protocol::lookup::{Lookup, Question};
+use chord::protocol::lookup::{Lookup, Question, Scope};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use chord::protocol::neighbors::{Neighbors, Owner, cut};
 use chord::protocol::patient::Patient;
@@ -479,17 +479,19 @@ proptest! {
     fn every_lookup_ends_and_comes_closer_with_every_question(
         neighbors in neighbors(),
         fingers in peers(),
-        (key, hops) in (peer(), select(vec![0, MAX_HOPS - 1, MAX_HOPS])),
+        (key, hops) in (peer(), select(vec![Some(0), Some(MAX_HOPS - 1), Some(MAX_HOPS), None])),
         style in select(vec![Style::Recursive, Style::Iterative]),
         doubted in peers(),
         said in vec(hostile(), 1..30),
     ) {
         let (me, key) = (neighbors.me(), key.id);
         let fingers = fingers.into_iter().filter(|finger| finger.id.in_open(me.id, key)).collect();
-        let question = Question { key, hops, want_path: false };
+        let scope = hops.map_or(Scope::Here, |hops| Scope::Ring { hops });
+        let question = Question { scope, ..Question::begun(key, false) };
+        let made = hops.unwrap_or(MAX_HOPS);
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
         // Only a lookup that is not forwarded any further is told of doubts.
-        let doubted = if hops == MAX_HOPS { doubted } else { Vec::new() };
+        let doubted = if scope == Scope::Here { doubted } else { Vec::new() };
         let lookup = Lookup::new(question, neighbors.clone(), fingers).in_style(style).doubting(doubted);
         let mut iterated = 0;
         let (mut early, mut again) = (BTreeSet::new(), BTreeSet::new());
@@ -506,7 +508,7 @@ proptest! {
                 if let (Target::Peer(peer), Request::FindSuccessor { hops, .. }) = (next, request) {
                     let first = asked.insert(*peer) || early.contains(peer) && again.insert(*peer);
                     let closer = peer.id.in_open(me.id, key) && first;
-                    if !closer || *hops != question.hops + 1 || *hops > MAX_HOPS {
+                    if !closer || *hops != made + 1 || *hops > MAX_HOPS {
                         failure = Some(format!("{step:?}"));
                     }
                 }
@@ -515,7 +517,7 @@ proptest! {
                 if let (Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) = (next, request) {
                     iterated += 1;
                     asked.insert(*peer);
-                    let ends = iterated as usize <= 3 * asked.len() && question.hops + iterated <= MAX_HOPS;
+                    let ends = iterated as usize <= 3 * asked.len() && made + iterated <= MAX_HOPS;
                     if !peer.id.in_open(me.id, key) || !ends || doubted.len() > MAX_DOUBTED {
                         failure = Some(format!("{step:?}"));
                     }
@@ -525,7 +527,7 @@ proptest! {
         prop_assert_eq!(failure, None);
         let finding = ended.expect("every lookup ends");
         prop_assert!(finding.dead.iter().all(|dead| lifeless.contains(dead)), "{:?}", finding);
-        if let Ok(found) = finding.result {
+        if let Ok(found) = finding.clone().owner() {
             prop_assert!(!asked.is_empty() || !finding.dead.contains(&found.owner));
         }
     }

@@ -75,7 +75,7 @@ mod tests {
     fn guessing(owner: u8) -> Lookup {
         let mut neighbors = Neighbors::alone(peer(8), 2);
         neighbors.adopt(peers(&[14, 21]));
-        let question = Question { key: peer(42).id, hops: 0, want_path: false };
+        let question = Question::begun(peer(42).id, false);
         Lookup::new(question, neighbors, peers(&[14, 32])).guessing(Some(peer(owner)))
     }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn is_found(step: Step<Finding>, owner: u8) -> bool {
-        matches!(step, Step::Done(finding) if finding.result.as_ref().is_ok_and(|found| found.owner == peer(owner)))
+        matches!(step, Step::Done(finding) if finding.clone().owner().is_ok_and(|found| found.owner == peer(owner)))
     }
 
     fn is_looked_up(step: Step<Finding>) -> bool {
@@ -147,7 +147,7 @@ mod tests {
     fn nobody_is_asked_where_the_neighbours_name_the_owner() {
         let mut neighbors = Neighbors::alone(peer(8), 2);
         neighbors.adopt(peers(&[14, 21]));
-        let question = Question { key: peer(12).id, hops: 0, want_path: false };
+        let question = Question::begun(peer(12).id, false);
         let mut lookup = Lookup::new(question, neighbors, Vec::new()).guessing(Some(peer(21)));
         assert!(is_found(lookup.start(), 14));
     }

@@ -10,11 +10,10 @@
 
 use std::cmp::Reverse;
 
-use super::{Finding, Lookup, LookupFailure, Question};
-use crate::protocol::id::Id;
+use super::{Finding, Lookup, Outcome, Question, Scope};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
-use crate::protocol::rpc::{Hop, MAX_HOPS, Request, Response};
+use crate::protocol::rpc::{Hop, Request, Response};
 
 /// How a lookup goes on where its node can't name the owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,28 +34,6 @@ pub const MAX_ALTERNATIVES: usize = 8;
 /// At most this many nodes that could not be reached are told to the node that may have named them.
 pub const MAX_DOUBTED: usize = 16;
 
-impl Question {
-    /// A question that has made all its hops: a node that can't name the owner answers
-    /// [`TooManyHops`](super::LookupFailure::TooManyHops).
-    pub fn here(key: Id) -> Question {
-        Question { key, hops: MAX_HOPS, want_path: false }
-    }
-}
-
-impl Finding {
-    /// The answer of a lookup that stayed [`here`](Question::here) to the asker, which goes on from there; `me` is this
-    /// node as a hop, if wanted.
-    pub fn pointer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
-        let path = me.into_iter().collect();
-        match self.result {
-            Ok(found) => Ok(Response::Successor { owner: found.owner, path }),
-            Err(LookupFailure::TooManyHops) if self.preceding.is_empty() => Err(LookupFailure::NoRoute),
-            Err(LookupFailure::TooManyHops) => Ok(Response::Preceding { nodes: self.preceding, path }),
-            Err(lost) => Err(lost),
-        }
-    }
-}
-
 impl Lookup {
     /// The same lookup in this style.
     pub fn in_style(self, style: Style) -> Lookup {
@@ -69,7 +46,7 @@ impl Lookup {
     }
 
     /// The closest node before the key, if it is to be pinged.
-    pub(super) fn closest_doubted(&self) -> Option<Peer> {
+    fn closest_doubted(&self) -> Option<Peer> {
         self.closest_preceding_node().filter(|next| self.doubted.contains(next))
     }
 
@@ -84,29 +61,29 @@ impl Lookup {
         self.decide()
     }
 
-    /// Ends, and names the nodes that this one would ask next.
+    /// Ends, and names the nodes that this one would ask next; the closest of them is pinged before if it is doubted.
     pub(super) fn point_on(&mut self) -> Step<Finding> {
+        if let Some(doubted) = self.closest_doubted() {
+            return self.ask(doubted, Request::CheckPredecessor);
+        }
         let me = self.neighbors.me().id;
-        let known = self.fingers.iter().chain(self.neighbors.successors());
+        let known = self.candidates.known().iter().chain(self.neighbors.successors());
         let mut preceding: Vec<Peer> = known.filter(|node| node.id.in_open(me, self.question.key)).copied().collect();
         preceding.sort_by_key(|node| Reverse(node.id.clockwise_from(me)));
         preceding.dedup();
         preceding.truncate(MAX_ALTERNATIVES);
-        match self.lost(LookupFailure::TooManyHops) {
-            Step::Done(finding) => Step::Done(Finding { preceding, ..finding }),
-            other => other,
-        }
+        self.finish(Outcome::Preceding(preceding))
     }
 
-    /// Goes on to the closest node before the key.
-    pub(super) fn go_to(&mut self, next: Peer) -> Step<Finding> {
-        let Question { key, hops, want_path } = self.question;
+    /// Goes on to a node before the key, after this many hops.
+    pub(super) fn go_to(&mut self, next: Peer, hops: u32) -> Step<Finding> {
+        let Question { key, want_path, .. } = self.question;
         let request = match self.style {
             Style::Recursive => Request::FindSuccessor { key, hops: hops + 1, want_path },
             Style::Iterative => {
-                self.question.hops += 1;
-                let beyond = |dead: &&Peer| dead.id.in_open(next.id, key);
-                let doubted = self.left_out.iter().rev().filter(beyond).take(MAX_DOUBTED).copied().collect();
+                self.question.scope = Scope::Ring { hops: hops + 1 };
+                let beyond = |dead: &Peer| dead.id.in_open(next.id, key);
+                let doubted = self.candidates.left_out().filter(beyond).take(MAX_DOUBTED).collect();
                 Request::ClosestPrecedingNode { key, doubted, want_path }
             }
         };
@@ -116,13 +93,14 @@ impl Lookup {
     /// Takes the nodes closer to the key that the node that was asked knows.
     pub(super) fn pointed(&mut self, asked: Peer, nodes: Vec<Peer>, path: Vec<Hop>) -> Step<Finding> {
         self.path.extend(path.into_iter().take(1));
-        let useless = |node: &Peer| self.left_out.contains(node) || self.refused.contains(node);
-        let closer = nodes.into_iter().filter(|node| node.id.in_open(asked.id, self.question.key) && !useless(node));
+        let closer = nodes
+            .into_iter()
+            .filter(|node| node.id.in_open(asked.id, self.question.key) && !self.candidates.is_useless(*node));
         let closer: Vec<Peer> = closer.take(MAX_ALTERNATIVES).collect();
         if closer.is_empty() {
-            self.can_not_help(asked);
+            self.candidates.refuse(asked);
         }
-        self.fingers.extend(closer);
+        self.candidates.add(closer);
         self.decide()
     }
 }
@@ -130,10 +108,11 @@ impl Lookup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::lookup::Found;
+    use crate::protocol::id::Id;
+    use crate::protocol::lookup::{Found, LookupFailure};
     use crate::protocol::neighbors::Neighbors;
     use crate::protocol::procedure::Procedure;
-    use crate::protocol::rpc::{Code, Memory};
+    use crate::protocol::rpc::{Code, MAX_HOPS, Memory};
     use crate::protocol::testing::{peer, peers};
 
     /// Node 8 between 1 and these successors.
@@ -145,7 +124,7 @@ mod tests {
     }
 
     fn iterative(key: u8) -> Lookup {
-        let question = Question { key: peer(key).id, hops: 0, want_path: false };
+        let question = Question::begun(peer(key).id, false);
         from_8(question, &[14, 21], &[14, 21, 32, 42]).in_style(Style::Iterative)
     }
 
@@ -167,7 +146,7 @@ mod tests {
 
     fn result(step: Step<Finding>) -> Result<Found, LookupFailure> {
         match step {
-            Step::Done(finding) => finding.result,
+            Step::Done(finding) => finding.owner(),
             other => panic!("{other:?}"),
         }
     }
@@ -246,7 +225,7 @@ mod tests {
         let far = |n: u128| Peer { id: Id::from_number(n, crate::protocol::id::Bits::FULL), addr: peer(1).addr };
         let mut neighbors = Neighbors::alone(far(0), 4);
         neighbors.adopt(vec![far(1)]);
-        let question = Question { key: far(u128::MAX).id, hops: 0, want_path: false };
+        let question = Question::begun(far(u128::MAX).id, false);
         let mut lookup = Lookup::new(question, neighbors, vec![]).in_style(Style::Iterative);
         let mut step = lookup.start();
         for n in 2.. {
@@ -264,12 +243,12 @@ mod tests {
     }
 
     fn here(key: u8, doubted: &[u8]) -> Lookup {
-        from_8(Question::here(peer(key).id), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
+        from_8(Question::here(peer(key).id, false), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
     }
 
     fn pointer(step: Step<Finding>) -> Result<Response, LookupFailure> {
         match step {
-            Step::Done(finding) => finding.pointer(None),
+            Step::Done(finding) => finding.answer(None),
             other => panic!("{other:?}"),
         }
     }
@@ -293,7 +272,7 @@ mod tests {
     #[test]
     fn callee_names_no_more_than_are_wanted() {
         let fingers: Vec<u8> = (10..40).collect();
-        let lookup = from_8(Question::here(peer(54).id), &[9], &fingers);
+        let lookup = from_8(Question::here(peer(54).id, false), &[9], &fingers);
         let nodes: Vec<u8> = (32..40).rev().collect();
         assert_eq!(pointer({ lookup }.start()), preceding(&nodes));
     }
@@ -304,7 +283,7 @@ mod tests {
         assert_eq!(lookup.start(), Step::Ask(peer(42).into(), Request::CheckPredecessor));
         let Step::Done(finding) = lookup.resume(Answer::Gone) else { panic!("no other node is in doubt") };
         assert_eq!(finding.dead, peers(&[42]));
-        assert_eq!(finding.pointer(None), preceding(&[32, 21, 14]));
+        assert_eq!(finding.answer(None), preceding(&[32, 21, 14]));
     }
 
     #[test]
@@ -335,7 +314,7 @@ mod tests {
 
     #[test]
     fn callee_that_knows_nobody_before_the_key_can_not_help() {
-        let question = Question::here(peer(20).id);
+        let question = Question::here(peer(20).id, false);
         let mut lookup = from_8(question, &[21], &[]);
         lookup.neighbors.drop_successor(peer(21));
         lookup.neighbors.adopt(peers(&[14]));

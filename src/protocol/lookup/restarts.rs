@@ -1,7 +1,7 @@
 //! When a lookup whose end is no answer yet begins again.
 
 use super::retry::MAX_RESTS;
-use super::{Finding, LookupFailure, Question};
+use super::{Finding, LookupFailure, Outcome, Question};
 use crate::protocol::neighbors::Neighbors;
 
 /// A lookup whose owner was outdated when it was named begins at most this often: a ring that changes faster has no stable
@@ -34,8 +34,8 @@ impl Restarts {
     /// A ring that was just hit settles in a few round trips, and so does a node that was asleep. Only the node where the
     /// lookup began rests for them: the others would keep it waiting.
     pub fn after(&mut self, finding: &Finding, question: Question, may_retry: impl FnOnce() -> bool) -> Next {
-        let too_early = matches!(finding.result, Err(LookupFailure::Unsure | LookupFailure::NoRoute));
-        if too_early && question.hops == 0 && self.rests < MAX_RESTS && may_retry() {
+        let too_early = matches!(finding.outcome, Outcome::Failed(LookupFailure::Unsure | LookupFailure::NoRoute));
+        if too_early && question.begins() && self.rests < MAX_RESTS && may_retry() {
             self.rests += 1;
             return Next::Rest(self.rests - 1);
         }
@@ -53,16 +53,19 @@ impl Restarts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::lookup::Found;
+    use crate::protocol::lookup::{Found, Scope};
     use crate::protocol::testing::{peer, peers};
 
     fn question(hops: u32) -> Question {
-        Question { key: peer(12).id, hops, want_path: false }
+        Question { key: peer(12).id, scope: Scope::Ring { hops }, want_path: false }
     }
 
     fn finding(result: Result<u8, LookupFailure>, pinged: bool) -> Finding {
-        let result = result.map(|owner| Found { owner: peer(owner), path: Vec::new(), timeouts: 0 });
-        Finding { result, preceding: Vec::new(), dead: Vec::new(), pinged }
+        let outcome = match result {
+            Ok(owner) => Outcome::Owner(Found { owner: peer(owner), path: Vec::new(), timeouts: 0 }),
+            Err(why) => Outcome::Failed(why),
+        };
+        Finding { outcome, dead: Vec::new(), pinged }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A lookup *rests* first, if the budget of its thread has room ([`retry_budget`](crate::protocol::retry_budget)):
 //! immediate retries keep an overloaded ring overloaded.
 
-use super::{Finding, Lookup, LookupFailure};
+use super::{Finding, Lookup, LookupFailure, Scope, WaitsFor};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
 
@@ -20,13 +20,13 @@ impl Lookup {
         if self.rests >= most {
             return self.lost(LookupFailure::Busy);
         }
-        self.busy.push(busy);
+        self.candidates.pass_over(busy);
         self.rest()
     }
 
     pub(super) fn rest(&mut self) -> Step<Finding> {
         self.rests += 1;
-        self.resting = true;
+        self.waits_for = WaitsFor::Rest;
         Step::Rest { rests: self.rests - 1 }
     }
 
@@ -34,12 +34,10 @@ impl Lookup {
     pub(super) fn rested(&mut self, answer: Answer) -> Step<Finding> {
         match answer {
             Answer::Rested => {
-                for node in std::mem::take(&mut self.too_early) {
-                    self.refused.retain(|other| *other != node);
-                }
+                self.candidates.no_longer_too_early();
                 self.decide()
             }
-            _ if self.busy.is_empty() => self.ask_again(),
+            _ if !self.candidates.is_busy() => self.ask_again(),
             _ => self.lost(LookupFailure::Busy),
         }
     }
@@ -47,12 +45,9 @@ impl Lookup {
     /// Asks a node for which it was too early again, at once: no other node is left.
     pub(super) fn ask_again(&mut self) -> Step<Finding> {
         self.rests = MAX_RESTS;
-        match self.too_early.is_empty() {
-            true => self.lost(LookupFailure::NoRoute),
-            false => {
-                let again = self.too_early.remove(0);
-                self.go_to(again)
-            }
+        match (self.question.scope, self.candidates.take_too_early()) {
+            (Scope::Ring { hops }, Some(again)) => self.go_to(again, hops),
+            _ => self.lost(LookupFailure::NoRoute),
         }
     }
 }

@@ -6,7 +6,7 @@ fn lookup(key: u8, successors: &[u8], fingers: &[u8]) -> Lookup {
     let mut neighbors = Neighbors::alone(peer(8), 4);
     neighbors.adopt(peers(successors));
     neighbors.set_predecessor(peer(1));
-    let question = Question { key: peer(key).id, hops: 0, want_path: false };
+    let question = Question::begun(peer(key).id, false);
     Lookup::new(question, neighbors, peers(fingers))
 }
 
@@ -19,11 +19,11 @@ fn pings(n: u8, step: &Step<Finding>) -> bool {
 }
 
 fn names(n: u8, step: &Step<Finding>) -> bool {
-    matches!(step, Step::Done(Finding { result: Ok(found), .. }) if found.owner == peer(n))
+    matches!(step, Step::Done(Finding { outcome: Outcome::Owner(found), .. }) if found.owner == peer(n))
 }
 
 fn fails(why: LookupFailure, step: &Step<Finding>) -> bool {
-    matches!(step, Step::Done(Finding { result: Err(lost), .. }) if *lost == why)
+    matches!(step, Step::Done(Finding { outcome: Outcome::Failed(lost), .. }) if *lost == why)
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn hop_that_refuses_is_left_out_and_not_called_dead() {
     let Step::Done(finding) = lookup.resume(Answer::Refused(Code::Unspecified)) else {
         panic!("three refusals are enough");
     };
-    assert_eq!((finding.result, finding.dead), (Err(LookupFailure::NoRoute), vec![]));
+    assert_eq!((finding.outcome, finding.dead), (Outcome::Failed(LookupFailure::NoRoute), vec![]));
 }
 
 /// Three members that had been restarted were all that a lookup asked: it failed although the ring was as it should be.
@@ -104,12 +104,13 @@ fn members_that_have_come_back_together_do_not_end_a_lookup() {
 fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> {
     let mut neighbors = Neighbors::alone(peer(me), 3);
     neighbors.adopt(peers(&[me + 1, me + 2, me + 3]));
-    let mut lookup = Lookup::new(Question { key: peer(60).id, hops, want_path: false }, neighbors, vec![]);
+    let mut lookup =
+        Lookup::new(Question { scope: Scope::Ring { hops }, ..Question::begun(peer(60).id, false) }, neighbors, vec![]);
     let mut step = lookup.start();
     loop {
         let (next, hops) = match step {
             Step::Ask(Target::Peer(next), Request::FindSuccessor { hops, .. }) => (next, hops),
-            Step::Done(finding) => return finding.result.map(|found| found.owner),
+            Step::Done(finding) => return finding.owner().map(|found| found.owner),
             other => panic!("{other:?}"),
         };
         *count += 1;
@@ -137,12 +138,12 @@ fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.start();
         assert!(asks(32, &lookup.resume(Answer::Refused(code))), "the node that began tries another way");
-        lookup.question.hops = 1;
+        lookup.question.scope = Scope::Ring { hops: 1 };
         assert!(fails(lost, &lookup.resume(Answer::Refused(code))));
     }
     for code in [Code::Retry, Code::Unspecified] {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
-        lookup.question.hops = 1;
+        lookup.question.scope = Scope::Ring { hops: 1 };
         lookup.start();
         assert!(asks(32, &lookup.resume(Answer::Refused(code))), "{code}");
     }
@@ -232,9 +233,9 @@ fn successor_that_could_not_be_pinged_is_not_named() {
 #[test]
 fn question_that_has_gone_too_far_ends() {
     let mut lookup = lookup(54, &[14], &[]);
-    lookup.question.hops = MAX_HOPS;
+    lookup.question.scope = Scope::Ring { hops: MAX_HOPS };
     assert!(fails(LookupFailure::TooManyHops, &lookup.start()));
-    lookup.question.hops = MAX_HOPS - 1;
+    lookup.question.scope = Scope::Ring { hops: MAX_HOPS - 1 };
     assert!(asks(14, &lookup.start()));
     assert!(fails(LookupFailure::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
 }
@@ -272,7 +273,7 @@ fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
     assert!(fails(LookupFailure::Busy, &poor.resume(Answer::Unasked)), "there are no retries left");
 
     let mut hop = self::lookup(54, &[14], &[14, 42]);
-    hop.question.hops = 1;
+    hop.question.scope = Scope::Ring { hops: 1 };
     hop.start();
     hop.resume(Answer::Refused(Code::Busy));
     assert!(asks(14, &hop.resume(Answer::Rested)));
@@ -383,7 +384,7 @@ fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
     for answer in [Answer::Excused, Answer::Silent, Answer::Refused(Code::NoRoute), Answer::Refused(Code::Timeout)] {
         assert!(fails(LookupFailure::Timeout, &lookup.clone().resume(answer)));
     }
-    lookup.question.hops = 1;
+    lookup.question.scope = Scope::Ring { hops: 1 };
     lookup.excused = false;
     assert!(fails(LookupFailure::Timeout, &lookup.resume(Answer::Excused)), "the node that began tries another way");
 }

@@ -14,7 +14,7 @@ use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::Verdict;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{self, Finding};
+use crate::protocol::lookup::{self, Scope};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, Request, Response, passed_on};
@@ -141,14 +141,15 @@ impl Host {
         match question.request {
             Err(error) => self.reply(from, number, Reply::complain(&error), None, true, env),
             Ok(Request::FindSuccessor { key, hops, want_path }) => {
-                let sought = Sought::by(Style::Recursive, lookup::Question { key, hops, want_path });
-                let purpose = Purpose::Caller { from, number, want_path, asked: env.now, say: Finding::answer };
+                let sought =
+                    Sought::by(Style::Recursive, lookup::Question { key, scope: Scope::Ring { hops }, want_path });
+                let purpose = Purpose::Caller { from, number, want_path, asked: env.now };
                 self.resolve(sought, patience, purpose, env);
             }
             Ok(Request::ClosestPrecedingNode { key, doubted, want_path }) => {
-                let here = lookup::Question { want_path, ..lookup::Question::here(key) };
+                let here = lookup::Question::here(key, want_path);
                 let sought = Sought { doubted, ..Sought::by(Style::Recursive, here) };
-                let purpose = Purpose::Caller { from, number, want_path, asked: env.now, say: Finding::pointer };
+                let purpose = Purpose::Caller { from, number, want_path, asked: env.now };
                 self.resolve(sought, patience, purpose, env);
             }
             Ok(request) => {

@@ -19,7 +19,7 @@ use crate::protocol::patient::{Patient, longer, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
-use crate::protocol::rpc::{Code, Hop, Request, Response};
+use crate::protocol::rpc::{Code, Hop, Request};
 use crate::protocol::spread::Spread;
 use crate::sim::storm::thread::Client;
 
@@ -103,7 +103,6 @@ pub(super) enum Purpose {
         number: u64,
         want_path: bool,
         asked: Duration,
-        say: fn(Finding, Option<Hop>) -> Result<Response, LookupFailure>,
     },
     /// To answer a caller outside, under this number.
     Outside(u64),
@@ -444,17 +443,17 @@ impl Host {
             // Maintenance holds conversations, which have no time limit.
             Purpose::Maintenance | Purpose::News => {}
             Purpose::Fingers => {
-                let found = found.and_then(|finding| finding.result);
+                let found = found.and_then(Finding::owner);
                 let pace = self.fingers.digest(found.ok().map(|found| found.owner));
                 self.schedule_finger(pace, env);
             }
-            Purpose::Caller { from, number, want_path, asked, say } => {
+            Purpose::Caller { from, number, want_path, asked } => {
                 let hop = want_path.then(|| Hop { node: self.me, took: env.now - asked });
-                let answer = found.and_then(|finding| say(finding, hop));
+                let answer = found.and_then(|finding| finding.answer(hop));
                 self.answer(from, number, answer.map_err(|lost| (lost.into(), lost.to_string())), false, env);
             }
             Purpose::Outside(number) => {
-                let found = found.and_then(|finding| finding.result);
+                let found = found.and_then(Finding::owner);
                 env.tally.hops += found.as_ref().map_or(0, |found| found.path.len() as u64);
                 env.found.insert(number, found);
             }

@@ -13,6 +13,7 @@ use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion, Verdict};
 use crate::protocol::local_health::Ripe;
+use crate::protocol::lookup::Scope;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::Request;
@@ -193,7 +194,10 @@ impl Host {
             Purpose::Maintenance | Purpose::News | Purpose::Fingers => (Class::Maintenance, None),
             Purpose::Outside(_) => (Class::Begun, None),
             Purpose::Caller { from, .. } => {
-                let class = if sought.question.hops == 0 { Class::Begun } else { Class::Forwarded };
+                let class = match sought.question.scope {
+                    Scope::Ring { hops: 1.. } => Class::Forwarded,
+                    Scope::Ring { .. } | Scope::Here => Class::Begun,
+                };
                 (class, env.threads.index(from.slot))
             }
         }

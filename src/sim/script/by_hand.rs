@@ -39,7 +39,7 @@ use std::time::Duration;
 use super::{Circle, Played, Player};
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::join::Joined;
-use crate::protocol::lookup::{Finding, Found, Lookup, Question};
+use crate::protocol::lookup::{Found, Lookup, Question, Scope};
 use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -413,7 +413,7 @@ impl ByHand {
             self.tell(at);
             return read(&request, answer, at, self.circle.r);
         };
-        let found = self.find(at, Question { key: *key, hops: *hops, want_path: *want_path });
+        let found = self.find(at, Question { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path });
         let answer = found.map(|Found { owner, path, .. }| Response::Successor { owner, path });
         read(&request, answer, at, self.circle.r)
     }
@@ -428,7 +428,7 @@ impl ByHand {
         let mut step = lookup.start();
         loop {
             let (target, request) = match step {
-                Step::Done(Finding { result, .. }) => return result.map_err(Code::from),
+                Step::Done(finding) => return finding.owner().map_err(Code::from),
                 Step::Ask(target, request) => (target, request),
                 Step::Probe(target) | Step::Suspect(target) => (target, Request::CheckPredecessor),
                 Step::Wait => return Err(Code::Unspecified),
