@@ -6,10 +6,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
-use super::convert::{Question, Reply};
 use super::error::WireError;
 use super::node::Ids;
 use super::proto;
+use super::question::Question;
+use super::reply::Reply;
 
 /// One message on a connection.
 #[derive(Debug)]

@@ -1,9 +1,15 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use bytes::Bytes;
+use prost::Message;
+
+use super::node::{MAX_LIST, id_bytes, node};
 use super::*;
 use crate::protocol::addr::Addr;
 use crate::protocol::id::Bits;
-use crate::wire::node::MAX_LIST;
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Code, Dialect, Hop, Memory, Request, Response};
 
 fn at(port: u16) -> Peer {
     Peer::at(Addr::new(Ipv4Addr::LOCALHOST, port), Bits::FULL)
@@ -81,7 +87,7 @@ fn spellings_without_underscores_are_understood() {
         let call = proto::Call { name: name.into(), ..Default::default() };
         assert_eq!(Question::heard(call, Ids::Any).request.unwrap(), expected);
     }
-    let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), ..Default::default() }.bytes();
+    let args = proto::FindSuccessorArgs { id: id_bytes(at(9).id), ..Default::default() }.encode_to_vec().into();
     let call = proto::Call { name: "findsuccessor".into(), args, ..Default::default() };
     assert!(matches!(Question::heard(call, Ids::Any).request, Ok(Request::FindSuccessor { .. })));
 }
@@ -90,7 +96,8 @@ fn spellings_without_underscores_are_understood() {
 fn unknown_and_malformed_calls_are_told_apart() {
     let unknown = Question::heard(proto::Call { name: "get_money".into(), ..Default::default() }, Ids::Any);
     assert_eq!(unknown.request.unwrap_err().code(), Code::UnknownCall);
-    let args = proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), ..Default::default() }.bytes();
+    let args =
+        proto::FindSuccessorArgs { id: Bytes::from_static(&[1; 19]), ..Default::default() }.encode_to_vec().into();
     let short = Question::heard(proto::Call { name: "find_successor".into(), args, ..Default::default() }, Ids::Any);
     let error = short.request.unwrap_err();
     assert_eq!((error.code(), error.to_string().as_str()), (Code::BadRequest, "identifier of 19 bytes instead of 20"));
@@ -101,7 +108,7 @@ fn unknown_and_malformed_calls_are_told_apart() {
 #[test]
 fn every_way_to_say_no_predecessor_is_understood() {
     let zero = proto::Node { id: vec![0; 20].into(), address: String::new(), port: 0 };
-    let says = |node| Some(proto::GetPredecessorRet { node, ..Default::default() }.bytes());
+    let says = |node| Some(proto::GetPredecessorRet { node, ..Default::default() }.encode_to_vec().into());
     let none = Ok(Response::Predecessor { predecessor: None, successors: None, memory: Memory::default() });
     for value in [None, Some(Bytes::new()), says(None), says(Some(zero)), says(Some(node(at(1))))] {
         assert_eq!(sent(plain(value), &Request::GetPredecessor), none);
@@ -116,7 +123,7 @@ fn plain_list_is_read_in_both_dialects() {
     let read = |ports: &[u16]| {
         let successors = ports.iter().map(|port| node(at(*port))).collect();
         let message = proto::GetSuccessorListRet { successors, known: None, predecessor: None };
-        match sent(plain(Some(message.bytes())), &request) {
+        match sent(plain(Some(message.encode_to_vec().into())), &request) {
             Ok(Response::SuccessorList { successors, dialect, .. }) => (successors, dialect),
             other => panic!("{other:?}"),
         }
@@ -206,8 +213,13 @@ fn answer_without_an_owner_is_an_error() {
 }
 
 /// What a node that believes in these nodes reads of this message.
-fn read_by(ids: Ids, value: &dyn Encoded, request: &Request) -> Result<Response, String> {
-    let message = proto::Return { success: true, value: Some(value.bytes()), call_id: Some(1), ..Default::default() };
+fn read_by(ids: Ids, value: &impl Message, request: &Request) -> Result<Response, String> {
+    let message = proto::Return {
+        success: true,
+        value: Some(value.encode_to_vec().into()),
+        call_id: Some(1),
+        ..Default::default()
+    };
     let read = Reply::heard(message, ids).read(request, None);
     read.map(|said| said.expect("no refusal")).map_err(|error| error.to_string())
 }
@@ -218,12 +230,12 @@ fn strict_node_refuses_questions_about_nodes_with_other_identifiers() {
     let about = |peer| {
         let [node, joiner] = [node(peer), node(peer)];
         [
-            ("notify", proto::NotifyArgs { node: node.clone() }.bytes()),
-            ("nudge", proto::NudgeArgs { node: node.clone() }.bytes()),
-            ("invite", proto::InviteArgs { node: node.clone() }.bytes()),
-            ("meet", proto::MeetArgs { node: node.clone(), until: None }.bytes()),
-            ("leave", proto::LeaveArgs { node, predecessor: None }.bytes()),
-            ("get_successor_list", proto::GetSuccessorListArgs { joiner: Some(joiner) }.bytes()),
+            ("notify", proto::NotifyArgs { node: node.clone() }.encode_to_vec().into()),
+            ("nudge", proto::NudgeArgs { node: node.clone() }.encode_to_vec().into()),
+            ("invite", proto::InviteArgs { node: node.clone() }.encode_to_vec().into()),
+            ("meet", proto::MeetArgs { node: node.clone(), until: None }.encode_to_vec().into()),
+            ("leave", proto::LeaveArgs { node, predecessor: None }.encode_to_vec().into()),
+            ("get_successor_list", proto::GetSuccessorListArgs { joiner: Some(joiner) }.encode_to_vec().into()),
         ]
     };
     let understood = |ids, (name, args): (&str, Bytes), caller| {
@@ -275,7 +287,8 @@ fn strict_node_hears_of_no_node_with_another_identifier() {
 #[test]
 fn endless_lists_are_cut() {
     let successors = (1000..1100).map(|port| node(at(port))).collect();
-    let value = proto::GetSuccessorListRet { successors, known: Some(u32::MAX), predecessor: None }.bytes();
+    let value =
+        proto::GetSuccessorListRet { successors, known: Some(u32::MAX), predecessor: None }.encode_to_vec().into();
     match sent(plain(Some(value)), &Request::GetSuccessorList { joiner: None }) {
         Ok(Response::SuccessorList { successors, .. }) => assert_eq!(successors.len(), MAX_LIST),
         other => panic!("{other:?}"),
