@@ -41,6 +41,8 @@ pub(in super::super) struct Run {
     alarm: u64,
     /// What the alarm is for.
     waiting: Wait,
+    /// When the open question is given up.
+    until: Duration,
     /// The hop at which a lookup waits, and whether that hop is overdue.
     pub(super) hop: Option<(Addr, bool)>,
     /// The client for which its thread has admitted it.
@@ -50,6 +52,13 @@ pub(in super::super) struct Run {
     /// The successor lists that were sent to it, each behind the node that sent it. When the run ends, one of them may
     /// be adopted.
     pub(in super::super) lists: Vec<Vec<Peer>>,
+}
+
+impl Run {
+    /// Whether it waits for the answer to its open question, and for nothing else.
+    fn waits_for_answer(&self) -> bool {
+        self.open.is_some() && self.probe.is_none() && self.rest.is_none()
+    }
 }
 
 /// A pause in which other nodes may learn more.
@@ -185,6 +194,7 @@ impl Host {
             wait: self.config.rpc_timeout,
             alarm: 0,
             waiting: Wait::default(),
+            until: Duration::MAX,
             hop: None,
             client,
             calls: Vec::new(),
@@ -211,7 +221,7 @@ impl Host {
 
     fn follow(&mut self, number: u64, step: Step<End>, env: &mut Environment) {
         let Some(run) = self.runs.get_mut(&number) else { return };
-        let (open, wait) = (run.open.is_some(), run.wait);
+        let (open, wait, deadline) = (run.open.is_some(), run.wait, run.deadline);
         let wait = match step {
             Step::Done(end) => return self.finish(number, end, env),
             Step::Ask(target, request) => {
@@ -223,8 +233,17 @@ impl Host {
                 if request.depends_on_others() && !self.may_pass(number, target, env) {
                     return self.resume(number, Answer::Unasked, env);
                 }
+                let limit = if request.depends_on_others() {
+                    self.config.lookup_timeout
+                } else {
+                    // The target is probed after one time-out, and given up after the second.
+                    self.config.rpc_timeout * 3
+                };
+                let until = deadline.unwrap_or(env.now + limit);
                 let call = self.ask(number, target, request, Way::Kept, env);
-                self.update(number, |run| (run.open, run.wait, run.target) = (Some(call), wait, Some(target)));
+                self.update(number, |run| {
+                    (run.open, run.wait, run.target, run.until) = (Some(call), wait, Some(target), until);
+                });
                 wait
             }
             Step::Suspect(target) if self.suspect(number, target, env) => return,
@@ -250,7 +269,10 @@ impl Host {
         };
         let waiting = Wait { began: env.now, agreed: wait };
         self.update(number, |run| run.waiting = waiting);
-        self.wait(number, self.patience(wait, env), env);
+        let time = self.patience(wait, env);
+        let until = self.runs.get(&number).filter(|run| run.waits_for_answer()).map(|run| run.until);
+        let time = until.map_or(time, |until| time.min(until.saturating_sub(env.now)));
+        self.wait(number, time, env);
     }
 
     fn wait(&mut self, number: u64, time: Duration, env: &mut Environment) {
@@ -285,7 +307,11 @@ impl Host {
             None => {}
         }
         let waiting = run.waiting;
-        if let Some((more, waiting)) = self.goes_on(waiting, env) {
+        if run.waits_for_answer() && env.now >= run.until {
+            if let Some(given_up) = run.open.take() {
+                self.calls.remove(&given_up);
+            }
+        } else if let Some((more, waiting)) = self.goes_on(waiting, env) {
             self.update(number, |run| run.waiting = waiting);
             return self.wait(number, more, env);
         }
