@@ -36,23 +36,29 @@
 //! The feature `sim` adds the simulator; `swarm` adds many nodes in one process and their measurement (with `sim`);
 //! `cli`, the default, adds the command and its console (with both).
 //!
-//! To read the code, begin with [`protocol`], which makes all decisions and does no I/O; then [`wire`], the bytes; then
-//! [`actors`], which run the protocol over the wire. [`config`] is the configuration of a node, [`console`] its
-//! interface to people; [`sim`] runs whole rings on a virtual clock, [`swarm`] many real nodes in one process.
+//! To read the code, begin with [`protocol`], which makes all decisions and does no I/O; then `wire`, the bytes; then
+//! `actors` and `net`, which run the protocol over the wire. [`config`] is the configuration of a node; `sim` runs whole
+//! rings on a virtual clock, `swarm` many real nodes in one process.
 
 // The print macros end the program when its output is closed: see [`console::streams`].
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod actors;
-#[cfg(feature = "cli")]
-pub mod console;
-pub mod net;
 pub mod node;
 pub mod protocol;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "swarm")]
 pub mod swarm;
+
+// For the command, tests and benches of this package only; no promise is made to other programs.
+#[doc(hidden)]
+pub mod actors;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod console;
+#[doc(hidden)]
+pub mod net;
+#[doc(hidden)]
 pub mod wire;
 
 /// Compiles and runs the examples in the README.

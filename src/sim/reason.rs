@@ -3,7 +3,7 @@
 use crate::protocol::lookup::LookupFailure;
 
 /// Why a lookup found no owner, in a word or two.
-pub fn reason(lost: LookupFailure) -> &'static str {
+pub(super) fn reason(lost: LookupFailure) -> &'static str {
     match lost {
         LookupFailure::NotJoined => "not joined",
         LookupFailure::Isolated => "isolated",

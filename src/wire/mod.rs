@@ -20,7 +20,7 @@ pub use question::Question;
 pub use reply::Reply;
 
 /// The types that prost generates from `proto/chord.proto`; empty ones are never made, only read.
-#[allow(dead_code)]
+#[allow(dead_code, unreachable_pub)]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 }

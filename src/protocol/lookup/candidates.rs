@@ -32,12 +32,12 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    pub fn new(fingers: Vec<Peer>) -> Candidates {
+    pub(super) fn new(fingers: Vec<Peer>) -> Candidates {
         Candidates { fingers, refused: Vec::new(), too_early: Vec::new(), busy: Vec::new(), left_out: Vec::new() }
     }
 
     /// The closest to the key of those that may be asked now.
-    pub fn closest(&self, neighbors: &Neighbors, key: Id) -> Option<Peer> {
+    pub(super) fn closest(&self, neighbors: &Neighbors, key: Id) -> Option<Peer> {
         let able = |node: &Peer| !self.refused.contains(node) && !self.busy.contains(node);
         let fingers = self.fingers.iter().copied().filter(able);
         let successors = neighbors.successors().iter().copied().filter(able);
@@ -45,85 +45,85 @@ impl Candidates {
     }
 
     /// All fingers and named nodes, in no order.
-    pub fn known(&self) -> &[Peer] {
+    pub(super) fn known(&self) -> &[Peer] {
         &self.fingers
     }
 
     /// Others have named these.
-    pub fn add(&mut self, named: Vec<Peer>) {
+    pub(super) fn add(&mut self, named: Vec<Peer>) {
         self.fingers.extend(named);
     }
 
     /// Whether a node is not worth naming: it was asked in vain.
-    pub fn is_useless(&self, node: Peer) -> bool {
+    pub(super) fn is_useless(&self, node: Peer) -> bool {
         self.has_left_out(node) || self.refused.contains(&node)
     }
 
     /// A node could not answer. Returns whether it is the first time that it says so.
-    pub fn refuse(&mut self, node: Peer) -> bool {
+    pub(super) fn refuse(&mut self, node: Peer) -> bool {
         let is_new = !self.refused.contains(&node);
         self.refused.extend(is_new.then_some(node));
         is_new
     }
 
     /// A node could not answer since it was too early: it may be asked once more.
-    pub fn refuse_too_early(&mut self, node: Peer) {
+    pub(super) fn refuse_too_early(&mut self, node: Peer) {
         if self.refuse(node) {
             self.too_early.push(node);
         }
     }
 
     /// Whether enough nodes could not answer for the lookup to fail.
-    pub fn are_enough(&self) -> bool {
+    pub(super) fn are_enough(&self) -> bool {
         self.refused.len() - self.too_early.len() >= MAX_REFUSALS
     }
 
     /// Whether it was too early for a node that may be asked once more.
-    pub fn is_too_early(&self) -> bool {
+    pub(super) fn is_too_early(&self) -> bool {
         !self.too_early.is_empty()
     }
 
     /// It is no longer too early: all nodes for which it was may be asked again, in their turn.
-    pub fn no_longer_too_early(&mut self) {
+    pub(super) fn no_longer_too_early(&mut self) {
         for node in std::mem::take(&mut self.too_early) {
             self.refused.retain(|other| *other != node);
         }
     }
 
     /// The first node for which it was too early, to be asked again at once.
-    pub fn take_too_early(&mut self) -> Option<Peer> {
+    pub(super) fn take_too_early(&mut self) -> Option<Peer> {
         (!self.too_early.is_empty()).then(|| self.too_early.remove(0))
     }
 
     /// A node is overloaded.
-    pub fn pass_over(&mut self, busy: Peer) {
+    pub(super) fn pass_over(&mut self, busy: Peer) {
         self.busy.push(busy);
     }
 
     /// Whether a node was passed over.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !self.busy.is_empty()
     }
 
     /// Nodes that were passed over may be asked again. Returns whether there were any.
-    pub fn come_back_to_busy(&mut self) -> bool {
+    pub(super) fn come_back_to_busy(&mut self) -> bool {
         let any = self.is_busy();
         self.busy.clear();
         any
     }
 
     /// A node is not to be asked again.
-    pub fn leave_out(&mut self, node: Peer) {
+    pub(super) fn leave_out(&mut self, node: Peer) {
         self.fingers.retain(|finger| *finger != node);
         self.left_out.push(node);
     }
 
-    pub fn has_left_out(&self, node: Peer) -> bool {
+    pub(super) fn has_left_out(&self, node: Peer) -> bool {
         self.left_out.contains(&node)
     }
 
     /// The nodes that were left out, the last one first.
-    pub fn left_out(&self) -> impl Iterator<Item = Peer> + '_ {
+    pub(super) fn left_out(&self) -> impl Iterator<Item = Peer> + '_ {
         self.left_out.iter().rev().copied()
     }
 }

@@ -10,7 +10,7 @@ use crate::protocol::procedure::{Answer, Step};
 /// How often a lookup rests, because a node is busy or it was too early for all nodes that are left, before it fails
 /// for that reason: some 300 ms in all, longer than the queues of a thread. A lookup that another node has passed on
 /// rests once, and only if a node is busy, since its asker rests, too.
-pub const MAX_RESTS: u32 = 5;
+pub(super) const MAX_RESTS: u32 = 5;
 const MAX_RESTS_PASSED_ON: u32 = 1;
 
 impl Lookup {

@@ -39,13 +39,13 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// The pause after `failures` in a row.
-    pub fn after(&self, failures: u32) -> Duration {
+    pub(super) fn after(&self, failures: u32) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         self.first.saturating_mul(doubled).min(self.most)
     }
 
     /// The same if it is longer by the first one each time.
-    pub fn stepwise(&self, failures: u32) -> Duration {
+    pub(super) fn stepwise(&self, failures: u32) -> Duration {
         self.first.saturating_mul(failures).min(self.most)
     }
 }

@@ -33,48 +33,48 @@ enum Link {
 
 impl Contacts {
     /// Something is sent there: every peer that has a connection with this program is a contact.
-    pub fn meet(&mut self, slot: Slot) {
+    pub(super) fn meet(&mut self, slot: Slot) {
         self.0.entry(slot).or_default();
     }
 
     /// All peers that may have a connection with this program.
-    pub fn met(&self) -> impl Iterator<Item = Slot> + '_ {
+    pub(super) fn met(&self) -> impl Iterator<Item = Slot> + '_ {
         self.0.keys().copied()
     }
 
     /// What is known of a node, if it has ever answered.
-    pub fn known(&self, slot: Slot) -> Option<Known> {
+    pub(super) fn known(&self, slot: Slot) -> Option<Known> {
         self.0.get(&slot)?.known
     }
 
     /// A node has answered.
-    pub fn know(&mut self, slot: Slot, known: Known) {
+    pub(super) fn know(&mut self, slot: Slot, known: Known) {
         self.0.entry(slot).or_default().known = Some(known);
     }
 
     /// Whether a connection is kept.
-    pub fn is_linked(&self, slot: Slot) -> bool {
+    pub(super) fn is_linked(&self, slot: Slot) -> bool {
         self.0.get(&slot).is_some_and(|contact| contact.link.is_some())
     }
 
     /// A connection is kept from now on.
-    pub fn link(&mut self, slot: Slot) {
+    pub(super) fn link(&mut self, slot: Slot) {
         self.0.entry(slot).or_default().link.get_or_insert(Link::Nameless);
     }
 
     /// The other end of a connection has named itself.
-    pub fn hear_name(&mut self, slot: Slot) {
+    pub(super) fn hear_name(&mut self, slot: Slot) {
         self.0.entry(slot).or_default().link = Some(Link::Introduced);
     }
 
     /// Whether a call should name the caller: the first one on a connection that is already kept.
-    pub fn introduce(&mut self, slot: Slot) -> bool {
+    pub(super) fn introduce(&mut self, slot: Slot) -> bool {
         let link = self.0.get_mut(&slot).and_then(|contact| contact.link.as_mut());
         link.is_some_and(|link| std::mem::replace(link, Link::Introduced) == Link::Nameless)
     }
 
     /// A connection is no longer kept.
-    pub fn unlink(&mut self, slot: Slot) {
+    pub(super) fn unlink(&mut self, slot: Slot) {
         if let Some(contact) = self.0.get_mut(&slot) {
             contact.link = None;
         }

@@ -82,7 +82,7 @@ pub(super) struct Sought {
 
 impl Sought {
     /// Seeks an answer to this question in this style.
-    pub fn by(style: Style, question: Question) -> Sought {
+    pub(super) fn by(style: Style, question: Question) -> Sought {
         Sought { question, style, doubted: Vec::new(), guess: None }
     }
 }

@@ -22,7 +22,7 @@ pub(in crate::sim) struct Threads {
 
 impl Threads {
     /// The number of a node's thread.
-    pub fn index(&self, slot: Slot) -> Option<usize> {
+    pub(crate) fn index(&self, slot: Slot) -> Option<usize> {
         self.of.get(slot.index()).copied().flatten()
     }
 
@@ -31,7 +31,7 @@ impl Threads {
         self.all.get_mut(index)
     }
 
-    pub fn get_mut(&mut self, index: usize) -> &mut Thread {
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut Thread {
         &mut self.all[index]
     }
 }

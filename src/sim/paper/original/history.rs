@@ -41,10 +41,10 @@ enum Deed {
 }
 
 /// Deeds and their times.
-pub struct History(Vec<(Duration, Deed)>);
+pub(super) struct History(Vec<(Duration, Deed)>);
 
 /// The outcome of a history.
-pub struct Outcome {
+pub(super) struct Outcome {
     pub asked: usize,
     pub lost: usize,
     pub wrong: usize,
@@ -54,7 +54,7 @@ pub struct Outcome {
 
 impl History {
     /// The history of a seed, with `rate` joins and as many crashes in a hundred seconds.
-    pub fn new(seed: u64, rate: u32) -> History {
+    pub(super) fn new(seed: u64, rate: u32) -> History {
         let mut rng = chance(seed);
         rng.set_stream(3);
         let mut deeds = Vec::new();
@@ -98,7 +98,7 @@ impl History {
     }
 
     /// Runs a ring through this history.
-    pub fn live(&self, system: &mut impl System) -> Outcome {
+    pub(super) fn live(&self, system: &mut impl System) -> Outcome {
         let mut cast = Cast::default();
         let mut open: Vec<(Duration, Peer, u64, Id)> = Vec::new();
         let (mut asked, mut lost, mut wrong, mut now) = (0, 0, 0, Duration::ZERO);

@@ -11,7 +11,7 @@ use crate::protocol::peer::Peer;
 
 /// The messages between nodes.
 #[derive(Clone, Debug)]
-pub enum Say {
+pub(super) enum Say {
     /// `n.find_successor(id)`: the answer goes to the node that asked first.
     FindSuccessor {
         key: Id,
@@ -34,7 +34,7 @@ pub enum Say {
 
 /// The purpose of a lookup.
 #[derive(Clone, Copy, Debug)]
-pub enum Purpose {
+pub(super) enum Purpose {
     Join,
     Finger(u8),
     /// To answer a caller outside, under this number.
@@ -42,10 +42,10 @@ pub enum Purpose {
 }
 
 /// Messages to send, each with its receiver.
-pub type Letters = Vec<(Peer, Say)>;
+pub(super) type Letters = Vec<(Peer, Say)>;
 
 /// A node that follows the pseudocode.
-pub struct Node {
+pub(super) struct Node {
     pub me: Peer,
     /// Nearest first, at most r; only `me` if no other node is known.
     successors: Vec<Peer>,
@@ -60,13 +60,13 @@ pub struct Node {
 
 impl Node {
     /// `n.create()`, or a joiner that has yet to learn its successor.
-    pub fn new(me: Peer, r: usize, joined: bool) -> Node {
+    pub(super) fn new(me: Peer, r: usize, joined: bool) -> Node {
         let fingers = FingerTable::alone(me, Bits::FULL);
         Node { me, successors: vec![me], predecessor: None, fingers, next: 1, r, joined, found: Vec::new() }
     }
 
     /// The successor list, nearest first.
-    pub fn successors(&self) -> &[Peer] {
+    pub(super) fn successors(&self) -> &[Peer] {
         &self.successors
     }
 
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// `n.find_successor(id)`.
-    pub fn find_successor(&mut self, key: Id, asker: Peer, purpose: Purpose) -> Letters {
+    pub(super) fn find_successor(&mut self, key: Id, asker: Peer, purpose: Purpose) -> Letters {
         let successor = self.successor();
         let next = self.closest_preceding_node(key);
         if key.in_half_open(self.me.id, successor.id) || next == self.me {
@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// The work of every period: `stabilize`, `fix_fingers` and `check_predecessor`.
-    pub fn period(&mut self) -> Letters {
+    pub(super) fn period(&mut self) -> Letters {
         if !self.joined {
             return Vec::new();
         }
@@ -109,7 +109,7 @@ impl Node {
     }
 
     /// Handles a message.
-    pub fn hear(&mut self, from: Peer, say: Say) -> Letters {
+    pub(super) fn hear(&mut self, from: Peer, say: Say) -> Letters {
         match say {
             Say::FindSuccessor { key, asker, purpose } => self.find_successor(key, asker, purpose),
             Say::Found { owner, purpose } => {
@@ -160,7 +160,7 @@ impl Node {
     }
 
     /// A message was refused: its receiver is dead.
-    pub fn refused(&mut self, dead: Peer, say: Say) -> Letters {
+    pub(super) fn refused(&mut self, dead: Peer, say: Say) -> Letters {
         let was_successor = self.successor() == dead;
         let rest: Vec<Peer> = self.successors.iter().copied().filter(|node| *node != dead).collect();
         self.adopt(rest);

@@ -15,7 +15,7 @@ use crate::sim::paper::chance;
 use crate::sim::queue::Queue;
 
 /// All nodes, and the events under way between them.
-pub struct Ring {
+pub(super) struct Ring {
     r: usize,
     rng: ChaCha8Rng,
     now: Duration,
@@ -40,7 +40,7 @@ enum Event {
 }
 
 impl Ring {
-    pub fn new(seed: u64, r: usize) -> Ring {
+    pub(super) fn new(seed: u64, r: usize) -> Ring {
         let (queue, up) = (Queue::default(), BTreeMap::new());
         Ring { r, rng: chance(seed), now: Duration::ZERO, queue, up, lookups: 0 }
     }
