@@ -11,6 +11,9 @@
 //!   through a codec, took 8.4 s there.
 //! - *large*: the same with 100,000 nodes for an hour: at most 4 GiB.
 
+// A program of its own: no other one sees its items.
+#![allow(missing_docs, unreachable_pub)]
+
 use std::fs;
 use std::ops::Range;
 use std::thread;

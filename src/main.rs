@@ -1,5 +1,7 @@
 //! The `chord` command: arguments, nodes, console, exit status; or a simulation.
 
+// A program of its own: no other one sees its items.
+#![allow(unreachable_pub)]
 // The print macros end the program when its output is closed.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

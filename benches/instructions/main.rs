@@ -4,6 +4,9 @@
 //! that exceeds its limit by more than a tenth fails. If a step may become slower, or has become faster, change its
 //! limit here, with the reason.
 
+// A program of its own: no other one sees its items.
+#![allow(missing_docs, unreachable_pub)]
+
 #[path = "../speed/line.rs"]
 mod line;
 #[path = "../layers/steps.rs"]

@@ -2,6 +2,9 @@
 //!
 //! Times change with the machine; the instructions of the same steps are counted by the bench *instructions*.
 
+// A program of its own: no other one sees its items.
+#![allow(missing_docs, unreachable_pub)]
+
 #[path = "../speed/line.rs"]
 mod line;
 mod steps;

@@ -3,6 +3,9 @@
 //!
 //! `cargo test --test nodes link::` runs one file.
 
+// A program of its own: no other one sees its items.
+#![allow(missing_docs, unreachable_pub)]
+
 mod actors;
 #[cfg(target_os = "linux")]
 mod addresses;

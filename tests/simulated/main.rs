@@ -3,6 +3,9 @@
 //!
 //! `cargo test --test simulated paper::` runs one file.
 
+// A program of its own: no other one sees its items.
+#![allow(missing_docs, unreachable_pub)]
+
 mod evaluation;
 mod histories;
 mod model;
