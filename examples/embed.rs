@@ -10,6 +10,7 @@ use chord::{Config, LookupError, Node, StartError};
 
 const USERS: [&str; 6] = ["ada", "barbara", "edsger", "grace", "ken", "leslie"];
 
+/// Prints which node each user belongs to, in a ring of five nodes and of the four that are left.
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut nodes = start(5).await?;

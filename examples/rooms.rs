@@ -16,6 +16,7 @@ use tokio::sync::watch;
 /// The rooms that a node stores, each with the lines said in it.
 type Rooms = Arc<Mutex<HashMap<String, Vec<String>>>>;
 
+/// Says something in some rooms, and finds it where they have moved.
 #[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config { stabilize: Duration::from_millis(100), ..Config::new(Ipv4Addr::LOCALHOST) };

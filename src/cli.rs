@@ -268,12 +268,27 @@ fn command() -> clap::Command {
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
 
+/// Checks that there are ports for `n` nodes, the number given with `flag`, from the one given with `port_flag` on;
+/// returns the last.
+fn check_range(port_flag: &str, first: u16, n: u16, flag: &str) -> Result<u16, String> {
+    let last = first.checked_add(n - 1);
+    let left = u16::MAX - first + 1;
+    last.ok_or_else(|| format!("{flag} is {n}: from port {first} of {port_flag} on there are only {left}"))
+}
+
+/// Where a node listens, and what it advertises if that is not the same.
+fn listens(bind: Option<Bind>, address: IpAddr, port: u16) -> (Addr, Option<Addr>) {
+    let advertised = Addr::new(address, port);
+    match bind {
+        Some(bind) => (Addr::new(bind.ip, bind.port.unwrap_or(port)), Some(advertised)),
+        None => (advertised, None),
+    }
+}
+
 /// Checks that there are ports for `n` nodes, the number given with `flag`, and that the seed is not one of these
 /// nodes.
 fn check_ports(ip: IpAddr, first: u16, n: u16, seed: Option<&Seed>, flag: &str) -> Result<(), String> {
-    let Some(last) = first.checked_add(n - 1) else {
-        return Err(format!("{flag} is {n}: from port {first} on there are only {}", u16::MAX - first + 1));
-    };
+    let last = check_range("-p", first, n, flag)?;
     if seed.and_then(Seed::addr).is_some_and(|seed| seed.ip() == ip && (first..=last).contains(&seed.port())) {
         let why = "--ja and --jp name the node itself: give the address of another node, or neither to create a ring";
         return Err(why.into());
@@ -293,11 +308,11 @@ fn configure(args: Args) -> Result<Host, String> {
         return Err(why.into());
     }
     let warning = given::unreachable(args.address, seed.as_ref());
-    let Bind { ip, port } = args.bind.unwrap_or(Bind { ip: args.address, port: None });
-    let listen = Addr::new(ip, port.unwrap_or(args.port));
+    let (listen, advertise) = listens(args.bind, args.address, args.port);
+    check_range("--bind", listen.port(), args.virtual_nodes, "--virtual-nodes")?;
     let config = Config {
         listen,
-        advertise: args.bind.map(|_| Addr::new(args.address, args.port)),
+        advertise,
         seeds: seed.into_iter().collect(),
         id: args.id,
         strict_ids: args.strict_ids,

@@ -9,7 +9,7 @@ use chord::net::transport::{Switchboard, Transport};
 use chord::sim::nodes::counted;
 use chord::swarm::{Demand, Load, SwarmConfig};
 
-use super::{Accepted, NotAccepted, address, number, period, port, seed_host, successors, timeout};
+use super::{Accepted, Bind, NotAccepted, address, bind, number, period, port, seed_host, successors, timeout};
 
 /// Runs many nodes in this process, on consecutive ports, and measures them
 ///
@@ -26,9 +26,14 @@ pub struct Args {
     #[arg(short = 'p', value_name = "PORT", value_parser = port, default_value = "4170", allow_hyphen_values = true)]
     port: u16,
 
-    /// Address to bind and to advertise
+    /// Address to advertise, and to bind unless --bind is given
     #[arg(short = 'a', value_name = "IP", value_parser = address, default_value = "127.0.0.1")]
     address: IpAddr,
+
+    /// Address of this machine to listen at, 0.0.0.0 for all, [::] for all with IPv6; a port for the first node if it is
+    /// not that of -p
+    #[arg(long, value_name = "IP[:PORT]", value_parser = bind)]
+    bind: Option<Bind>,
 
     /// Address or name of a node of the ring to join: a ring that is settled and has the same -r
     #[arg(long = "ja", value_name = "HOST", value_parser = seed_host, requires = "join_port")]
@@ -73,7 +78,7 @@ pub struct Args {
 
     /// What carries their calls, tcp or memory; with memory the nodes do the same, but no other program can call them,
     /// and the kernel does not affect the figures
-    #[arg(long, value_name = "WAY", value_parser = transport, default_value = "tcp", conflicts_with = "join_address")]
+    #[arg(long, value_name = "WAY", value_parser = transport, default_value = "tcp", conflicts_with_all = ["join_address", "bind"])]
     transport: Transport,
 
     /// Watch the nodes for this many seconds without any lookups, 1 to 86400; this begins some 20 seconds after the
@@ -117,6 +122,7 @@ pub const ACCEPTED: Accepted = &[
     ("-n", "a number from 1 to 16384"),
     ("-p", super::PORT),
     ("-a", super::ADDRESS),
+    ("--bind", super::BIND),
     ("--ja", super::HOST),
     ("--jp", super::PORT),
     ("--ts", super::MILLISECONDS),
@@ -200,6 +206,8 @@ impl Args {
     pub fn read(self) -> Result<Swarm, String> {
         let seed = self.join_address.zip(self.join_port).map(|(host, port)| Seed { host, port });
         super::check_ports(self.address, self.port, self.nodes, seed.as_ref(), "-n")?;
+        let (listen, advertise) = super::listens(self.bind, self.address, self.port);
+        super::check_range("--bind", listen.port(), self.nodes, "-n")?;
         let warning = super::given::unreachable(self.address, seed.as_ref());
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
             let nodes = counted(self.nodes.into(), "node");
@@ -219,7 +227,8 @@ impl Args {
             check_predecessor: self.check_predecessor,
             rpc_timeout: self.rpc_timeout,
             lookup_timeout: self.lookup_timeout,
-            ..Config::at((self.address, self.port))
+            advertise,
+            ..Config::at(listen)
         };
         let (seconds, seed) = (self.seconds.unwrap_or(SECONDS_OF_LOAD), self.seed.unwrap_or_default());
         Ok(Swarm {
@@ -298,9 +307,22 @@ mod tests {
     }
 
     #[test]
+    fn nodes_may_listen_elsewhere_than_they_are_called() {
+        let bound = |line| read(line).map(|swarm| (swarm.config.node.listen, swarm.config.node.advertise));
+        let addr = |text: &str| text.parse().unwrap();
+        let advertised = Some(addr("127.0.0.2:4171"));
+        assert_eq!(bound("-n 9 -p 4171 -a 127.0.0.2 --bind 0.0.0.0"), Ok((addr("0.0.0.0:4171"), advertised)));
+        assert_eq!(bound("-n 9 -p 4171 -a 127.0.0.2 --bind [::]:5000"), Ok((addr("[::]:5000"), advertised)));
+        let why = bound("-n 9 --bind 0.0.0.0:65530").unwrap_err();
+        assert!(why.contains("port 65530 of --bind") && why.contains("only 6"), "{why}");
+    }
+
+    #[test]
     fn what_is_out_of_bounds_is_refused() {
         for line in [
             "",
+            "-n 9 --bind here",
+            "-n 9 --transport memory --bind 0.0.0.0",
             "-n 0",
             "-n 16385",
             "-n 9 -p 0",

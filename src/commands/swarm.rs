@@ -113,7 +113,8 @@ async fn measure(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm, print
 /// One line about the nodes of the ring.
 fn heading(swarm: &Swarm) -> String {
     let SwarmConfig { nodes, threads, node, .. } = swarm.config();
-    let (address, first) = (node.listen.ip(), node.listen.port());
+    let called = node.advertise.unwrap_or(node.listen);
+    let (address, first) = (called.ip(), called.port());
     let last = first + (nodes - 1);
     let threads = if *threads == 1 { "1 thread".into() } else { format!("{threads} threads") };
     let others = match swarm.existing().len() {

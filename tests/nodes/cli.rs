@@ -1217,6 +1217,16 @@ fn swarm_that_can_not_run_is_status_1() {
 }
 
 #[test]
+fn swarm_that_listens_at_all_addresses_is_called_at_the_one_that_it_advertises() {
+    let first = free_range(4);
+    let port = first.port().to_string();
+    let line = ["swarm", "-n", "4", "-p", &port, "-a", "127.0.0.1", "--bind", "0.0.0.0", "--ts", "100", "--quit"];
+    let output = chord(&line);
+    let figures = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && figures.contains(&format!("4 at 127.0.0.1, ports {port} to")), "{output:?}");
+}
+
+#[test]
 fn virtual_nodes_are_members_at_the_next_ports_and_leave_together() {
     let mut other = one();
     let first = free_range(4);
