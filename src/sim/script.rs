@@ -1,15 +1,15 @@
 //! Scenarios as text: one command per line, and the ring that results.
 //!
 //! There are two kinds. Most run on the virtual clock of a [`World`](super::World); their commands are those of
-//! [`Command`](command::Command). A scenario that begins with the line `by hand` runs in a world without time
-//! ([`by_hand`]): no timer fires and no message moves unless a command says so. The counter-examples of a model checker
+//! [`Command`](command::Command). A scenario that begins with the line `stepwise` runs in a world without time
+//! ([`stepwise`]): no timer fires and no message moves unless a command says so. The counter-examples of a model checker
 //! need that.
 //!
 //! Nodes are named by their numbers on a circle of `bits` bits. Empty lines and comments from `#` on are skipped. A
 //! line `---` ends the commands: below it a file keeps the expected result.
 
-pub mod by_hand;
 pub mod command;
+pub mod stepwise;
 pub mod timed;
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct Played {
     pub drawing: String,
     /// The neighbours that each node had at the end, by its number.
     pub neighbors: BTreeMap<u32, Neighbors>,
-    /// The fingerprint of all events; 0 by hand, where only commands happen.
+    /// The fingerprint of all events; 0 stepwise, where only commands happen.
     pub fingerprint: u64,
 }
 
@@ -46,8 +46,8 @@ const END: &str = "---";
 /// Plays a scenario.
 pub fn run(text: &str) -> Result<Played, ScriptError> {
     let mut lines = commands(text).peekable();
-    match lines.next_if(|(_, words)| words[..] == ["by", "hand"]) {
-        Some(_) => play(by_hand::ByHand::default(), lines),
+    match lines.next_if(|(_, words)| words[..] == ["stepwise"]) {
+        Some(_) => play(stepwise::Stepwise::default(), lines),
         None => play(timed::Timed::default(), lines),
     }
 }

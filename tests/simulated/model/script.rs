@@ -12,7 +12,7 @@ pub fn script(r: usize, members: &[Place], history: &[(Place, Event)]) -> String
     let name = |place: Place| place * SPACING;
     let names: Vec<String> = members.iter().map(|place| name(*place).to_string()).collect();
     let beginning = if members.len() == 1 { "alone" } else { "ring" };
-    let mut text = format!("by hand\nbits {}\nr {r}\n{beginning} {}\n", BITS.count(), names.join(" "));
+    let mut text = format!("stepwise\nbits {}\nr {r}\n{beginning} {}\n", BITS.count(), names.join(" "));
     for (i, (at, event)) in history.iter().enumerate() {
         let me = name(*at);
         let _ = match event {

@@ -5,8 +5,8 @@ fn complaint(text: &str) -> String {
 }
 
 #[test]
-fn node_26_joins_by_hand() {
-    let played = run("by hand
+fn node_26_joins_stepwise() {
+    let played = run("stepwise
         ring 14 21 32 38
         join 26 through 14
         arrive 26       # finds 32
@@ -49,14 +49,14 @@ fn node_26_joins_by_hand() {
 
 #[test]
 fn living_node_that_is_suspected_is_dropped() {
-    let played = run("by hand\nring 1 8 14 21\nstabilize 1\narrive 1\nsuspect 1").unwrap();
+    let played = run("stepwise\nring 1 8 14 21\nstabilize 1\narrive 1\nsuspect 1").unwrap();
     assert!(played.drawing.starts_with("1 after [21] before [14 21] short\n"), "{}", played.drawing);
     assert!(played.drawing.ends_with("1 notifies 14\n"), "{}", played.drawing);
 }
 
 #[test]
 fn death_is_met_when_the_question_arrives() {
-    let played = run("by hand\nring 1 8 14 21\ncrash 8\nstabilize 1\narrive 1\nanswer 1").unwrap();
+    let played = run("stepwise\nring 1 8 14 21\ncrash 8\nstabilize 1\narrive 1\nanswer 1").unwrap();
     assert!(played.drawing.starts_with("1 after [21] before [14 21] short\n"), "{}", played.drawing);
 }
 
@@ -75,10 +75,10 @@ fn commands_that_make_no_sense_name_their_line() {
         ("alone 1", "line 3: 1 is up already"),
         ("crash 64", "line 3: \"64\" is no number below 2^6"),
         ("bits 5", "line 3: the circle is given before any node"),
-        ("\n# a comment\nfly 1", "line 5: no command by hand: fly 1"),
+        ("\n# a comment\nfly 1", "line 5: no stepwise command: fly 1"),
     ] {
-        assert_eq!(complaint(&format!("by hand\nring 1 8\n{commands}")), expected);
+        assert_eq!(complaint(&format!("stepwise\nring 1 8\n{commands}")), expected);
     }
-    assert_eq!(complaint("by hand\nring 1"), "line 2: a ring has at least two nodes; one is: alone");
-    assert_eq!(complaint("by hand\nr 33"), "line 2: r takes a number from 1 to 32");
+    assert_eq!(complaint("stepwise\nring 1"), "line 2: a ring has at least two nodes; one is: alone");
+    assert_eq!(complaint("stepwise\nr 33"), "line 2: r takes a number from 1 to 32");
 }

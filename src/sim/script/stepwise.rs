@@ -51,7 +51,7 @@ use codec::{heard, read};
 
 /// Nodes, their conversations, and notifications on their way.
 #[derive(Default)]
-pub struct ByHand {
+pub struct Stepwise {
     circle: Circle,
     nodes: BTreeMap<Peer, Node>,
     notifications: BTreeSet<(Peer, Peer)>,
@@ -79,7 +79,7 @@ enum Asked {
     Answered(Answer),
 }
 
-impl Player for ByHand {
+impl Player for Stepwise {
     fn command(&mut self, words: &[&str]) -> Result<(), String> {
         if self.nodes.is_empty() && self.circle.command(words)? {
             return Ok(());
@@ -109,7 +109,7 @@ impl Player for ByHand {
                 self.drawing += &self.draw();
                 Ok(())
             }
-            _ => Err(format!("no command by hand: {}", words.join(" "))),
+            _ => Err(format!("no stepwise command: {}", words.join(" "))),
         }
     }
 
@@ -122,7 +122,7 @@ impl Player for ByHand {
 }
 
 /// The first commands.
-impl ByHand {
+impl Stepwise {
     fn ring(&mut self, mut peers: Vec<Peer>) -> Result<(), String> {
         peers.sort();
         peers.dedup();
@@ -171,7 +171,7 @@ impl ByHand {
 }
 
 /// The beginnings of conversations.
-impl ByHand {
+impl Stepwise {
     fn join(&mut self, me: Peer, seed: Peer) -> Result<(), String> {
         if let Ok(node) = self.idle(me) {
             if node.maintenance.standing() == Standing::Member && node.maintenance.neighbors().successor().is_some() {
@@ -292,7 +292,7 @@ impl ByHand {
 }
 
 /// Messages.
-impl ByHand {
+impl Stepwise {
     fn arrive(&mut self, me: Peer, at: Option<Peer>) -> Result<(), String> {
         let name = self.circle.name(me);
         let talk = self.node(me)?.talk.as_ref().ok_or(format!("{name} asks nothing"))?;
