@@ -66,8 +66,6 @@ pub mod wire;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use net::channel::error::CallError;
-pub use net::channel::services::{Refusal, ServiceCall};
 pub use net::seed::Seed;
 pub use net::traffic::Traffic;
 pub use node::config::{self, Config};
@@ -77,3 +75,4 @@ pub use protocol::addr::Addr;
 pub use protocol::id::Id;
 pub use protocol::ownership::{Event, KeyRange, Ownership};
 pub use protocol::peer::Peer;
+pub use protocol::service::{CallError, Refusal, ServiceCall};

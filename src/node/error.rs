@@ -4,12 +4,12 @@ use std::io;
 
 use actix::MailboxError;
 
-use crate::net::channel::error::CallError;
 use crate::net::seed::Seed;
 use crate::node::config::ConfigError;
 use crate::protocol::addr::Addr;
 use crate::protocol::lookup::LookupFailure;
 use crate::protocol::peer::Peer;
+use crate::protocol::service::CallError;
 
 /// Why a node did not start. Each variant says what to do: retry later, or give up until something is changed.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,6 @@ use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
 use crate::net::channel::calling::{Asking, Channels};
-use crate::net::channel::error::CallError;
-use crate::net::channel::services::{Refusal, ServiceCall};
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
 use crate::net::traffic::Traffic;
@@ -30,12 +28,8 @@ use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::Response;
+use crate::protocol::service::{self, CallError, Refusal, ServiceCall};
 use crate::wire::{Ids, MAX_SERVICE};
-
-/// How long [`Node::call_owner`] rests before it looks the key up again: at first, and at most. Each rest is twice as
-/// long as the last, and jittered. A ring has noticed a death after some ten such lookups.
-const FIRST_REST: Duration = Duration::from_millis(10);
-const MOST_REST: Duration = Duration::from_secs(1);
 
 /// A running node. All clones are the same node; they may be sent to any thread and used from any runtime.
 ///
@@ -249,7 +243,7 @@ impl Node {
                 Err(LookupError::Stopped) => return Err(LookupError::Stopped.into()),
                 Err(error) => error.into(),
             };
-            let rest = (FIRST_REST * 2u32.saturating_pow(rests)).min(MOST_REST).mul_f64(rand::random_range(0.5..1.5));
+            let rest = service::rest(rests).mul_f64(rand::random_range(0.5..1.5));
             if Instant::now() + rest >= until {
                 return Err(failed);
             }

@@ -7,7 +7,8 @@
 //! and [`acquaintances`]; how conversations work in [`procedure`] and [`patient`]; the conversations [`lookup`]
 //! (recursive and [`iterative`](lookup::iterative)), [`join`], [`stabilize`], [`awaken`], [`rectify`],
 //! [`check_predecessor`], [`reunite`] and [`spread`], together [`conversation`]; and when each is held: [`maintenance`]
-//! and [`fix_fingers`]. What the nodes of a thread decide together, under load: [`local_health`], [`failure_detector`],
+//! and [`fix_fingers`]. What an application
+//! learns and asks: [`ownership`] and [`service`]. What the nodes of a thread decide together, under load: [`local_health`], [`failure_detector`],
 //! [`excuses`], [`admission`], [`bulkhead`], [`retry_budget`], and [`fronts`].
 
 pub mod acquaintances;
@@ -36,6 +37,7 @@ pub mod rectify;
 pub mod retry_budget;
 pub mod reunite;
 pub mod rpc;
+pub mod service;
 pub mod spread;
 pub mod stabilize;
 #[cfg(test)]

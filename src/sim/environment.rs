@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio_util::codec::{Decoder, Encoder};
@@ -20,6 +20,7 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
+use crate::protocol::service::CallError;
 use crate::wire::{Frame, FrameCodec};
 
 /// Time, chance, and the messages on their way.
@@ -37,6 +38,8 @@ pub struct Environment {
     pub(super) threads: Threads,
     /// The results of lookups that were begun from outside, by their numbers.
     pub(super) found: BTreeMap<u64, Result<Found, LookupFailure>>,
+    /// The answers to calls of programs, by their numbers.
+    pub(super) answered: BTreeMap<u64, Result<Bytes, CallError>>,
     /// Whether neighbours of some node have changed since this was last taken.
     pub(super) changed: bool,
     /// Lists that were just sent: the receiver, the number of the call that they answer, and the list, with its sender
@@ -68,6 +71,7 @@ impl Environment {
             queue: Queue::default(),
             threads: Threads::default(),
             found: BTreeMap::new(),
+            answered: BTreeMap::new(),
             changed: false,
             said: Vec::new(),
             suspected: Vec::new(),
@@ -117,7 +121,7 @@ impl Environment {
 
     /// Hands a message to the network.
     pub(super) fn post(&mut self, post: Post) {
-        let certain = matches!(post.content, Content::Severed);
+        let certain = matches!(post.content, Content::Severed | Content::ChannelLost);
         self.tally.messages += 1;
         match self.network.fate(post.from.slot, post.to, certain, &mut self.rng) {
             Fate::Lost => self.tally.lost += 1,
@@ -166,7 +170,10 @@ impl Environment {
         let Environment { log, now, .. } = self;
         log.mix(now.as_nanos() as u64);
         let (kind, detail) = match happening {
-            Happening::Heard(from, Content::Call(_, bytes) | Content::Return(bytes)) => {
+            Happening::Heard(
+                from,
+                Content::Call(_, bytes) | Content::Return(bytes) | Content::Channel { bytes, .. },
+            ) => {
                 log.mix_bytes(bytes);
                 (0, u64::from(from.slot.0))
             }
@@ -181,6 +188,9 @@ impl Environment {
             Happening::Verdict { run, .. } => (103, *run),
             Happening::Heard(from, Content::Opened) => (104, u64::from(from.slot.0)),
             Happening::Turn(thread) | Happening::Beat(thread, _) => (105, *thread as u64),
+            Happening::Heard(from, Content::ChannelLost) => (106, u64::from(from.slot.0)),
+            Happening::CallDeadline(number) => (107, *number),
+            Happening::CallAgain(number) => (108, *number),
         };
         log.mix(u64::from(slot.0) << 8 | kind);
         log.mix(detail);

@@ -8,6 +8,7 @@ use crate::protocol::failure_detector::Verdict;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::maintenance::Timer;
+use crate::protocol::peer::Peer;
 
 /// An address, numbered in the order in which addresses first occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +65,10 @@ pub(super) enum Happening {
         alarm: u64,
         verdict: Verdict,
     },
+    /// The time of a call of this node's program is over.
+    CallDeadline(u64),
+    /// Such a call looks its owner up again.
+    CallAgain(u64),
     /// A thread is free.
     Turn(usize),
     /// A thread is to look at the clock; it is due at this time.
@@ -91,6 +96,10 @@ pub(super) enum Content {
     Refused(u64),
     /// A kept connection has broken.
     Severed,
+    /// A frame on a channel, between the programs of two nodes.
+    Channel { caller: Peer, callee: Id, bytes: BytesMut },
+    /// A channel has broken.
+    ChannelLost,
     /// A new connection, where that takes time.
     Opened,
 }

@@ -7,9 +7,10 @@
 mod calls;
 mod contacts;
 mod runs;
+pub mod services;
 mod thread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::Rng;
@@ -32,6 +33,7 @@ use crate::protocol::spread::Spread;
 use calls::Call;
 use contacts::{Contacts, Known};
 use runs::{Purpose, Run, Sought, Talk};
+use services::{Calling, Service};
 use thread::Probing;
 
 /// One run of a node's program.
@@ -60,6 +62,12 @@ pub struct Host {
     contacts: Contacts,
     /// Nodes that it probes for its thread.
     probes: BTreeMap<u64, Probing>,
+    /// What its program offers to others, by name.
+    services: BTreeMap<String, Service>,
+    /// Calls of its program that are under way.
+    calling: BTreeMap<u64, Calling>,
+    /// The nodes with which its program has a channel.
+    channels: BTreeSet<Slot>,
 }
 
 impl Host {
@@ -107,6 +115,9 @@ impl Host {
             calls: BTreeMap::new(),
             contacts: Contacts::default(),
             probes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            calling: BTreeMap::new(),
+            channels: BTreeSet::new(),
         }
     }
 
@@ -152,6 +163,16 @@ impl Host {
         self.contacts.met()
     }
 
+    /// The nodes with which its program has a channel.
+    pub(super) fn channels(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.channels.iter().copied()
+    }
+
+    /// Whether it answers calls of programs to the node with this identifier.
+    pub(super) fn is_called(&self, callee: Id) -> bool {
+        callee == self.me.id && self.is_member()
+    }
+
     /// Begins a lookup for a caller outside, in `style` or else the configured style. The outcome is stored under
     /// `number`.
     pub(super) fn look_up(&mut self, number: u64, key: Id, style: Option<Style>, env: &mut Environment) {
@@ -184,6 +205,8 @@ impl Host {
             }
             Happening::LookUp { number, key, style, .. } => self.look_up(number, key, style, env),
             Happening::Verdict { run, alarm, verdict } => self.judged(run, alarm, verdict, env),
+            Happening::CallDeadline(number) => self.call_out_of_time(number, env),
+            Happening::CallAgain(number) => self.find_owner(number, env),
             // The thread handles these.
             Happening::Turn(_) | Happening::Beat(..) => {}
         }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::environment::Environment;
 use super::events::{Content, Event, Happening, Place, Post, Slot};
 use super::host::Host;
+use super::host::services::number_of_call;
 use super::nodes;
 use super::tables::Tables;
 use crate::node::config::Config;
@@ -15,8 +18,10 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::maintenance::Standing;
+use crate::protocol::ownership::KeyRange;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
+use crate::protocol::service::{CallError, Refusal, ServiceCall};
 
 mod turns;
 
@@ -157,6 +162,9 @@ impl World {
             let (to, generation) = (other.place.slot, Some(other.generation()));
             self.env.post(Post { from: host.place, to, generation, content: Content::Severed });
         }
+        for to in host.channels() {
+            self.env.post(Post { from: host.place, to, generation: None, content: Content::ChannelLost });
+        }
         true
     }
 
@@ -295,6 +303,41 @@ impl World {
         Ok(self.env.now - begin)
     }
 
+    /// Has the program of a node offer a service, until it ends; returns whether it is up.
+    pub fn serve(
+        &mut self,
+        at: Peer,
+        service: &str,
+        answer: impl FnMut(ServiceCall, Option<KeyRange>) -> Result<Bytes, Refusal> + Send + 'static,
+    ) -> bool {
+        let host = self.host_mut(at);
+        host.map(|host| host.serve(service, Box::new(answer))).is_some()
+    }
+
+    /// Begins a call of a node's program to a service of another node, or of this one. [`answered`](Self::take_answered)
+    /// will hold what comes of it, under the number that is returned; `None` if the node is not up.
+    pub fn call(&mut self, from: Peer, to: Peer, service: &str, body: impl Into<Bytes>) -> Option<u64> {
+        self.begin_call(from, Ok(to), (service, body.into()))
+    }
+
+    /// The same to the owner of a key, which is looked up again as by [`Node::call_owner`](crate::Node::call_owner).
+    pub fn call_owner(&mut self, from: Peer, key: Id, service: &str, body: impl Into<Bytes>) -> Option<u64> {
+        self.begin_call(from, Err(key), (service, body.into()))
+    }
+
+    fn begin_call(&mut self, from: Peer, to: Result<Peer, Id>, call: (&str, Bytes)) -> Option<u64> {
+        let slot = *self.up.get(&from)?;
+        let host = self.hosts[slot.index()].as_mut()?;
+        let number = self.env.number();
+        host.call(number, to, call, &mut self.env);
+        Some(number)
+    }
+
+    /// Takes the answer to a call; `None` while it is under way, and for ever if the node that called has ended.
+    pub fn take_answered(&mut self, number: u64) -> Option<Result<Bytes, CallError>> {
+        self.env.answered.remove(&number)
+    }
+
     /// When the next event is due.
     pub fn next_at(&self) -> Option<Duration> {
         self.env.queue.next_at()
@@ -307,6 +350,8 @@ impl World {
         match (&event.happening, self.env.threads.index(event.slot)) {
             (Happening::Turn(thread), _) => self.take_turn(*thread, event.slot),
             (Happening::Beat(thread, _), _) => self.env.enqueue(*thread, event),
+            // The thread of the nodes has no part in channels.
+            (Happening::Heard(_, Content::Channel { .. } | Content::ChannelLost), _) => self.deliver(event),
             (_, Some(thread)) if self.hosts.get(event.slot.index()).is_some_and(Option::is_some) => {
                 self.env.enqueue(thread, event);
             }
@@ -329,6 +374,9 @@ impl World {
         if generation.is_some_and(|generation| generation != host.place.generation) {
             return;
         }
+        if matches!(&happening, Happening::Heard(_, Content::Channel { callee, .. }) if !host.is_called(*callee)) {
+            return self.nobody_there(slot, happening);
+        }
         self.env.tally.events += 1;
         self.env.fingerprint(slot, &happening);
         host.handle(happening, &mut self.env);
@@ -342,7 +390,12 @@ impl World {
 
     /// A host on which the program does not run refuses calls.
     fn nobody_there(&mut self, slot: Slot, happening: Happening) {
-        if let Happening::Heard(caller, Content::Call(number, _)) = happening {
+        let (caller, number) = match happening {
+            Happening::Heard(caller, Content::Call(number, _)) => (caller, Some(number)),
+            Happening::Heard(caller, Content::Channel { bytes, .. }) => (caller, number_of_call(&bytes)),
+            _ => return,
+        };
+        if let Some(number) = number {
             let from = Place { slot, generation: self.generations.get(slot.index()).copied().unwrap_or(0) };
             let (to, generation) = (caller.slot, Some(caller.generation));
             self.env.post(Post { from, to, generation, content: Content::Refused(number) });

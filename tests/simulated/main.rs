@@ -14,6 +14,7 @@ mod paper;
 mod protocol;
 mod purity;
 mod reunion;
+mod services;
 mod sim_ring;
 mod simulation;
 mod sleepers;

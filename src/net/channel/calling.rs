@@ -11,7 +11,6 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
-use super::error::CallError;
 use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
 use crate::net::traffic::Counters;
@@ -19,6 +18,7 @@ use crate::net::transport::Transport;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::{Code, Request, Response};
+use crate::protocol::service::CallError;
 use crate::wire::{
     ChannelCodec, ChannelFrame, Fault, Frame, FrameCodec, Ids, MAX_BODY, MAX_SERVICE, Question, WireError,
 };

@@ -5,10 +5,9 @@
 //! has agreed to [`OpenChannel`](crate::protocol::rpc::Request::OpenChannel), the [`link`](super::link) hands the
 //! connection over, and both ends exchange [`ChannelFrame`](crate::wire::ChannelFrame)s. At the end that answers, a
 //! channel counts as an accepted connection, and is closed with the node. [`calling`] is the end that made the channel,
-//! [`serving`] the other; [`services`] is what is offered there, and [`error`] is why a call has no answer.
+//! [`serving`] the other; [`services`] is what is offered there.
 
 pub mod calling;
-pub mod error;
 pub mod services;
 pub mod serving;
 

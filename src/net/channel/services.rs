@@ -11,29 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::protocol::addr::network;
-use crate::protocol::id::Id;
-use crate::protocol::peer::Peer;
-
-/// What one application asks another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceCall {
-    /// The calling node, by its own claim: it is not checked.
-    pub from: Option<Peer>,
-    /// For calls of [`Node::call_owner`](crate::Node::call_owner): the key that the caller believes this node owns. The
-    /// owner may have changed since the caller's lookup: ask [`Node::ownership`](crate::Node::ownership).
-    pub key: Option<Id>,
-    /// At most 4 MiB.
-    pub body: Bytes,
-}
-
-/// Why a service refuses a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The key belongs to another node: [`Node::call_owner`](crate::Node::call_owner) looks it up again.
-    NotOwner,
-    /// For a reason of the service's own, which the caller receives: at most 255 bytes of it.
-    Failed(String),
-}
+use crate::protocol::service::{Refusal, ServiceCall};
 
 /// The result of a call.
 pub type Answer = Result<Bytes, Refusal>;

@@ -12,11 +12,12 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::services::{Refusal, ServiceCall, Services};
+use super::services::Services;
 use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
 use crate::net::traffic::Counters;
 use crate::protocol::peer::Peer;
+use crate::protocol::service::{Refusal, ServiceCall};
 use crate::wire::{ChannelCodec, ChannelFrame, Fault, MAX_BODY, WireError};
 
 /// Bytes of bodies that may be in progress in the whole process, and on one channel: beyond, nothing more is read until

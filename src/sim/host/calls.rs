@@ -116,7 +116,10 @@ impl Host {
                 }
             }
             Content::Return(bytes) => self.returned(from, bytes, env),
+            Content::Refused(number) if self.channel_refused(number, env) => {}
             Content::Refused(number) => self.refused(from, number, env),
+            Content::Channel { caller, bytes, .. } => self.channel(from, caller, bytes, env),
+            Content::ChannelLost => self.channel_lost(from, env),
             Content::Severed => self.severed(from, env),
             Content::Opened => {}
         }

@@ -115,6 +115,8 @@ pub(super) enum Purpose {
     },
     /// To answer a caller outside, under this number.
     Outside(u64),
+    /// To call the owner of a key, in the call of this number.
+    Service(u64),
 }
 
 impl Procedure for Talk {
@@ -478,6 +480,7 @@ impl Host {
                 let answer = found.and_then(|finding| finding.answer(hop));
                 self.answer(from, number, answer.map_err(|lost| (lost.into(), lost.to_string())), false, env);
             }
+            Purpose::Service(number) => self.found_owner(number, found, env),
             Purpose::Outside(number) => {
                 let found = found.and_then(Finding::owner);
                 env.tally.hops += found.as_ref().map_or(0, |found| found.path.len() as u64);

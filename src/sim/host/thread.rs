@@ -192,7 +192,7 @@ impl Host {
     pub(super) fn client(&self, purpose: &Purpose, sought: &Sought, env: &Environment) -> (Class, Client) {
         match purpose {
             Purpose::Maintenance | Purpose::News | Purpose::Fingers => (Class::Maintenance, None),
-            Purpose::Outside(_) => (Class::Begun, None),
+            Purpose::Outside(_) | Purpose::Service(_) => (Class::Begun, None),
             Purpose::Caller { from, .. } => {
                 let class = match sought.question.scope {
                     Scope::Ring { hops: 1.. } => Class::Forwarded,

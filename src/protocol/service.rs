@@ -1,8 +1,34 @@
-//! Why a call of an application has no answer, and what a caller can do about it.
+//! Calls of applications to each other: what they ask, why they have no answer, and when a call to the owner of a key is
+//! repeated.
 
-use super::services::Refusal;
-use crate::protocol::lookup::LookupFailure;
-use crate::protocol::peer::Peer;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::id::Id;
+use super::lookup::LookupFailure;
+use super::peer::Peer;
+
+/// What one application asks another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceCall {
+    /// The calling node, by its own claim: it is not checked.
+    pub from: Option<Peer>,
+    /// For calls of [`Node::call_owner`](crate::Node::call_owner): the key that the caller believes this node owns. The
+    /// owner may have changed since the caller's lookup: ask [`Node::ownership`](crate::Node::ownership).
+    pub key: Option<Id>,
+    /// At most 4 MiB.
+    pub body: Bytes,
+}
+
+/// Why a service refuses a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The key belongs to another node: [`Node::call_owner`](crate::Node::call_owner) looks it up again.
+    NotOwner,
+    /// For a reason of the service's own, which the caller receives: at most 255 bytes of it.
+    Failed(String),
+}
 
 /// Why a call of an application has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,9 +97,7 @@ impl CallError {
             | CallError::Stopped => true,
         }
     }
-}
 
-impl CallError {
     /// Whether another lookup may find a node that answers.
     pub(crate) fn may_move(&self) -> bool {
         use CallError::{Busy, Gone, NotOwner, NothingServed, Overloaded, Unreachable};
@@ -88,4 +112,14 @@ impl From<Refusal> for CallError {
             Refusal::Failed(why) => CallError::Failed(why),
         }
     }
+}
+
+/// The first rest of a call to the owner of a key before it is looked up again; each further one is twice as long, up to
+/// [`MOST_REST`]. About ten lookups in all, in which a ring has noticed a death.
+const FIRST_REST: Duration = Duration::from_millis(10);
+const MOST_REST: Duration = Duration::from_secs(1);
+
+/// How long a call to the owner of a key rests before the key is looked up again, after this many rests. To be jittered.
+pub(crate) fn rest(rests: u32) -> Duration {
+    (FIRST_REST * 2u32.saturating_pow(rests)).min(MOST_REST)
 }
