@@ -22,7 +22,7 @@ pub enum StartError {
     // Not as the source of the error: a program that prints sources, too, would print it twice.
     #[error("can't listen on {addr}: {why}")]
     Listen {
-        /// [`Config::listen`](crate::Config::listen), as configured.
+        /// The address to listen on: that of the configuration; port 0 stands for any free port.
         addr: Addr,
         /// The error of the operating system.
         why: io::Error,
