@@ -84,22 +84,41 @@ impl Default for SwarmConfig {
 /// Why a swarm did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SwarmError {
+    /// [`SwarmConfig::nodes`] or [`SwarmConfig::threads`] is 0, or there are more threads than nodes.
     #[error("{nodes} nodes on {threads} threads: at least 1 node, and from 1 thread to one for each node")]
-    Sizes { nodes: u16, threads: u16 },
+    Sizes {
+        /// As configured.
+        nodes: u16,
+        /// As configured.
+        threads: u16,
+    },
+    /// [`SwarmConfig::at_once`] is 0.
     #[error("0 nodes join at a time: at least 1")]
     NoneAtOnce,
+    /// There are not enough ports behind that of [`SwarmConfig::node`].
     #[error("{nodes} nodes from port {port} on: the last port is 65535")]
-    Ports { nodes: u16, port: u16 },
+    Ports {
+        /// How many consecutive ports are needed.
+        nodes: u16,
+        /// That of the first node: the one to listen on, or the one to advertise.
+        port: u16,
+    },
+    /// [`Config::id`] is set, though there are this many nodes, each of which needs its own.
     #[error("an identifier is for one node, not for {0}")]
     OneId(u16),
+    /// The nodes need more connections than this process may have.
     #[error(transparent)]
     Files(#[from] NoRoom),
+    /// The operating system starts no more threads just now. Retrying may help.
     #[error("can't start a thread: {0}")]
     Thread(io::Error),
+    /// No node can run with this configuration, or one of the nodes did not start; the others were stopped.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A lookup failed while the ring that was joined was read member by member. Retrying may help.
     #[error("can't see who is in the ring that was joined: {0}")]
     ExistingMembers(LookupError),
+    /// One of the threads has ended, and its nodes with it.
     #[error(transparent)]
     Ended(#[from] Ended),
 }
@@ -107,8 +126,17 @@ pub enum SwarmError {
 /// Why a ring has not formed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotIdeal {
+    /// Some nodes still had other tables than by definition when the time was over; they may be right later.
     #[error("the tables of {wrong} of {nodes} nodes are not right after {limit:?}")]
-    Wrong { wrong: usize, nodes: u16, limit: Duration },
+    Wrong {
+        /// From 1 to `nodes`.
+        wrong: usize,
+        /// All nodes of the swarm; other members of a ring that it joined are not counted.
+        nodes: u16,
+        /// How long they had.
+        limit: Duration,
+    },
+    /// One of the threads has ended, and its nodes with it: they will never be right.
     #[error(transparent)]
     Ended(#[from] Ended),
 }

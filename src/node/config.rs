@@ -108,10 +108,20 @@ pub fn r_for(virtual_nodes: u16) -> usize {
 pub enum ConfigError {
     /// The address that others call ([`Config::advertise`], else [`Config::listen`]).
     #[error("others can't call {ip}: that is {why}")]
-    Address { ip: IpAddr, why: NotCallable },
+    Address {
+        /// The address, without its port.
+        ip: IpAddr,
+        /// Why it does not name one host that others can reach.
+        why: NotCallable,
+    },
     /// One of the periods and time limits.
     #[error("{field} is {value:?}: from 1ms to 60s")]
-    Period { field: &'static str, value: Duration },
+    Period {
+        /// The name of the field of [`Config`].
+        field: &'static str,
+        /// What it was set to: below 1 ms or above 60 s.
+        value: Duration,
+    },
     /// [`Config::join_timeout`].
     #[error("join_timeout is {0:?}: up to 1h")]
     JoinTimeout(Duration),
@@ -123,13 +133,21 @@ pub enum ConfigError {
     Successors(usize),
     /// One of the limits of connections.
     #[error("{field} is 0: at least 1")]
-    Connections { field: &'static str },
+    Connections {
+        /// The name of the field of [`Config`] whose limit is 0.
+        field: &'static str,
+    },
     /// One of [`Config::seeds`] is the address of this node.
     #[error("{0} is the node itself: a node can't join through itself")]
     JoinsItself(Addr),
     /// One of [`Config::seeds`] is not an address that can be called.
     #[error("seed {seed} can't be called: that is {why}")]
-    Seed { seed: Addr, why: NotCallable },
+    Seed {
+        /// The first such seed.
+        seed: Addr,
+        /// Why no node can be called there: its address or its port.
+        why: NotCallable,
+    },
 }
 
 impl Config {

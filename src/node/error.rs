@@ -21,7 +21,12 @@ pub enum StartError {
     /// as the program that had it has ended.
     // Not as the source of the error: a program that prints sources, too, would print it twice.
     #[error("can't listen on {addr}: {why}")]
-    Listen { addr: Addr, why: io::Error },
+    Listen {
+        /// The address to listen on: that of the configuration; port 0 stands for any free port.
+        addr: Addr,
+        /// The error of the operating system.
+        why: io::Error,
+    },
     /// Retry later: the system has no more threads, files or memory just now.
     #[error("can't start a thread for the node: {0}")]
     Thread(io::Error),

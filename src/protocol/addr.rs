@@ -18,14 +18,19 @@ const _: () = assert!(size_of::<Addr>() == 18);
 /// Why others can't call an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotCallable {
+    /// `0.0.0.0` or `::`. A node may listen there, and then has to advertise another address.
     #[error("all addresses of a machine, and none that others can call")]
     Unspecified,
+    /// An address of a group of hosts: 224.0.0.0/4 or ff00::/8.
     #[error("a multicast address")]
     Multicast,
+    /// `255.255.255.255`: all hosts of a network.
     #[error("the broadcast address")]
     Broadcast,
+    /// fe80::/10: the same address exists on every link.
     #[error("a link-local IPv6 address, which means something on one link only")]
     LinkLocal,
+    /// The port is 0. In an address to listen on, 0 stands for any free port.
     #[error("port 0, which nobody listens on")]
     Port,
 }

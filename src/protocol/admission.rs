@@ -109,8 +109,8 @@ pub struct Burst {
 }
 
 /// A burst lasts at most this long, and is over when there was room for [`CALM`].
-pub const BURST: Duration = Duration::from_secs(1);
-pub const CALM: Duration = Duration::from_secs(1);
+const BURST: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_secs(1);
 
 impl Burst {
     /// There is no room for a lookup now. Returns whether it waits.

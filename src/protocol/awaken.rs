@@ -55,6 +55,7 @@ enum Stage {
 pub struct Awakened {
     /// What a round of stabilize would have learned: the nearest successor that is known to live, and the dead nodes.
     pub learned: Learned,
+    /// Where the node belongs, as far as the search could tell.
     pub place: Place,
 }
 

@@ -21,6 +21,7 @@ pub struct CheckPredecessor {
 pub enum Checked {
     /// It lives, and speaks this dialect, if it has shown one.
     Alive(Peer, Option<Dialect>),
+    /// It is gone or no member any more, or it is a ring of one; it is to be dropped.
     Dead(Peer),
     /// It lives, but does not tell its list, as each plain member does.
     Mute(Peer),

@@ -11,22 +11,34 @@ use super::stabilize::{Learned, Stabilize};
 /// A conversation that may change the state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conversation {
+    /// Held by a joiner, by a member that has lost its ring, and by a node that is alone and has found a ring.
     Join(Join),
+    /// Held for each notifier, to find out whether it is to be the predecessor.
     Rectify(Rectify),
+    /// Held each period, and at once after a change. A notify to the first successor follows.
     Stabilize(Stabilize),
+    /// Held in place of stabilize by a node that slept, until it knows its place.
     Awaken(Awaken),
+    /// Held each period, and at once if the predecessor is doubted or new.
     CheckPredecessor(CheckPredecessor),
+    /// Held with one acquaintance after another, to find rings that do not know this one.
     Reunite(Reunite),
 }
 
 /// The outcome of a [`Conversation`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
+    /// The node becomes a member, or tries again after a pause; if another has its identifier, it gives up.
     Join(Joined),
+    /// If the notifier has answered and is closer, it becomes the predecessor, and both it and the old one are nudged.
     Rectify(Verdict),
+    /// The new list is adopted and the dead are dropped; a change is followed by another round at once.
     Stabilize(Learned),
+    /// The place is confirmed, trusted or still unknown; what was learned is applied like that of a round of stabilize.
     Awaken(Awakened),
+    /// A dead predecessor is dropped, as is one that has not told its list several times in a row.
     CheckPredecessor(Checked),
+    /// If there is another ring, members of both are told; a node that is alone joins, or is invited.
     Reunite(Reunion),
 }
 

@@ -65,7 +65,9 @@ pub enum Suspicion {
 /// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
+    /// It has answered in its own name: the probe, or anything else just before or meanwhile.
     Alive,
+    /// It answered on no connection in time, or it is gone or no member any more.
     Dead,
     /// It is silent, but it is a plain peer that may be waiting for an answer to its own question
     /// ([`excuses`](super::excuses)).

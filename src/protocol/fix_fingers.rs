@@ -69,9 +69,11 @@ pub fn youth(every: Duration) -> Duration {
 /// When the next lookup is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pace {
+    /// Without a pause: the pass is hurried and the last lookup named an owner.
     AtOnce,
     /// After this time, or with the next period if that is sooner.
     After(Duration),
+    /// When the configured period is over.
     NextPeriod,
 }
 

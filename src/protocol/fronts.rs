@@ -21,6 +21,7 @@ pub struct Fronts {
 /// A node that has a front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind {
+    /// The address to call instead of that of the node: another port of the same host.
     pub front: Addr,
     /// The run of its program when it said so.
     pub incarnation: u64,

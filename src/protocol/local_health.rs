@@ -45,7 +45,12 @@ pub enum Ripe {
     /// The other end has had its time: it may be judged.
     Yes,
     /// It has not: wait this much longer, from now on, and begin to count anew if `again`.
-    NotYet { more: Duration, again: bool },
+    NotYet {
+        /// Not zero; widened by how late this thread was lately.
+        more: Duration,
+        /// Set if this thread slept during the wait: the time waited so far does not count.
+        again: bool,
+    },
 }
 
 impl LocalHealth {

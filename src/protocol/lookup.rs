@@ -63,7 +63,9 @@ enum WaitsFor {
 /// What a lookup is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
+    /// The point whose owner is sought; if a finger is looked up, its start.
     pub key: Id,
+    /// Whether this node may pass the question on.
     pub scope: Scope,
     /// Whether the answer lists the nodes that were asked.
     pub want_path: bool,
@@ -73,7 +75,10 @@ pub struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// From node to node until one names the owner; it has made this many hops so far.
-    Ring { hops: u32 },
+    Ring {
+        /// 0 at the node that begins; with [`MAX_HOPS`] the question goes no further.
+        hops: u32,
+    },
     /// No further than the node that is asked: it names the owner, or the nodes to ask next.
     Here,
 }

@@ -42,7 +42,9 @@ use super::stabilize::Stabilize;
 /// What a node is set up with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Setup {
+    /// The node itself, at the address that it advertises.
     pub me: Peer,
+    /// The size of the circle, the same for all nodes of a ring.
     pub bits: Bits,
     /// The length of the successor list, at least 1.
     pub r: usize,
@@ -151,9 +153,13 @@ const TURNS: [Kind; 5] = [Kind::Join, Kind::Rectify, Kind::Stabilize, Kind::Chec
 /// What fires later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
+    /// The next attempt to join is due, of a joiner or of a member that has lost its ring.
     Join,
+    /// The next round of stabilize is due.
     Stabilize,
+    /// The predecessor is to be pinged.
     CheckPredecessor,
+    /// The next acquaintance is to be asked whether its ring is this one.
     Reunite,
     /// The first successor, to which no connection is kept, was heard too long ago.
     Unheard,
@@ -164,6 +170,7 @@ pub enum Timer {
 }
 
 impl Timer {
+    /// The number of variants, for tables indexed by timer.
     pub const COUNT: usize = 7;
 
     /// Whether a seed may be asked when it fires.

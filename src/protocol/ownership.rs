@@ -12,7 +12,9 @@ use super::peer::Peer;
 /// The keys behind one point of the circle, up to and including another. Equal points are the whole circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRange {
+    /// Not in the range: the identifier of the predecessor, or the member's own if it is alone.
     pub behind: Id,
+    /// The last key of the range: the member's own identifier.
     pub up_to: Id,
 }
 
@@ -63,7 +65,9 @@ pub enum Event {
     Joined,
     /// It has left its ring, or another node has its identifier: it is no longer a member.
     Left,
+    /// It has another predecessor; `None` from when the old one is dropped or doubted until another is known.
     PredecessorChanged(Option<Peer>),
+    /// It has another successor list, nearest first; empty when it is alone or has lost its ring.
     SuccessorsChanged(Vec<Peer>),
     /// It answers for other keys than before.
     RangeChanged(Option<KeyRange>),

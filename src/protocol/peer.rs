@@ -11,7 +11,9 @@ use super::id::{Bits, Id};
 /// Two peers with one identifier at two addresses are two nodes that can't be in one ring.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer {
+    /// The place on the circle: SHA-1 of `address:port`, unless the node has chosen another.
     pub id: Id,
+    /// The address that the node advertises.
     pub addr: Addr,
 }
 

@@ -19,6 +19,7 @@ pub struct Rectify {
 /// The outcome of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Verdict {
+    /// The node that was judged.
     pub notifier: Peer,
     /// Whether the notifier has answered and is to be the predecessor, if it is still closer.
     pub answered: bool,

@@ -82,6 +82,7 @@ pub struct Touch {
 }
 
 impl Reunite {
+    /// Asks `acquaintance`, of which it is not known whether it belongs to this ring.
     pub fn new(neighbors: &Neighbors, acquaintance: Addr) -> Reunite {
         Reunite {
             me: neighbors.me(),

@@ -12,6 +12,7 @@ pub enum Request {
     /// a joiner of its seed. The callee passes the question on until a node can name the owner.
     /// Comes back: [`Response::Successor`].
     FindSuccessor {
+        /// The point whose owner is sought.
         key: Id,
         /// Hops that the question has made so far; no more than [`MAX_HOPS`].
         hops: u32,
@@ -23,6 +24,7 @@ pub enum Request {
     /// that node is in doubt. Comes back: [`Response::Successor`] if it can name the owner, else
     /// [`Response::Preceding`]. A plain peer does not know the difference, and passes the question on.
     ClosestPrecedingNode {
+        /// The same as for [`FindSuccessor`](Request::FindSuccessor).
         key: Id,
         /// Nodes that the asker could not reach: the callee pings them before it names them.
         doubted: Vec<Peer>,
@@ -31,7 +33,10 @@ pub enum Request {
     },
     /// I might be your predecessor. Said by every completed stabilize to the first successor.
     /// Comes back at once: [`Response::Done`]; the callee decides afterwards.
-    Notify { me: Peer },
+    Notify {
+        /// The caller, which has to answer a probe at this address before it is believed.
+        me: Peer,
+    },
     /// Are you alive? Asked of the predecessor now and then, of a successor before it is named as an owner, and of any
     /// node that stays silent. Comes back: [`Response::Alive`].
     CheckPredecessor,
@@ -40,16 +45,26 @@ pub enum Request {
     GetPredecessor,
     /// Who comes after you? Asked by stabilize of a candidate, and by a joiner, which says who it
     /// is, of its successor to be. Comes back: [`Response::SuccessorList`].
-    GetSuccessorList { joiner: Option<Peer> },
+    GetSuccessorList {
+        /// The caller if it is about to join; `None` from members and from plain peers, which never say.
+        joiner: Option<Peer>,
+    },
     /// I am your successor, and my predecessor or my list has changed: stabilize now. Said to the predecessor, and to
     /// the predecessor that it has replaced. Comes back: [`Response::Done`].
-    Nudge { me: Peer },
+    Nudge {
+        /// The caller. The callee ignores it, unless this is its first successor.
+        me: Peer,
+    },
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by a node that finds a
     /// ring of one. Comes back: [`Response::Done`].
-    Invite { me: Peer },
+    Invite {
+        /// The caller, which will be the callee's seed.
+        me: Peer,
+    },
     /// There is another ring, to which this node belongs. Said by a node that has found it. Comes back:
     /// [`Response::Done`]; the callee asks that node before it believes anything.
     Meet {
+        /// A member of the other ring; or the caller itself, which is back after it was away.
         node: Peer,
         /// Tell all members of your ring between yourself and this identifier, and look for your own place in the other
         /// ring. If it is absent, tell no other member: `node` seems to belong right behind you.
@@ -58,7 +73,12 @@ pub enum Request {
     /// I leave, and `predecessor` came before me. Said to the first successor and to the predecessor by a member that
     /// has just left, and answers only [`Code::NotJoined`] from now on. Comes back: [`Response::Done`]; the callee
     /// finds out by itself whether it is true.
-    Leave { me: Peer, predecessor: Option<Peer> },
+    Leave {
+        /// The caller, which the callee asks at once whether it lives, if it is a neighbour.
+        me: Peer,
+        /// `None` if the leaver knew none. The callee judges it like a notifier if the leaver was its own predecessor.
+        predecessor: Option<Peer>,
+    },
     /// From now on this connection carries the calls of applications, and nothing else. Asked on a connection that was
     /// made for it. Comes back: [`Response::Done`], or [`Code::UnknownCall`] where no service is offered.
     OpenChannel,
@@ -98,9 +118,19 @@ pub fn whole_of(passed_on: Duration) -> Duration {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Response {
     /// The owner of the key, and the nodes that were asked for it (empty unless wanted).
-    Successor { owner: Peer, path: Vec<Hop> },
+    Successor {
+        /// The first member at or after the key, as far as the callee knows; at times the callee itself.
+        owner: Peer,
+        /// The callee first, then each node that was asked after it, in order.
+        path: Vec<Hop>,
+    },
     /// The closest nodes before the key, the closest first; and the callee as a hop, if wanted.
-    Preceding { nodes: Vec<Peer>, path: Vec<Hop> },
+    Preceding {
+        /// Not empty; strictly between the callee and the key, which the caller checks.
+        nodes: Vec<Peer>,
+        /// Empty, or one hop.
+        path: Vec<Hop>,
+    },
     /// The callee has taken note.
     Done,
     /// Alive.
@@ -111,12 +141,21 @@ pub enum Response {
         alone: bool,
     },
     /// The predecessor, and the successor list of the same moment; plain peers give no list.
-    Predecessor { predecessor: Option<Peer>, successors: Option<Vec<Peer>>, memory: Memory },
+    Predecessor {
+        /// `None` while the callee knows none.
+        predecessor: Option<Peer>,
+        /// Nearest first; empty in a ring of one. `None` from a plain peer, and to one.
+        successors: Option<Vec<Peer>>,
+        /// Empty from a plain peer, and to one.
+        memory: Memory,
+    },
     /// The successor list, without padding.
     SuccessorList {
+        /// Nearest first, at most r, without the callee itself; empty in a ring of one.
         successors: Vec<Peer>,
         /// To a joiner: the predecessor of the same moment. Plain peers don't say.
         predecessor: Option<Option<Peer>>,
+        /// As sent, the form that the caller expects; as read, how the callee speaks.
         dialect: Dialect,
     },
 }
@@ -145,7 +184,9 @@ pub enum Dialect {
 /// One node that a lookup asked, and the time that it took from reading the question to answering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hop {
+    /// The node that read the question and answered it, after the hops behind it if it passed the question on.
     pub node: Peer,
+    /// Includes the time of the hops behind it; in whole microseconds on the wire.
     pub took: Duration,
 }
 

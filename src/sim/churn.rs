@@ -42,6 +42,7 @@ pub struct Workload {
     pub lookup_every: Duration,
     /// How long the workload runs.
     pub time: Duration,
+    /// How long messages take.
     pub delay: Delay,
     /// The configuration of each node, except for its seed.
     pub config: Config,

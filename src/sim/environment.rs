@@ -27,9 +27,11 @@ use crate::wire::{Frame, FrameCodec};
 pub struct Environment {
     /// Decides everything random. One seed is one history.
     pub rng: ChaCha8Rng,
+    /// Decides whether and when each message arrives.
     pub network: Network,
     /// Counts of what has happened so far.
     pub tally: Tally,
+    /// The fingerprint of the history so far, and its trace, if wanted.
     pub log: Log,
     pub(super) bits: Bits,
     pub(super) now: Duration,

@@ -23,7 +23,9 @@ impl Slot {
 /// One run of a program at an address; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// Of the address at which the program runs.
     pub slot: Slot,
+    /// Counts the programs that were started at that address; 0 if none was.
     pub generation: u32,
 }
 

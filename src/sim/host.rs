@@ -38,8 +38,11 @@ use thread::Probing;
 
 /// One run of a node's program.
 pub struct Host {
+    /// Its identifier need not be the hash of its address.
     pub me: Peer,
+    /// The neighbours, and what keeps them right; what an actor for neighbours holds in the program.
     pub maintenance: Maintenance,
+    /// The finger table, and which finger is looked up next.
     pub fingers: FixFingers,
     pub(super) place: Place,
     /// The node hears and does nothing before this time; `MAX` means for ever.

@@ -38,12 +38,14 @@ pub struct Pair {
     pub nodes: (u32, u32),
     /// Whether each ring has a part of the circle to itself; else the nodes of both are mixed.
     pub apart: bool,
+    /// Decides the delay of each message and every other random number.
     pub seed: u64,
 }
 
 /// The course of one merge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Merged {
+    /// The rings before the merge.
     pub pair: Pair,
     /// From the first contact until all successor lists and predecessors were right.
     pub lists: Duration,
@@ -92,6 +94,7 @@ pub fn merge(pair: Pair) -> Result<Merged, String> {
 /// The course of several merges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// In the order in which they were run; fewer than asked for if the run was stopped.
     pub merged: Vec<Merged>,
 }
 

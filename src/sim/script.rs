@@ -37,6 +37,7 @@ pub struct Played {
 pub struct ScriptError {
     /// The number of the line; the first is 1.
     pub line: usize,
+    /// What is wrong with it, in words.
     pub why: String,
 }
 

@@ -29,6 +29,7 @@ pub struct Walk {
     /// The nodes asked, in order, without the node that began. The last of them named the owner; if the path is empty,
     /// the node that began knew the owner.
     pub path: Vec<Peer>,
+    /// The node that the last one named.
     pub owner: Peer,
 }
 

@@ -5,11 +5,15 @@
 pub struct Tally {
     /// Events that nodes handled: messages, timers, time limits.
     pub events: u64,
+    /// What nodes handed to the network, lost or not; a broken connection counts as one message to either end.
     pub messages: u64,
     /// In frames that were sent.
     pub bytes: u64,
+    /// Messages that the network dropped, by chance or on a link that was cut.
     pub lost: u64,
+    /// Messages that arrived twice.
     pub duplicated: u64,
+    /// Messages that waited on a link until it was released.
     pub held: u64,
     /// Frames that could not be decoded.
     pub garbled: u64,
@@ -29,13 +33,19 @@ pub struct Tally {
     pub joins: u64,
     /// Programs that ended because they could not join.
     pub unjoined: u64,
+    /// Programs that began to run, those at an address where one had run before included.
     pub starts: u64,
+    /// Programs that began to run at an address where one had run before.
     pub restarts: u64,
+    /// Programs that were ended without notice.
     pub crashes: u64,
     /// Nodes that left their ring voluntarily.
     pub leaves: u64,
+    /// Nodes that were paused for ever.
     pub vanished: u64,
+    /// Pauses that have an end.
     pub pauses: u64,
+    /// How often the connection between two nodes was to break, whether they had one or not.
     pub severed: u64,
     /// Lookups from outside; those of fingers and of joiners are not counted.
     pub lookups: u64,

@@ -29,6 +29,7 @@ mod turns;
 pub struct World {
     /// The configuration of nodes that start from now on; their seeds are given to [`start`](Self::start).
     pub config: Config,
+    /// The time, the chance and the network of this world.
     pub env: Environment,
     bits: Bits,
     /// Indexed by slot.

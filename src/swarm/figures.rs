@@ -59,11 +59,13 @@ pub struct Idle {
 /// The results of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
+    /// As it was asked for; what was served is `lookups` in `elapsed`.
     pub demand: Demand,
     /// When it began.
     pub began: SystemTime,
     /// Until the last lookup ended.
     pub elapsed: Duration,
+    /// All lookups that ended, `errors` included; those traced afterwards are not counted.
     pub lookups: u64,
     /// Lookups that named no owner.
     pub errors: u64,
@@ -71,6 +73,7 @@ pub struct Figures {
     pub wrong: u64,
     /// The median and the 99th percentile of the latency of lookups that named an owner.
     pub p50: Duration,
+    /// See `p50`; like it at most 100 s, the longest latency that is distinguished.
     pub p99: Duration,
     /// Connections that were made meanwhile.
     pub dialed: u64,

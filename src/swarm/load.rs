@@ -34,6 +34,7 @@ pub enum Demand {
 /// Lookups of random keys from random nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
+    /// For the whole swarm; each thread gets an equal share.
     pub demand: Demand,
     /// How long new lookups are begun.
     pub duration: Duration,

@@ -15,6 +15,7 @@ use crate::sim::tables::Tables;
 #[derive(Clone)]
 pub struct LocalNodes {
     locals: Arc<[LocalNode]>,
+    /// Of all nodes of the swarm and the members that it found when it joined a ring.
     pub tables: Arc<Tables>,
     /// Judges answers that differ from the tables; `None` if the ring has no other members.
     judge: Option<Arc<Judge>>,
@@ -23,7 +24,9 @@ pub struct LocalNodes {
 /// A node, and its position in the ring of the tables.
 #[derive(Clone)]
 pub struct LocalNode {
+    /// A handle: clones of it are the same node.
     pub node: Node,
+    /// Its index in the order of the circle, as in [`Tables::ring`].
     pub at: usize,
 }
 
@@ -45,14 +48,17 @@ impl LocalNodes {
         }
     }
 
+    /// At least one, in the order in which they were given to [`new`](Self::new).
     pub fn locals(&self) -> &[LocalNode] {
         &self.locals
     }
 
+    /// The same without their positions.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.locals.iter().map(|local| &local.node)
     }
 
+    /// The first one. On the first thread, that is the node through which all others have joined.
     pub fn first(&self) -> &Node {
         &self.locals[0].node
     }

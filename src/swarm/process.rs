@@ -13,9 +13,13 @@ use rustix::time::{ClockId, clock_gettime};
      fewer nodes or threads, or a higher limit (ulimit -Hn)"
 )]
 pub struct NoRoom {
+    /// As configured.
     pub nodes: u64,
+    /// As configured, at most as many as nodes.
     pub threads: u64,
+    /// Files for listening sockets, for the fewest connections, and for everything else; more than `allowed`.
     pub needed: u64,
+    /// The soft limit of the system, raised to the hard one before.
     pub allowed: u64,
 }
 

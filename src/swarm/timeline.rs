@@ -10,6 +10,7 @@ pub const SLOT: Duration = Duration::from_millis(100);
 /// How a lookup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
+    /// It found the owner.
     Right,
     /// It found no owner, or could not be begun.
     Failed,

@@ -8,6 +8,7 @@ use crate::protocol::rpc::{Code, Hop, MAX_HOPS, Response};
 /// The end of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
+    /// The answer, or why there is none.
     pub outcome: Outcome,
     /// Nodes that turned out dead and were not [taken](crate::protocol::procedure::Procedure::take_dead) earlier: to be
     /// removed from both tables.
@@ -25,12 +26,14 @@ pub enum Outcome {
     /// Nodes to ask next, closest to the key first: the node can't name the owner, and the question stayed
     /// [here](super::Scope::Here).
     Preceding(Vec<Peer>),
+    /// There is no answer: the failure says why, and when to try again.
     Failed(LookupFailure),
 }
 
 /// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Found {
+    /// The first member at or after the key, as far as the nodes on the way know.
     pub owner: Peer,
     /// The nodes that were asked, in the order of asking, without the node that began; empty unless wanted.
     pub path: Vec<Hop>,

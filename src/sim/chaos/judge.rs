@@ -38,7 +38,9 @@ pub(super) struct Judge {
 /// A rule that the environment broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breach {
+    /// On the virtual clock.
     pub at: Duration,
+    /// What happened, with the names of the nodes, as a sentence for people.
     pub cause: String,
 }
 

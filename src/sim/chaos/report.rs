@@ -12,19 +12,27 @@ pub type Faults = BTreeMap<&'static str, u64>;
 /// What happened in one history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Repeats the history, with the same options.
     pub seed: u64,
+    /// Follows from the seed alone.
     pub temper: Temper,
     /// How many nodes it began with and ended with.
     pub nodes: (usize, usize),
+    /// The length of the successor lists, from 1 to 5; at least 2 in a lawful history.
     pub r: usize,
     /// Histories with the same fingerprint had the same events.
     pub fingerprint: u64,
     /// How long it lasted on the virtual clock, and for how much of that time the rules held.
     pub time: Duration,
+    /// At most `time`.
     pub held: Duration,
+    /// What the simulator counted, healing included.
     pub tally: Tally,
+    /// What the director did, by the name of the trouble.
     pub faults: Faults,
+    /// The verdicts on all lookups of the history.
     pub verdicts: Verdicts,
+    /// In order: the first breach, and each that ended a time in which the rules held.
     pub breaches: Vec<Breach>,
     /// How often several rings became one.
     pub merges: u64,

@@ -13,23 +13,33 @@ use crate::sim::tally::Tally;
 /// The sums and maxima of some histories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// How many were added.
     pub histories: u64,
     /// Histories of each temper.
     pub tempers: BTreeMap<&'static str, u64>,
     /// The sum of all fingerprints: independent of their order.
     pub fingerprint: u64,
+    /// The sum of their virtual times.
     pub time: Duration,
+    /// For how much of `time` the rules held.
     pub held: Duration,
+    /// The sum over all histories.
     pub tally: Tally,
+    /// The sum over all histories; trouble that never began is absent.
     pub faults: Faults,
+    /// The sum over all histories.
     pub verdicts: Verdicts,
+    /// How often, over all histories, the rules ceased to hold.
     pub breaches: u64,
+    /// How often, over all histories, several rings became one.
     pub merges: u64,
+    /// Histories in which a partition made two rings that forgot each other.
     pub purged: u64,
     /// Histories that ended with rings that knew nothing of each other.
     pub parted: u64,
     /// The longest healing and its bound: where the rules held all the time, and where they did not.
     pub repaired: (Duration, Duration),
+    /// The same where some rule was broken at some time: rings may have to find each other again.
     pub reunited: (Duration, Duration),
     /// The violation of each failed seed, and its time.
     pub violations: BTreeMap<u64, (Duration, String)>,

@@ -11,14 +11,17 @@ use crate::sim::tally::Tally;
 /// The outcome of one or many histories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// How many are summed up here.
     pub histories: u64,
     /// The sum over all histories, independent of their order: equal fingerprints mean equal events.
     pub fingerprint: u64,
+    /// What the simulator counted, over all histories.
     pub tally: Tally,
     /// On the virtual clock.
     pub time: Duration,
     /// The time that nodes lived, over all nodes.
     pub lived: Duration,
+    /// The verdicts on lookups; those still open when the time was over have none.
     pub verdicts: Verdicts,
 }
 

@@ -13,12 +13,14 @@ pub struct Reading {
     pub x: f64,
     /// What was measured.
     pub measure: &'static str,
+    /// In the unit that the measure names.
     pub value: f64,
 }
 
 /// A number as the paper prints it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Printed {
+    /// As printed, that is, rounded.
     pub value: f64,
     /// The digits after the point; the rest was rounded away.
     pub decimals: u8,
@@ -34,10 +36,15 @@ impl Printed {
 /// One measure at one point, over all seeds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// As in [`Reading::series`].
     pub series: String,
+    /// As in [`Reading::x`].
     pub x: f64,
+    /// As in [`Reading::measure`].
     pub measure: &'static str,
+    /// The mean of the values of all seeds, with its uncertainty.
     pub ours: Estimate,
+    /// `None` where the paper gives no value.
     pub paper: Option<Printed>,
 }
 
@@ -58,9 +65,11 @@ impl Row {
 /// One of the plots of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panel {
+    /// Written above the chart.
     pub title: &'static str,
     /// What the axes show, and how they count.
     pub x: (&'static str, Count),
+    /// The vertical axis, which shows the measures.
     pub y: (&'static str, Count),
     /// A line for each of these measures in each series that has it.
     pub measures: &'static [&'static str],
@@ -80,6 +89,7 @@ impl Panel {
 /// The results of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chapter {
+    /// The one that was run.
     pub experiment: Experiment,
     /// What was done, with which parameters.
     pub about: &'static str,
@@ -87,6 +97,7 @@ pub struct Chapter {
     pub x: &'static str,
     /// The measures in the table of the report; the data file has all.
     pub table: &'static [&'static str],
+    /// In the order in which their points first occurred.
     pub rows: Vec<Row>,
     /// Further remarks on the figures, as paragraphs or tables.
     pub notes: Vec<String>,
@@ -97,6 +108,7 @@ pub struct Chapter {
 /// Why rows differ from the paper.
 #[derive(Clone, Copy)]
 pub struct Reason {
+    /// Whether the reason applies to a row.
     pub explains: fn(&Row) -> bool,
     /// The reason, and how it was found.
     pub text: &'static str,

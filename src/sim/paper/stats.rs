@@ -40,11 +40,13 @@ impl Sorted {
 /// A mean over seeds, each of which gave one independent value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
+    /// The arithmetic mean of the values.
     pub mean: f64,
     /// The true mean is within this distance of `mean` with 95 % confidence (Student's t).
     pub interval: f64,
     /// One more seed would give a value within this distance of `mean`, with the same confidence.
     pub spread: f64,
+    /// How many values there are; with a single one, `interval` and `spread` are infinite.
     pub seeds: usize,
 }
 

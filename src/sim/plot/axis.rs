@@ -3,6 +3,7 @@
 /// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
+    /// Equal distances stand for equal differences.
     Linear,
     /// Zero and negative values can't be drawn and are left out.
     Logarithmic,
@@ -11,9 +12,13 @@ pub enum Count {
 /// The first and the last value, and the values that are labelled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
+    /// How values are spread between the ends.
     pub count: Count,
+    /// The value at the left or lower end.
     pub from: f64,
+    /// The value at the right or upper end; above `from`.
     pub to: f64,
+    /// In ascending order, within `from` and `to`.
     pub ticks: Vec<f64>,
 }
 

@@ -6,11 +6,15 @@ use super::drawing::{Anchor, Drawing, Text, width};
 /// Lines over two axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
+    /// In bold above the chart.
     pub title: String,
     /// The names of what was varied and what was measured, and the scale of each axis.
     pub x: (String, Count),
+    /// The vertical axis; it begins at zero if it is linear.
     pub y: (String, Count),
+    /// In the order of the legend; later lines are drawn over earlier ones.
     pub lines: Vec<Line>,
+    /// Drawn behind the lines, to point out a part of the x axis.
     pub shade: Option<Shade>,
 }
 
@@ -19,6 +23,7 @@ pub struct Chart {
 pub struct Line {
     /// Its name in the legend.
     pub label: String,
+    /// In the order in which the line runs through them; those that an axis can't show are left out.
     pub points: Vec<Point>,
     /// The values of others, drawn as circles.
     pub others: Vec<(f64, f64)>,
@@ -29,8 +34,11 @@ pub struct Line {
 /// A value and its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
+    /// What was varied.
     pub x: f64,
+    /// What was measured.
     pub y: f64,
+    /// The uncertainty of `y`, either way; 0 if there is none. Not drawn if it is infinite.
     pub interval: f64,
 }
 
@@ -44,8 +52,11 @@ impl Point {
 /// A part of the chart that is grey, and its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shade {
+    /// Where it begins, in units of the x axis.
     pub from: f64,
+    /// Where it ends; greater than `from`.
     pub to: f64,
+    /// Its meaning, in the legend.
     pub label: String,
 }
 

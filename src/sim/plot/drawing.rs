@@ -18,22 +18,28 @@ const DESCENT: f64 = 0.24;
 /// The part of a text that is at its given place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
+    /// Its left end.
     Start,
+    /// The middle of its width.
     Middle,
+    /// Its right end.
     End,
 }
 
 /// A line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
+    /// In pixels from the left edge of the drawing; of the part that `anchor` says.
     pub x: f64,
     /// Of the baseline.
     pub y: f64,
+    /// The part of the text that is at `x`.
     pub anchor: Anchor,
     /// In pixels.
     pub size: f64,
     /// One of the classes in the style of the drawing; empty if it has none.
     pub class: &'static str,
+    /// One line, not yet escaped for SVG.
     pub text: String,
 }
 
@@ -59,9 +65,13 @@ pub fn width(text: &str, size: f64) -> f64 {
 /// A rectangle, in pixels from the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
+    /// The least x.
     pub left: f64,
+    /// The least y: it grows downwards.
     pub top: f64,
+    /// The greatest x; not less than `left`.
     pub right: f64,
+    /// The greatest y; not less than `top`.
     pub bottom: f64,
 }
 
@@ -79,7 +89,9 @@ impl Bounds {
 
 /// A picture that is being drawn.
 pub struct Drawing {
+    /// In pixels.
     pub width: f64,
+    /// In pixels; may be set until the end, when it is known how much was drawn.
     pub height: f64,
     style: &'static str,
     shapes: String,

@@ -30,6 +30,7 @@ const FIX_FINGERS: Duration = Duration::from_millis(10);
 
 /// A ring that the protocol has made.
 pub struct Grown {
+    /// The simulation, stopped when all tables were right.
     pub world: World,
     /// The tables that it has, and should have.
     pub tables: Tables,
@@ -37,6 +38,7 @@ pub struct Grown {
     pub collisions: Vec<Collision>,
     /// When the last node had joined, and when all tables were right.
     pub joined: Duration,
+    /// On the virtual clock, like `joined`, and not before it.
     pub ideal: Duration,
 }
 

@@ -5,8 +5,11 @@ use crate::sim::plot::drawing::{Anchor, Bounds, Drawing, Text};
 /// A circle in the middle of the upper part of a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Circle {
+    /// Of its middle, in pixels from the left edge of the picture.
     pub x: f64,
+    /// Of its middle, in pixels from the upper edge.
     pub y: f64,
+    /// In pixels.
     pub radius: f64,
 }
 
@@ -22,7 +25,9 @@ impl Circle {
 pub struct Name {
     /// The angle of the point, clockwise from the top.
     pub angle: f64,
+    /// What is written there.
     pub text: String,
+    /// Its class in the style of the picture; see [`Text::class`].
     pub class: &'static str,
     /// Whether to write it even if the line to its point crosses another name; if not, it is left out then.
     pub is_needed: bool,

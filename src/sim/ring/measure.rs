@@ -51,6 +51,7 @@ impl Spread {
 /// The outcome of many lookups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
+    /// How many were made, `wrong` ones included.
     pub lookups: u64,
     /// Nodes asked until the predecessor of the key named the owner.
     pub path: Spread,

@@ -17,7 +17,9 @@ pub const MAX_HOSTS: u32 = 1 << 24;
 /// Two nodes with the same identifier: they can't be in one ring, so the second is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Collision {
+    /// The node that would have joined later, and is left out.
     pub refused: Peer,
+    /// The node that keeps the identifier.
     pub holder: Peer,
 }
 

@@ -47,8 +47,11 @@ pub enum Arrows {
 
 /// A lookup to draw: the node that looks up, the key, and the path.
 pub struct Shown<'a> {
+    /// The node that looks up.
     pub from: Peer,
+    /// What it looks up.
     pub key: Id,
+    /// The nodes that were asked, and the owner.
     pub walk: &'a Walk,
 }
 

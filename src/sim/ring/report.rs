@@ -16,11 +16,17 @@ const LISTED: usize = 20;
 /// The figures of a ring.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// How many are in the ring, without those that were refused.
     pub nodes: usize,
+    /// The size of the circle.
     pub bits: Bits,
+    /// The length of a full successor list.
     pub r: usize,
+    /// Decides which nodes and which keys were drawn.
     pub seed: u64,
+    /// The nodes that were refused, each with the member that has its identifier.
     pub collisions: Vec<Collision>,
+    /// What lookups of random keys cost, and how keys are spread.
     pub measured: Measured,
     /// How the protocol made it; `None` if its tables were filled by definition.
     pub growth: Option<Growth>,
@@ -33,6 +39,7 @@ pub struct Growth {
     pub tally: Tally,
     /// The virtual time until the last node had joined, and until all tables were right.
     pub joined: Duration,
+    /// On the virtual clock, like `joined`, and not before it.
     pub ideal: Duration,
 }
 

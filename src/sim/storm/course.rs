@@ -47,18 +47,23 @@ const BACK_FOR: usize = 3;
 pub struct Outcome {
     /// The offered load: as a share of the capacity, and in lookups per second.
     pub load: f64,
+    /// The same load in lookups per second.
     pub offered: f64,
+    /// In the two seconds before the fault.
     pub before: f64,
     /// From the beginning of the fault until two seconds after its end.
     pub during: f64,
+    /// In the four seconds that follow on `during`.
     pub after: f64,
     /// How long after the end of the fault goodput was back; `None` if it never was.
     pub back: Option<Duration>,
+    /// The verdicts on all lookups of the storm, those before the fault included.
     pub counts: Counts,
     /// Lookups that ended with the node that began them.
     pub orphaned: u64,
     /// When the fault began and ended.
     pub fault: (Duration, Duration),
+    /// Storms with the same fingerprint had the same events.
     pub fingerprint: u64,
 }
 

@@ -22,6 +22,7 @@ pub struct Load {
     rng: ChaCha8Rng,
     open: BTreeMap<u64, Asked>,
     members: Members,
+    /// The verdicts so far.
     pub counts: Counts,
 }
 
@@ -41,9 +42,11 @@ pub struct Members {
 /// The outcome of the lookups.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
+    /// How many lookups were begun.
     pub asked: u64,
     /// Right answers in each interval since the world began.
     pub right: Vec<u32>,
+    /// Answers that named a node that can't have owned the key at any time between question and answer.
     pub wrong: u64,
     /// Lookups that named no owner, by reason.
     pub lost: BTreeMap<&'static str, u64>,
@@ -66,6 +69,7 @@ impl Members {
 }
 
 impl Load {
+    /// A load on these members, none of which comes or goes until it is said; the seed decides askers, keys and times.
     pub fn new(seed: u64, members: Vec<Peer>) -> Load {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // The world draws from the first stream.

@@ -35,6 +35,7 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// As in the option `--fault` of the command, and in the plot.
     pub fn name(self) -> &'static str {
         match self {
             Fault::Pause => "pause",
@@ -48,18 +49,23 @@ impl Fault {
 /// Which storms to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
+    /// All nodes of the ring, spread evenly over the threads.
     pub nodes: u32,
     /// At most half as many as nodes.
     pub threads: u32,
     /// Shares of the ring's capacity: one storm for each.
     pub loads: Vec<f64>,
+    /// Happens once in each storm.
     pub fault: Fault,
     /// The length of a pause.
     pub pause: Duration,
     /// How many threads are struck at once; fewer than all, unless they pause.
     pub struck: u32,
+    /// Decides every random number of the measurement and of the storms.
     pub seed: u64,
+    /// How long a thread works for each frame, step and connection.
     pub prices: Prices,
+    /// Those that the threads have in the storms; capacity is measured with all of them.
     pub defences: Defences,
 }
 

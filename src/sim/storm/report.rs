@@ -18,9 +18,11 @@ const OVERLOADED: f64 = 0.8;
 /// The storms at all loads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// Those of all storms; only the load differs.
     pub options: Options,
     /// How many lookups per second the ring can serve.
     pub capacity: f64,
+    /// One for each load, in the order of the options; fewer if the run was stopped.
     pub outcomes: Vec<Outcome>,
 }
 
