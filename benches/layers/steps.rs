@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use chord::net::pool::ConnectionPool;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Finding, Lookup, Question as Wanted, Scope};
+use chord::protocol::lookup::{Finding, Lookup, Query as Wanted, Scope};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::peer::Peer;
 use chord::protocol::procedure::{Procedure, Step};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, ResponseFuture};
 use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
-use chord::actors::{Refusal, Serve, Severed, Slept, Stop};
+use chord::actors::{CallRefusal, Serve, Severed, Slept, Stop};
 use chord::net::events::{Doubt, LinkEvent, Origin};
 use chord::net::frames::Stream;
 use chord::net::limits::drops::DropCounters;
@@ -84,7 +84,7 @@ impl Actor for Host {
 }
 
 impl Handler<Serve> for Host {
-    type Result = ResponseFuture<std::result::Result<Response, Refusal>>;
+    type Result = ResponseFuture<std::result::Result<Response, CallRefusal>>;
 
     fn handle(&mut self, serve: Serve, _: &mut Self::Context) -> Self::Result {
         let (seen, takes, refuses) = (self.seen.clone(), self.takes, self.refuses);

@@ -13,7 +13,7 @@ use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
 use crate::protocol::admission::Class;
 use crate::protocol::fix_fingers::{FixFingers, Pace};
-use crate::protocol::lookup::Question;
+use crate::protocol::lookup::Query;
 use crate::protocol::lookup::iterative::Style;
 
 /// Runs [`FixFingers`]: one lookup at a time.
@@ -83,13 +83,13 @@ impl Handler<FixFingerNow> for FingersActor {
 
     fn handle(&mut self, FixFingerNow(tick): FixFingerNow, ctx: &mut Self::Context) {
         let Some((_, pace)) = self.scheduled.take_if(|(scheduled, _)| *scheduled == tick) else { return };
-        let question = Question::begun(self.fingers.begin(pace), false);
+        let query = Query::begun(self.fingers.begin(pace), false);
         let (guess, patience) = (self.fingers.guess(), self.lookup_timeout);
         let (turns, resolve) = (self.throttle.clone(), self.resolve.clone());
         let found = async move {
             let find = || {
                 let (style, class) = (Style::Recursive, Class::Maintenance);
-                resolve.send(Resolve { question, guess, style, patience, class })
+                resolve.send(Resolve { query, guess, style, patience, class })
             };
             turns.take(find).await
         };

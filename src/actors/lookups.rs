@@ -14,7 +14,7 @@ use crate::actors::snapshot::Snapshot;
 use crate::net::serving::Answered;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::restarts::{Next, Restarts};
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question, Scope};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Query, Scope};
 use crate::protocol::peer::Peer;
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Hop, Request};
@@ -46,7 +46,7 @@ impl Lookups {
     /// The lookup of an embedding program, or of this node's own fingers.
     pub fn resolve(
         &self,
-        Resolve { question, guess, style, patience, class }: Resolve,
+        Resolve { query, guess, style, patience, class }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, LookupFailure>> {
         let thread = self.0.driver.routes.pool.thread();
         let place = match thread.admit_own(class) {
@@ -68,9 +68,9 @@ impl Lookups {
                 }
             };
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
-            match lookups.begin(question, &begin)? {
+            match lookups.begin(query, &begin)? {
                 Begun::Found(finding) => Ok(finding),
-                Begun::UnderWay(started) => lookups.go_on(question, &begin, started, patience).await,
+                Begun::UnderWay(started) => lookups.go_on(query, &begin, started, patience).await,
             }
         })
     }
@@ -89,12 +89,12 @@ impl Lookups {
     pub fn serve(&self, serve: &Serve) -> Option<Answered> {
         match &serve.request {
             Request::FindSuccessor { key, hops, want_path } => {
-                let question = Question { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path };
-                Some(self.respond(question, Vec::new(), serve.patience))
+                let query = Query { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path };
+                Some(self.respond(query, Vec::new(), serve.patience))
             }
             Request::ClosestPrecedingNode { key, doubted, want_path } => {
-                let question = Question::here(*key, *want_path);
-                Some(self.respond(question, doubted.clone(), serve.patience))
+                let query = Query::here(*key, *want_path);
+                Some(self.respond(query, doubted.clone(), serve.patience))
             }
             _ => None,
         }
@@ -102,19 +102,19 @@ impl Lookups {
 
     /// Answers a lookup; `say` turns the finding into one of the two kinds of response. For `doubted` see
     /// [`Lookup::doubting`].
-    fn respond(&self, question: Question, doubted: Vec<Peer>, patience: Option<Duration>) -> Answered {
+    fn respond(&self, query: Query, doubted: Vec<Peer>, patience: Option<Duration>) -> Answered {
         let begin = move |lookup: Lookup| lookup.in_style(Style::Recursive).doubting(doubted.clone());
-        let (lookups, asked) = (self.0.clone(), question.want_path.then(Instant::now));
+        let (lookups, asked) = (self.0.clone(), query.want_path.then(Instant::now));
         let me = lookups.me;
         let say = move |finding: Finding| finding.answer(asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
-        match lookups.begin(question, &begin) {
+        match lookups.begin(query, &begin) {
             Err(lost) => Answered::Now(Err(lost.into())),
             Ok(Begun::Found(finding)) => Answered::Now(say(finding).map_err(Into::into)),
             Ok(Begun::UnderWay(started)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
                 Answered::Later(Box::pin(async move {
-                    let found = lookups.go_on(question, &begin, started, patience).await;
+                    let found = lookups.go_on(query, &begin, started, patience).await;
                     Ok(found.and_then(say)?)
                 }))
             }
@@ -123,8 +123,8 @@ impl Lookups {
 }
 
 impl Inner {
-    fn begin(&self, question: Question, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, LookupFailure> {
-        Ok(match Started::new(begin(self.snapshot.lookup(question)?)).at_once() {
+    fn begin(&self, query: Query, begin: &impl Fn(Lookup) -> Lookup) -> Result<Begun, LookupFailure> {
+        Ok(match Started::new(begin(self.snapshot.lookup(query)?)).at_once() {
             Ok(finding) => Begun::Found(finding),
             Err(started) => Begun::UnderWay(Box::new(started)),
         })
@@ -134,7 +134,7 @@ impl Inner {
     #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
     fn go_on<'a>(
         &'a self,
-        question: Question,
+        query: Query,
         begin: &'a impl Fn(Lookup) -> Lookup,
         mut started: Box<Started<Lookup>>,
         patience: Duration,
@@ -147,7 +147,7 @@ impl Inner {
                 let tell = |dead: Vec<Peer>| self.forget(&dead);
                 let finding = self.driver.go_on(&mut started, Some(deadline), Some(&tell));
                 let finding = finding.await.ok_or(LookupFailure::Timeout)?;
-                match restarts.after(&finding, question, || thread.may_retry()) {
+                match restarts.after(&finding, query, || thread.may_retry()) {
                     Next::Answer => {
                         self.forget(&finding.dead);
                         return Ok(finding);
@@ -160,12 +160,12 @@ impl Inner {
                     Next::Compare => {
                         self.doubt(&finding.dead);
                         join_all(self.tables.iter().map(|table| table.send(Forget(finding.dead.clone())))).await;
-                        if !restarts.compare(&finding, question, &self.snapshot.vantage()?)? {
+                        if !restarts.compare(&finding, query, &self.snapshot.vantage()?)? {
                             return Ok(finding);
                         }
                     }
                 }
-                started = match self.begin(question, begin)? {
+                started = match self.begin(query, begin)? {
                     Begun::Found(finding) => return Ok(finding),
                     Begun::UnderWay(started) => started,
                 };

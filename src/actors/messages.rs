@@ -10,7 +10,7 @@ use crate::node::events::Watched;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, LookupFailure, Question};
+use crate::protocol::lookup::{Found, LookupFailure, Query};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Target};
@@ -42,7 +42,7 @@ pub enum Way {
 
 /// Answer the question of a peer.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Result<Response, Refusal>")]
+#[rtype(result = "Result<Response, CallRefusal>")]
 pub struct Serve {
     pub request: Request,
     /// Whether the caller is a plain peer.
@@ -53,20 +53,20 @@ pub struct Serve {
 
 /// Why a question was not answered: a code for programs, a text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CallRefusal {
     pub code: Code,
     pub why: String,
 }
 
-impl From<Code> for Refusal {
-    fn from(code: Code) -> Refusal {
-        Refusal { code, why: code.to_string() }
+impl From<Code> for CallRefusal {
+    fn from(code: Code) -> CallRefusal {
+        CallRefusal { code, why: code.to_string() }
     }
 }
 
-impl From<LookupFailure> for Refusal {
-    fn from(lost: LookupFailure) -> Refusal {
-        Refusal { code: lost.into(), why: lost.to_string() }
+impl From<LookupFailure> for CallRefusal {
+    fn from(lost: LookupFailure) -> CallRefusal {
+        CallRefusal { code: lost.into(), why: lost.to_string() }
     }
 }
 
@@ -74,7 +74,7 @@ impl From<LookupFailure> for Refusal {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Result<Found, LookupFailure>")]
 pub struct Resolve {
-    pub question: Question,
+    pub query: Query,
     /// The expected owner.
     pub guess: Option<Peer>,
     pub style: Style,

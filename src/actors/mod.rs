@@ -29,5 +29,5 @@ pub mod thread;
 pub mod throttle;
 
 pub use messages::{
-    Call, Disturbed, Forget, Leave, Refusal, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Slept, Stop, Way,
+    Call, CallRefusal, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Slept, Stop, Way,
 };

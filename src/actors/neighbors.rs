@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::actors::drive::Driver;
 use crate::actors::jitter::jittered;
 use crate::actors::messages::{
-    Call, Disturbed, Forget, Leave, Refusal, Serve, Severed, ShowNeighbors, Slept, Stop, Watch, Way,
+    Call, CallRefusal, Disturbed, Forget, Leave, Serve, Severed, ShowNeighbors, Slept, Stop, Watch, Way,
 };
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
@@ -243,12 +243,12 @@ impl Handler<Fire> for NeighborsActor {
 }
 
 impl Handler<Serve> for NeighborsActor {
-    type Result = Result<Response, Refusal>;
+    type Result = Result<Response, CallRefusal>;
 
     fn handle(&mut self, serve: Serve, ctx: &mut Self::Context) -> Self::Result {
         let answer = self.maintenance.serve(&serve.request, serve.plain);
         self.advance(ctx);
-        answer.map_err(|code: Code| Refusal::from(code))
+        answer.map_err(|code: Code| CallRefusal::from(code))
     }
 }
 

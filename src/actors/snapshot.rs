@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::actors::messages::Severed;
 use crate::protocol::addr::Addr;
 use crate::protocol::fingers::FingerTable;
-use crate::protocol::lookup::{Lookup, LookupFailure, Question};
+use crate::protocol::lookup::{Lookup, LookupFailure, Query};
 use crate::protocol::maintenance::Maintenance;
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -123,7 +123,7 @@ impl Snapshot {
     }
 
     /// A lookup that begins here and now.
-    pub fn lookup(&self, question: Question) -> Result<Lookup, LookupFailure> {
+    pub fn lookup(&self, query: Query) -> Result<Lookup, LookupFailure> {
         let tables = self.0.borrow();
         let mut neighbors = tables.neighbors.clone()?;
         let is_doubted = |head: Peer| {
@@ -135,7 +135,7 @@ impl Snapshot {
         if tables.slept > 0 {
             neighbors.doubt_all();
         }
-        Ok(Lookup::new(question, neighbors, tables.fingers.preceding(question.key)))
+        Ok(Lookup::new(query, neighbors, tables.fingers.preceding(query.key)))
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
         let mut neighbors = Neighbors::alone(peer(8), 4);
         neighbors.adopt(vec![peer(14), peer(21)]);
         snapshot.0.borrow_mut().neighbors = Ok(neighbors);
-        let question = Question::begun(peer(13).id, false);
-        let is_named = || match snapshot.lookup(question).unwrap().start() {
+        let query = Query::begun(peer(13).id, false);
+        let is_named = || match snapshot.lookup(query).unwrap().start() {
             Step::Done(_) => true,
             Step::Ask(_, Request::CheckPredecessor) => false,
             other => panic!("{other:?}"),

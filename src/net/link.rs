@@ -16,7 +16,7 @@ use futures::stream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::actors::messages::{Refusal, Stop};
+use crate::actors::messages::{CallRefusal, Stop};
 use crate::net::channel::services::Unopened;
 use crate::net::channel::serving::Serving;
 use crate::net::events::{Doubt, LinkEvent, LinkId, Origin, Retire};
@@ -239,10 +239,10 @@ impl Link {
             Origin::Accepted(from) if is_alone => services.open(from).map_err(|why| match why {
                 Unopened::TooMany => Code::Busy.into(),
                 Unopened::NothingOffered => {
-                    Refusal { code: Code::UnknownCall, why: "no service is offered here".into() }
+                    CallRefusal { code: Code::UnknownCall, why: "no service is offered here".into() }
                 }
             }),
-            _ => Err(Refusal { code: Code::BadRequest, why: "a channel is a connection of its own".into() }),
+            _ => Err(CallRefusal { code: Code::BadRequest, why: "a channel is a connection of its own".into() }),
         };
         let opened = opened.map(|(runtime, place)| {
             let caller = question.caller.map(|(caller, _)| caller);

@@ -17,7 +17,7 @@ use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use crate::actors::messages::{Refusal, Serve, Severed};
+use crate::actors::messages::{CallRefusal, Serve, Severed};
 use crate::actors::thread::Client;
 use crate::net::frames::Reader;
 use crate::net::outbox::{Backlog, Outbox, Urgency};
@@ -156,8 +156,8 @@ pub trait Serves {
 /// The result of asking [`Serves`].
 pub enum Answered {
     /// The answer.
-    Now(Result<Response, Refusal>),
-    Later(LocalBoxFuture<'static, Result<Response, Refusal>>),
+    Now(Result<Response, CallRefusal>),
+    Later(LocalBoxFuture<'static, Result<Response, CallRefusal>>),
 }
 
 /// An actor that answers by message.
@@ -165,7 +165,9 @@ impl Serves for Recipient<Serve> {
     fn serve(&self, serve: Serve) -> Answered {
         let answer = self.send(serve);
         Answered::Later(Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(Refusal { code: Code::NotJoined, why: "the node is stopping".into() }))
+            answer
+                .await
+                .unwrap_or_else(|_| Err(CallRefusal { code: Code::NotJoined, why: "the node is stopping".into() }))
         }))
     }
 
@@ -207,7 +209,7 @@ impl Shared {
         let (class, thread) = (Class::of(&request), pool.thread());
         if class != Class::Maintenance && question.deadline.is_some_and(|patience| patience <= thread.age_of_arrivals())
         {
-            return asked.answer(back, Err(Refusal { code: Code::Retry, why: "it has waited too long".into() }));
+            return asked.answer(back, Err(CallRefusal { code: Code::Retry, why: "it has waited too long".into() }));
         }
         let Some(place) = thread.admit(class, &served.0.client) else {
             return asked.answer(back, Err(Code::Busy.into()));
@@ -228,7 +230,7 @@ impl Shared {
         }
     }
 
-    fn answer(&self, back: Back, answer: Result<Response, Refusal>) {
+    fn answer(&self, back: Back, answer: Result<Response, CallRefusal>) {
         let reply = match answer {
             Ok(response) => Reply::to(&response, self.me, self.r),
             Err(refusal) => Reply::refuse(refusal.code, refusal.why),
@@ -237,7 +239,7 @@ impl Shared {
     }
 
     /// Answers the request for a channel, on the connection that is to become one.
-    pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, Refusal>) {
+    pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, CallRefusal>) {
         self.answer(Back { outbox, call_id, front: None, urgency: Urgency::Urgent, turn: None }, answer);
     }
 

@@ -23,7 +23,7 @@ use crate::node::worker::Worker;
 use crate::protocol::admission::Class;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Question};
+use crate::protocol::lookup::{Found, Query};
 use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
@@ -141,7 +141,7 @@ impl Node {
     ///
     /// As [`Node::lookup`].
     pub async fn lookup_id(&self, key: Id) -> Result<Peer, LookupError> {
-        Ok(self.resolve(Question::begun(key, false)).await?.owner)
+        Ok(self.resolve(Query::begun(key, false)).await?.owner)
     }
 
     /// The node that owns an identifier, and the nodes that were asked for it on the way, in that order.
@@ -150,12 +150,12 @@ impl Node {
     ///
     /// As [`Node::lookup`].
     pub async fn trace(&self, key: Id) -> Result<Found, LookupError> {
-        self.resolve(Question::begun(key, true)).await
+        self.resolve(Query::begun(key, true)).await
     }
 
-    async fn resolve(&self, question: Question) -> Result<Found, LookupError> {
+    async fn resolve(&self, query: Query) -> Result<Found, LookupError> {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
-        let resolve = Resolve { question, guess: None, style, patience, class: Class::Begun };
+        let resolve = Resolve { query, guess: None, style, patience, class: Class::Begun };
         Ok(self.handle.node.send(resolve).await??)
     }
 

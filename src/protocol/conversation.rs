@@ -4,7 +4,7 @@ use super::awaken::{Awaken, Awakened};
 use super::check_predecessor::{CheckPredecessor, Checked};
 use super::join::{Join, Joined};
 use super::procedure::{Answer, Procedure, Step};
-use super::rectify::{Rectify, Verdict};
+use super::rectify::{Rectified, Rectify};
 use super::reunite::{Reunion, Reunite};
 use super::stabilize::{Learned, Stabilize};
 
@@ -31,7 +31,7 @@ pub enum Outcome {
     /// The node becomes a member, or tries again after a pause; if another has its identifier, it gives up.
     Join(Joined),
     /// If the notifier has answered and is closer, it becomes the predecessor, and both it and the old one are nudged.
-    Rectify(Verdict),
+    Rectify(Rectified),
     /// The new list is adopted and the dead are dropped; a change is followed by another round at once.
     Stabilize(Learned),
     /// The place is confirmed, trusted or still unknown; what was learned is applied like that of a round of stabilize.

@@ -18,12 +18,12 @@ use iterative::Style;
 pub use outcome::{Finding, Found, LookupFailure, Outcome};
 use retry::MAX_RESTS;
 
-/// One node's part in a lookup: it names the owner if it can, else it passes the question on to the closest node before
-/// the key among fingers and successor list, or (iterative style) puts the question to that node itself. A dead node is
+/// One node's part in a lookup: it names the owner if it can, else it passes the query on to the closest node before
+/// the key among fingers and successor list, or (iterative style) puts the query to that node itself. A dead node is
 /// left out and the next best is asked. Each hop lies strictly between this node and the key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
-    question: Question,
+    query: Query,
     /// A copy of the neighbours, from which the dead are dropped on the way.
     neighbors: Neighbors,
     /// Whether this node was a ring of one when the lookup began.
@@ -62,39 +62,39 @@ enum WaitsFor {
 
 /// What a lookup is after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Question {
+pub struct Query {
     /// The point whose owner is sought; if a finger is looked up, its start.
     pub key: Id,
-    /// Whether this node may pass the question on.
+    /// Whether this node may pass the query on.
     pub scope: Scope,
     /// Whether the answer lists the nodes that were asked.
     pub want_path: bool,
 }
 
-/// How far a question goes.
+/// How far a query goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// From node to node until one names the owner; it has made this many hops so far.
     Ring {
-        /// 0 at the node that begins; with [`MAX_HOPS`] the question goes no further.
+        /// 0 at the node that begins; with [`MAX_HOPS`] the query goes no further.
         hops: u32,
     },
     /// No further than the node that is asked: it names the owner, or the nodes to ask next.
     Here,
 }
 
-impl Question {
-    /// The question of a lookup that begins.
-    pub fn begun(key: Id, want_path: bool) -> Question {
-        Question { key, scope: Scope::Ring { hops: 0 }, want_path }
+impl Query {
+    /// The query of a lookup that begins.
+    pub fn begun(key: Id, want_path: bool) -> Query {
+        Query { key, scope: Scope::Ring { hops: 0 }, want_path }
     }
 
-    /// The question what this node itself knows.
-    pub fn here(key: Id, want_path: bool) -> Question {
-        Question { key, scope: Scope::Here, want_path }
+    /// The query what this node itself knows.
+    pub fn here(key: Id, want_path: bool) -> Query {
+        Query { key, scope: Scope::Here, want_path }
     }
 
-    /// Whether no other node has put the question before.
+    /// Whether no other node has put the query before.
     pub fn begins(self) -> bool {
         self.scope == Scope::Ring { hops: 0 }
     }
@@ -115,9 +115,9 @@ pub fn closest_preceding_node(
 
 impl Lookup {
     /// A lookup by the node with these neighbours; `fingers` are other nodes that precede the key.
-    pub fn new(question: Question, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
+    pub fn new(query: Query, neighbors: Neighbors, fingers: Vec<Peer>) -> Lookup {
         Lookup {
-            question,
+            query,
             alone: neighbors.successor().is_none(),
             neighbors,
             candidates: Candidates::new(fingers),
@@ -135,7 +135,7 @@ impl Lookup {
     }
 
     fn decide(&mut self) -> Step<Finding> {
-        match self.neighbors.owner(self.question.key) {
+        match self.neighbors.owner(self.query.key) {
             Owner::Me if self.alone || self.neighbors.successor().is_some() => {
                 self.found(self.neighbors.me(), Vec::new())
             }
@@ -144,7 +144,7 @@ impl Lookup {
             // The successor itself says what it owns.
             Owner::Successor(successor) if self.neighbors.is_unsure() => self.ask(successor, Request::GetPredecessor),
             Owner::Successor(successor) => self.ask(successor, Request::CheckPredecessor),
-            Owner::Beyond => match self.question.scope {
+            Owner::Beyond => match self.query.scope {
                 Scope::Here => self.point_on(),
                 Scope::Ring { hops } if hops >= MAX_HOPS => self.lost(LookupFailure::TooManyHops),
                 Scope::Ring { hops } => self.go_on(hops),
@@ -166,19 +166,19 @@ impl Lookup {
         }
     }
 
-    /// Whether this successor may be named without a question. If the key is its identifier, the asker may be that very
+    /// Whether this successor may be named without a query. If the key is its identifier, the asker may be that very
     /// node on its way back into the ring: it must not be named before it has joined.
     fn may_be_named(&self, successor: Peer) -> bool {
-        self.neighbors.is_heard() && successor.id != self.question.key && !self.doubted.contains(&successor)
+        self.neighbors.is_heard() && successor.id != self.query.key && !self.doubted.contains(&successor)
     }
 
     fn closest_preceding_node(&self) -> Option<Peer> {
-        self.candidates.closest(&self.neighbors, self.question.key)
+        self.candidates.closest(&self.neighbors, self.query.key)
     }
 
-    /// Whether another node has passed its question on to this one, and will hear the outcome.
+    /// Whether another node has passed its query on to this one, and will hear the outcome.
     fn is_passed_on(&self) -> bool {
-        self.style == Style::Recursive && !self.question.begins()
+        self.style == Style::Recursive && !self.query.begins()
     }
 
     fn knows_others(&self, than: Peer) -> bool {
@@ -194,7 +194,7 @@ impl Lookup {
     fn confirmed(&mut self, successor: Peer, predecessor: Option<Peer>, memory: Memory) -> Step<Finding> {
         let lost_this = memory.former == Some(self.neighbors.me());
         match predecessor {
-            Some(before) if self.question.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
+            Some(before) if self.query.key.in_half_open(before.id, successor.id) => self.found_pinged(successor),
             Some(before) if !self.candidates.has_left_out(before) && !self.neighbors.has_dropped(before) => {
                 self.waits_for = WaitsFor::Contender(before);
                 Step::Ask(before.into(), Request::CheckPredecessor)
@@ -263,7 +263,7 @@ impl Procedure for Lookup {
         if let Some(guess) = self.guess.take() {
             return self.guessed(guess, answer);
         }
-        let pinged = self.neighbors.owner(self.question.key) == Owner::Successor(asked);
+        let pinged = self.neighbors.owner(self.query.key) == Owner::Successor(asked);
         match answer {
             answer if answer.is_dead() => self.found_dead(asked),
             Answer::Unasked if pinged => self.lost(LookupFailure::Busy),
@@ -276,7 +276,7 @@ impl Procedure for Lookup {
             _ if pinged && self.neighbors.is_unsure() => self.lost(LookupFailure::Unsure),
             // The successor may be that very node on its way back into the ring: it waits for this answer and serves no
             // calls meanwhile.
-            Answer::Excused if pinged && asked.id == self.question.key => {
+            Answer::Excused if pinged && asked.id == self.query.key => {
                 self.leave_out(asked);
                 self.bent = true;
                 self.decide()
@@ -298,14 +298,14 @@ impl Procedure for Lookup {
                 self.decide()
             }
             // A node that lies before the key can't own it, though some plain peers name one: it may know the owner.
-            Answer::Reply(Response::Successor { owner, path }) if owner.id.in_open(asked.id, self.question.key) => {
+            Answer::Reply(Response::Successor { owner, path }) if owner.id.in_open(asked.id, self.query.key) => {
                 // At most `MAX_REFUSALS` may say so, each once: a liar can't lead the lookup on for ever.
                 self.candidates.refuse(asked);
                 self.pointed(asked, vec![owner], path)
             }
             Answer::Reply(Response::Successor { owner, path }) => self.found(owner, path),
             Answer::Reply(Response::Preceding { nodes, path }) => self.pointed(asked, nodes, path),
-            // The question has made too many hops: every other way would make as many.
+            // The query has made too many hops: every other way would make as many.
             Answer::Refused(Code::BadRequest) => self.lost(LookupFailure::TooManyHops),
             // Others have tried: see `MAX_REFUSALS`.
             Answer::Refused(Code::NoRoute) if self.is_passed_on() => self.lost(LookupFailure::NoRoute),

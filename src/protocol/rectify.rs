@@ -18,7 +18,7 @@ pub struct Rectify {
 
 /// The outcome of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Verdict {
+pub struct Rectified {
     /// The node that was judged.
     pub notifier: Peer,
     /// Whether the notifier has answered and is to be the predecessor, if it is still closer.
@@ -39,20 +39,20 @@ impl Rectify {
         }
     }
 
-    fn done(&self, answered: bool) -> Step<Verdict> {
-        Step::Done(Verdict { notifier: self.notifier, answered, dead: self.dead })
+    fn done(&self, answered: bool) -> Step<Rectified> {
+        Step::Done(Rectified { notifier: self.notifier, answered, dead: self.dead })
     }
 
-    fn probe(&mut self) -> Step<Verdict> {
+    fn probe(&mut self) -> Step<Rectified> {
         self.probing = true;
         Step::Probe(self.notifier.into())
     }
 }
 
 impl Procedure for Rectify {
-    type Output = Verdict;
+    type Output = Rectified;
 
-    fn start(&mut self) -> Step<Verdict> {
+    fn start(&mut self) -> Step<Rectified> {
         match self.old {
             _ if self.closer => self.probe(),
             Some(old) => Step::Ask(old.into(), Request::CheckPredecessor),
@@ -60,7 +60,7 @@ impl Procedure for Rectify {
         }
     }
 
-    fn resume(&mut self, answer: Answer) -> Step<Verdict> {
+    fn resume(&mut self, answer: Answer) -> Step<Rectified> {
         if self.probing {
             self.done(matches!(answer, Answer::Alive | Answer::Reply(_)))
         } else if answer.is_dead() {
@@ -86,19 +86,19 @@ mod tests {
         neighbors
     }
 
-    fn taken(n: u8) -> Verdict {
-        Verdict { notifier: peer(n), answered: true, dead: None }
+    fn taken(n: u8) -> Rectified {
+        Rectified { notifier: peer(n), answered: true, dead: None }
     }
 
-    fn kept(n: u8) -> Verdict {
-        Verdict { answered: false, ..taken(n) }
+    fn kept(n: u8) -> Rectified {
+        Rectified { answered: false, ..taken(n) }
     }
 
     #[test]
     fn notifier_that_could_not_be_asked_is_not_taken() {
         let mut rectify = Rectify::new(&node_32(None), peer(26));
         assert_eq!(rectify.start(), Step::Probe(peer(26).into()));
-        let verdict = Verdict { notifier: peer(26), answered: false, dead: None };
+        let verdict = Rectified { notifier: peer(26), answered: false, dead: None };
         assert_eq!(rectify.resume(Answer::Unasked), Step::Done(verdict));
     }
 
@@ -130,7 +130,7 @@ mod tests {
         let mut rectify = Rectify::new(&node_32(Some(26)), peer(21));
         assert_eq!(rectify.start(), Step::Ask(peer(26).into(), Request::CheckPredecessor));
         assert_eq!(rectify.resume(Answer::Gone), Step::Probe(peer(21).into()));
-        let verdict = Verdict { dead: Some(peer(26)), ..taken(21) };
+        let verdict = Rectified { dead: Some(peer(26)), ..taken(21) };
         assert_eq!(rectify.resume(Answer::Alive), Step::Done(verdict));
     }
 

@@ -24,7 +24,7 @@ use crate::protocol::fix_fingers::{FixFingers, Pace};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::join::{Attempts, Joined};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{LookupFailure, Question};
+use crate::protocol::lookup::{LookupFailure, Query};
 use crate::protocol::maintenance::{Effect, LEAVING, Maintenance, Setup, Standing, Timer};
 use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
@@ -179,7 +179,7 @@ impl Host {
     /// Begins a lookup for a caller outside, in `style` or else the configured style. The outcome is stored under
     /// `number`.
     pub(super) fn look_up(&mut self, number: u64, key: Id, style: Option<Style>, env: &mut Environment) {
-        let question = Question::begun(key, true);
+        let question = Query::begun(key, true);
         let sought = Sought::by(style.unwrap_or(self.config.lookup_style), question);
         self.resolve(sought, self.config.lookup_timeout, Purpose::Outside(number), env);
     }
@@ -229,7 +229,7 @@ impl Host {
             return;
         }
         if let Some((_, pace)) = self.tick.take_if(|(tick, _)| *tick == number) {
-            let question = Question::begun(self.fingers.begin(pace), false);
+            let question = Query::begun(self.fingers.begin(pace), false);
             let guess = self.fingers.guess();
             let sought = Sought { guess, ..Sought::by(Style::Recursive, question) };
             self.resolve(sought, self.config.lookup_timeout, Purpose::Fingers, env);

@@ -16,7 +16,7 @@ use chord::net::routes::Routes;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
 use chord::protocol::id::{Bits, Id};
-use chord::protocol::lookup::{Finding, Found, Lookup, LookupFailure, Question};
+use chord::protocol::lookup::{Finding, Found, Lookup, LookupFailure, Query};
 use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
@@ -492,7 +492,7 @@ impl Handler<Resolve> for Ring {
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         self.0.borrow_mut().push(self.1.elapsed());
         let ring = peers(&[1, 8, 14, 21, 32, 38, 42, 48, 51, 56]);
-        let owner = ring.iter().find(|node| node.id >= resolve.question.key).copied().unwrap_or(ring[0]);
+        let owner = ring.iter().find(|node| node.id >= resolve.query.key).copied().unwrap_or(ring[0]);
         Box::pin(async move {
             sleep(Duration::from_millis(1)).await;
             Ok(Found { owner, path: vec![], timeouts: 0 })
@@ -556,7 +556,7 @@ impl Handler<Resolve> for Fickle {
     fn handle(&mut self, resolve: Resolve, _: &mut Self::Context) -> Self::Result {
         *self.0.borrow_mut() += 1;
         let port = 1000 + (*self.0.borrow() % 60_000) as u16;
-        let owner = Peer { id: resolve.question.key, addr: Addr::new([127, 0, 0, 1], port) };
+        let owner = Peer { id: resolve.query.key, addr: Addr::new([127, 0, 0, 1], port) };
         Box::pin(async move { Ok(Found { owner, path: vec![], timeouts: 0 }) })
     }
 }
@@ -584,8 +584,8 @@ async fn fingers_that_are_never_the_same_twice_keep_nobody_busy() {
 fn lookup_54() -> Lookup {
     let mut neighbors = Neighbors::alone(peer(8), 3);
     neighbors.adopt(peers(&[14, 21, 32]));
-    let question = Question::begun(peer(54).id, false);
-    Lookup::new(question, neighbors, peers(&[14, 21, 32, 42]))
+    let query = Query::begun(peer(54).id, false);
+    Lookup::new(query, neighbors, peers(&[14, 21, 32, 42]))
 }
 
 async fn run_telling(driver: &Rc<Driver>, deadline: Instant, tell: impl Fn(Vec<Peer>)) -> Finding {

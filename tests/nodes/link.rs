@@ -12,7 +12,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
-use chord::actors::{Refusal, Serve, Severed, Slept};
+use chord::actors::{CallRefusal, Serve, Severed, Slept};
 use chord::net::events::{Doubt, LinkEvent, Origin};
 use chord::net::frames::Stream;
 use chord::net::limits::drops::DropCounters;
@@ -70,7 +70,7 @@ impl Actor for Host {
 }
 
 impl Handler<Serve> for Host {
-    type Result = ResponseFuture<Result<Response, Refusal>>;
+    type Result = ResponseFuture<Result<Response, CallRefusal>>;
 
     fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
         self.asked.set(self.asked.get() + 1);

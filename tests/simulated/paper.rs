@@ -13,7 +13,7 @@ use std::time::Duration;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::lookup::iterative::Style;
-use chord::protocol::lookup::{Finding, Lookup, LookupFailure, Question, Scope};
+use chord::protocol::lookup::{Finding, Lookup, LookupFailure, Query, Scope};
 use chord::protocol::maintenance::LEAVING;
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::peer::Peer;
@@ -446,12 +446,12 @@ impl Tables {
     }
 
     fn lookup(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
-        self.part(from, Question::begun(key, false))
+        self.part(from, Query::begun(key, false))
     }
 
     /// One node's part in a lookup, including the parts of the nodes that it asks.
-    fn part(&self, me: Peer, question: Question) -> Result<Walk, LookupFailure> {
-        let mut lookup = self.begin(me, question);
+    fn part(&self, me: Peer, query: Query) -> Result<Walk, LookupFailure> {
+        let mut lookup = self.begin(me, query);
         let (mut step, mut asked, mut timeouts) = (lookup.start(), Vec::new(), 0);
         loop {
             let answer = match step {
@@ -471,7 +471,7 @@ impl Tables {
                     Answer::Reply(Response::Predecessor { predecessor, successors, memory: Memory::default() })
                 }
                 Step::Ask(Target::Peer(peer), Request::FindSuccessor { hops, .. }) => {
-                    match self.part(peer, Question { scope: Scope::Ring { hops }, ..question }) {
+                    match self.part(peer, Query { scope: Scope::Ring { hops }, ..query }) {
                         Ok(walk) => {
                             asked.push(peer);
                             asked.extend(walk.asked);
@@ -490,15 +490,15 @@ impl Tables {
     /// A lookup whose asker goes from node to node itself.
     fn iterate(&self, from: Peer, key: Id) -> Result<Walk, LookupFailure> {
         let mut asked = Vec::new();
-        let question = Question::begun(key, false);
-        let lookup = self.begin(from, question).in_style(Style::Iterative);
+        let query = Query::begun(key, false);
+        let lookup = self.begin(from, query).in_style(Style::Iterative);
         let found = self.ends(lookup, key, &mut asked).owner()?;
         Ok(Walk { owner: found.owner, asked, timeouts: found.timeouts as usize })
     }
 
-    fn begin(&self, me: Peer, question: Question) -> Lookup {
-        let preceding = self.fingers.get(&me).map(|table| table.preceding(question.key)).unwrap_or_default();
-        Lookup::new(question, self.neighbors[&me].clone(), preceding)
+    fn begin(&self, me: Peer, query: Query) -> Lookup {
+        let preceding = self.fingers.get(&me).map(|table| table.preceding(query.key)).unwrap_or_default();
+        Lookup::new(query, self.neighbors[&me].clone(), preceding)
     }
 
     fn ends(&self, mut lookup: Lookup, key: Id, asked: &mut Vec<Peer>) -> Finding {
@@ -517,7 +517,7 @@ impl Tables {
                 }
                 Step::Ask(Target::Peer(peer), Request::ClosestPrecedingNode { doubted, .. }) => {
                     asked.push(peer);
-                    let here = self.begin(peer, Question::here(key, false)).doubting(doubted);
+                    let here = self.begin(peer, Query::here(key, false)).doubting(doubted);
                     let finding = self.ends(here, key, asked);
                     finding.answer(None).map_or_else(|lost| Answer::Refused(lost.into()), Answer::Reply)
                 }

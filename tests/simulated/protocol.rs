@@ -14,7 +14,7 @@ use chord::protocol::fix_fingers::{FixFingers, Pace};
 use chord::protocol::id::{Bits, Id};
 use chord::protocol::join::{Join, Joined, Through};
 use chord::protocol::lookup::iterative::{MAX_DOUBTED, Style};
-use chord::protocol::lookup::{Lookup, Question, Scope};
+use chord::protocol::lookup::{Lookup, Query, Scope};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use chord::protocol::neighbors::{Neighbors, Owner, cut};
 use chord::protocol::patient::Patient;
@@ -487,12 +487,12 @@ proptest! {
         let (me, key) = (neighbors.me(), key.id);
         let fingers = fingers.into_iter().filter(|finger| finger.id.in_open(me.id, key)).collect();
         let scope = hops.map_or(Scope::Here, |hops| Scope::Ring { hops });
-        let question = Question { scope, ..Question::begun(key, false) };
+        let query = Query { scope, ..Query::begun(key, false) };
         let made = hops.unwrap_or(MAX_HOPS);
         let (mut target, mut asked, mut lifeless, mut failure) = (None, BTreeSet::new(), BTreeSet::new(), None);
         // Only a lookup that is not forwarded any further is told of doubts.
         let doubted = if scope == Scope::Here { doubted } else { Vec::new() };
-        let lookup = Lookup::new(question, neighbors.clone(), fingers).in_style(style).doubting(doubted);
+        let lookup = Lookup::new(query, neighbors.clone(), fingers).in_style(style).doubting(doubted);
         let mut iterated = 0;
         let (mut early, mut again) = (BTreeSet::new(), BTreeSet::new());
         let ended = run(lookup, &said, |step, answer| {

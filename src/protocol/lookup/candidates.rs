@@ -10,7 +10,7 @@ use crate::protocol::peer::Peer;
 /// If a hop can't answer for a reason of its own (it has lost its ring, it is overloaded), the node that asked it
 /// passes it over. If a hop says that its own ways led nowhere or took its time, all hops before it accept that: only
 /// the node that began tries another way. Otherwise a failing lookup would cost three to the power of its hops; so it
-/// costs three questions a hop, three times.
+/// costs three queries a hop, three times.
 ///
 /// A node that says "too early" does not count, nor does one that is not believed since it was restarted: several nodes
 /// that come back together are often all that lies before a key. They are asked once more if need be.

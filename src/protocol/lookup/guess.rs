@@ -33,7 +33,7 @@ impl Lookup {
     /// Asks the assumed owner, if that may spare a lookup.
     pub(super) fn try_guess(&mut self) -> Option<Step<Finding>> {
         let guess = self.guess.as_mut()?;
-        if guess.left == 0 || self.neighbors.owner(self.question.key) != Owner::Beyond {
+        if guess.left == 0 || self.neighbors.owner(self.query.key) != Owner::Beyond {
             self.guess = None;
             return None;
         }
@@ -50,7 +50,7 @@ impl Lookup {
             Answer::Reply(Response::Predecessor { predecessor: Some(before), successors, .. })
                 if before != guess.owner && successors.as_ref().is_none_or(|list| !list.is_empty()) =>
             {
-                if self.question.key.in_half_open(before.id, guess.owner.id) {
+                if self.query.key.in_half_open(before.id, guess.owner.id) {
                     return self.found(guess.owner, Vec::new());
                 }
                 self.guess = Some(Guess { owner: before, ..guess });
@@ -64,7 +64,7 @@ impl Lookup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::lookup::Question;
+    use crate::protocol::lookup::Query;
     use crate::protocol::neighbors::Neighbors;
     use crate::protocol::rpc::{Code, Memory};
     use crate::protocol::testing::{peer, peers};
@@ -75,8 +75,8 @@ mod tests {
     fn guessing(owner: u8) -> Lookup {
         let mut neighbors = Neighbors::alone(peer(8), 2);
         neighbors.adopt(peers(&[14, 21]));
-        let question = Question::begun(peer(42).id, false);
-        Lookup::new(question, neighbors, peers(&[14, 32])).guessing(Some(peer(owner)))
+        let query = Query::begun(peer(42).id, false);
+        Lookup::new(query, neighbors, peers(&[14, 32])).guessing(Some(peer(owner)))
     }
 
     fn before(node: u8) -> Answer {
@@ -147,8 +147,8 @@ mod tests {
     fn nobody_is_asked_where_the_neighbours_name_the_owner() {
         let mut neighbors = Neighbors::alone(peer(8), 2);
         neighbors.adopt(peers(&[14, 21]));
-        let question = Question::begun(peer(12).id, false);
-        let mut lookup = Lookup::new(question, neighbors, Vec::new()).guessing(Some(peer(21)));
+        let query = Query::begun(peer(12).id, false);
+        let mut lookup = Lookup::new(query, neighbors, Vec::new()).guessing(Some(peer(21)));
         assert!(is_found(lookup.start(), 14));
     }
 }

@@ -1,7 +1,7 @@
 //! Lookups whose asker goes from node to node itself (paper, V.B: the iterative style).
 //!
 //! Each node on the way is asked for the owner, or for the closest nodes before the key that *it* knows; the asker goes
-//! on to the closest of them. The asker keeps what it learned earlier, so a dead node costs one question: the next best
+//! on to the closest of them. The asker keeps what it learned earlier, so a dead node costs one query: the next best
 //! is asked, which may come from an earlier answer, or be the node that named the dead one. That node is told which
 //! nodes its asker could not reach, finds out for itself whether they live, and names the next.
 //!
@@ -10,7 +10,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Finding, Lookup, Outcome, Question, Scope};
+use super::{Finding, Lookup, Outcome, Query, Scope};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Step};
 use crate::protocol::rpc::{Hop, Request, Response};
@@ -18,11 +18,11 @@ use crate::protocol::rpc::{Hop, Request, Response};
 /// How a lookup goes on where its node can't name the owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Style {
-    /// The closest node before the key passes the question on, and the answer comes back the same
+    /// The closest node before the key passes the query on, and the answer comes back the same
     /// way: fewer messages, over connections that are open already.
     #[default]
     Recursive,
-    /// The asker puts the question to each node on the way itself: it sees where a lookup is, and other nodes do no
+    /// The asker puts the query to each node on the way itself: it sees where a lookup is, and other nodes do no
     /// work for it but to look into their own tables.
     Iterative,
 }
@@ -68,7 +68,7 @@ impl Lookup {
         }
         let me = self.neighbors.me().id;
         let known = self.candidates.known().iter().chain(self.neighbors.successors());
-        let mut preceding: Vec<Peer> = known.filter(|node| node.id.in_open(me, self.question.key)).copied().collect();
+        let mut preceding: Vec<Peer> = known.filter(|node| node.id.in_open(me, self.query.key)).copied().collect();
         preceding.sort_by_key(|node| Reverse(node.id.clockwise_from(me)));
         preceding.dedup();
         preceding.truncate(MAX_ALTERNATIVES);
@@ -77,11 +77,11 @@ impl Lookup {
 
     /// Goes on to a node before the key, after this many hops.
     pub(super) fn go_to(&mut self, next: Peer, hops: u32) -> Step<Finding> {
-        let Question { key, want_path, .. } = self.question;
+        let Query { key, want_path, .. } = self.query;
         let request = match self.style {
             Style::Recursive => Request::FindSuccessor { key, hops: hops + 1, want_path },
             Style::Iterative => {
-                self.question.scope = Scope::Ring { hops: hops + 1 };
+                self.query.scope = Scope::Ring { hops: hops + 1 };
                 let beyond = |dead: &Peer| dead.id.in_open(next.id, key);
                 let doubted = self.candidates.left_out().filter(beyond).take(MAX_DOUBTED).collect();
                 Request::ClosestPrecedingNode { key, doubted, want_path }
@@ -95,7 +95,7 @@ impl Lookup {
         self.path.extend(path.into_iter().take(1));
         let closer = nodes
             .into_iter()
-            .filter(|node| node.id.in_open(asked.id, self.question.key) && !self.candidates.is_useless(*node));
+            .filter(|node| node.id.in_open(asked.id, self.query.key) && !self.candidates.is_useless(*node));
         let closer: Vec<Peer> = closer.take(MAX_ALTERNATIVES).collect();
         if closer.is_empty() {
             self.candidates.refuse(asked);
@@ -116,16 +116,16 @@ mod tests {
     use crate::protocol::testing::{peer, peers};
 
     /// Node 8 between 1 and these successors.
-    fn from_8(question: Question, successors: &[u8], fingers: &[u8]) -> Lookup {
+    fn from_8(query: Query, successors: &[u8], fingers: &[u8]) -> Lookup {
         let mut neighbors = Neighbors::alone(peer(8), 4);
         neighbors.adopt(peers(successors));
         neighbors.set_predecessor(peer(1));
-        Lookup::new(question, neighbors, peers(fingers))
+        Lookup::new(query, neighbors, peers(fingers))
     }
 
     fn iterative(key: u8) -> Lookup {
-        let question = Question::begun(peer(key).id, false);
-        from_8(question, &[14, 21], &[14, 21, 32, 42]).in_style(Style::Iterative)
+        let query = Query::begun(peer(key).id, false);
+        from_8(query, &[14, 21], &[14, 21, 32, 42]).in_style(Style::Iterative)
     }
 
     fn asks(n: u8, doubted: &[u8], step: &Step<Finding>) -> bool {
@@ -225,8 +225,8 @@ mod tests {
         let far = |n: u128| Peer { id: Id::from_number(n, crate::protocol::id::Bits::FULL), addr: peer(1).addr };
         let mut neighbors = Neighbors::alone(far(0), 4);
         neighbors.adopt(vec![far(1)]);
-        let question = Question::begun(far(u128::MAX).id, false);
-        let mut lookup = Lookup::new(question, neighbors, vec![]).in_style(Style::Iterative);
+        let query = Query::begun(far(u128::MAX).id, false);
+        let mut lookup = Lookup::new(query, neighbors, vec![]).in_style(Style::Iterative);
         let mut step = lookup.start();
         for n in 2.. {
             match step {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn here(key: u8, doubted: &[u8]) -> Lookup {
-        from_8(Question::here(peer(key).id, false), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
+        from_8(Query::here(peer(key).id, false), &[14, 21], &[14, 21, 32, 42]).doubting(peers(doubted))
     }
 
     fn pointer(step: Step<Finding>) -> Result<Response, LookupFailure> {
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn callee_names_no_more_than_are_wanted() {
         let fingers: Vec<u8> = (10..40).collect();
-        let lookup = from_8(Question::here(peer(54).id, false), &[9], &fingers);
+        let lookup = from_8(Query::here(peer(54).id, false), &[9], &fingers);
         let nodes: Vec<u8> = (32..40).rev().collect();
         assert_eq!(pointer({ lookup }.start()), preceding(&nodes));
     }
@@ -314,8 +314,8 @@ mod tests {
 
     #[test]
     fn callee_that_knows_nobody_before_the_key_can_not_help() {
-        let question = Question::here(peer(20).id, false);
-        let mut lookup = from_8(question, &[21], &[]);
+        let query = Query::here(peer(20).id, false);
+        let mut lookup = from_8(query, &[21], &[]);
         lookup.neighbors.drop_successor(peer(21));
         lookup.neighbors.adopt(peers(&[14]));
         lookup.doubted = peers(&[14]);

@@ -23,7 +23,7 @@ pub struct Finding {
 pub enum Outcome {
     /// The owner of the key.
     Owner(Found),
-    /// Nodes to ask next, closest to the key first: the node can't name the owner, and the question stayed
+    /// Nodes to ask next, closest to the key first: the node can't name the owner, and the query stayed
     /// [here](super::Scope::Here).
     Preceding(Vec<Peer>),
     /// There is no answer: the failure says why, and when to try again.
@@ -42,7 +42,7 @@ pub struct Found {
 }
 
 impl Finding {
-    /// The owner of the key. A question that stayed here and leads on to others has found none.
+    /// The owner of the key. A query that stayed here and leads on to others has found none.
     pub fn owner(self) -> Result<Found, LookupFailure> {
         match self.outcome {
             Outcome::Owner(found) => Ok(found),
@@ -51,7 +51,7 @@ impl Finding {
         }
     }
 
-    /// The answer to the node that put the question to this one; `me` is this node as a hop, if wanted.
+    /// The answer to the node that put the query to this one; `me` is this node as a hop, if wanted.
     pub fn answer(self, me: Option<Hop>) -> Result<Response, LookupFailure> {
         let path = me.into_iter();
         match self.outcome {

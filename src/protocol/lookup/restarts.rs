@@ -1,7 +1,7 @@
 //! When a lookup whose end is no answer yet begins again.
 
 use super::retry::MAX_RESTS;
-use super::{Finding, LookupFailure, Outcome, Question};
+use super::{Finding, LookupFailure, Outcome, Query};
 use crate::protocol::neighbors::Neighbors;
 
 /// A lookup whose owner was outdated when it was named begins at most this often: a ring that changes faster has no stable
@@ -33,9 +33,9 @@ impl Restarts {
     ///
     /// A ring that was just hit settles in a few round trips, and so does a node that was asleep. Only the node where the
     /// lookup began rests for them: the others would keep it waiting.
-    pub fn after(&mut self, finding: &Finding, question: Question, may_retry: impl FnOnce() -> bool) -> Next {
+    pub fn after(&mut self, finding: &Finding, query: Query, may_retry: impl FnOnce() -> bool) -> Next {
         let too_early = matches!(finding.outcome, Outcome::Failed(LookupFailure::Unsure | LookupFailure::NoRoute));
-        if too_early && question.begins() && self.rests < MAX_RESTS && may_retry() {
+        if too_early && query.begins() && self.rests < MAX_RESTS && may_retry() {
             self.rests += 1;
             return Next::Rest(self.rests - 1);
         }
@@ -43,8 +43,8 @@ impl Restarts {
     }
 
     /// Whether the lookup begins again, since the neighbours as they are now name another owner.
-    pub fn compare(&mut self, finding: &Finding, question: Question, now: &Neighbors) -> Result<bool, LookupFailure> {
-        let outdated = finding.is_outdated(question.key, now);
+    pub fn compare(&mut self, finding: &Finding, query: Query, now: &Neighbors) -> Result<bool, LookupFailure> {
+        let outdated = finding.is_outdated(query.key, now);
         self.outdated += u32::from(outdated);
         if self.outdated < MAX_BEGINNINGS { Ok(outdated) } else { Err(LookupFailure::NoRoute) }
     }
@@ -56,8 +56,8 @@ mod tests {
     use crate::protocol::lookup::{Found, Scope};
     use crate::protocol::testing::{peer, peers};
 
-    fn question(hops: u32) -> Question {
-        Question { key: peer(12).id, scope: Scope::Ring { hops }, want_path: false }
+    fn query(hops: u32) -> Query {
+        Query { key: peer(12).id, scope: Scope::Ring { hops }, want_path: false }
     }
 
     fn finding(result: Result<u8, LookupFailure>, pinged: bool) -> Finding {
@@ -73,18 +73,18 @@ mod tests {
         for why in [LookupFailure::Unsure, LookupFailure::NoRoute] {
             let early = finding(Err(why), false);
             let mut restarts = Restarts::default();
-            let rests: Vec<Next> = (0..MAX_RESTS).map(|_| restarts.after(&early, question(0), || true)).collect();
+            let rests: Vec<Next> = (0..MAX_RESTS).map(|_| restarts.after(&early, query(0), || true)).collect();
             assert_eq!(rests, (0..MAX_RESTS).map(Next::Rest).collect::<Vec<_>>());
-            assert_eq!(restarts.after(&early, question(0), || true), Next::Answer, "enough");
-            assert_eq!(Restarts::default().after(&early, question(0), || false), Next::Answer, "no budget");
-            assert_eq!(Restarts::default().after(&early, question(1), || true), Next::Answer, "passed on");
+            assert_eq!(restarts.after(&early, query(0), || true), Next::Answer, "enough");
+            assert_eq!(Restarts::default().after(&early, query(0), || false), Next::Answer, "no budget");
+            assert_eq!(Restarts::default().after(&early, query(1), || true), Next::Answer, "passed on");
         }
     }
 
     #[test]
     fn other_failures_are_answers_and_take_nothing_of_the_budget() {
         for why in [LookupFailure::Timeout, LookupFailure::Busy, LookupFailure::TooManyHops, LookupFailure::Isolated] {
-            let next = Restarts::default().after(&finding(Err(why), false), question(0), || unreachable!("{why}"));
+            let next = Restarts::default().after(&finding(Err(why), false), query(0), || unreachable!("{why}"));
             assert_eq!(next, Next::Answer);
         }
     }
@@ -95,12 +95,12 @@ mod tests {
         now.adopt(peers(&[13, 21]));
         let (stale, right) = (finding(Ok(21), true), finding(Ok(13), true));
         let mut restarts = Restarts::default();
-        assert_eq!(restarts.after(&stale, question(0), || true), Next::Compare);
-        assert_eq!(restarts.after(&finding(Ok(21), false), question(0), || true), Next::Answer, "not pinged");
-        assert_eq!(restarts.compare(&right, question(0), &now), Ok(false));
+        assert_eq!(restarts.after(&stale, query(0), || true), Next::Compare);
+        assert_eq!(restarts.after(&finding(Ok(21), false), query(0), || true), Next::Answer, "not pinged");
+        assert_eq!(restarts.compare(&right, query(0), &now), Ok(false));
         for _ in 1..MAX_BEGINNINGS {
-            assert_eq!(restarts.compare(&stale, question(0), &now), Ok(true));
+            assert_eq!(restarts.compare(&stale, query(0), &now), Ok(true));
         }
-        assert_eq!(restarts.compare(&stale, question(0), &now), Err(LookupFailure::NoRoute));
+        assert_eq!(restarts.compare(&stale, query(0), &now), Err(LookupFailure::NoRoute));
     }
 }

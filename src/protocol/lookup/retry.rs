@@ -45,7 +45,7 @@ impl Lookup {
     /// Asks a node for which it was too early again, at once: no other node is left.
     pub(super) fn ask_again(&mut self) -> Step<Finding> {
         self.rests = MAX_RESTS;
-        match (self.question.scope, self.candidates.take_too_early()) {
+        match (self.query.scope, self.candidates.take_too_early()) {
             (Scope::Ring { hops }, Some(again)) => self.go_to(again, hops),
             _ => self.lost(LookupFailure::NoRoute),
         }

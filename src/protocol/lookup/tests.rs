@@ -6,8 +6,8 @@ fn lookup(key: u8, successors: &[u8], fingers: &[u8]) -> Lookup {
     let mut neighbors = Neighbors::alone(peer(8), 4);
     neighbors.adopt(peers(successors));
     neighbors.set_predecessor(peer(1));
-    let question = Question::begun(peer(key).id, false);
-    Lookup::new(question, neighbors, peers(fingers))
+    let query = Query::begun(peer(key).id, false);
+    Lookup::new(query, neighbors, peers(fingers))
 }
 
 fn asks(n: u8, step: &Step<Finding>) -> bool {
@@ -99,13 +99,13 @@ fn members_that_have_come_back_together_do_not_end_a_lookup() {
     assert!(fails(LookupFailure::NoRoute, &lookup.resume(again())), "the second time they do count");
 }
 
-/// Puts a question to node `me` of a ring in which each node knows the three after it, and those from 40
-/// on have lost their ring; counts the questions that it costs.
-fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> {
+/// Puts a query to node `me` of a ring in which each node knows the three after it, and those from 40
+/// on have lost their ring; counts the queries that it costs.
+fn queries(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> {
     let mut neighbors = Neighbors::alone(peer(me), 3);
     neighbors.adopt(peers(&[me + 1, me + 2, me + 3]));
     let mut lookup =
-        Lookup::new(Question { scope: Scope::Ring { hops }, ..Question::begun(peer(60).id, false) }, neighbors, vec![]);
+        Lookup::new(Query { scope: Scope::Ring { hops }, ..Query::begun(peer(60).id, false) }, neighbors, vec![]);
     let mut step = lookup.start();
     loop {
         let (next, hops) = match step {
@@ -115,7 +115,7 @@ fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> 
         };
         *count += 1;
         let next = (1..43).find(|n| peer(*n) == next).expect("a node of the ring");
-        let answer = if next < 40 { questions(next, hops, count) } else { Err(LookupFailure::Isolated) };
+        let answer = if next < 40 { queries(next, hops, count) } else { Err(LookupFailure::Isolated) };
         step = lookup.resume(match answer {
             Ok(owner) => Answer::Reply(Response::Successor { owner, path: vec![] }),
             Err(lost) => Answer::Refused(lost.into()),
@@ -124,12 +124,12 @@ fn questions(me: u8, hops: u32, count: &mut u32) -> Result<Peer, LookupFailure> 
 }
 
 /// Each hop of a lookup that could not be answered tried three ways, so that one lookup over thirteen
-/// hops cost more than a million questions.
+/// hops cost more than a million queries.
 #[test]
 fn lookup_that_fails_costs_a_few_questions_for_each_hop() {
     let mut count = 0;
-    assert_eq!(questions(1, 0, &mut count), Err(LookupFailure::NoRoute));
-    assert!((13..100).contains(&count), "{count} questions");
+    assert_eq!(queries(1, 0, &mut count), Err(LookupFailure::NoRoute));
+    assert!((13..100).contains(&count), "{count} queries");
 }
 
 #[test]
@@ -138,12 +138,12 @@ fn hop_passes_on_that_others_have_tried_in_vain_and_goes_round_who_has_not() {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
         lookup.start();
         assert!(asks(32, &lookup.resume(Answer::Refused(code))), "the node that began tries another way");
-        lookup.question.scope = Scope::Ring { hops: 1 };
+        lookup.query.scope = Scope::Ring { hops: 1 };
         assert!(fails(lost, &lookup.resume(Answer::Refused(code))));
     }
     for code in [Code::Retry, Code::Unspecified] {
         let mut lookup = lookup(54, &[14, 21], &[14, 21, 32, 42]);
-        lookup.question.scope = Scope::Ring { hops: 1 };
+        lookup.query.scope = Scope::Ring { hops: 1 };
         lookup.start();
         assert!(asks(32, &lookup.resume(Answer::Refused(code))), "{code}");
     }
@@ -233,9 +233,9 @@ fn successor_that_could_not_be_pinged_is_not_named() {
 #[test]
 fn question_that_has_gone_too_far_ends() {
     let mut lookup = lookup(54, &[14], &[]);
-    lookup.question.scope = Scope::Ring { hops: MAX_HOPS };
+    lookup.query.scope = Scope::Ring { hops: MAX_HOPS };
     assert!(fails(LookupFailure::TooManyHops, &lookup.start()));
-    lookup.question.scope = Scope::Ring { hops: MAX_HOPS - 1 };
+    lookup.query.scope = Scope::Ring { hops: MAX_HOPS - 1 };
     assert!(asks(14, &lookup.start()));
     assert!(fails(LookupFailure::TooManyHops, &lookup.resume(Answer::Refused(Code::BadRequest))));
 }
@@ -273,14 +273,14 @@ fn lookup_that_may_not_rest_any_more_is_busy_and_not_without_a_route() {
     assert!(fails(LookupFailure::Busy, &poor.resume(Answer::Unasked)), "there are no retries left");
 
     let mut hop = self::lookup(54, &[14], &[14, 42]);
-    hop.question.scope = Scope::Ring { hops: 1 };
+    hop.query.scope = Scope::Ring { hops: 1 };
     hop.start();
     hop.resume(Answer::Refused(Code::Busy));
     assert!(asks(14, &hop.resume(Answer::Rested)));
     assert!(fails(LookupFailure::Busy, &hop.resume(Answer::Refused(Code::Busy))), "its asker rests, too");
 }
 
-/// The question of a node that is unsure to its successor.
+/// The query of a node that is unsure to its successor.
 fn whose_before(n: u8) -> Step<Finding> {
     Step::Ask(peer(n).into(), Request::GetPredecessor)
 }
@@ -384,7 +384,7 @@ fn hop_that_may_be_waiting_for_the_lookup_is_gone_round_once() {
     for answer in [Answer::Excused, Answer::Silent, Answer::Refused(Code::NoRoute), Answer::Refused(Code::Timeout)] {
         assert!(fails(LookupFailure::Timeout, &lookup.clone().resume(answer)));
     }
-    lookup.question.scope = Scope::Ring { hops: 1 };
+    lookup.query.scope = Scope::Ring { hops: 1 };
     lookup.excused = false;
     assert!(fails(LookupFailure::Timeout, &lookup.resume(Answer::Excused)), "the node that began tries another way");
 }

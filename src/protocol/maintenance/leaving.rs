@@ -123,7 +123,7 @@ mod tests {
         let mut begun = Vec::new();
         while let Some(conversation) = node.next_conversation() {
             node.digest(match &conversation {
-                Conversation::Rectify(_) => Outcome::Rectify(crate::protocol::rectify::Verdict {
+                Conversation::Rectify(_) => Outcome::Rectify(crate::protocol::rectify::Rectified {
                     notifier: peer(8),
                     answered: true,
                     dead: Some(peer(14)),

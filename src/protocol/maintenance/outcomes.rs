@@ -9,7 +9,7 @@ use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::join::Joined;
 use crate::protocol::neighbors::Neighbors;
-use crate::protocol::rectify::Verdict;
+use crate::protocol::rectify::Rectified;
 use crate::protocol::rpc::{Dialect, Request};
 use crate::protocol::stabilize::Learned;
 
@@ -144,8 +144,8 @@ impl Maintenance {
         }
     }
 
-    fn rectified(&mut self, verdict: Verdict) {
-        let Verdict { notifier, answered, dead } = verdict;
+    fn rectified(&mut self, verdict: Rectified) {
+        let Rectified { notifier, answered, dead } = verdict;
         if let Some(dead) = dead {
             self.mark_dead(dead);
         }

@@ -7,7 +7,7 @@ use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::id::Id;
 use crate::protocol::procedure::{Answer, Procedure, Step};
-use crate::protocol::rectify::Verdict;
+use crate::protocol::rectify::Rectified;
 use crate::protocol::reunite::{Reunion, Touch};
 use crate::protocol::rpc::{Code, Memory, Response};
 use crate::protocol::stabilize::Learned;
@@ -60,7 +60,7 @@ pub(super) fn settle(node: &mut Maintenance, successors: &[u8]) {
 fn rectify(node: &mut Maintenance, notifier: u8) {
     node.serve(&Request::Notify { me: peer(notifier) }, false).unwrap();
     assert!(matches!(node.next_conversation(), Some(Conversation::Rectify(_))));
-    node.digest(Outcome::Rectify(Verdict { notifier: peer(notifier), answered: true, dead: None }));
+    node.digest(Outcome::Rectify(Rectified { notifier: peer(notifier), answered: true, dead: None }));
 }
 
 fn learned(list: &[u8]) -> Outcome {
@@ -147,7 +147,7 @@ fn conversations_take_turns() {
         node.fired(Timer::Stabilize);
         held.push(match node.next_conversation() {
             Some(Conversation::Rectify(_)) => {
-                node.digest(Outcome::Rectify(Verdict { notifier: peer(14), answered: false, dead: None }));
+                node.digest(Outcome::Rectify(Rectified { notifier: peer(14), answered: false, dead: None }));
                 'r'
             }
             Some(Conversation::Stabilize(_)) => {
@@ -216,7 +216,7 @@ fn provoked(node: &mut Maintenance, provoke: impl Fn(&mut Maintenance, u32)) -> 
             node.digest(match conversation {
                 Conversation::Join(_) => Outcome::Join(Joined::NoAnswer),
                 Conversation::Rectify(_) => {
-                    Outcome::Rectify(Verdict { notifier: stranger(i), answered: false, dead: None })
+                    Outcome::Rectify(Rectified { notifier: stranger(i), answered: false, dead: None })
                 }
                 Conversation::Stabilize(_) | Conversation::Awaken(_) => learned(&[32, 38]),
                 Conversation::CheckPredecessor(_) => Outcome::CheckPredecessor(Checked::Unclear),
@@ -352,7 +352,7 @@ fn joiner_that_never_comes_holds_up_others_once_only() {
     // A joiner that does not answer at the address that it gives has not come.
     node.serve(&Request::Notify { me: peer(15) }, false).unwrap();
     node.next_conversation();
-    node.digest(Outcome::Rectify(Verdict { notifier: peer(15), answered: false, dead: None }));
+    node.digest(Outcome::Rectify(Rectified { notifier: peer(15), answered: false, dead: None }));
     assert_eq!((admits(&mut node, 16), admits(&mut node, 17)), (Ok(()), Ok(())));
     rectify(&mut node, 17);
     assert_eq!(admits(&mut node, 18), Ok(()));
@@ -401,7 +401,7 @@ fn notifiers_are_judged_in_their_order_and_the_farthest_of_too_many_are_not() {
     assert_eq!(node.wishes.rectify.len(), MAX_NOTIFIERS);
     let Some(Conversation::Rectify(mut first)) = node.next_conversation() else { panic!("a notifier") };
     assert_eq!(first.start(), Step::Probe(peer(20).into()));
-    node.digest(Outcome::Rectify(Verdict { notifier: peer(20), answered: true, dead: None }));
+    node.digest(Outcome::Rectify(Rectified { notifier: peer(20), answered: true, dead: None }));
     assert_eq!(node.wishes.rectify, [], "the others lose");
 }
 

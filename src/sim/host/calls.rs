@@ -145,12 +145,12 @@ impl Host {
             Err(error) => self.reply(from, number, Reply::complain(&error), None, true, env),
             Ok(Request::FindSuccessor { key, hops, want_path }) => {
                 let sought =
-                    Sought::by(Style::Recursive, lookup::Question { key, scope: Scope::Ring { hops }, want_path });
+                    Sought::by(Style::Recursive, lookup::Query { key, scope: Scope::Ring { hops }, want_path });
                 let purpose = Purpose::Caller { from, number, want_path, asked: env.now };
                 self.resolve(sought, patience, purpose, env);
             }
             Ok(Request::ClosestPrecedingNode { key, doubted, want_path }) => {
-                let here = lookup::Question::here(key, want_path);
+                let here = lookup::Query::here(key, want_path);
                 let sought = Sought { doubted, ..Sought::by(Style::Recursive, here) };
                 let purpose = Purpose::Caller { from, number, want_path, asked: env.now };
                 self.resolve(sought, patience, purpose, env);

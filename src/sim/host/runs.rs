@@ -14,7 +14,7 @@ use crate::protocol::admission::Class;
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::restarts::{Next, Restarts};
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Question};
+use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Query};
 use crate::protocol::patient::{Patient, longer, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
@@ -72,7 +72,7 @@ pub(super) enum Rest {
 /// What a lookup seeks, and how.
 #[derive(Clone)]
 pub(super) struct Sought {
-    pub question: Question,
+    pub query: Query,
     pub style: Style,
     /// See [`Lookup::doubting`].
     pub doubted: Vec<Peer>,
@@ -81,9 +81,9 @@ pub(super) struct Sought {
 }
 
 impl Sought {
-    /// Seeks an answer to this question in this style.
-    pub(super) fn by(style: Style, question: Question) -> Sought {
-        Sought { question, style, doubted: Vec::new(), guess: None }
+    /// Seeks an answer to this query in this style.
+    pub(super) fn by(style: Style, query: Query) -> Sought {
+        Sought { query, style, doubted: Vec::new(), guess: None }
     }
 }
 
@@ -368,17 +368,16 @@ impl Host {
         let slot = self.place.slot;
         let next = match env.frozen {
             true => Next::Answer,
-            false => restarts
-                .after(&finding, sought.question, || env.thread(slot).is_none_or(|thread| thread.budget.spend())),
+            false => {
+                restarts.after(&finding, sought.query, || env.thread(slot).is_none_or(|thread| thread.budget.spend()))
+            }
         };
         let again = match next {
             Next::Answer => Ok(false),
             Next::Rest(rests) => {
                 return self.rest_and_restart(Run { lookup: Some((sought, restarts)), ..*run }, rests, env);
             }
-            Next::Compare => {
-                self.maintenance.vantage().and_then(|now| restarts.compare(&finding, sought.question, now))
-            }
+            Next::Compare => self.maintenance.vantage().and_then(|now| restarts.compare(&finding, sought.query, now)),
         };
         match again {
             Ok(true) => {
@@ -454,12 +453,11 @@ impl Host {
     }
 
     fn seek(&mut self, lookup: (Sought, Restarts), patience: Duration, purpose: Purpose, env: &mut Environment) {
-        let Sought { question, style, doubted, guess } = lookup.0.clone();
+        let Sought { query, style, doubted, guess } = lookup.0.clone();
         match self.maintenance.vantage().cloned() {
             Ok(neighbors) => {
-                let preceding = self.fingers.table().preceding(question.key);
-                let talk =
-                    Lookup::new(question, neighbors, preceding).in_style(style).doubting(doubted).guessing(guess);
+                let preceding = self.fingers.table().preceding(query.key);
+                let talk = Lookup::new(query, neighbors, preceding).in_style(style).doubting(doubted).guessing(guess);
                 self.begin(Talk::Lookup(Box::new(talk)), purpose, Some((lookup, patience)), env);
             }
             Err(lost) => self.resolved(purpose, Err(lost), env),

@@ -14,7 +14,7 @@ use super::super::events::{Content, Happening, Place, Post};
 use super::Host;
 use super::runs::{Purpose, Sought};
 use crate::protocol::id::Id;
-use crate::protocol::lookup::{Finding, LookupFailure, Question};
+use crate::protocol::lookup::{Finding, LookupFailure, Query};
 use crate::protocol::ownership::{KeyRange, range};
 use crate::protocol::peer::Peer;
 use crate::protocol::service::{CallError, Refusal, ServiceCall, rest};
@@ -65,7 +65,7 @@ impl Host {
     /// Looks up who is to answer.
     pub(super) fn find_owner(&mut self, number: u64, env: &mut Environment) {
         let Some(key) = self.calling.get(&number).and_then(|call| call.key) else { return };
-        let sought = Sought::by(self.config.lookup_style, Question::begun(key, false));
+        let sought = Sought::by(self.config.lookup_style, Query::begun(key, false));
         self.resolve(sought, self.config.lookup_timeout, Purpose::Service(number), env);
     }
 

@@ -194,7 +194,7 @@ impl Host {
             Purpose::Maintenance | Purpose::News | Purpose::Fingers => (Class::Maintenance, None),
             Purpose::Outside(_) | Purpose::Service(_) => (Class::Begun, None),
             Purpose::Caller { from, .. } => {
-                let class = match sought.question.scope {
+                let class = match sought.query.scope {
                     Scope::Ring { hops: 1.. } => Class::Forwarded,
                     Scope::Ring { .. } | Scope::Here => Class::Begun,
                 };

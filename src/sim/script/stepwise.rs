@@ -39,11 +39,11 @@ use std::time::Duration;
 use super::{Circle, Played, Player};
 use crate::protocol::conversation::{Conversation, Outcome};
 use crate::protocol::join::Joined;
-use crate::protocol::lookup::{Found, Lookup, Question, Scope};
+use crate::protocol::lookup::{Found, Lookup, Query, Scope};
 use crate::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
-use crate::protocol::rectify::Verdict;
+use crate::protocol::rectify::Rectified;
 use crate::protocol::reunite::{Reunion, Reunite};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::sim::draw;
@@ -137,7 +137,7 @@ impl Stepwise {
             let mut maintenance = self.program(*me, &[predecessor]);
             maintenance.next_conversation();
             maintenance.digest(Outcome::Join(Joined::Member(successors)));
-            let verdict = Verdict { notifier: predecessor, answered: true, dead: None };
+            let verdict = Rectified { notifier: predecessor, answered: true, dead: None };
             maintenance.digest(Outcome::Rectify(verdict));
             self.add(*me, maintenance.without_pace())?;
         }
@@ -413,18 +413,18 @@ impl Stepwise {
             self.tell(at);
             return read(&request, answer, at, self.circle.r);
         };
-        let found = self.find(at, Question { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path });
+        let found = self.find(at, Query { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path });
         let answer = found.map(|Found { owner, path, .. }| Response::Successor { owner, path });
         read(&request, answer, at, self.circle.r)
     }
 
     /// A lookup that takes no time.
-    fn find(&mut self, at: Peer, question: Question) -> Result<Found, Code> {
+    fn find(&mut self, at: Peer, query: Query) -> Result<Found, Code> {
         let neighbors = match self.nodes.get(&at) {
             Some(node) => node.maintenance.vantage().cloned().map_err(Code::from)?,
             None => return Err(Code::NotJoined),
         };
-        let mut lookup = Lookup::new(question, neighbors, Vec::new());
+        let mut lookup = Lookup::new(query, neighbors, Vec::new());
         let mut step = lookup.start();
         loop {
             let (target, request) = match step {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler};
-use chord::actors::{Call, Refusal, Serve, Severed, Slept, Way};
+use chord::actors::{Call, CallRefusal, Serve, Severed, Slept, Way};
 use chord::net::limits::budget::ConnectionBudget;
 use chord::net::limits::drops::DropCounters;
 use chord::net::limits::inbound::Limits;
@@ -42,7 +42,7 @@ impl Actor for Local {
 }
 
 impl Handler<Serve> for Local {
-    type Result = Result<Response, Refusal>;
+    type Result = Result<Response, CallRefusal>;
     fn handle(&mut self, _: Serve, _: &mut Self::Context) -> Self::Result {
         Ok(Response::Alive { plain: false, alone: false })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chord::protocol::conversation::{Conversation, Outcome};
 use chord::protocol::join::Joined;
-use chord::protocol::lookup::{Lookup, Question, Scope};
+use chord::protocol::lookup::{Lookup, Query, Scope};
 use chord::protocol::maintenance::{Effect, Maintenance, Setup, Standing, Timer};
 use chord::protocol::neighbors::{Neighbors, cut};
 use chord::protocol::patient::Patient;
@@ -255,8 +255,8 @@ impl Rules {
     /// which nodes answer its pings.
     pub fn look_up(self, local: &Local, request: &Request, lives: impl Fn(Place) -> bool) -> Option<Said> {
         let (Local::Up(up), Request::FindSuccessor { key, hops, want_path }) = (local, request) else { return None };
-        let question = Question { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path };
-        let mut lookup = Lookup::new(question, up.node.vantage().ok()?.clone(), Vec::new());
+        let query = Query { key: *key, scope: Scope::Ring { hops: *hops }, want_path: *want_path };
+        let mut lookup = Lookup::new(query, up.node.vantage().ok()?.clone(), Vec::new());
         let mut step = lookup.start();
         loop {
             match step {
