@@ -86,6 +86,8 @@ pub struct Maintenance {
     /// A plain peer that never tells its list, so that no node could join before or after it: it is not taken as
     /// predecessor.
     mute: Option<Peer>,
+    /// The last farther notifier that was told to look for the present predecessor.
+    corrected: Option<Peer>,
     /// Attempts to join, in a row, that failed.
     attempts: u32,
     /// Former successors of an isolated node through which it has not yet tried to return, nearest first.
@@ -239,6 +241,7 @@ impl Maintenance {
             parting: false,
             untold: 0,
             mute: None,
+            corrected: None,
             attempts: 0,
             former: VecDeque::new(),
             returning: false,
@@ -325,6 +328,7 @@ impl Maintenance {
             parting: false,
             untold: 0,
             mute: None,
+            corrected: None,
             attempts: 0,
             former: self.former.clone(),
             returning: false,

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::codec::Encoder;
 
+use super::pace::Paced;
 use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
 use crate::net::traffic::Counters;
@@ -205,12 +206,8 @@ impl Channels {
 }
 
 /// Runs one channel until it ends with an error or is closed as idle.
-async fn run(
-    reader: Reader<ChannelCodec>,
-    mut writer: Writer,
-    mut calls: mpsc::Receiver<Outgoing>,
-    waiting: Arc<Waiting>,
-) {
+async fn run(reader: Reader<ChannelCodec>, writer: Writer, mut calls: mpsc::Receiver<Outgoing>, waiting: Arc<Waiting>) {
+    let mut writer = Paced::new(writer);
     let write = async {
         while let Some(outgoing) = calls.recv().await {
             let frame = match outgoing {
@@ -219,7 +216,7 @@ async fn run(
                 Outgoing::Call { frame, .. } => frame,
                 Outgoing::Cancel(number) => ChannelFrame::Cancel(number).bytes()?,
             };
-            writer.write(frame, FRAME_TIMEOUT).await?;
+            writer.write(frame).await?;
         }
         Ok::<_, WireError>(())
     };

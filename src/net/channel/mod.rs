@@ -5,9 +5,11 @@
 //! has agreed to [`OpenChannel`](crate::protocol::rpc::Request::OpenChannel), the [`link`](super::link) hands the
 //! connection over, and both ends exchange [`ChannelFrame`](crate::wire::ChannelFrame)s. At the end that answers, a
 //! channel counts as an accepted connection, and is closed with the node. [`calling`] is the end that made the channel,
-//! [`serving`] the other; [`services`] is what is offered there.
+//! [`serving`] the other; [`services`] is what is offered there, `pace` keeps large bodies from
+//! keeping the processors busy.
 
 pub mod calling;
+mod pace;
 pub mod services;
 pub mod serving;
 

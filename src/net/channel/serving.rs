@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::pace::Paced;
 use super::services::Services;
 use super::{FRAME_TIMEOUT, IDLE, MAX_CALLS};
 use crate::net::frames::{Reader, Writer};
@@ -57,11 +58,12 @@ impl Serving {
     /// # Errors
     ///
     /// The other end is slow, does not read, or sends invalid frames.
-    pub async fn run(self, reader: Reader, mut writer: Writer) -> Result<(), WireError> {
+    pub async fn run(self, reader: Reader, writer: Writer) -> Result<(), WireError> {
         let (answers, mut answered) = mpsc::channel::<ChannelFrame>(MAX_ANSWERS);
+        let mut writer = Paced::new(writer);
         let write = async {
             while let Some(frame) = answered.recv().await {
-                writer.write(frame.bytes()?, FRAME_TIMEOUT).await?;
+                writer.write(frame.bytes()?).await?;
             }
             Ok(())
         };

@@ -9,6 +9,7 @@ use crate::protocol::check_predecessor::Checked;
 use crate::protocol::conversation::Outcome;
 use crate::protocol::join::Joined;
 use crate::protocol::neighbors::Neighbors;
+use crate::protocol::peer::Peer;
 use crate::protocol::rectify::Rectified;
 use crate::protocol::rpc::{Dialect, Request};
 use crate::protocol::stabilize::Learned;
@@ -153,7 +154,16 @@ impl Maintenance {
             self.admitted = None;
             self.lapsed = !answered;
         }
-        if !answered || self.neighbors.is_astray() || !self.neighbors.is_closer_predecessor(notifier) {
+        if self.neighbors.is_astray() {
+            return;
+        }
+        if !self.neighbors.is_closer_predecessor(notifier) {
+            if dead.is_none() && self.corrected != Some(notifier) {
+                self.correct(notifier);
+            }
+            return;
+        }
+        if !answered {
             return;
         }
         // The old predecessor has a new successor. And the list here may have changed since the new one read it, when
@@ -162,14 +172,27 @@ impl Maintenance {
             self.effects.push(Effect::Tell(nudged, Request::Nudge { me: self.setup.me }));
         }
         self.neighbors.set_predecessor(notifier);
+        self.corrected = None;
         self.acquaintances.meet(notifier.addr);
         // Farther notifiers lose against a predecessor that has just answered.
-        let Maintenance { wishes, neighbors, .. } = self;
-        wishes.rectify.retain(|peer| neighbors.is_closer_predecessor(*peer));
+        let waiting: Vec<Peer> = self.wishes.rectify.drain(..).collect();
+        let (closer, farther): (Vec<Peer>, Vec<Peer>) =
+            waiting.into_iter().partition(|peer| self.neighbors.is_closer_predecessor(*peer));
+        self.wishes.rectify.extend(closer);
+        farther.into_iter().for_each(|peer| self.correct(peer));
         self.predecessor_dialect = None;
         self.wishes.check_predecessor = true;
         self.wishes.stabilize |= self.is_alone();
         self.changed();
+    }
+
+    /// A notifier does not know of the predecessor, which has come between: it takes the predecessor's keys for this
+    /// node's until it asks again. It is told once, since it may be unable to reach the predecessor.
+    fn correct(&mut self, notifier: Peer) {
+        if self.neighbors.predecessor() != Some(notifier) {
+            self.corrected = Some(notifier);
+            self.effects.push(Effect::Tell(notifier, Request::Nudge { me: self.setup.me }));
+        }
     }
 
     fn checked(&mut self, checked: Checked) {

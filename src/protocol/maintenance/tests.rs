@@ -393,6 +393,35 @@ fn predecessor_is_taken_only_while_it_is_still_closer() {
 }
 
 #[test]
+fn notifier_that_does_not_know_of_a_closer_one_is_told_to_look_again_once() {
+    let mut node = member_after(14, &[32, 38]);
+    let lost = |notifier| Outcome::Rectify(Rectified { notifier: peer(notifier), answered: false, dead: None });
+    let told = |notifier| (peer(notifier), Request::Nudge { me: peer(21) });
+    node.digest(lost(8));
+    assert_eq!(tells(&mut node), [told(8)], "14 has come between");
+    node.digest(lost(8));
+    assert_eq!(tells(&mut node), [], "it may be unable to reach 14");
+    node.digest(lost(14));
+    node.digest(lost(20));
+    assert_eq!(tells(&mut node), [], "the predecessor, and a closer one that did not answer");
+    rectify(&mut node, 20);
+    tells(&mut node);
+    node.digest(lost(8));
+    assert_eq!(tells(&mut node), [told(8)], "of another one");
+}
+
+#[test]
+fn notifiers_that_wait_while_a_closer_one_is_taken_are_told_to_look_again() {
+    let mut node = member(&[32, 38]);
+    for notifier in [14, 8, 9, 20] {
+        node.serve(&Request::Notify { me: peer(notifier) }, false).unwrap();
+    }
+    rectify(&mut node, 14);
+    let nudged = tells(&mut node).into_iter().filter(|(_, request)| matches!(request, Request::Nudge { .. }));
+    assert_eq!(nudged.map(|(to, _)| to).collect::<Vec<_>>(), peers(&[14, 8, 9]), "and 20 is judged in its turn");
+}
+
+#[test]
 fn notifiers_are_judged_in_their_order_and_the_farthest_of_too_many_are_not() {
     let mut node = member(&[32, 38]);
     for notifier in (0..=20).rev().chain((22..=63).rev()) {
