@@ -131,7 +131,7 @@ impl Calling {
     /// timeouts suffice.
     pub async fn answer(self) -> Result<Answer, Call> {
         let patience = self.call.as_ref().and_then(|call| call.patience);
-        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, |passed_on| whole_of(passed_on));
+        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, whole_of);
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 

@@ -103,8 +103,8 @@ impl Request {
     }
 }
 
-/// The time that is passed on with a question where the caller has this much left: the callee gives up before its caller does,
-/// so that the caller learns why.
+/// The time that is passed on with a question where the caller has this much left: the callee gives up before its
+/// caller does, so that the caller learns why.
 pub fn passed_on(left: Duration) -> Duration {
     left * 3 / 4
 }

@@ -13,7 +13,7 @@ use crate::protocol::rpc::Request;
 /// A call as it travels.
 #[derive(Debug)]
 pub struct Question {
-    /// What is asked. One that can't be understood is refused, not ignored: see [`Reply::refuse`].
+    /// What is asked. One that can't be understood is refused, not ignored: see [`Reply::refuse`](super::Reply::refuse).
     pub request: Result<Request, WireError>,
     /// Echoed by the reply; plain peers send none.
     pub call_id: Option<u64>,
