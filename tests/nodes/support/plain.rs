@@ -761,6 +761,11 @@ impl Inner {
         note(&mut lock(&self.connections)[number]);
     }
 
+    /// Noted before the answer is written: the caller may act on it before this thread goes on.
+    fn answers(&self, number: usize) {
+        self.note(number, |connection| connection.answered = Some(Instant::now()));
+    }
+
     fn serve(&self, mut stream: TcpStream, number: usize) -> io::Result<()> {
         if let Manner::ClosesAtOnce = self.manner(None) {
             self.note(number, |connection| connection.read = false);
@@ -775,13 +780,17 @@ impl Inner {
         }
         let Some(call) = self.read_call(&mut stream, number)? else { return Ok(()) };
         match self.manner(Some(&call.name)) {
-            Manner::Well => stream.write_all(&self.answer(&call))?,
+            Manner::Well => {
+                self.answers(number);
+                stream.write_all(&self.answer(&call))?;
+            }
             Manner::ClosesAtOnce | Manner::ClosesOnTheCall => return Ok(()),
             Manner::Stalls => {
                 while self.read_more(&mut stream, number)? {}
                 return Ok(());
             }
             Manner::InSingleBytes => {
+                self.answers(number);
                 for byte in self.answer(&call) {
                     stream.write_all(&[byte])?;
                     thread::sleep(Duration::from_micros(200));
@@ -789,18 +798,20 @@ impl Inner {
             }
             Manner::After(pause) => {
                 thread::sleep(pause);
+                self.answers(number);
                 stream.write_all(&self.answer(&call))?;
             }
             Manner::CallsBackFirst(caller) => {
                 self.call_back(caller);
+                self.answers(number);
                 stream.write_all(&self.answer(&call))?;
             }
             Manner::Says(bytes) => {
                 self.note(number, |connection| connection.civil = false);
+                self.answers(number);
                 stream.write_all(&bytes)?;
             }
         }
-        self.note(number, |connection| connection.answered = Some(Instant::now()));
         drop(turn);
         if self.setup.one_at_a_time {
             return Ok(());
