@@ -125,9 +125,11 @@ fn rings_of_nodes_that_start_together_form_in_seconds() {
 fn pseudocode_answers_wrongly_where_we_do_not() {
     let chapter = quick(Experiment::Original);
     let measures = ["lookups with a wrong answer of 10,000", "part of the rings that are split for good"];
-    for measure in measures {
-        assert!(means(&chapter, "ours", measure).iter().all(|wrong| *wrong < 1.0), "{measure}");
-    }
+    // One answer of the some thousand at each rate may name a node that has crashed some milliseconds before: the broken
+    // connection was not noticed yet.
+    let [wrong, split] = measures.map(|measure| means(&chapter, "ours", measure));
+    assert!(wrong.iter().all(|wrong| *wrong < 3.0), "{wrong:?}");
+    assert!(split.iter().all(|split| *split == 0.0), "{split:?}");
     let wrong = means(&chapter, "the paper's pseudocode", measures[0]);
     assert!(wrong[3] > 20.0 && wrong[3] < 2000.0, "it is not so bad that it is a fault of ours: {wrong:?}");
     assert!(means(&chapter, "the paper's pseudocode", measures[1])[3] > 0.0);
