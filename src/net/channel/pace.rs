@@ -16,7 +16,7 @@ use crate::wire::WireError;
 /// At most this many bytes are written without a pause: a tenth of a millisecond's work at each end.
 const BURST: usize = 128 * 1024;
 
-/// The pause. A timer takes up to twice as long, so that a channel carries about 80 MiB a second.
+/// The pause. A timer takes up to twice as long, so that a channel carries about 55 MiB a second each way.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Writes the frames of a channel.
