@@ -86,8 +86,9 @@ pub struct Maintenance {
     /// A plain peer that never tells its list, so that no node could join before or after it: it is not taken as
     /// predecessor.
     mute: Option<Peer>,
-    /// The last farther notifier that was told to look for the present predecessor.
-    corrected: Option<Peer>,
+    /// Farther notifiers that were told to look for the present predecessor, at most [`MAX_NOTIFIERS`]; none if none is
+    /// told.
+    corrected: Option<Vec<Peer>>,
     /// Attempts to join, in a row, that failed.
     attempts: u32,
     /// Former successors of an isolated node through which it has not yet tried to return, nearest first.
@@ -129,6 +130,8 @@ struct Wishes {
     join: Option<Through>,
     /// Notifiers to be judged, in the order in which they came; at most [`MAX_NOTIFIERS`].
     rectify: VecDeque<Peer>,
+    /// Notifiers that have lost without being judged, and are to be told so; at most [`MAX_NOTIFIERS`].
+    overtaken: Vec<Peer>,
     stabilize: bool,
     /// A node of another ring, for the next stabilize.
     hint: Option<Peer>,
@@ -241,7 +244,7 @@ impl Maintenance {
             parting: false,
             untold: 0,
             mute: None,
-            corrected: None,
+            corrected: Some(Vec::new()),
             attempts: 0,
             former: VecDeque::new(),
             returning: false,
@@ -438,8 +441,9 @@ impl Maintenance {
             }
             (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
-                let notifier = self.wishes.rectify.pop_front()?;
-                Some(Conversation::Rectify(Rectify::new(&self.neighbors, notifier)))
+                let notifier = self.wishes.rectify.pop_front().or_else(|| self.wishes.overtaken.pop())?;
+                let tells = self.may_correct(notifier);
+                Some(Conversation::Rectify(Rectify::new(&self.neighbors, notifier).telling(tells)))
             }
             (Kind::CheckPredecessor, _) => {
                 if !std::mem::take(&mut self.wishes.check_predecessor) {

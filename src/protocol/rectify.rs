@@ -12,6 +12,8 @@ pub struct Rectify {
     notifier: Peer,
     closer: bool,
     old: Option<Peer>,
+    /// Whether a notifier that loses is probed, too.
+    tells: bool,
     probing: bool,
     dead: Option<Peer>,
 }
@@ -21,7 +23,7 @@ pub struct Rectify {
 pub struct Rectified {
     /// The node that was judged.
     pub notifier: Peer,
-    /// Whether the notifier has answered and is to be the predecessor, if it is still closer.
+    /// Whether the notifier has answered: then it is to be the predecessor if it is closer, else to look for that one.
     pub answered: bool,
     /// The old predecessor, if it turned out dead.
     pub dead: Option<Peer>,
@@ -34,9 +36,16 @@ impl Rectify {
             notifier,
             closer: neighbors.is_closer_predecessor(notifier),
             old: neighbors.predecessor().filter(|old| notifier != *old && notifier.id != neighbors.me().id),
+            tells: false,
             probing: false,
             dead: None,
         }
+    }
+
+    /// The same; if that is wanted, a notifier that loses is probed, too: only a node that has answered can be told
+    /// that it has lost.
+    pub fn telling(self, tells: bool) -> Rectify {
+        Rectify { tells, ..self }
     }
 
     fn done(&self, answered: bool) -> Step<Rectified> {
@@ -65,6 +74,8 @@ impl Procedure for Rectify {
             self.done(matches!(answer, Answer::Alive | Answer::Reply(_)))
         } else if answer.is_dead() {
             self.dead = self.old;
+            self.probe()
+        } else if self.tells {
             self.probe()
         } else {
             self.done(false)
@@ -132,6 +143,15 @@ mod tests {
         assert_eq!(rectify.resume(Answer::Gone), Step::Probe(peer(21).into()));
         let verdict = Rectified { dead: Some(peer(26)), ..taken(21) };
         assert_eq!(rectify.resume(Answer::Alive), Step::Done(verdict));
+    }
+
+    #[test]
+    fn farther_notifier_that_is_to_be_told_so_is_probed_when_the_old_predecessor_lives() {
+        let pong = Answer::Reply(Response::Alive { plain: false, alone: false });
+        let mut rectify = Rectify::new(&node_32(Some(26)), peer(21)).telling(true);
+        assert_eq!(rectify.start(), Step::Ask(peer(26).into(), Request::CheckPredecessor));
+        assert_eq!(rectify.resume(pong), Step::Probe(peer(21).into()));
+        assert_eq!(rectify.resume(Answer::Alive), Step::Done(taken(21)));
     }
 
     #[test]

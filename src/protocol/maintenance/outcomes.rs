@@ -1,7 +1,9 @@
 //! What the outcome of each conversation changes, in the state as it is when it ends.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::answers::MAX_NOTIFIERS;
 use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW};
 use super::{Effect, Kind, Maintenance, Standing, Timer};
 use crate::protocol::awaken::{Awakened, Place};
@@ -158,7 +160,7 @@ impl Maintenance {
             return;
         }
         if !self.neighbors.is_closer_predecessor(notifier) {
-            if dead.is_none() && self.corrected != Some(notifier) {
+            if answered && dead.is_none() && self.may_correct(notifier) {
                 self.correct(notifier);
             }
             return;
@@ -172,27 +174,32 @@ impl Maintenance {
             self.effects.push(Effect::Tell(nudged, Request::Nudge { me: self.setup.me }));
         }
         self.neighbors.set_predecessor(notifier);
-        self.corrected = None;
+        self.corrected.iter_mut().for_each(Vec::clear);
         self.acquaintances.meet(notifier.addr);
         // Farther notifiers lose against a predecessor that has just answered.
-        let waiting: Vec<Peer> = self.wishes.rectify.drain(..).collect();
-        let (closer, farther): (Vec<Peer>, Vec<Peer>) =
-            waiting.into_iter().partition(|peer| self.neighbors.is_closer_predecessor(*peer));
-        self.wishes.rectify.extend(closer);
-        farther.into_iter().for_each(|peer| self.correct(peer));
+        let waiting = std::mem::take(&mut self.wishes.rectify).into_iter();
+        let (closer, farther): (VecDeque<Peer>, VecDeque<Peer>) =
+            waiting.partition(|peer| self.neighbors.is_closer_predecessor(*peer));
+        self.wishes.rectify = closer;
+        self.wishes.overtaken = farther.into_iter().filter(|peer| self.may_correct(*peer)).collect();
         self.predecessor_dialect = None;
         self.wishes.check_predecessor = true;
         self.wishes.stabilize |= self.is_alone();
         self.changed();
     }
 
+    /// Whether a notifier that loses is told of it: once for each predecessor, which it may be unable to reach, and no
+    /// more of them than may wait.
+    pub(super) fn may_correct(&self, notifier: Peer) -> bool {
+        let told = self.corrected.as_ref().is_some_and(|told| told.len() < MAX_NOTIFIERS && !told.contains(&notifier));
+        told && self.neighbors.predecessor().is_some_and(|predecessor| predecessor != notifier)
+    }
+
     /// A notifier does not know of the predecessor, which has come between: it takes the predecessor's keys for this
-    /// node's until it asks again. It is told once, since it may be unable to reach the predecessor.
+    /// node's until it asks again.
     fn correct(&mut self, notifier: Peer) {
-        if self.neighbors.predecessor() != Some(notifier) {
-            self.corrected = Some(notifier);
-            self.effects.push(Effect::Tell(notifier, Request::Nudge { me: self.setup.me }));
-        }
+        self.corrected.iter_mut().for_each(|told| told.push(notifier));
+        self.effects.push(Effect::Tell(notifier, Request::Nudge { me: self.setup.me }));
     }
 
     fn checked(&mut self, checked: Checked) {

@@ -395,30 +395,56 @@ fn predecessor_is_taken_only_while_it_is_still_closer() {
 #[test]
 fn notifier_that_does_not_know_of_a_closer_one_is_told_to_look_again_once() {
     let mut node = member_after(14, &[32, 38]);
-    let lost = |notifier| Outcome::Rectify(Rectified { notifier: peer(notifier), answered: false, dead: None });
+    let lost = |notifier, answered| Outcome::Rectify(Rectified { notifier: peer(notifier), answered, dead: None });
     let told = |notifier| (peer(notifier), Request::Nudge { me: peer(21) });
-    node.digest(lost(8));
-    assert_eq!(tells(&mut node), [told(8)], "14 has come between");
-    node.digest(lost(8));
-    assert_eq!(tells(&mut node), [], "it may be unable to reach 14");
-    node.digest(lost(14));
-    node.digest(lost(20));
-    assert_eq!(tells(&mut node), [], "the predecessor, and a closer one that did not answer");
+    node.digest(lost(8, false));
+    assert_eq!(tells(&mut node), [], "a node that was never reached would not be told");
+    node.digest(lost(8, true));
+    node.digest(lost(9, true));
+    assert_eq!(tells(&mut node), [told(8), told(9)], "14 has come between");
+    for _ in 0..10 {
+        node.digest(lost(8, true));
+        node.digest(lost(9, true));
+    }
+    assert_eq!(tells(&mut node), [], "they may be unable to reach 14");
+    node.digest(lost(14, true));
+    assert_eq!(tells(&mut node), [], "it is the predecessor");
     rectify(&mut node, 20);
     tells(&mut node);
-    node.digest(lost(8));
+    node.digest(lost(8, true));
     assert_eq!(tells(&mut node), [told(8)], "of another one");
 }
 
 #[test]
-fn notifiers_that_wait_while_a_closer_one_is_taken_are_told_to_look_again() {
+fn liar_has_no_more_nodes_told_than_may_wait() {
+    let mut node = member_after(14, &[32, 38]);
+    for n in 0..1000 {
+        let id = [&[0; 16][..], &u32::to_be_bytes(n)].concat();
+        let notifier = Peer { id: Id::from_bytes(id.try_into().unwrap()), addr: peer(1).addr };
+        node.digest(Outcome::Rectify(Rectified { notifier, answered: true, dead: None }));
+    }
+    assert_eq!(tells(&mut node).len(), MAX_NOTIFIERS);
+}
+
+#[test]
+fn notifiers_that_wait_while_a_closer_one_is_taken_are_probed_to_be_told() {
     let mut node = member(&[32, 38]);
-    for notifier in [14, 8, 9, 20] {
+    for notifier in [14, 8, 20] {
         node.serve(&Request::Notify { me: peer(notifier) }, false).unwrap();
     }
     rectify(&mut node, 14);
-    let nudged = tells(&mut node).into_iter().filter(|(_, request)| matches!(request, Request::Nudge { .. }));
-    assert_eq!(nudged.map(|(to, _)| to).collect::<Vec<_>>(), peers(&[14, 8, 9]), "and 20 is judged in its turn");
+    let mut judged = Vec::new();
+    while let Some(conversation) = node.next_conversation() {
+        if let Conversation::Rectify(mut rectify) = conversation {
+            let mut step = rectify.start();
+            while let Step::Ask(..) = step {
+                step = rectify.resume(Answer::Reply(Response::Alive { plain: false, alone: false }));
+            }
+            judged.push(step.clone());
+        }
+        node.digest(Outcome::CheckPredecessor(Checked::Unclear));
+    }
+    assert_eq!(judged, [20, 8].map(|n| Step::Probe(peer(n).into())), "20 may win");
 }
 
 #[test]
