@@ -258,6 +258,18 @@ mod tests {
     }
 
     #[test]
+    fn joiner_gives_up_when_no_member_has_answered_for_its_limit() {
+        let seconds = Duration::from_secs;
+        let mut attempts = Attempts::new(seconds(1), seconds(10));
+        assert!(!attempts.give_up(&Joined::NoAnswer, seconds(10)));
+        assert!(!attempts.give_up(&Joined::NotNow, seconds(20)), "the ring has answered");
+        assert!(!attempts.give_up(&Joined::NotJoined, seconds(29)));
+        assert!(attempts.give_up(&Joined::NoAnswer, seconds(30)));
+        assert!(attempts.give_up(&Joined::IdTaken(peer(8)), seconds(20)), "at once");
+        assert!(!attempts.give_up(&Joined::Member(vec![]), seconds(99)));
+    }
+
+    #[test]
     fn joiner_looks_up_the_point_after_its_own() {
         let question = Request::FindSuccessor { key: peer(27).id, hops: 0, want_path: false };
         assert_eq!(join().start(), Step::Ask(Target::Address(peer(8).addr), question));

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::environment::Environment;
 use super::events::{Content, Event, Happening, Place, Post, Slot};
 use super::host::Host;
@@ -18,11 +16,10 @@ use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::maintenance::Standing;
-use crate::protocol::ownership::KeyRange;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
-use crate::protocol::service::{CallError, Refusal, ServiceCall};
 
+mod services;
 mod turns;
 
 /// All nodes, and the events under way between them.
@@ -302,41 +299,6 @@ impl World {
             self.run(TICK);
         }
         Ok(self.env.now - begin)
-    }
-
-    /// Has the program of a node offer a service, until it ends; returns whether it is up.
-    pub fn serve(
-        &mut self,
-        at: Peer,
-        service: &str,
-        answer: impl FnMut(ServiceCall, Option<KeyRange>) -> Result<Bytes, Refusal> + Send + 'static,
-    ) -> bool {
-        let host = self.host_mut(at);
-        host.map(|host| host.serve(service, Box::new(answer))).is_some()
-    }
-
-    /// Begins a call of a node's program to a service of another node, or of this one. [`answered`](Self::take_answered)
-    /// will hold what comes of it, under the number that is returned; `None` if the node is not up.
-    pub fn call(&mut self, from: Peer, to: Peer, service: &str, body: impl Into<Bytes>) -> Option<u64> {
-        self.begin_call(from, Ok(to), (service, body.into()))
-    }
-
-    /// The same to the owner of a key, which is looked up again as by [`Node::call_owner`](crate::Node::call_owner).
-    pub fn call_owner(&mut self, from: Peer, key: Id, service: &str, body: impl Into<Bytes>) -> Option<u64> {
-        self.begin_call(from, Err(key), (service, body.into()))
-    }
-
-    fn begin_call(&mut self, from: Peer, to: Result<Peer, Id>, call: (&str, Bytes)) -> Option<u64> {
-        let slot = *self.up.get(&from)?;
-        let host = self.hosts[slot.index()].as_mut()?;
-        let number = self.env.number();
-        host.call(number, to, call, &mut self.env);
-        Some(number)
-    }
-
-    /// Takes the answer to a call; `None` while it is under way, and for ever if the node that called has ended.
-    pub fn take_answered(&mut self, number: u64) -> Option<Result<Bytes, CallError>> {
-        self.env.answered.remove(&number)
     }
 
     /// When the next event is due.
