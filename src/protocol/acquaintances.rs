@@ -96,7 +96,7 @@ impl Acquaintances {
         self.met.insert(self.met.len().min(1), addr);
     }
 
-    /// A peer was asked out of turn: others are asked first.
+    /// A peer is asked: all others are asked before it is again.
     pub fn asked(&mut self, addr: Addr) {
         if let Some(at) = self.met.iter().position(|known| *known == addr) {
             self.met.remove(at);
@@ -128,13 +128,13 @@ impl Acquaintances {
             let turn = self.take_turn();
             let doubtful = |known: &&Addr| !self.confirmed.contains(*known) && Some(**known) != turn;
             let seeds = self.seeds.iter().filter(doubtful).take(Self::ROUND);
-            let met: Vec<_> = self.met.iter().filter(doubtful).take(Self::ROUND).copied().collect();
-            self.round = turn.into_iter().chain(seeds.copied()).chain(met.iter().copied()).collect();
-            // The next round begins with others.
-            self.met.retain(|known| !met.contains(known));
-            self.met.extend(met);
+            let met = self.met.iter().filter(doubtful).take(Self::ROUND);
+            self.round = turn.into_iter().chain(seeds.copied()).chain(met.copied()).collect();
         }
-        self.round.pop_front()
+        let next = self.round.pop_front()?;
+        // Only now: the round may be cut short, and whoever is last is forgotten first.
+        self.asked(next);
+        Some(next)
     }
 
     /// Whether others are to be asked before the next rest.
@@ -255,6 +255,22 @@ mod tests {
         assert_eq!(turns(&mut seeded, 2), [10, 2]);
         seeded.lose(addr(3));
         assert_eq!(turns(&mut seeded, 3), [3, 10, 2]);
+    }
+
+    /// A node forgot the one peer through which two rings knew of each other: it was to be asked, was last in the queue
+    /// already, and made room when another ring was found just then.
+    #[test]
+    fn peer_that_is_still_to_be_asked_is_not_the_one_that_makes_room() {
+        let mut known = of(&[]);
+        (10..26).for_each(|port| known.meet(addr(port)));
+        assert_eq!(known.next_of_round(), Some(addr(25)));
+        assert_eq!(known.next_of_round(), Some(addr(24)));
+        assert!(known.is_in_round(), "23 is to be asked");
+        known.lose(addr(30));
+        let forgotten: Vec<_> = (10..26).filter(|port| known.all().all(|known| known != addr(*port))).collect();
+        assert_eq!(forgotten, [24], "it was asked last");
+        let asked: Vec<_> = (0..3).filter_map(|_| known.next_of_round()).map(|addr| addr.port()).collect();
+        assert_eq!(asked, [30, 23, 22]);
     }
 
     #[test]
