@@ -1,4 +1,4 @@
-//! Rings with addresses of other kinds than one IPv4 address: IPv6, all addresses of a machine, forwarders, names.
+//! Rings with addresses of other kinds than one IP address: all of both kinds, forwarders, names.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
@@ -13,6 +13,7 @@ use chord::protocol::id::Bits;
 use chord::{Addr, Config, Node, Peer, StartError};
 
 use crate::support::alone;
+use crate::support::home::has_ipv6;
 use crate::support::ideal::{Ideal, await_ideal};
 use crate::support::network::Network;
 use crate::support::process::{CHORD, Process, address, addresses, eventually, free_addrs, free_addrs_at};
@@ -50,28 +51,6 @@ fn check(mut ring: Vec<Process>) {
         let owner = ideal.owner(&key);
         ring.iter_mut().for_each(|process| assert_eq!(process.lookup(&key), Ok(owner), "{key} at {:?}", process.peer));
     }
-}
-
-/// Whether this machine has IPv6; prints a notice if not.
-fn has_ipv6() -> bool {
-    let has = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
-    has.inspect_err(|why| eprintln!("addresses: no IPv6 here ({why}): not tested")).is_ok()
-}
-
-#[test]
-fn ring_at_the_ipv6_loopback_is_ideal() {
-    let _alone = alone();
-    if has_ipv6() {
-        let addrs = free_addrs_at([Ipv6Addr::LOCALHOST; 5]);
-        check(ring(addrs.into_iter().map(|addr| (Command::new(CHORD), addr))));
-    }
-}
-
-#[test]
-fn nodes_that_listen_at_all_addresses_and_advertise_one_each_are_a_ring() {
-    let _alone = alone();
-    let addrs = free_addrs_at(addresses(5));
-    check(ring(addrs.into_iter().map(|addr| (listening("0.0.0.0"), addr))));
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! Rings of real processes: they form, heal, and answer right while nodes die.
+//! Rings of real processes: they form, heal, and answer right while nodes die, at each kind of address.
 
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU8};
@@ -10,17 +9,17 @@ use std::time::{Duration, Instant};
 use chord::Peer;
 use rustix::process::Signal;
 
-use crate::support::alone;
+use crate::support::home::{Home, at_each_home};
 use crate::support::ideal::{Ideal, await_ideal};
-use crate::support::process::{CHORD, Process, addresses, eventually, free_addrs_at};
+use crate::support::process::{Process, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// `n` processes that all join the first at once.
-fn start_at_once(n: usize, r: usize) -> Vec<Process> {
-    let addrs = free_addrs_at(addresses(n));
+fn start_at_once(home: Home, n: u16, r: usize) -> Vec<Process> {
+    let addrs = home.addrs(n);
     let seeds = std::iter::once(None).chain(std::iter::repeat(Some(addrs[0])));
-    addrs.iter().zip(seeds).map(|(addr, seed)| Process::start(*addr, seed, r)).collect()
+    addrs.iter().zip(seeds).map(|(addr, seed)| home.start(*addr, seed, r)).collect()
 }
 
 fn assert_lookups_agree(processes: &mut [Process], lookups: usize) {
@@ -34,44 +33,48 @@ fn assert_lookups_agree(processes: &mut [Process], lookups: usize) {
 
 #[test]
 fn nine_processes_that_start_at_once_form_an_ideal_ring() {
-    let _alone = alone();
-    let mut ring = start_at_once(9, 4);
-    let took = await_ideal(&mut ring, 4, 5 * SECOND);
-    println!("9 processes at once: ideal after {took:?}");
-    assert_lookups_agree(&mut ring, 1000);
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 9, 4);
+        let took = await_ideal(&mut ring, 4, 5 * SECOND);
+        println!("{home:?}: 9 processes at once: ideal after {took:?}");
+        assert_lookups_agree(&mut ring, 1000);
+    });
 }
 
 #[test]
 fn forty_processes_that_start_at_once_form_an_ideal_ring() {
-    let _alone = alone();
-    let mut ring = start_at_once(40, 4);
-    let took = await_ideal(&mut ring, 4, 15 * SECOND);
-    println!("40 processes at once: ideal after {took:?}");
-    assert_lookups_agree(&mut ring, 1000);
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 40, 4);
+        let took = await_ideal(&mut ring, 4, 15 * SECOND);
+        println!("{home:?}: 40 processes at once: ideal after {took:?}");
+        assert_lookups_agree(&mut ring, 1000);
+    });
 }
 
 #[test]
 fn forty_processes_that_join_through_the_one_before_form_an_ideal_ring() {
-    let _alone = alone();
-    let addrs = free_addrs_at(addresses(40));
-    let seeds = std::iter::once(None).chain(addrs.iter().copied().map(Some));
-    let mut ring: Vec<_> = addrs.iter().zip(seeds).map(|(addr, seed)| Process::start(*addr, seed, 4)).collect();
-    let took = await_ideal(&mut ring, 4, 15 * SECOND);
-    println!("40 processes in a chain: ideal after {took:?}");
-    assert_lookups_agree(&mut ring, 1000);
+    at_each_home(|home| {
+        let addrs = home.addrs(40);
+        let seeds = std::iter::once(None).chain(addrs.iter().copied().map(Some));
+        let mut ring: Vec<_> = addrs.iter().zip(seeds).map(|(addr, seed)| home.start(*addr, seed, 4)).collect();
+        let took = await_ideal(&mut ring, 4, 15 * SECOND);
+        println!("{home:?}: 40 processes in a chain: ideal after {took:?}");
+        assert_lookups_agree(&mut ring, 1000);
+    });
 }
 
 #[test]
 fn three_adjacent_deaths_fail_no_lookup_and_the_ring_heals() {
-    let _alone = alone();
-    let mut ring = start_at_once(16, 4);
-    await_ideal(&mut ring, 4, 10 * SECOND);
-    for round in 0..3 {
-        let before = Ideal::of(&ring);
-        kill_three_in_the_midst_of_lookups(&mut ring, round, &before);
-        let took = await_ideal(&mut ring, 4, 5 * SECOND);
-        println!("three adjacent deaths, round {round}: ideal after {took:?}");
-    }
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 16, 4);
+        await_ideal(&mut ring, 4, 10 * SECOND);
+        for round in 0..3 {
+            let before = Ideal::of(&ring);
+            kill_three_in_the_midst_of_lookups(&mut ring, round, &before);
+            let took = await_ideal(&mut ring, 4, 5 * SECOND);
+            println!("{home:?}: three adjacent deaths, round {round}: ideal after {took:?}");
+        }
+    });
 }
 
 /// The state of the killing when a lookup is issued or answered.
@@ -137,111 +140,115 @@ fn kill_three_in_the_midst_of_lookups(ring: &mut Vec<Process>, round: usize, bef
 
 #[test]
 fn node_killed_and_started_again_at_once_is_back() {
-    let _alone = alone();
-    let mut ring = start_at_once(7, 4);
-    await_ideal(&mut ring, 4, 5 * SECOND);
-    let seed = ring[0].peer.addr;
-    let addr = ring.remove(3).kill();
-    ring.push(Process::start(addr, Some(seed), 4));
-    let took = await_ideal(&mut ring, 4, 5 * SECOND);
-    println!("a member restarted: ideal after {took:?}");
-    assert_lookups_agree(&mut ring, 100);
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 7, 4);
+        await_ideal(&mut ring, 4, 5 * SECOND);
+        let seed = ring[0].peer.addr;
+        let addr = ring.remove(3).kill();
+        ring.push(home.start(addr, Some(seed), 4));
+        let took = await_ideal(&mut ring, 4, 5 * SECOND);
+        println!("{home:?}: a member restarted: ideal after {took:?}");
+        assert_lookups_agree(&mut ring, 100);
+    });
 }
 
 #[test]
 fn creator_started_again_without_a_seed_is_back() {
-    let _alone = alone();
-    let mut ring = start_at_once(7, 4);
-    await_ideal(&mut ring, 4, 5 * SECOND);
-    let addr = ring.remove(0).kill();
-    ring.push(Process::start(addr, None, 4));
-    let took = await_ideal(&mut ring, 4, 5 * SECOND);
-    println!("the creator restarted: ideal after {took:?}");
-    assert_lookups_agree(&mut ring, 100);
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 7, 4);
+        await_ideal(&mut ring, 4, 5 * SECOND);
+        let addr = ring.remove(0).kill();
+        ring.push(home.start(addr, None, 4));
+        let took = await_ideal(&mut ring, 4, 5 * SECOND);
+        println!("{home:?}: the creator restarted: ideal after {took:?}");
+        assert_lookups_agree(&mut ring, 100);
+    });
 }
 
 #[test]
 fn node_that_was_stopped_for_ten_seconds_is_back() {
-    let _alone = alone();
-    let mut ring = start_at_once(7, 4);
-    await_ideal(&mut ring, 4, 5 * SECOND);
-    let stopped = ring.remove(2);
-    stopped.signal(Signal::STOP);
-    let began = Instant::now();
-    await_ideal(&mut ring, 4, 9 * SECOND);
-    println!("a node stopped: the others are ideal after {:?}", began.elapsed());
-    // Not a wait for a condition: ten seconds of silence are the fault under test.
-    thread::sleep((10 * SECOND).saturating_sub(began.elapsed()));
-    stopped.signal(Signal::CONT);
-    ring.push(stopped);
-    let took = await_ideal(&mut ring, 4, 5 * SECOND);
-    println!("and continued: ideal after {took:?}");
-    assert!(ring.iter_mut().all(Process::runs));
-    assert_lookups_agree(&mut ring, 100);
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 7, 4);
+        await_ideal(&mut ring, 4, 5 * SECOND);
+        let stopped = ring.remove(2);
+        stopped.signal(Signal::STOP);
+        let began = Instant::now();
+        await_ideal(&mut ring, 4, 9 * SECOND);
+        println!("{home:?}: a node stopped: the others are ideal after {:?}", began.elapsed());
+        // Not a wait for a condition: ten seconds of silence are the fault under test.
+        thread::sleep((10 * SECOND).saturating_sub(began.elapsed()));
+        stopped.signal(Signal::CONT);
+        ring.push(stopped);
+        let took = await_ideal(&mut ring, 4, 5 * SECOND);
+        println!("{home:?}: and continued: ideal after {took:?}");
+        assert!(ring.iter_mut().all(Process::runs));
+        assert_lookups_agree(&mut ring, 100);
+    });
 }
 
 #[test]
 fn node_whose_input_ends_stays_in_the_ring() {
-    let _alone = alone();
-    let mut ring = start_at_once(5, 4);
-    await_ideal(&mut ring, 4, 5 * SECOND);
-    let mut daemon = ring.remove(1);
-    let ideal = Ideal::of(ring.iter().chain([&daemon]));
-    daemon.close_input();
-    for i in 0..100 {
-        let key = format!("key {i}");
-        assert_eq!(ring[i % 4].lookup(&key), Ok(ideal.owner(&key)));
-    }
-    assert!(daemon.runs());
-    eventually(5 * SECOND, || ring.iter_mut().try_for_each(|process| ideal.check(process, 4)));
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.wait(), Some(0));
+    at_each_home(|home| {
+        let mut ring = start_at_once(home, 5, 4);
+        await_ideal(&mut ring, 4, 5 * SECOND);
+        let mut daemon = ring.remove(1);
+        let ideal = Ideal::of(ring.iter().chain([&daemon]));
+        daemon.close_input();
+        for i in 0..100 {
+            let key = format!("key {i}");
+            assert_eq!(ring[i % 4].lookup(&key), Ok(ideal.owner(&key)));
+        }
+        assert!(daemon.runs());
+        eventually(5 * SECOND, || ring.iter_mut().try_for_each(|process| ideal.check(process, 4)));
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.wait(), Some(0));
+    });
 }
 
 #[test]
 fn last_of_three_is_a_working_ring_of_one() {
-    let _alone = alone();
-    for r in [1, 4] {
-        let mut ring = start_at_once(3, r);
-        await_ideal(&mut ring, r, 5 * SECOND);
-        for victim in ring.drain(1..) {
-            victim.kill();
+    at_each_home(|home| {
+        for r in [1, 4] {
+            let mut ring = start_at_once(home, 3, r);
+            await_ideal(&mut ring, r, 5 * SECOND);
+            for victim in ring.drain(1..) {
+                victim.kill();
+            }
+            let last = &mut ring[0];
+            let me = last.peer;
+            let keys = ["Hello", "to", "whoever", "is", "still", "here"];
+            let took = eventually(10 * SECOND, || {
+                keys.iter().try_for_each(|key| last.lookup(key).map(|owner| assert_eq!(owner, me)))
+            });
+            println!("{home:?}: two of three killed with r = {r}: a ring of one after {took:?}");
+            let state = last.state(r);
+            assert!(state.successors.iter().chain(&state.fingers).all(|peer| *peer == me));
         }
-        let last = &mut ring[0];
-        let me = last.peer;
-        let keys = ["Hello", "to", "whoever", "is", "still", "here"];
-        let took = eventually(10 * SECOND, || {
-            keys.iter().try_for_each(|key| last.lookup(key).map(|owner| assert_eq!(owner, me)))
-        });
-        println!("two of three killed with r = {r}: a ring of one after {took:?}");
-        let state = last.state(r);
-        assert!(state.successors.iter().chain(&state.fingers).all(|peer| *peer == me));
-    }
+    });
 }
 
 /// S makes a ring and A joins it; S dies and B joins A; S is started again, alone, and D joins S. Only A knows of the
 /// other ring: S is its seed for ever. In these orders no node of the other ring lies between a node and its successor.
 #[test]
 fn seed_that_was_started_again_and_the_ring_that_it_has_left_become_one() {
-    let _alone = alone();
-    thread::scope(|scope| {
-        for order in ["5137", "1573", "7135"] {
-            scope.spawn(move || {
-                let took = ring_and_the_seed_that_it_has_lost(order);
-                println!("S A B D = {order}: one ring after {took:?}");
-            });
-        }
+    at_each_home(|home| {
+        let order = match home {
+            Home::Ipv4 => "5137",
+            Home::Ipv6 => "1573",
+            Home::All => "7135",
+        };
+        let took = ring_and_the_seed_that_it_has_lost(home, order);
+        println!("{home:?}: S A B D = {order}: one ring after {took:?}");
     });
 }
 
-fn ring_and_the_seed_that_it_has_lost(order: &str) -> Duration {
+fn ring_and_the_seed_that_it_has_lost(home: Home, order: &str) -> Duration {
     let r = 4;
-    let addrs = free_addrs_at(addresses(4));
+    let addrs = home.addrs(4);
     let ids = order.chars().map(|digit| digit.to_string().repeat(40).parse().unwrap());
     let peers: Vec<Peer> = ids.zip(addrs).map(|(id, addr)| Peer { id, addr }).collect();
     let [s, a, b, d] = peers[..] else { unreachable!("four places") };
-    let start =
-        |peer: Peer, seed: Option<Peer>| Process::start_by(Command::new(CHORD), peer, seed.map(|seed| seed.addr), r);
+    let start = |peer: Peer, seed: Option<Peer>| Process::start_by(home.command(), peer, seed.map(|seed| seed.addr), r);
     let mut ring = vec![start(s, None), start(a, Some(s))];
     await_ideal(&mut ring, r, 10 * SECOND);
     ring.remove(0).kill();

@@ -8,6 +8,7 @@ pub mod ends;
 pub mod faults;
 #[cfg(target_os = "linux")]
 pub mod figures;
+pub mod home;
 #[cfg(target_os = "linux")]
 pub mod hosts;
 pub mod ideal;
