@@ -1,8 +1,12 @@
-//! Compiles `proto/chord.proto` with protox, so that no `protoc` is needed.
+//! Compiles the files of `proto` with protox, so that no `protoc` is needed.
+
+const FILES: [&str; 2] = ["proto/chord.proto", "proto/report.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=proto/chord.proto");
-    let files = protox::compile(["proto/chord.proto"], ["proto"])?;
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let files = protox::compile(FILES, ["proto"])?;
     prost_build::Config::new().bytes(["."]).compile_fds(files)?;
     Ok(())
 }

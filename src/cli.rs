@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod ask;
 mod given;
 mod scope;
 mod sim;
@@ -19,7 +20,8 @@ use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id};
 use clap::builder::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args as _, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, Args as _, CommandFactory, FromArgMatches, Parser, value_parser};
+use clap_complete::Shell;
 
 use scope::{Scope, USAGE, asked_for_help};
 pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Shown, Storm};
@@ -127,6 +129,7 @@ const HOST: &str = "an address or a name of a host, like 128.8.126.63 or example
 const BIND: &str = "an address of this machine, 0.0.0.0 or [::], and perhaps a port, like 0.0.0.0:4170";
 const PORT: &str = "a number from 1 to 65535";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
+const SHELL: &str = "bash, elvish, fish, powershell or zsh";
 const TIME: &str = "a time from 1ms to 60s";
 
 /// A value that [`ACCEPTED`] does not allow.
@@ -205,6 +208,11 @@ pub enum Instead {
 #[derive(Debug)]
 pub enum Run {
     Node(Host),
+    Ask(ask::Ask),
+    /// Print the completions of this shell.
+    Completions(Shell),
+    /// Print the manual.
+    Man,
     Sim(Sim),
     Swarm(Swarm),
 }
@@ -249,6 +257,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
             let swarm = swarm::Args::from_arg_matches(matches).map_err(instead)?;
             swarm.read().map(Run::Swarm).map_err(complain)
         }
+        Some((name, matches)) if ask::NAMES.contains(&name) => {
+            let question = ask::read(name, matches).map_err(instead)?;
+            question.checked().map(Run::Ask).map_err(complain)
+        }
+        Some(("completions", matches)) => {
+            let shell = matches.get_one("shell").copied();
+            shell.map(Run::Completions).ok_or_else(|| complain(format!("which shell? {SHELL}")))
+        }
+        Some(("man", _)) => Ok(Run::Man),
         Some((_, matches)) => {
             let sim = sim::Sim::from_arg_matches(matches).map_err(instead)?;
             sim.read().map(Run::Sim).map_err(complain)
@@ -261,10 +278,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
 }
 
 /// The flags of a node, or a subcommand.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     let sim = sim::Sim::augment_args(clap::Command::new("sim")).disable_help_subcommand(true);
     let swarm = swarm::Args::augment_args(clap::Command::new("swarm"));
-    let subcommands = Args::command().subcommand(sim).subcommand(swarm);
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
+    let completions = clap::Command::new("completions")
+        .about("Prints the completions of a shell: bash, elvish, fish, powershell or zsh")
+        .arg(shell.help("The shell; bash reads them with: source <(chord completions bash)"));
+    let man = clap::Command::new("man").about("Prints the manual; man reads it with: chord man | man -l -");
+    let subcommands = ask::augment(Args::command()).subcommand(swarm).subcommand(sim);
+    let subcommands = subcommands.subcommand(completions).subcommand(man);
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
 

@@ -43,6 +43,7 @@
 // The print macros end the program when its output is closed: see [`console::streams`].
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod client;
 pub mod node;
 pub mod protocol;
 #[cfg(feature = "sim")]

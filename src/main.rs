@@ -16,7 +16,8 @@ use anyhow::{Context, Result};
 use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
 use chord::node::worker::runtime;
-use commands::{chaos, churn, merge, node, paper, ring, storm, swarm};
+use commands::sim::{chaos, churn, merge, paper, ring, storm};
+use commands::{ask, meta, node, swarm};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
         Ok(cli::Run::Node(host)) => run(node::run(host), "warn"),
         // Hundreds of nodes would repeat each warning every second.
         Ok(cli::Run::Swarm(swarm)) => run(swarm::run(swarm), "error"),
+        Ok(cli::Run::Ask(question)) => {
+            log("error");
+            ask::run(question)
+        }
+        Ok(cli::Run::Completions(shell)) => meta::completions(shell),
+        Ok(cli::Run::Man) => meta::man(),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
         Ok(cli::Run::Sim(cli::Sim::Merge(merge))) => merge::run(&merge),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{ACCEPTED, Accepted, Instead, sim, swarm};
+use super::{ACCEPTED, Accepted, Instead, SHELL, ask, sim, swarm};
 
 /// Printed if there are no arguments.
 pub const USAGE: &str = "\
@@ -35,7 +35,12 @@ impl Scope<'_> {
             && let Some(command) = word.to_str().and_then(|word| scope.command.find_subcommand(word))
         {
             let name = command.get_name();
-            scope.accepted = if name == "swarm" { swarm::ACCEPTED } else { sim::accepted(name) };
+            scope.accepted = match name {
+                "swarm" => swarm::ACCEPTED,
+                "completions" => &[("<SHELL>", SHELL)],
+                name if ask::NAMES.contains(&name) && scope.words == 1 => ask::ACCEPTED,
+                name => sim::accepted(name),
+            };
             scope = Scope { name: format!("{} {name}", scope.name), command, words: scope.words + 1, ..scope };
         }
         scope

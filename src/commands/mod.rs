@@ -1,14 +1,9 @@
 //! What the `chord` command does after its arguments have been read: one file per command, and what several share.
 
-pub mod chaos;
-pub mod churn;
+pub mod ask;
 mod interrupt;
-pub mod merge;
+pub mod meta;
 pub mod node;
-mod outcome;
-pub mod paper;
 mod progress;
-pub mod ring;
-pub mod storm;
+pub mod sim;
 pub mod swarm;
-pub mod text;

@@ -24,6 +24,7 @@ pub async fn run(host: Host) -> Result<()> {
     let members = RefCell::new(Vec::new());
     let joined = |node: &Node| {
         tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
+        offer_report(node);
         members.borrow_mut().push(node.clone());
     };
     let ended = tokio::select! {
@@ -40,6 +41,13 @@ pub async fn run(host: Host) -> Result<()> {
     };
     join_all(nodes.iter().map(Node::leave)).await;
     ended
+}
+
+/// Tells its state to those that ask from outside (`chord state`).
+pub fn offer_report(node: &Node) {
+    if let Err(error) = node.serve_report() {
+        tracing::warn!(%error, "the node does not report its state");
+    }
 }
 
 /// Prints the warning, if any, and on a terminal which ring is joined: a seed that does not answer takes its time.

@@ -47,6 +47,13 @@ impl Progress {
         }
     }
 
+    /// This many of so many steps are done.
+    pub fn at(&self, done: usize, total: usize) {
+        self.appear();
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+    }
+
     fn appear(&self) {
         if self.bar.is_hidden() && self.begin.elapsed() > APPEARS_AFTER && stderr().is_terminal() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

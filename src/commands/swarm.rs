@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::try_join;
 use serde_json::json;
 
-use super::node::{answer, begin, told_to_end};
+use super::node::{answer, begin, offer_report, told_to_end};
 use super::progress::Progress;
 use crate::cli;
 
@@ -54,6 +54,7 @@ async fn form(config: SwarmConfig) -> Result<(Swarm, Formation)> {
     let swarm = swarm?;
     let formation = swarm.await_ideal(FORMS_WITHIN).await;
     settling.end();
+    swarm.nodes().for_each(offer_report);
     Ok((swarm, formation?))
 }
 

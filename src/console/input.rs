@@ -112,7 +112,7 @@ fn print(answer: &[u8]) -> io::Result<()> {
 
 /// The next line without its newline; `None` at the end of the input. Of a line that is too long no more than a buffer
 /// is kept in memory.
-fn read_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, BadLine>>> {
+pub fn read_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, BadLine>>> {
     let mut line = Vec::new();
     let (mut length, mut ended) = (0usize, false);
     while !ended {

@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{LookupError, ServeError, StartError};
+use super::report::{self, Report};
 use super::state::State;
 use crate::actors::messages::{Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
@@ -44,6 +45,7 @@ pub struct Node {
 
 struct Handle {
     me: Peer,
+    since: Instant,
     lookup_style: Style,
     lookup_timeout: Duration,
     call_timeout: Duration,
@@ -106,9 +108,10 @@ impl Node {
         let joining = Joining::new(report, config.join_timeout, oust, names);
         let node = wire(&config, pool, me, socket, joining, common.clone());
         let ids = if config.strict_ids { Ids::OfAddress } else { Ids::Any };
-        let channels = Channels::new(me, common.incarnation, config.transport, ids, common.counters.clone());
+        let channels = Channels::new(Some((me, common.incarnation)), config.transport, ids, common.counters.clone());
         let Config { lookup_style, lookup_timeout, call_timeout, .. } = config;
-        let handle = Handle { me, lookup_style, lookup_timeout, call_timeout, node, common, channels, ousted };
+        let since = Instant::now();
+        let handle = Handle { me, since, lookup_style, lookup_timeout, call_timeout, node, common, channels, ousted };
         let node = Node { handle: Arc::new(handle), _worker: None };
         match joined.await {
             Ok(Ok(())) => Ok(node),
@@ -200,6 +203,38 @@ impl Node {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
         self.handle.common.services.offer(service, Arc::new(answer), runtime);
         Ok(())
+    }
+
+    /// Offers the report of this node, under the name [`report::SERVICE`], to whoever asks for it from outside
+    /// ([`Client::report`](crate::client::Client::report)): all that it knows of its ring, its version and what it has
+    /// done. The node does not live longer for it.
+    ///
+    /// # Errors
+    ///
+    /// There is no tokio runtime here.
+    pub fn serve_report(&self) -> Result<(), ServeError> {
+        let handle = Arc::downgrade(&self.handle);
+        self.serve(report::SERVICE, move |_| {
+            let node = handle.upgrade().map(|handle| Node { handle, _worker: None });
+            async move {
+                let report = match node {
+                    Some(node) => node.report().await,
+                    None => None,
+                };
+                report.map(|report| report.to_bytes()).ok_or_else(|| Refusal::Failed("the node was stopped".into()))
+            }
+        })
+    }
+
+    /// What the node knows of its ring, and what it has done; `None` if it was stopped.
+    pub async fn report(&self) -> Option<Report> {
+        Some(Report {
+            state: self.state().await?,
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime: self.handle.since.elapsed(),
+            run: self.handle.common.incarnation,
+            traffic: self.traffic(),
+        })
     }
 
     /// Withdraws a service; calls in progress are still answered. Returns whether it was offered.

@@ -1,7 +1,7 @@
 //! The output that README.md and docs/ show is the output of the commands.
 //!
 //! In a block of the kind `console`, a line after `$ ` is a command, a line after `> ` is its input, and the lines
-//! below are its output; `…` stands for any lines. Commands without shown output are run only if they make a
+//! below are its output; `…` stands for any lines, and within a line for any text. Commands without shown output are run only if they make a
 //! file. Below a comment `<!-- not run: … -->`, which gives the reason, nothing is run.
 
 use std::fs;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// The documents that show output.
-const DOCUMENTS: [&str; 3] = ["README.md", "docs/simulation.md", "docs/tour.md"];
+const DOCUMENTS: [&str; 4] = ["README.md", "docs/operations.md", "docs/simulation.md", "docs/tour.md"];
 
 /// The documents that show none.
 const WITHOUT_OUTPUT: [&str; 3] = ["docs/correctness.md", "docs/performance.md", "docs/paper/report.md"];
@@ -80,8 +80,18 @@ fn is_shown(shown: &[String], printed: &[String]) -> bool {
     match shown.split_first() {
         None => printed.is_empty(),
         Some((any, rest)) if any == "…" => (0..=printed.len()).any(|from| is_shown(rest, &printed[from..])),
-        Some((line, rest)) => printed.first() == Some(line) && is_shown(rest, &printed[1..]),
+        Some((line, rest)) => {
+            printed.first().is_some_and(|first| is_line(line, first)) && is_shown(rest, &printed[1..])
+        }
     }
+}
+
+/// Whether a printed line matches the shown one.
+fn is_line(shown: &str, printed: &str) -> bool {
+    let Some((begin, rest)) = shown.split_once('…') else { return shown == printed };
+    let Some(printed) = printed.strip_prefix(begin) else { return false };
+    let starts = printed.char_indices().map(|(at, _)| at).chain([printed.len()]);
+    starts.into_iter().any(|at| is_line(rest, &printed[at..]))
 }
 
 /// A directory that contains the program.
@@ -216,6 +226,11 @@ fn tour_shows_what_commands_print() {
 }
 
 #[test]
+fn operations_shows_what_commands_print() {
+    check("docs/operations.md");
+}
+
+#[test]
 fn simulation_shows_what_commands_print() {
     check("docs/simulation.md");
 }
@@ -257,5 +272,15 @@ fn lines_that_are_left_out_stand_for_any() {
         ("", "a", false),
     ] {
         assert_eq!(is_shown(&lines(shown), &lines(printed)), right, "{shown:?}, {printed:?}");
+    }
+    for (shown, printed, right) in [
+        ("in … ms", "in 1.5 ms", true),
+        ("in … ms, …", "in 1.5 ms, 7", true),
+        ("in … ms", "in 1.5 s", false),
+        ("in … ms", "at 1.5 ms", false),
+        ("…, … ms", "a, b, c ms", true),
+        ("in … ms", "in 1.5 ms or so", false),
+    ] {
+        assert_eq!(is_line(shown, printed), right, "{shown:?}, {printed:?}");
     }
 }

@@ -9,6 +9,7 @@
 mod actors;
 #[cfg(target_os = "linux")]
 mod addresses;
+mod ask;
 #[cfg(target_os = "linux")]
 mod chaos;
 mod cli;

@@ -12,7 +12,7 @@ use chord::sim::ring::play::{self, Command};
 use clap::{ArgGroup, ValueEnum};
 
 use crate::cli::{NotAccepted, number};
-use crate::commands::text;
+use crate::commands::sim::text;
 
 /// Makes a ring by the protocol's own joins, checks all its tables, and shows it
 ///

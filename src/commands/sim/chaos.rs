@@ -9,8 +9,8 @@ use chord::sim::chaos::summary::Summary;
 use chord::sim::chaos::sweep::sweep;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::interrupt::{self, Interrupt};
 use crate::cli::Chaos;
+use crate::commands::interrupt::{self, Interrupt};
 
 /// Runs the histories.
 pub fn run(chaos: &Chaos) -> ExitCode {

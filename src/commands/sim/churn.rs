@@ -7,9 +7,9 @@ use std::time::Instant;
 use chord::console::streams::{complain, output};
 use chord::sim::churn::sweep;
 
-use super::interrupt::{self, Interrupt};
-use super::progress::Progress;
 use crate::cli::Churn;
+use crate::commands::interrupt::{self, Interrupt};
+use crate::commands::progress::Progress;
 
 /// Runs the histories.
 pub fn run(churn: &Churn) -> ExitCode {

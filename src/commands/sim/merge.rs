@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use chord::console::streams::complain;
 use chord::sim::merge::{self, Report, plot};
 
-use super::interrupt::{self, Interrupt};
 use super::outcome;
-use super::progress::Progress;
 use crate::cli::Merge;
+use crate::commands::interrupt::{self, Interrupt};
+use crate::commands::progress::Progress;
 
 /// Merges the rings.
 pub fn run(merge: &Merge) -> ExitCode {

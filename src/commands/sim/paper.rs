@@ -15,8 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::interrupt::INTERRUPTED;
 use crate::cli::Paper;
+use crate::commands::interrupt::INTERRUPTED;
 
 /// Runs the experiments.
 pub fn run(paper: &Paper) -> ExitCode {

@@ -19,9 +19,9 @@ use chord::sim::tables::Tables;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::progress::Progress;
 use super::text;
 use crate::cli::{MAX_SCRIPT, Ring, Script};
+use crate::commands::progress::Progress;
 
 /// Why the command failed.
 enum Trouble {

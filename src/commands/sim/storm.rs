@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use chord::console::streams::complain;
 use chord::sim::storm::{self, plot};
 
-use super::interrupt::{self, Interrupt};
 use super::outcome;
-use super::progress::Progress;
 use crate::cli::Storm;
+use crate::commands::interrupt::{self, Interrupt};
+use crate::commands::progress::Progress;
 
 /// Runs the storms.
 pub fn run(storm: &Storm) -> ExitCode {

@@ -27,10 +27,10 @@ use crate::wire::{
 /// A channel that can't be made in this time is given up.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The channels that one node has made. They end with it.
+/// The channels that one node, or one client, has made. They end with it.
 pub struct Channels {
-    me: Peer,
-    incarnation: u64,
+    /// The node and the run of its program; none of a client.
+    caller: Option<(Peer, u64)>,
     transport: Transport,
     ids: Ids,
     counters: Arc<Counters>,
@@ -105,8 +105,8 @@ impl Asking<'_> {
 
 impl Channels {
     /// No channels yet.
-    pub fn new(me: Peer, incarnation: u64, transport: Transport, ids: Ids, counters: Arc<Counters>) -> Channels {
-        Channels { me, incarnation, transport, ids, counters, made: Mutex::default() }
+    pub fn new(caller: Option<(Peer, u64)>, transport: Transport, ids: Ids, counters: Arc<Counters>) -> Channels {
+        Channels { caller, transport, ids, counters, made: Mutex::default() }
     }
 
     /// Calls that node. `ours` finds out, before a channel is made, whether the node lives and is of our own kind: some
@@ -173,14 +173,15 @@ impl Channels {
 
     async fn open(&self, peer: Peer) -> Result<(Reader, Writer), CallError> {
         let unreachable = || CallError::Unreachable(peer);
-        let stream = self.transport.connect(self.me.addr, peer.addr).await.map_err(|_| unreachable())?;
+        let from = self.caller.map_or(peer.addr, |(me, _)| me.addr);
+        let stream = self.transport.connect(from, peer.addr).await.map_err(|_| unreachable())?;
         let mut codec = FrameCodec::new(self.ids);
         let (mut reader, mut writer) = stream.split(codec.clone());
         let question = Question {
             request: Ok(Request::OpenChannel),
             call_id: Some(1),
             deadline: None,
-            caller: Some((self.me, self.incarnation)),
+            caller: self.caller,
             to: None,
         };
         let mut bytes = BytesMut::new();
@@ -197,6 +198,11 @@ impl Channels {
             Ok(Err(Code::UnknownCall)) => Err(CallError::NothingServed(peer)),
             _ => Err(unreachable()),
         }
+    }
+
+    /// Closes the channel to that node, when its calls have ended.
+    pub fn forget(&self, peer: Peer) {
+        lock(&self.made).remove(&peer);
     }
 
     /// Closes all channels.

@@ -1,0 +1,222 @@
+//! The flags of the commands that question a running ring.
+
+use std::time::Duration;
+
+use chord::Seed;
+use chord::protocol::id::{Bits, Id};
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::{Accepted, NotAccepted, TIME, number, timeout};
+
+/// Which nodes to ask, and how to print what they say.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// A node of the ring to ask; may be repeated: the first that answers is asked
+    #[arg(long, value_name = "HOST:PORT", value_parser = node, env = "CHORD_AT", value_delimiter = ',', default_value = "127.0.0.1:9000")]
+    pub at: Vec<Seed>,
+
+    /// How long to wait for each answer, 1ms to 60s
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "5s", allow_hyphen_values = true)]
+    pub timeout: Duration,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn node(text: &str) -> Result<Seed, NotAccepted> {
+    text.parse().map_err(|_| NotAccepted)
+}
+
+/// Looks keys up: prints the owner of each
+#[derive(Clone, Debug, Args)]
+#[command(after_help = LOOKUP_HELP)]
+pub struct Lookup {
+    /// Keys, hashed as they are; - reads keys from standard input, one per line
+    #[arg(value_name = "KEY", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub keys: Vec<String>,
+
+    /// Each KEY is an identifier, 40 hexadecimal digits
+    #[arg(long)]
+    pub id: bool,
+
+    /// How many lookups are in flight at most, 1 to 4096
+    #[arg(long, value_name = "N", value_parser = in_flight, default_value = "256", allow_hyphen_values = true)]
+    pub in_flight: usize,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const LOOKUP_HELP: &str = "\
+Prints a line for each key, in the order of the keys: the owner's identifier, its address, and the key. With --json a
+line of JSON for each: {\"key\", \"id\", \"owner\": {\"id\", \"addr\"}, \"millis\"} or {\"key\", \"id\", \"error\"}.
+Exit status: 0 all have an owner, 1 some have none, 2 bad arguments, 3 no node answered.";
+
+/// Follows a lookup from node to node, and says why each was asked
+#[derive(Clone, Debug, Args)]
+#[command(after_help = TRACE_HELP)]
+pub struct Trace {
+    /// The key, hashed as it is
+    #[arg(value_name = "KEY", value_parser = NonEmptyStringValueParser::new())]
+    pub key: String,
+
+    /// KEY is an identifier, 40 hexadecimal digits
+    #[arg(long)]
+    pub id: bool,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const TRACE_HELP: &str = "\
+The nodes are asked one after the other, as an iterative lookup does. Each line is a node: how far it is from the key,
+how long it took, and why the node before named it. Plain peers ask further nodes themselves and don't say which.
+Exit status: 0 an owner was found, 1 none was, 2 bad arguments, 3 no node answered.";
+
+/// Prints what a node knows of its ring, and what it has done
+#[derive(Clone, Debug, Args)]
+#[command(after_help = STATE_HELP)]
+pub struct State {
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const STATE_HELP: &str = "\
+A plain peer tells its predecessor and successors only.
+Exit status: 0 it answered, 2 bad arguments, 3 no node answered.";
+
+/// Walks the ring: prints each node with its share of the keys
+#[derive(Clone, Debug, Args)]
+#[command(after_help = RING_HELP)]
+pub struct Ring {
+    /// Draw the ring into this SVG file
+    #[arg(long, value_name = "FILE")]
+    pub draw: Option<std::path::PathBuf>,
+
+    /// Print a graph of successors for Graphviz instead of a table
+    #[arg(long, conflicts_with = "json")]
+    pub dot: bool,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const RING_HELP: &str = "\
+Nodes are found through successors, predecessors and fingers, and printed in the order of the circle. With --json a
+line of JSON for each: {\"id\", \"addr\", \"share\", \"millis\", \"plain\", \"version\", \"predecessor\", \"successors\"}, and
+{\"id\", \"addr\", \"error\"} for each that others name and that does not answer.
+Exit status: 0 the ring was walked, 2 bad arguments, 3 no node answered.";
+
+/// Examines the ring, says what is wrong with it and what to do
+#[derive(Clone, Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct Check {
+    /// Compare the fingers of all nodes, not of 16
+    #[arg(long)]
+    pub thorough: bool,
+
+    /// How many members the ring should have at least, 1 to 100000
+    #[arg(long, value_name = "N", value_parser = members, default_value = "1", allow_hyphen_values = true)]
+    pub nodes: usize,
+
+    /// Check again, for at most this many seconds, until the ring is healthy, 1 to 86400
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_hyphen_values = true)]
+    pub wait: Option<Duration>,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const CHECK_HELP: &str = "\
+Visits all nodes and compares successors, lists, predecessors and fingers with their definition, and the owners that 16
+nodes name with the right ones. What is wrong must be found twice, half a second apart: a ring may change meanwhile.
+Exit status: 0 healthy, 1 degraded (it heals by itself), 2 broken (answers may be wrong) or bad arguments, 3 no node
+answered.";
+
+fn in_flight(text: &str) -> Result<usize, NotAccepted> {
+    number(text, 1..=4096)
+}
+
+fn members(text: &str) -> Result<usize, NotAccepted> {
+    number(text, 1..=chord::client::walk::MAX_NODES)
+}
+
+fn seconds(text: &str) -> Result<Duration, NotAccepted> {
+    number(text, 1..=86_400).map(Duration::from_secs)
+}
+
+/// The values that each flag accepts, as the error for any other value says.
+pub const ACCEPTED: Accepted = &[
+    ("--at", "the address or name of a node and its port, like 128.8.126.63:9000"),
+    ("--timeout", TIME),
+    ("--json", "no value"),
+    ("--id", "no value"),
+    ("--in-flight", "a number from 1 to 4096"),
+    ("--draw", "the path of a file"),
+    ("--dot", "no value"),
+    ("--thorough", "no value"),
+    ("--nodes", "a number from 1 to 100000"),
+    ("--wait", "a number of seconds from 1 to 86400"),
+    ("<KEY>", "a text that is not empty"),
+    ("<KEY>...", "texts that are not empty"),
+];
+
+/// What to ask.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Lookup(Lookup),
+    Trace(Trace),
+    State(State),
+    Ring(Ring),
+    Check(Check),
+}
+
+/// The names of these commands.
+pub const NAMES: [&str; 5] = ["lookup", "trace", "state", "ring", "check"];
+
+/// Adds them to the command line.
+pub fn augment(command: clap::Command) -> clap::Command {
+    command
+        .subcommand(Lookup::augment_args(clap::Command::new("lookup")))
+        .subcommand(Trace::augment_args(clap::Command::new("trace")))
+        .subcommand(State::augment_args(clap::Command::new("state")))
+        .subcommand(Ring::augment_args(clap::Command::new("ring")))
+        .subcommand(Check::augment_args(clap::Command::new("check")))
+}
+
+/// Reads the arguments of one of them.
+pub fn read(name: &str, matches: &clap::ArgMatches) -> Result<Ask, clap::Error> {
+    use clap::FromArgMatches as _;
+    Ok(match name {
+        "lookup" => Ask::Lookup(Lookup::from_arg_matches(matches)?),
+        "trace" => Ask::Trace(Trace::from_arg_matches(matches)?),
+        "state" => Ask::State(State::from_arg_matches(matches)?),
+        "ring" => Ask::Ring(Ring::from_arg_matches(matches)?),
+        _ => Ask::Check(Check::from_arg_matches(matches)?),
+    })
+}
+
+impl Ask {
+    /// Checks what clap can't: identifiers.
+    pub fn checked(self) -> Result<Ask, String> {
+        let not_an_id = |key: &str| {
+            let why = format!("KEY is {:?}: with --id it takes 40 hexadecimal digits", super::words::shown(key));
+            identifier(key, true).is_none().then_some(why)
+        };
+        let wrong = match &self {
+            Ask::Lookup(Lookup { keys, id: true, .. }) => {
+                keys.iter().filter(|key| *key != "-").find_map(|key| not_an_id(key))
+            }
+            Ask::Trace(Trace { key, id: true, .. }) => not_an_id(key),
+            _ => None,
+        };
+        wrong.map_or(Ok(self), Err)
+    }
+}
+
+/// The identifier of a key: of the text, or the one that the text is.
+pub fn identifier(key: &str, is_id: bool) -> Option<Id> {
+    if is_id { key.parse().ok() } else { Some(Id::of_key(key.as_bytes(), Bits::FULL)) }
+}

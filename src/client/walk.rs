@@ -1,0 +1,231 @@
+//! Visits all nodes of a ring, and notes what each knows at the moment of its visit.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::{AskError, Client};
+use crate::node::report::Report;
+use crate::protocol::addr::Addr;
+use crate::protocol::id::{Bits, Id};
+use crate::protocol::peer::Peer;
+use crate::protocol::rpc::{Request, Response};
+use crate::wire::WireError;
+
+/// This many nodes are visited at the same time; each takes up to two connections.
+const AT_ONCE: usize = 64;
+
+/// A walk ends after this many nodes: a liar could name new ones for ever.
+pub const MAX_NODES: usize = 100_000;
+
+/// A node that has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// As others name it; as it was asked for the first ones.
+    pub peer: Peer,
+    /// Whether it is a plain peer.
+    pub plain: bool,
+    /// How long one question and its answer took.
+    pub took: Duration,
+    /// When it answered, since the walk began.
+    pub at: Duration,
+    /// `None` while it knows none.
+    pub predecessor: Option<Peer>,
+    /// Nearest first, without itself.
+    pub successors: Vec<Peer>,
+    /// What it reports of itself, if that was wanted; `None` if it does not.
+    pub report: Option<Report>,
+}
+
+/// A node that others name, and that has not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// As others name it.
+    pub peer: Peer,
+    /// Who names it, each once.
+    pub named_by: Vec<Peer>,
+    /// What happened instead.
+    pub why: String,
+}
+
+/// All nodes that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// By identifier, the lowest first.
+    pub nodes: Vec<Visited>,
+    /// By identifier.
+    pub unreached: Vec<Unreached>,
+    /// From the first question to the last answer: a ring that changes meanwhile may look wrong.
+    pub took: Duration,
+    /// Whether there were more nodes than are visited ([`MAX_NODES`]).
+    pub cut: bool,
+}
+
+/// Which nodes are asked for their report as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reports {
+    /// None: positions and neighbours only.
+    None,
+    /// The first this many that are visited.
+    Of(usize),
+    /// All.
+    All,
+}
+
+impl Walk {
+    /// The member that owns a key, if the ring is what the visited nodes make together.
+    pub fn owner(&self, key: Id) -> Option<Peer> {
+        let at = self.nodes.partition_point(|node| node.peer.id < key);
+        self.nodes.get(at).or(self.nodes.first()).map(|node| node.peer)
+    }
+
+    /// The share of all identifiers that a node owns, from 0 to 1.
+    pub fn share(&self, at: usize) -> f64 {
+        let before = (at + self.nodes.len() - 1) % self.nodes.len();
+        let [me, before] = [at, before].map(|at| self.nodes[at].peer.id);
+        if me == before { 1.0 } else { part(me.clockwise_from(before)) }
+    }
+}
+
+/// A distance as a part of the circle, from 0 to 1.
+pub(super) fn part(distance: Id) -> f64 {
+    let high = distance.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    high as f64 / 2f64.powi(64)
+}
+
+/// Visits all nodes that can be found from those at these addresses; `told` hears how many were visited and how many
+/// are known.
+///
+/// # Errors
+///
+/// None of them answered: what happened with the first.
+pub async fn walk(
+    client: &Client,
+    from: &[Addr],
+    reports: Reports,
+    told: impl Fn(usize, usize),
+) -> Result<Walk, AskError> {
+    let began = Instant::now();
+    let mut failed = None;
+    let mut known = HashSet::new();
+    let mut waiting = Vec::new();
+    for addr in from {
+        match name(client, *addr).await {
+            Ok(peer) if known.insert(peer) => waiting.push(peer),
+            Ok(_) => {}
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    if let (true, Some(error)) = (waiting.is_empty(), failed) {
+        return Err(error);
+    }
+    let mut named_by = HashMap::<Peer, Vec<Peer>>::new();
+    let mut nodes = BTreeMap::new();
+    let mut failures = Vec::new();
+    let mut visits = FuturesUnordered::new();
+    let mut reports_left = match reports {
+        Reports::None => 0,
+        Reports::Of(n) => n,
+        Reports::All => usize::MAX,
+    };
+    loop {
+        while visits.len() < AT_ONCE
+            && let Some(peer) = waiting.pop()
+        {
+            let wants_report = reports_left > 0;
+            reports_left = reports_left.saturating_sub(1);
+            visits.push(async move { (peer, visit(client, peer, wants_report, began).await) });
+        }
+        let Some((peer, visited)) = visits.next().await else { break };
+        match visited {
+            Ok(visited) => {
+                let fingers = visited.report.iter().flat_map(|report| &report.state.fingers);
+                let named: HashSet<Peer> =
+                    visited.successors.iter().chain(&visited.predecessor).chain(fingers).copied().collect();
+                for other in named {
+                    named_by.entry(other).or_default().push(peer);
+                    if known.len() < MAX_NODES && known.insert(other) {
+                        waiting.push(other);
+                    }
+                }
+                nodes.insert(peer, visited);
+            }
+            Err(why) => failures.push((peer, why)),
+        }
+        told(nodes.len() + failures.len(), known.len());
+    }
+    let mut unreached: Vec<_> = failures
+        .into_iter()
+        .map(|(peer, why)| {
+            let mut named_by = named_by.remove(&peer).unwrap_or_default();
+            named_by.sort_unstable();
+            Unreached { peer, named_by, why }
+        })
+        .collect();
+    unreached.sort_by_key(|unreached| unreached.peer);
+    let cut = known.len() >= MAX_NODES;
+    Ok(Walk { nodes: nodes.into_values().collect(), unreached, took: began.elapsed(), cut })
+}
+
+/// Visits one node, at this address.
+///
+/// # Errors
+///
+/// It did not answer.
+pub async fn visit_at(client: &Client, addr: Addr, reports: Reports) -> Result<Visited, AskError> {
+    let began = Instant::now();
+    let peer = name(client, addr).await?;
+    let wants_report = reports != Reports::None;
+    // At the address that is known to work, whatever it advertises.
+    ask(client, Peer { addr, ..peer }, wants_report, began).await.map(|visited| Visited { peer, ..visited })
+}
+
+/// The node at an address, as its ring names it.
+pub(super) async fn name(client: &Client, addr: Addr) -> Result<Peer, AskError> {
+    let answered = client.ask(addr, None, Request::GetPredecessor).await?;
+    let asked = match answered.responder {
+        Some(id) => Peer { id, addr },
+        // A plain peer does not tell its identifier: it follows from its address.
+        None => Peer::at(addr, Bits::FULL),
+    };
+    // It may advertise another address than the one at which it was asked.
+    let owner = client.lookup(addr, asked.id).await.map(|found| found.owner);
+    Ok(owner.ok().filter(|owner| owner.id == asked.id).unwrap_or(asked))
+}
+
+async fn visit(client: &Client, peer: Peer, wants_report: bool, began: Instant) -> Result<Visited, String> {
+    let visited = ask(client, peer, wants_report, began).await;
+    // A ring may have more nodes than this program may have open files.
+    client.forget(peer);
+    visited.map_err(|why| why.to_string())
+}
+
+async fn ask(client: &Client, peer: Peer, wants_report: bool, began: Instant) -> Result<Visited, AskError> {
+    let Peer { id, addr } = peer;
+    let nonsense = || AskError::Nonsense(addr, WireError::Misplaced);
+    let answered = client.ask(addr, Some(id), Request::GetPredecessor).await?;
+    if let Some(other) = answered.responder.filter(|other| *other != id) {
+        return Err(AskError::Other(addr, other));
+    }
+    let at = began.elapsed();
+    let Response::Predecessor { predecessor, successors, .. } = answered.response else {
+        return Err(nonsense());
+    };
+    let successors = match successors {
+        Some(successors) => successors,
+        None => match client.ask(addr, Some(id), Request::GetSuccessorList { joiner: None }).await?.response {
+            Response::SuccessorList { successors, .. } => successors,
+            _ => return Err(nonsense()),
+        },
+    };
+    let report = match wants_report && !answered.plain {
+        // A program that embeds a node need not offer its report.
+        true => client.report(peer).await.ok(),
+        false => None,
+    };
+    Ok(Visited { peer, plain: answered.plain, took: answered.took, at, predecessor, successors, report })
+}

@@ -1,0 +1,128 @@
+//! The commands that question a running ring from outside: one file each, and what they share.
+//!
+//! They end with 3 if no node answers; each help says what else their exit status tells.
+
+mod check;
+mod draw;
+mod lookup;
+mod ring;
+mod state;
+mod trace;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use chord::client::Client;
+use chord::console::streams::{complain, output};
+use chord::net::seed::Host;
+use chord::node::worker::runtime;
+use chord::protocol::rpc::Request;
+use chord::{Addr, Peer, Seed};
+use serde_json::{Value, json};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use crate::cli::ask::{Ask, Common};
+
+/// No node could be asked.
+const UNREACHED: u8 = 3;
+
+/// Asks, prints the answer, and returns the exit status.
+pub fn run(ask: Ask) -> ExitCode {
+    let ended = match runtime() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(answer(ask));
+            // A thread that reads standard input may wait for ever.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(why) => Err(format!("can't start: {why}")),
+    };
+    match ended {
+        Ok(status) => ExitCode::from(status),
+        Err(why) => {
+            complain(format_args!("chord: {why}"));
+            ExitCode::from(UNREACHED)
+        }
+    }
+}
+
+async fn answer(ask: Ask) -> Result<u8, String> {
+    match ask {
+        Ask::Lookup(lookup) => lookup::run(lookup).await,
+        Ask::Trace(trace) => trace::run(&trace).await,
+        Ask::State(state) => state::run(&state).await,
+        Ask::Ring(ring) => ring::run(&ring).await,
+        Ask::Check(check) => check::run(&check).await,
+    }
+}
+
+/// A client, and the first of the nodes that answers; or what was tried.
+async fn reach(common: &Common) -> Result<(Client, Addr), String> {
+    let client = Client::new(common.timeout);
+    let mut tried = Vec::new();
+    for seed in &common.at {
+        for addr in addrs(seed, common, &mut tried).await {
+            match client.ask(addr, None, Request::CheckPredecessor).await {
+                Ok(_) => return Ok((client, addr)),
+                Err(why) => tried.push(why.to_string()),
+            }
+        }
+    }
+    Err(format!("{}; is a node running there? Name one that is with --at HOST:PORT", tried.join("; ")))
+}
+
+/// The addresses of a node, which may have a name.
+async fn addrs(seed: &Seed, common: &Common, tried: &mut Vec<String>) -> Vec<Addr> {
+    let name = match &seed.host {
+        Host::Ip(_) => return seed.addr().into_iter().collect(),
+        Host::Name(name) => name.as_str(),
+    };
+    match timeout(common.timeout, lookup_host((name, seed.port))).await {
+        Ok(Ok(found)) => {
+            let addrs: Vec<Addr> = found.map(Addr::from).filter(|addr| addr.check().is_ok()).collect();
+            if addrs.is_empty() {
+                tried.push(format!("{name} has no address that can be called"));
+            }
+            addrs
+        }
+        Ok(Err(why)) => {
+            tried.push(format!("{name} does not resolve: {why}"));
+            Vec::new()
+        }
+        Err(_) => {
+            tried.push(format!("{name} was not resolved within {:?}", common.timeout));
+            Vec::new()
+        }
+    }
+}
+
+/// Prints a text of whole lines. An error means that nobody reads any more: then nothing more has to be found out.
+fn print(text: &str) -> Result<(), String> {
+    output().write_all(text.as_bytes()).map_err(|why| format!("can't write to standard output: {why}"))
+}
+
+fn print_json(value: &Value) -> Result<(), String> {
+    print(&format!("{value}\n"))
+}
+
+fn peer(peer: Peer) -> Value {
+    json!({ "id": peer.id.to_string(), "addr": peer.addr.to_string() })
+}
+
+fn millis(time: std::time::Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Rows as columns that stand under each other.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! `chord ring`: all nodes of the ring.
+
+use std::fs;
+
+use chord::client::walk::{Reports, Visited, Walk, walk};
+use serde_json::json;
+
+use super::{columns, draw, millis, peer, print, reach};
+use crate::cli::ask::Ring;
+use crate::commands::progress::Progress;
+
+pub(super) async fn run(args: &Ring) -> Result<u8, String> {
+    let (client, addr) = reach(&args.common).await?;
+    let progress = Progress::of(1, "nodes are visited");
+    let walked = walk(&client, &[addr], Reports::All, |done, known| progress.at(done, known)).await;
+    progress.end();
+    let walk = walked.map_err(|why| why.to_string())?;
+    if let Some(file) = &args.draw {
+        fs::write(file, draw::svg(&walk)).map_err(|why| format!("can't write {}: {why}", file.display()))?;
+    }
+    print(&match (args.dot, args.common.json) {
+        (true, _) => dot(&walk),
+        (_, true) => lines(&walk),
+        _ => table(&walk),
+    })?;
+    Ok(0)
+}
+
+fn table(walk: &Walk) -> String {
+    let heads = ["id", "address", "keys", "round trip", "version"].map(String::from);
+    let row = |(at, node): (usize, &Visited)| {
+        let version = match &node.report {
+            Some(report) => report.version.clone(),
+            None if node.plain => "plain".into(),
+            None => "untold".into(),
+        };
+        let share = format!("{:.2} %", walk.share(at) * 100.0);
+        [node.peer.id.to_string(), node.peer.addr.to_string(), share, format!("{} ms", millis(node.took)), version]
+    };
+    let rows: Vec<_> = [heads].into_iter().chain(walk.nodes.iter().enumerate().map(row)).collect();
+    let mut text = columns(&rows);
+    for unreached in &walk.unreached {
+        text += &format!("{} {}: {}\n", unreached.peer.id, unreached.peer.addr, unreached.why);
+    }
+    let n = walk.nodes.len();
+    text + &format!("{n} node{} in {} ms\n", if n == 1 { "" } else { "s" }, millis(walk.took))
+}
+
+fn lines(walk: &Walk) -> String {
+    let node = |(at, node): (usize, &Visited)| {
+        json!({
+            "id": node.peer.id.to_string(), "addr": node.peer.addr.to_string(), "share": walk.share(at),
+            "millis": millis(node.took), "plain": node.plain,
+            "version": node.report.as_ref().map(|report| &report.version),
+            "predecessor": node.predecessor.map(peer),
+            "successors": node.successors.iter().map(|other| peer(*other)).collect::<Vec<_>>(),
+        })
+    };
+    let failed = walk.unreached.iter().map(|unreached| {
+        let named_by = unreached.named_by.iter().map(|other| peer(*other)).collect::<Vec<_>>();
+        let (id, addr) = (unreached.peer.id.to_string(), unreached.peer.addr.to_string());
+        json!({ "id": id, "addr": addr, "error": unreached.why, "named_by": named_by })
+    });
+    walk.nodes.iter().enumerate().map(node).chain(failed).map(|line| format!("{line}\n")).collect()
+}
+
+/// A graph for Graphviz: each node and its first successor.
+fn dot(walk: &Walk) -> String {
+    let mut text = String::from("digraph ring {\n  layout=circo; node [shape=box];\n");
+    for node in &walk.nodes {
+        text += &format!("  \"{}\" [tooltip=\"{}\"];\n", node.peer.addr, node.peer.id);
+    }
+    for unreached in &walk.unreached {
+        text += &format!("  \"{}\" [style=dashed, tooltip=\"does not answer\"];\n", unreached.peer.addr);
+    }
+    for node in &walk.nodes {
+        if let Some(next) = node.successors.first() {
+            text += &format!("  \"{}\" -> \"{}\";\n", node.peer.addr, next.addr);
+        }
+    }
+    text + "}\n"
+}
