@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions clean
+.PHONY: chord ring test test-library check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions clean
 
 # An optimised ./chord.
 chord:
@@ -17,6 +17,11 @@ ring: chord
 # four.
 test:
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
+
+# The library's own tests as other programs build it: alone, and with the simulator.
+test-library:
+	cargo test --locked --lib --no-default-features
+	cargo test --locked --lib --no-default-features --features sim
 
 # Tests of real processes: five minutes of random faults, two more with many nodes under load that are killed 20 times,
 # and four with each node on a host of its own, if iproute2 and root are available. Prints the figures. SEED=… repeats a
