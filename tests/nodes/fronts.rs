@@ -129,6 +129,29 @@ async fn node_that_is_not_behind_its_front_any_more_is_called_itself() {
     assert!(wire_is_open(&mut own).await, "it is kept");
 }
 
+/// Each of its answers taught the caller the same front anew: there was a connection for nearly each call.
+#[actix_rt::test]
+async fn front_that_refuses_costs_no_connection_for_each_call() {
+    const CALLS: usize = 1000;
+    let (us, front, behind, mut wire) = behind_a_front().await;
+    let before = us.counters.read().dialed;
+    let serve = async {
+        let asked = question(&mut wire).await;
+        say(&mut wire, numbered(Reply::refuse(Code::NotHere, "who?"), front.me, &asked, None)).await;
+        let mut own = behind.accept().await;
+        for _ in 0..CALLS {
+            answer(&mut own, behind.me, None, Some(front.me.addr.port())).await;
+        }
+    };
+    let calls = async {
+        for _ in 0..CALLS {
+            assert_eq!(us.call(behind.me, Way::Kept).await, alive());
+        }
+    };
+    join(calls, serve).await;
+    assert_eq!(us.counters.read().dialed, before + 1, "for {CALLS} calls");
+}
+
 /// Neither is a front that answers in its own name.
 #[actix_rt::test]
 async fn front_that_answers_for_itself_kills_nobody() {
