@@ -18,6 +18,7 @@ use chord::net::limits::drops::DropCounters;
 use chord::net::limits::inbound::Limits;
 use chord::net::link::Link;
 use chord::net::pending::{CallOutcome, MAX_ASKED, PendingCalls};
+use chord::net::resident::Resident;
 use chord::net::routes::Routes;
 use chord::net::shared::Shared;
 use chord::net::transport::Transport;
@@ -186,25 +187,28 @@ async fn scenario(u: &mut Unstructured<'_>) {
     let choice = |u: &mut Unstructured, n: u8| u.int_in_range(0..=n).unwrap_or_default();
     let takes = [Duration::ZERO, Duration::from_millis(1), 2 * SECOND][usize::from(choice(u, 2))];
     let host = Host { seen: seen.clone(), takes, refuses: choice(u, 7) == 7 }.start();
-    let shared = Rc::new(Shared {
+    let resident = Rc::new(Resident {
         me: peer(9),
         r: 4,
         incarnation: 1,
         rpc_timeout: SECOND,
-        limits: Limits::default(),
         accepted: Cell::default(),
-        transport: Transport::Tcp,
-        ids: Ids::Any,
         serves: Box::new(host.clone().recipient::<Serve>()),
         severed: host.clone().recipient(),
         slept: host.clone().recipient(),
-        routes: Routes::default(),
         events: host.clone().recipient(),
         drops: DropCounters::default(),
-        services: Arc::default(),
         counters: Arc::default(),
     });
-    shared.routes.pool.enter(&shared);
+    let shared = Rc::new(Shared {
+        resident,
+        limits: Limits::default(),
+        transport: Transport::Tcp,
+        ids: Ids::Any,
+        routes: Routes::default(),
+        services: Arc::default(),
+    });
+    shared.routes.pool.enter(&shared.resident);
     let origin = match choice(u, 5) {
         0..=2 => Origin::Accepted(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         3 => Origin::Dialed(peer(1).addr),

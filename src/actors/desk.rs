@@ -4,7 +4,7 @@ use actix::Recipient;
 
 use crate::actors::lookups::Lookups;
 use crate::actors::messages::{Serve, Severed};
-use crate::net::serving::{Answered, Serves};
+use crate::net::serves::{Answered, Serves};
 
 /// The desk of one node. Lookups begin, and mostly end, where their questions are read; the owner of the neighbours
 /// answers the other questions.

@@ -11,7 +11,7 @@ use crate::actors::drive::{Driver, Started};
 use crate::actors::jitter::jittered;
 use crate::actors::messages::{Forget, Resolve, Serve, Severed};
 use crate::actors::snapshot::Snapshot;
-use crate::net::serving::Answered;
+use crate::net::serves::Answered;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::restarts::{Next, Restarts};
 use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Query, Scope};

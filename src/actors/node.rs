@@ -22,6 +22,7 @@ use crate::net::limits::inbound::Limits;
 use crate::net::listener::Listener;
 use crate::net::peers::Peers;
 use crate::net::pool::ConnectionPool;
+use crate::net::resident::Resident;
 use crate::net::routes::Routes;
 use crate::net::seed::Seed;
 use crate::net::shared::Shared;
@@ -86,27 +87,30 @@ pub fn wire(
     let snapshot = Snapshot::new(table.clone());
     let tables = [neighbors.address().recipient(), fingers.address().recipient()];
     let lookups = Lookups::new(me, snapshot.clone(), driver.clone(), tables);
-    let shared = Rc::new(Shared {
+    let resident = Rc::new(Resident {
         me,
         r: config.successors,
         incarnation,
         rpc_timeout: config.rpc_timeout,
+        accepted: Cell::default(),
+        serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
+        severed: neighbors.address().recipient(),
+        slept: neighbors.address().recipient(),
+        events: peers.address().recipient(),
+        drops: DropCounters::default(),
+        counters,
+    });
+    let shared = Rc::new(Shared {
+        resident,
         limits: Limits {
             dialed: connections(config.dialed),
             in_all: connections(config.connections),
             per_address: config.connections_per_address,
         },
-        accepted: Cell::default(),
         transport: config.transport.clone(),
         ids: if config.strict_ids { Ids::OfAddress } else { Ids::Any },
-        serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),
-        severed: neighbors.address().recipient(),
-        slept: neighbors.address().recipient(),
         routes,
-        events: peers.address().recipient(),
-        drops: DropCounters::default(),
         services,
-        counters,
     });
     let peers = peers.run(Peers::new(shared, config.budget.clone(), config.accepting.clone()));
     let listener = Listener::new(socket, peers.clone().recipient()).start();

@@ -35,6 +35,18 @@ pub struct Doubt;
 #[rtype(result = "()")]
 pub struct Retire;
 
+/// A connection, as its users see it.
+pub trait LinkControl {
+    /// No more calls are made on it: it closes once the calls already made are answered.
+    fn retire(&self);
+
+    /// Checks whether the other end is still there.
+    fn doubt(&self);
+
+    /// Closes it.
+    fn stop(&self);
+}
+
 /// How a connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use crate::actors::messages::{CallRefusal, Stop};
 use crate::net::channel::services::Unopened;
 use crate::net::channel::serving::Serving;
-use crate::net::events::{Doubt, LinkEvent, LinkId, Origin, Retire};
+use crate::net::events::{Doubt, LinkControl, LinkEvent, LinkId, Origin, Retire};
 use crate::net::frames::{Reader, Stream, Writer};
 use crate::net::limits::drops::DropReason;
 use crate::net::limits::inbound::LastSeen;
@@ -105,7 +105,7 @@ impl Link {
     pub fn dial(id: LinkId, origin: Origin, shared: Rc<Shared>) -> Link {
         Link {
             id,
-            pending: PendingCalls::new(origin, shared.clone()),
+            pending: PendingCalls::new(origin, shared.resident.clone()),
             shared,
             origin,
             stream: None,
@@ -143,7 +143,7 @@ impl Link {
 
     fn connected(&mut self, stream: Stream, ctx: &mut Context<Link>) {
         let codec = FrameCodec::new(self.shared.ids);
-        let (outbox, outgoing) = outbox(codec.clone(), self.shared.counters.clone());
+        let (outbox, outgoing) = outbox(codec.clone(), self.shared.resident.counters.clone());
         let (reader, writer) = stream.split(codec);
         let reading = Box::new(Reading::new(reader, outbox.backlog()));
         ctx.add_stream(stream::unfold(Some(reading), async |reading| reading?.next().await));
@@ -155,7 +155,7 @@ impl Link {
 
     /// Accepts nothing more, and ends when the remaining frames have been written.
     fn close(&mut self) {
-        self.shared.events.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
+        self.shared.resident.events.do_send(LinkEvent::Closing { link: self.id, addr: self.addr });
         self.pending.close(|| CallOutcome::Lost);
     }
 
@@ -190,10 +190,10 @@ impl Link {
             (Echo::Late, _) => return self.see(),
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
             (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
-                self.shared.events.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
+                self.shared.resident.events.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
             }
             (Echo::First { incarnation: None, .. }, Some(addr)) => {
-                self.shared.events.do_send(LinkEvent::Plain { link: self.id, addr });
+                self.shared.resident.events.do_send(LinkEvent::Plain { link: self.id, addr });
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
@@ -223,10 +223,14 @@ impl Link {
             && ip == caller.addr.ip()
         {
             self.addr = Some(caller.addr);
-            self.shared.events.do_send(LinkEvent::Introduced { link: self.id, addr: caller.addr, incarnation });
+            self.shared.resident.events.do_send(LinkEvent::Introduced {
+                link: self.id,
+                addr: caller.addr,
+                incarnation,
+            });
         }
         let Some(outbox) = self.pending.outbox() else { return };
-        self.shared.take_on(question, outbox, &self.served, turn);
+        self.shared.resident.take_on(question, &self.shared.routes.pool, outbox, &self.served, turn);
     }
 
     /// The other end wants a channel. The runtime where services are offered reads and writes it; this actor only keeps
@@ -247,7 +251,7 @@ impl Link {
         let opened = opened.map(|(runtime, place)| {
             let caller = question.caller.map(|(caller, _)| caller);
             let ended = Ended { link: ctx.address(), error: None };
-            let serving = Serving { caller, services, counters: self.shared.counters.clone() };
+            let serving = Serving { caller, services, counters: self.shared.resident.counters.clone() };
             let begin = move |writer| {
                 let task = runtime.spawn(async move {
                     let mut ended = ended;
@@ -259,7 +263,7 @@ impl Link {
             self.channel = Some(Channel::Opening(Box::new(begin)));
             Response::Done
         });
-        self.shared.answer_channel(question.call_id, outbox, opened);
+        self.shared.resident.answer_channel(question.call_id, outbox, opened);
         // This actor writes nothing more.
         self.pending.close(|| CallOutcome::Lost);
     }
@@ -272,7 +276,7 @@ impl Link {
             WireError::Unread => DropReason::Unread,
             _ => DropReason::Nonsense,
         };
-        if self.shared.drops.count(shed) {
+        if self.shared.resident.drops.count(shed) {
             tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
         }
     }
@@ -304,6 +308,20 @@ impl Link {
     }
 }
 
+impl LinkControl for actix::Addr<Link> {
+    fn retire(&self) {
+        self.do_send(Retire);
+    }
+
+    fn doubt(&self) {
+        self.do_send(Doubt);
+    }
+
+    fn stop(&self) {
+        self.do_send(Stop);
+    }
+}
+
 impl Actor for Link {
     type Context = Context<Link>;
 
@@ -313,13 +331,14 @@ impl Actor for Link {
             (Some(stream), _) => self.connected(stream, ctx),
             (None, Some(addr)) => {
                 let shared = self.shared.clone();
-                let connecting =
-                    async move { timeout(CONNECT_TIMEOUT, shared.transport.connect(shared.me.addr, addr)).await };
+                let connecting = async move {
+                    timeout(CONNECT_TIMEOUT, shared.transport.connect(shared.resident.me.addr, addr)).await
+                };
                 ctx.spawn(connecting.into_actor(self).map(|made, link, ctx| match made {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
                         let starved = matches!(CallOutcome::unconnected(&error), CallOutcome::Busy);
-                        if starved && link.shared.drops.count(DropReason::Starved) {
+                        if starved && link.shared.resident.drops.count(DropReason::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
                         link.pending.close(|| CallOutcome::unconnected(&error));
@@ -336,7 +355,7 @@ impl Actor for Link {
         if let Some(writing) = &self.writing {
             writing.abort();
         }
-        self.shared.events.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
+        self.shared.resident.events.do_send(LinkEvent::Closed { link: self.id, addr: self.addr });
         self.pending.close(|| CallOutcome::Lost);
         self.served.give_up();
         if let Some(Channel::Open(task)) = self.channel.take() {
@@ -355,7 +374,7 @@ impl Handler<Doubt> for Link {
         self.doubting = true;
         self.pending.say(Request::CheckPredecessor);
         let (before, thread) = (self.last_seen.get(), self.shared.routes.pool.thread().clone());
-        let patience = self.shared.rpc_timeout;
+        let patience = self.shared.resident.rpc_timeout;
         let waited = async move { thread.wait(patience).await };
         ctx.spawn(waited.into_actor(self).map(move |(), link, ctx| {
             link.doubting = false;

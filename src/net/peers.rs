@@ -9,7 +9,7 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use crate::actors::messages::{Call, Stop, Way};
-use crate::net::events::{Doubt, LinkEvent, LinkId, Origin};
+use crate::net::events::{LinkEvent, LinkId, Origin};
 use crate::net::frames::Stream;
 use crate::net::limits::budget::{ConnectionBudget, Ticket};
 use crate::net::limits::dials::DialLimiter;
@@ -73,10 +73,10 @@ impl Peers {
     /// tells this node when one of them breaks. With a budget, the limit on dialled connections is this node's share of
     /// it; `accepting` is the budget for accepted ones.
     pub fn new(shared: Rc<Shared>, budget: Option<ConnectionBudget>, accepting: Option<ConnectionBudget>) -> Peers {
-        shared.routes.pool.enter(&shared);
+        shared.routes.pool.enter(&shared.resident);
         Peers {
             accepted: BTreeMap::new(),
-            inbound: InboundLimiter::new(shared.limits, shared.me.addr.ip()),
+            inbound: InboundLimiter::new(shared.limits, shared.resident.me.addr.ip()),
             dialed: BTreeMap::new(),
             dials: DialLimiter::new(Instant::now()),
             shared,
@@ -92,7 +92,7 @@ impl Peers {
             (_, _) if self.shared.routes.known.is_plain(addr) => self.dial(Origin::DialedPlain(addr)),
             (Way::Fresh, kept) => {
                 if let Some(doubted) = kept {
-                    doubted.link.do_send(Doubt);
+                    doubted.link.doubt();
                 }
                 self.dial(Origin::DialedOnce(addr))
             }
@@ -106,7 +106,7 @@ impl Peers {
         let stranger = origin.addr().is_none_or(|addr| !self.shared.routes.known.contains(addr));
         let room = self.make_room().filter(|_| !stranger || self.dials.may_dial(now));
         let Some(ticket) = room else {
-            if self.shared.drops.count(DropReason::Undialed) {
+            if self.shared.resident.drops.count(DropReason::Undialed) {
                 tracing::warn!(addr = ?origin.addr(), "too many nodes to call at once");
             }
             return None;
@@ -116,12 +116,12 @@ impl Peers {
         let (last_seen, pending, calls) = (link.last_seen(), link.pending(), Rc::new(()));
         let open = Open { link: link.start(), pending };
         let Open { link, pending } = open.clone();
-        let route = Route { id, link, pending, incarnation: None, held: Some(calls.clone()), to: None };
+        let route = Route { id, link: Rc::new(link), pending, incarnation: None, held: Some(calls.clone()), to: None };
         if let Origin::Dialed(addr) = origin {
             self.shared.routes.pool.keep(addr, route.clone());
         }
         self.dialed.insert(id, Dialed { open, since: now, last_seen, calls, _ticket: ticket });
-        self.shared.counters.dialed.add(1);
+        self.shared.resident.counters.dialed.add(1);
         self.count();
         Some(Taken { route, made_for_it: true, once: !matches!(origin, Origin::Dialed(_)) })
     }
@@ -131,7 +131,7 @@ impl Peers {
         let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
         if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.last_seen()) {
-            if self.shared.drops.count(why) {
+            if self.shared.resident.drops.count(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
             self.dismiss(leaving);
@@ -184,13 +184,13 @@ impl Peers {
     }
 
     fn count(&self) {
-        self.shared.accepted.set(self.accepted.len());
-        self.shared.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
+        self.shared.resident.accepted.set(self.accepted.len());
+        self.shared.resident.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
     }
 
     /// Logs a summary of what was dropped, every [`SUMMARY_EVERY`].
     fn report(&mut self, ctx: &mut Context<Peers>) {
-        if let Some(shed) = self.shared.drops.summary() {
+        if let Some(shed) = self.shared.resident.drops.summary() {
             tracing::warn!("dropped: {shed}");
         }
         ctx.run_later(SUMMARY_EVERY, Peers::report);
@@ -243,7 +243,7 @@ impl Handler<Accepted> for Peers {
     fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Self::Context) {
         match accepted {
             Ok((stream, from)) => self.accept(stream, from),
-            Err(error) if self.shared.drops.count(DropReason::Starved) => {
+            Err(error) if self.shared.resident.drops.count(DropReason::Starved) => {
                 tracing::warn!(%error, "can't accept a connection");
             }
             Err(_) => {}
@@ -280,13 +280,13 @@ impl Handler<LinkEvent> for Peers {
                 {
                     let incarnation = Some(incarnation);
                     let (accepted, pending) = (accepted.clone(), pending.clone());
-                    let route = Route { id: link, link: accepted, pending, incarnation, held: None, to: None };
+                    let route = Route { id: link, link: Rc::new(accepted), pending, incarnation, held: None, to: None };
                     pool.keep(addr, route);
                 }
             }
             LinkEvent::TooMany => {
                 if let Some(leaving) = self.inbound.thin_out(Instant::now()) {
-                    if self.shared.drops.count(DropReason::Crowded) {
+                    if self.shared.resident.drops.count(DropReason::Crowded) {
                         tracing::warn!("one connection too many for this process");
                     }
                     self.dismiss(leaving);

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::net::events::Origin;
 use crate::net::outbox::{Outbox, Urgency};
-use crate::net::shared::Shared;
+use crate::net::resident::Resident;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Class, MAX_LOOKUPS};
 use crate::protocol::rpc::Request;
@@ -27,7 +27,7 @@ use crate::wire::{Frame, Question, Reply};
 pub struct PendingCalls(Rc<RefCell<Inner>>);
 
 struct Inner {
-    shared: Rc<Shared>,
+    resident: Rc<Resident>,
     origin: Origin,
     kind: Kind,
     /// Where frames to be written go; none before the connection is made and while it is closing.
@@ -119,17 +119,17 @@ const MAX_LOOKUPS_ASKED: usize = MAX_LOOKUPS;
 pub const MAX_ASKED: usize = MAX_LOOKUPS_ASKED + 4 * 1024;
 
 impl Pending {
-    /// What the connections of the node that owns this one share.
-    pub fn shared(&self) -> Rc<Shared> {
-        self.pending.shared()
+    /// The node that owns the connection.
+    pub fn resident(&self) -> Rc<Resident> {
+        self.pending.resident()
     }
 }
 
 impl PendingCalls {
     /// A connection that has yet to be made.
-    pub fn new(origin: Origin, shared: Rc<Shared>) -> PendingCalls {
+    pub fn new(origin: Origin, resident: Rc<Resident>) -> PendingCalls {
         PendingCalls(Rc::new(RefCell::new(Inner {
-            shared,
+            resident,
             origin,
             kind: if matches!(origin, Origin::DialedPlain(_)) { Kind::Plain } else { Kind::Unknown },
             outbox: None,
@@ -167,9 +167,9 @@ impl PendingCalls {
         self.0.borrow().outbox.clone()
     }
 
-    /// What all connections of the node share.
-    pub fn shared(&self) -> Rc<Shared> {
-        self.0.borrow().shared.clone()
+    /// The node that owns the connection.
+    pub fn resident(&self) -> Rc<Resident> {
+        self.0.borrow().resident.clone()
     }
 
     /// The address that was dialled, if this end dialled.
@@ -308,7 +308,7 @@ impl Inner {
                 request: Ok(request),
                 call_id: Some(self.last_call),
                 deadline: patience,
-                caller: introduces.then_some((self.shared.me, self.shared.incarnation)),
+                caller: introduces.then_some((self.resident.me, self.resident.incarnation)),
                 to,
             },
         };
@@ -316,7 +316,7 @@ impl Inner {
             tell(asker, CallOutcome::Busy);
             return None;
         }
-        self.shared.counters.asked.add(1);
+        self.resident.counters.asked.add(1);
         self.asked.insert(self.last_call, asker);
         Some(self.last_call)
     }

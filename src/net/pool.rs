@@ -23,10 +23,9 @@ use tokio::time::Instant;
 use crate::actors::messages::{Severed, Slept};
 use crate::actors::thread::Thread;
 use crate::actors::throttle::Throttle;
-use crate::net::events::{LinkEvent, LinkId, Retire};
-use crate::net::link::Link;
+use crate::net::events::{LinkControl, LinkEvent, LinkId};
 use crate::net::pending::PendingCalls;
-use crate::net::shared::Shared;
+use crate::net::resident::Resident;
 use crate::protocol::addr::Addr;
 use crate::protocol::fronts::{Behind, Fronts};
 
@@ -42,7 +41,7 @@ struct Inner {
     /// What the nodes of this thread decide together.
     thread: Thread,
     /// The nodes of this thread.
-    nodes: RefCell<HashMap<Addr, Weak<Shared>>>,
+    nodes: RefCell<HashMap<Addr, Weak<Resident>>>,
     /// The node that takes calls for all of them.
     front: Cell<Option<Addr>>,
     /// Limits how many nodes join at once.
@@ -56,7 +55,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Route {
     pub id: LinkId,
-    pub link: actix::Addr<Link>,
+    pub link: Rc<dyn LinkControl>,
     pub pending: PendingCalls,
     /// The incarnation of the node at the other end, once it is known to be of our own kind.
     pub incarnation: Option<u64>,
@@ -68,7 +67,7 @@ pub struct Route {
 
 impl ConnectionPool {
     /// Adds a node of this thread, until it is dropped.
-    pub fn enter(&self, node: &Rc<Shared>) {
+    pub fn enter(&self, node: &Rc<Resident>) {
         let mut nodes = self.0.nodes.borrow_mut();
         if nodes.is_empty() {
             let inner = Rc::downgrade(&self.0);
@@ -85,7 +84,7 @@ impl ConnectionPool {
     }
 
     /// The node of this thread at that address.
-    pub(crate) fn node(&self, addr: Addr) -> Option<Rc<Shared>> {
+    pub(crate) fn node(&self, addr: Addr) -> Option<Rc<Resident>> {
         self.0.nodes.borrow().get(&addr)?.upgrade()
     }
 
@@ -146,7 +145,7 @@ impl ConnectionPool {
         if routes.get(&addr).is_some_and(|route| route.held.is_some() && route.incarnation.is_some())
             && let Some(retired) = routes.remove(&addr)
         {
-            retired.link.do_send(Retire);
+            retired.link.retire();
         }
     }
 
@@ -191,7 +190,7 @@ impl ConnectionPool {
         }
     }
 
-    fn living(&self) -> Vec<Rc<Shared>> {
+    fn living(&self) -> Vec<Rc<Resident>> {
         self.0.nodes.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
@@ -237,7 +236,7 @@ impl ConnectionPool {
         if routes.get(&addr).is_some_and(|route| route.id == link)
             && let Some(mistaken) = routes.remove(&addr)
         {
-            mistaken.link.do_send(Retire);
+            mistaken.link.retire();
         }
     }
 

@@ -5,14 +5,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use actix::Addr;
 use tokio::time::timeout;
 
-use crate::actors::messages::Stop;
 use crate::actors::messages::{Call, Way};
-use crate::net::events::LinkId;
+use crate::net::events::{LinkControl, LinkId};
 use crate::net::limits::drops::{DropCounters, DropReason};
-use crate::net::link::Link;
 use crate::net::peer_cache::PeerCache;
 use crate::net::pending::{CallOutcome, Pending};
 use crate::net::pool::{ConnectionPool, Route};
@@ -57,11 +54,11 @@ impl Routes {
         let heard = pending.ask(call.request.clone(), *to, call.patience);
         let before = self.known.incarnation(addr);
         let lives_there = to.is_some() || pending.addr() == Some(addr);
-        let (known, behind) = (self.known.clone(), to.is_some());
+        let (routes, behind) = (self.clone(), to.is_some());
         Calling {
             call: Some(call),
             heard,
-            known,
+            routes,
             before,
             proved: *incarnation,
             lives_there,
@@ -87,7 +84,7 @@ pub struct Calling {
     /// None once the call has ended.
     call: Option<Call>,
     heard: Pending,
-    known: PeerCache,
+    routes: Routes,
     /// The incarnation of the target that was known when it was asked.
     before: Option<u64>,
     /// The incarnation that the connection is known to lead to.
@@ -104,11 +101,11 @@ pub struct Calling {
 }
 
 /// A connection that was made for one call.
-struct Once(Addr<Link>);
+struct Once(Rc<dyn LinkControl>);
 
 impl Drop for Once {
     fn drop(&mut self) {
-        self.0.do_send(Stop);
+        self.0.stop();
     }
 }
 
@@ -131,7 +128,7 @@ impl Calling {
     /// timeouts suffice.
     pub async fn answer(self) -> Result<Answer, Call> {
         let patience = self.call.as_ref().and_then(|call| call.patience);
-        let limit = patience.map_or(self.heard.shared().rpc_timeout * 3, whole_of);
+        let limit = patience.map_or(self.heard.resident().rpc_timeout * 3, whole_of);
         timeout(limit, self).await.unwrap_or(Ok(Answer::Silent))
     }
 
@@ -140,18 +137,17 @@ impl Calling {
         reason = "it is handed back and used at once; a box would cost each call an allocation"
     )]
     fn understand(&self, call: Call, heard: CallOutcome) -> Result<Answer, Call> {
-        let Calling { known, before, proved, lives_there, behind, link, .. } = self;
-        let shared = self.heard.shared();
+        let Calling { routes: Routes { pool, known }, before, proved, lives_there, behind, link, .. } = self;
         Ok(match heard {
             // The word of the front proves nothing: the target may live elsewhere by now.
             CallOutcome::Reply(reply) if *behind && is_from_another(&call, &reply) => {
-                shared.routes.pool.refused_by_front(call.target.addr());
+                pool.refused_by_front(call.target.addr());
                 return Err(Call { way: Way::Again, ..call });
             }
             // A connection that proved to lead to the target no longer does: another node may have held the address
             // when it was made. The call is repeated on a new connection, to learn which node lives there now.
             CallOutcome::Reply(reply) if call.way == Way::Kept && is_from_another(&call, &reply) => {
-                shared.routes.pool.mistaken(call.target.addr(), *link);
+                pool.mistaken(call.target.addr(), *link);
                 return Err(Call { way: Way::Again, ..call });
             }
             CallOutcome::Reply(reply) => {
@@ -167,9 +163,9 @@ impl Calling {
                 if let Target::Peer(peer) = call.target
                     && reply.responder.is_none_or(|(responder, _)| responder == peer.id)
                 {
-                    shared.routes.pool.thread().heard(peer);
+                    pool.thread().heard(peer);
                 }
-                understand(&call, *before, &reply, &shared.drops)
+                understand(&call, *before, &reply, &self.heard.resident().drops)
             }
             CallOutcome::Refused => Answer::Gone,
             CallOutcome::Busy => Answer::Unasked,

@@ -11,17 +11,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::Recipient;
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use crate::actors::messages::{CallRefusal, Serve, Severed};
+use crate::actors::messages::{CallRefusal, Serve};
 use crate::actors::thread::Client;
 use crate::net::frames::Reader;
 use crate::net::outbox::{Backlog, Outbox, Urgency};
-use crate::net::shared::Shared;
+use crate::net::pool::ConnectionPool;
+use crate::net::resident::Resident;
+use crate::net::serves::Answered;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::rpc::{Code, Request, Response};
@@ -141,42 +141,6 @@ impl Served {
     }
 }
 
-/// Answers the questions of other nodes.
-pub trait Serves {
-    fn serve(&self, serve: Serve) -> Answered;
-
-    /// The nodes at these addresses may have died. A message that says so is on its way; this call comes first, so that
-    /// no question read from now on is answered as if they certainly lived.
-    fn doubt(&self, severed: &Severed);
-
-    /// The thread has slept. A message that says so is on its way, too.
-    fn slept(&self);
-}
-
-/// The result of asking [`Serves`].
-pub enum Answered {
-    /// The answer.
-    Now(Result<Response, CallRefusal>),
-    Later(LocalBoxFuture<'static, Result<Response, CallRefusal>>),
-}
-
-/// An actor that answers by message.
-impl Serves for Recipient<Serve> {
-    fn serve(&self, serve: Serve) -> Answered {
-        let answer = self.send(serve);
-        Answered::Later(Box::pin(async move {
-            answer
-                .await
-                .unwrap_or_else(|_| Err(CallRefusal { code: Code::NotJoined, why: "the node is stopping".into() }))
-        }))
-    }
-
-    /// The actor reads its messages in order, so the message suffices.
-    fn doubt(&self, _: &Severed) {}
-
-    fn slept(&self) {}
-}
-
 /// The way back to the caller.
 struct Back {
     outbox: Outbox,
@@ -188,11 +152,18 @@ struct Back {
     turn: Turn,
 }
 
-impl Shared {
+impl Resident {
     /// Has a question answered by the node of this thread that it is addressed to. It came on a connection to this
     /// node.
-    pub(crate) fn take_on(self: &Rc<Shared>, question: Question, outbox: Outbox, served: &Served, turn: Turn) {
-        let (call_id, pool) = (question.call_id, &self.routes.pool);
+    pub(crate) fn take_on(
+        self: &Rc<Resident>,
+        question: Question,
+        pool: &ConnectionPool,
+        outbox: Outbox,
+        served: &Served,
+        turn: Turn,
+    ) {
+        let call_id = question.call_id;
         let (asked, front) = match question.to {
             None => (Some(self.clone()), pool.front(self.me.addr)),
             Some(port) => (pool.node(Addr::new(self.me.addr.ip(), port)), None),

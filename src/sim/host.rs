@@ -6,6 +6,7 @@
 
 mod calls;
 mod contacts;
+mod run;
 mod runs;
 pub mod services;
 mod thread;
@@ -32,7 +33,7 @@ use crate::protocol::spread::Spread;
 
 use calls::Call;
 use contacts::{Contacts, Known};
-use runs::{Purpose, Run, Sought, Talk};
+use run::{Purpose, Run, Sought, Talk};
 use services::{Calling, Service};
 use thread::Probing;
 

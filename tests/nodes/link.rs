@@ -19,8 +19,9 @@ use chord::net::limits::drops::DropCounters;
 use chord::net::limits::inbound::Limits;
 use chord::net::link::Link;
 use chord::net::pending::{CallOutcome, Pending, PendingCalls};
+use chord::net::resident::Resident;
 use chord::net::routes::Routes;
-use chord::net::serving::{Answered, Serves};
+use chord::net::serves::{Answered, Serves};
 use chord::net::shared::Shared;
 use chord::net::transport::Transport;
 use chord::protocol::admission::{MAX_LOOKUPS, MAX_MAINTENANCE};
@@ -156,25 +157,28 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
     let host =
         Host { answering: answering.clone(), asked: Rc::clone(&asked), closed: Rc::clone(&closed), said: said.clone() };
     let host = host.start();
-    let shared = Rc::new(Shared {
+    let resident = Rc::new(Resident {
         me: peer(9),
         r: 4,
         incarnation: 1,
         rpc_timeout: SECOND,
-        limits: Limits::default(),
         accepted: Cell::default(),
-        transport: Transport::Tcp,
-        ids: Ids::Any,
         serves: Box::new(Front(host.clone().recipient(), said.clone())),
         severed: host.clone().recipient(),
         slept: host.clone().recipient(),
-        routes: Routes::default(),
         events: host.recipient(),
         drops: DropCounters::default(),
-        services: Arc::default(),
         counters: Arc::default(),
     });
-    shared.routes.pool.enter(&shared);
+    let shared = Rc::new(Shared {
+        resident,
+        limits: Limits::default(),
+        transport: Transport::Tcp,
+        ids: Ids::Any,
+        routes: Routes::default(),
+        services: Arc::default(),
+    });
+    shared.routes.pool.enter(&shared.resident);
     let (ours, theirs) = duplex(room);
     let broken = Arc::new(AtomicBool::new(false));
     let ours = Half { stream: ours, broken: broken.clone() };

@@ -9,7 +9,7 @@ use super::super::events::{Content, Place, Post, Slot};
 use super::super::nodes::number_of;
 use super::Host;
 use super::contacts::Known;
-use super::runs::{Purpose, Sought};
+use super::run::{Purpose, Sought, Way};
 use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::Verdict;
 use crate::protocol::id::Id;
@@ -32,17 +32,6 @@ pub(super) struct Call {
     known: Option<u64>,
     /// Whether it uses a connection to the callee's own address, not to its front.
     direct: bool,
-}
-
-/// Which connection a call uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// The kept one; if there is none, a new one that is kept.
-    Kept,
-    /// A new one, which is not kept.
-    Fresh,
-    /// A new one: the kept connection broke while the call was open.
-    Again,
 }
 
 /// Calls to other nodes.

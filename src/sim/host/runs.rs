@@ -7,155 +7,17 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::super::environment::Environment;
-use super::super::events::{Happening, Place};
-use super::calls::Way;
-use super::thread::Wait;
+use super::super::events::Happening;
+use super::run::{End, Purpose, Rest, Run, Sought, Talk, Wait, Way};
 use super::{Host, thread};
-use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
-use crate::protocol::conversation::{Conversation, Outcome};
-use crate::protocol::lookup::iterative::Style;
+use crate::protocol::lookup::LookupFailure;
 use crate::protocol::lookup::restarts::Restarts;
-use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Query};
 use crate::protocol::patient::{Patient, longer, patience};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::{Answer, Procedure, Step, Target};
 use crate::protocol::retry_budget::rest;
 use crate::protocol::rpc::{Code, Request};
-use crate::protocol::spread::Spread;
-use crate::sim::storm::thread::Client;
-
-/// A conversation or lookup under way.
-pub(in super::super) struct Run {
-    talk: Patient<Talk>,
-    pub(super) purpose: Purpose,
-    /// What a lookup seeks, and how often it has begun again.
-    lookup: Option<(Sought, Restarts)>,
-    pub(super) deadline: Option<Duration>,
-    /// The numbers of the open question and of the probe.
-    pub(super) open: Option<u64>,
-    pub(super) probe: Option<u64>,
-    /// The target of the question or probe.
-    pub(super) target: Option<Target>,
-    rest: Option<Rest>,
-    /// The time limit of the open question, and the number of the alarm that is set.
-    pub(super) wait: Duration,
-    alarm: u64,
-    /// What the alarm is for.
-    waiting: Wait,
-    /// When the open question is given up.
-    until: Duration,
-    /// The hop at which a lookup waits, and whether that hop is overdue.
-    pub(super) hop: Option<(Addr, bool)>,
-    /// The client for which its thread has admitted it.
-    client: Option<Client>,
-    /// All calls that it has made.
-    pub(super) calls: Vec<u64>,
-    /// The successor lists that were sent to it, each behind the node that sent it. When the run ends, one of them may
-    /// be adopted.
-    pub(in super::super) lists: Vec<Vec<Peer>>,
-}
-
-impl Run {
-    /// Whether it waits for the answer to its open question, and for nothing else.
-    fn waits_for_answer(&self) -> bool {
-        self.open.is_some() && self.probe.is_none() && self.rest.is_none()
-    }
-}
-
-/// A pause in which other nodes may learn more.
-pub(super) enum Rest {
-    /// Then it asks its next question.
-    BeforeQuestion,
-    /// Then its lookup begins again.
-    BeforeRestart,
-}
-
-/// What a lookup seeks, and how.
-#[derive(Clone)]
-pub(super) struct Sought {
-    pub query: Query,
-    pub style: Style,
-    /// See [`Lookup::doubting`].
-    pub doubted: Vec<Peer>,
-    /// See [`Lookup::guessing`].
-    pub guess: Option<Peer>,
-}
-
-impl Sought {
-    /// Seeks an answer to this query in this style.
-    pub(super) fn by(style: Style, query: Query) -> Sought {
-        Sought { query, style, doubted: Vec::new(), guess: None }
-    }
-}
-
-#[expect(clippy::large_enum_variant, reason = "nearly all are of the larger kind")]
-pub(super) enum Talk {
-    Conversation(Conversation),
-    Spread(Spread),
-    Lookup(Box<Lookup>),
-}
-
-pub(super) enum End {
-    Outcome(Outcome),
-    Finding(Finding),
-    Told,
-}
-
-/// What a conversation or lookup is for.
-pub(super) enum Purpose {
-    Maintenance,
-    /// To tell others of another ring.
-    News,
-    Fingers,
-    /// To answer call `number`, which came at `asked`; `say` makes the answer.
-    Caller {
-        from: Place,
-        number: u64,
-        want_path: bool,
-        asked: Duration,
-    },
-    /// To answer a caller outside, under this number.
-    Outside(u64),
-    /// To call the owner of a key, in the call of this number.
-    Service(u64),
-}
-
-impl Procedure for Talk {
-    type Output = End;
-
-    fn start(&mut self) -> Step<End> {
-        match self {
-            Talk::Conversation(conversation) => conversation.start().map(End::Outcome),
-            Talk::Spread(spread) => spread.start().map(|()| End::Told),
-            Talk::Lookup(lookup) => lookup.start().map(End::Finding),
-        }
-    }
-
-    fn resume(&mut self, answer: Answer) -> Step<End> {
-        match self {
-            Talk::Conversation(conversation) => conversation.resume(answer).map(End::Outcome),
-            Talk::Spread(spread) => spread.resume(answer).map(|()| End::Told),
-            Talk::Lookup(lookup) => lookup.resume(answer).map(End::Finding),
-        }
-    }
-
-    fn take_dead(&mut self) -> Vec<Peer> {
-        match self {
-            Talk::Conversation(conversation) => conversation.take_dead(),
-            Talk::Spread(spread) => spread.take_dead(),
-            Talk::Lookup(lookup) => lookup.take_dead(),
-        }
-    }
-
-    fn waits(&self) -> u8 {
-        match self {
-            Talk::Conversation(conversation) => conversation.waits(),
-            Talk::Spread(spread) => spread.waits(),
-            Talk::Lookup(lookup) => lookup.waits(),
-        }
-    }
-}
 
 /// From a half more to a half less.
 fn jittered(time: Duration, env: &mut Environment) -> Duration {

@@ -12,7 +12,7 @@ use tokio_util::codec::Decoder;
 use super::super::environment::Environment;
 use super::super::events::{Content, Happening, Place, Post};
 use super::Host;
-use super::runs::{Purpose, Sought};
+use super::run::{Purpose, Sought};
 use crate::protocol::id::Id;
 use crate::protocol::lookup::{Finding, LookupFailure, Query};
 use crate::protocol::ownership::{KeyRange, range};

@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::super::environment::Environment;
 use super::super::events::{Content, Place, Post};
 use super::Host;
-use super::calls::Way;
-use super::runs::{Purpose, Run, Sought};
+use super::run::{Purpose, Run, Sought, Wait, Way};
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
 use crate::protocol::failure_detector::{KEPT_SHARE, Suspicion, Verdict};
@@ -28,13 +27,6 @@ pub(super) struct Probing {
     /// The wait under way.
     wait: Wait,
     alarm: u64,
-}
-
-/// A wait for another node.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Wait {
-    pub began: Duration,
-    pub agreed: Duration,
 }
 
 /// Waits.

@@ -12,6 +12,7 @@ pub mod prices;
 pub mod report;
 pub mod thread;
 pub(super) mod threads;
+mod turns;
 
 use std::ops::ControlFlow;
 use std::time::Duration;

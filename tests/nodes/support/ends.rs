@@ -15,6 +15,7 @@ use chord::net::limits::inbound::Limits;
 use chord::net::listener::Listener;
 use chord::net::peers::Peers;
 use chord::net::pool::ConnectionPool;
+use chord::net::resident::Resident;
 use chord::net::routes::Routes;
 use chord::net::shared::Shared;
 use chord::net::traffic::Counters;
@@ -105,23 +106,26 @@ impl Us {
         let local = Local { severed: severed.clone() }.start();
         let (routes, counters) = (Routes::over(pool), Arc::<Counters>::default());
         let peers = Peers::create(|ctx| {
-            let shared = Shared {
+            let resident = Rc::new(Resident {
                 me,
                 r: 4,
                 incarnation,
                 rpc_timeout: Duration::from_millis(200),
-                limits,
                 accepted: Default::default(),
-                transport: Transport::Tcp,
-                ids: Ids::Any,
                 serves: Box::new(local.clone().recipient::<Serve>()),
                 severed: local.clone().recipient(),
                 slept: local.recipient(),
-                routes: routes.clone(),
                 events: ctx.address().recipient(),
                 drops: DropCounters::default(),
-                services: Arc::default(),
                 counters: counters.clone(),
+            });
+            let shared = Shared {
+                resident,
+                limits,
+                transport: Transport::Tcp,
+                ids: Ids::Any,
+                routes: routes.clone(),
+                services: Arc::default(),
             };
             Peers::new(Rc::new(shared), budget, None)
         });

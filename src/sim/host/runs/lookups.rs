@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Purpose, Rest, Run, Sought, Talk, jittered};
+use super::jittered;
 use crate::protocol::lookup::restarts::{Next, Restarts};
 use crate::protocol::lookup::{Finding, Lookup, LookupFailure};
 use crate::protocol::retry_budget::rest;
@@ -12,6 +12,7 @@ use crate::protocol::rpc::Hop;
 use crate::sim::environment::Environment;
 use crate::sim::events::Happening;
 use crate::sim::host::Host;
+use crate::sim::host::run::{Purpose, Rest, Run, Sought, Talk};
 
 impl Host {
     pub(in super::super) fn resolve(
