@@ -29,7 +29,7 @@ use chord::{Addr, Id, Peer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::words;
@@ -237,7 +237,16 @@ async fn scenario(u: &mut Unstructured<'_>) {
     if choice(u, 1) == 1 {
         other.writing.take();
     }
-    sleep(END + takes * (other.written.get() / SHORTEST)).await;
+    let end = Instant::now() + END + takes * (other.written.get() / SHORTEST);
+    let has_ended = || {
+        let answered = asked.iter().all(|asked| asked.is_finished());
+        seen.closed.get() > 0 && !link.connected() && answered && seen.serving.get() == 0
+    };
+    while !has_ended() && Instant::now() < end {
+        sleep(SECOND).await;
+    }
+    // Nothing happens twice.
+    sleep(SECOND).await;
     assert_eq!(seen.closed.get(), 1, "the connection ends, once");
     assert!(!link.connected(), "and the actor with it");
     assert!(asked.iter().all(|asked| asked.is_finished()), "every caller has its outcome, or has given up");
