@@ -24,7 +24,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::channel::calling::{Asking, Channels};
 use crate::net::transport::Transport;
@@ -99,6 +99,9 @@ struct Shared {
     ways: Mutex<HashMap<Addr, Arc<tokio::sync::Mutex<Way>>>>,
     channels: Channels,
 }
+
+/// How long to rest before a node that is busy is asked again; twice as long each time, and jittered.
+const REST: Duration = Duration::from_millis(20);
 
 /// How a node is asked.
 #[derive(Clone, Default)]
@@ -175,7 +178,8 @@ impl Client {
         }
     }
 
-    /// Who owns a key, as the node at this address finds out.
+    /// Who owns a key, as the node at this address finds out. A node that is busy or in doubt is asked again within the
+    /// patience.
     ///
     /// # Errors
     ///
@@ -194,7 +198,19 @@ impl Client {
     }
 
     async fn find(&self, addr: Addr, key: Id, want_path: bool) -> Result<Owner, AskError> {
-        let answered = self.ask(addr, None, Request::FindSuccessor { key, hops: 0, want_path }).await?;
+        let question = Request::FindSuccessor { key, hops: 0, want_path };
+        let (until, mut rest) = (Instant::now() + self.0.patience, REST);
+        let answered = loop {
+            let answered = self.ask(addr, None, question.clone()).await;
+            let again = rest.mul_f64(rand::random_range(0.5..1.5));
+            match answered {
+                Err(AskError::Refused(_, Code::Busy | Code::Retry)) if Instant::now() + again < until => {
+                    sleep(again).await;
+                    rest *= 2;
+                }
+                answered => break answered?,
+            }
+        };
         match answered.response {
             Response::Successor { owner, path } => Ok(Owner { owner, path, took: answered.took }),
             _ => Err(AskError::Nonsense(addr, WireError::Misplaced)),

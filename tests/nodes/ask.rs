@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use chord::protocol::id::Bits;
@@ -34,9 +35,12 @@ fn ask_with(line: &[&str], at: Addr, input: &str) -> Output {
     let mut command = Command::new(CHORD);
     command.args(line).args(["--at", &at.to_string()]).env_remove("CHORD_AT");
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // An error means that the program does not read its input.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_owned());
+    // It answers before it has read everything. An error means that it does not read its input.
+    let writing = thread::spawn(move || _ = stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap();
+    output
 }
 
 fn text(output: &Output, status: i32) -> String {
@@ -70,6 +74,11 @@ fn owners_are_looked_up_in_the_order_of_their_keys() {
         printed.lines().collect::<Vec<_>>(),
         keys.iter().map(|key| line(key, ideal.owner(key))).collect::<Vec<_>>()
     );
+    // More than a node takes on of one client: it says that it is busy, and is asked again.
+    let more: Vec<String> = (0..20_000).map(|i| format!("key {i}")).collect();
+    let printed = text(&ask_with(&["lookup", "-", "--in-flight", "4096"], at, &more.join("\n")), 0);
+    assert!(printed.lines().zip(&more).all(|(printed, key)| printed == line(key, ideal.owner(key))));
+    assert_eq!(printed.lines().count(), more.len());
     let printed = text(&ask(&["lookup", "Hello", "key 7"], at), 0);
     assert_eq!(printed, format!("{}\n{}\n", line("Hello", ideal.owner("Hello")), line("key 7", ideal.owner("key 7"))));
 
