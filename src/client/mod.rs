@@ -231,3 +231,159 @@ impl Client {
         Report::from_bytes(body).map_err(|why| AskError::Nonsense(peer.addr, why))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures::{SinkExt, StreamExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::codec::Framed;
+
+    use super::*;
+    use crate::protocol::id::Bits;
+    use crate::wire::{Frame, FrameCodec, Question, Reply};
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn key() -> Id {
+        Id::of_key(b"Hello", Bits::FULL)
+    }
+
+    type Wire = Framed<TcpStream, FrameCodec>;
+
+    /// A node that is played by the test.
+    struct Played {
+        socket: TcpListener,
+        me: Peer,
+    }
+
+    impl Played {
+        async fn start() -> Played {
+            let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let me = Peer::at(socket.local_addr().unwrap().into(), Bits::FULL);
+            Played { socket, me }
+        }
+
+        async fn accept(&self) -> Wire {
+            Framed::new(self.socket.accept().await.unwrap().0, FrameCodec::default())
+        }
+
+        fn owner(&self) -> Reply {
+            Reply::to(&Response::Successor { owner: self.me, path: Vec::new() }, self.me, 4)
+        }
+
+        /// Answers a call, as our own kind does.
+        async fn answer(&self, wire: &mut Wire, asked: &Question, mut reply: Reply) {
+            (reply.call_id, reply.responder) = (asked.call_id, Some((self.me.id, 7)));
+            wire.send(Frame::Return(reply)).await.unwrap();
+        }
+    }
+
+    async fn asked(wire: &mut Wire) -> Question {
+        match wire.next().await {
+            Some(Ok(Frame::Call(question))) => question,
+            other => panic!("no call: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn busy_node_is_asked_again() {
+        let (node, client) = (Played::start().await, Client::new(PATIENCE));
+        let serve = async {
+            let mut wire = node.accept().await;
+            for code in [Code::Busy, Code::Retry] {
+                let question = asked(&mut wire).await;
+                node.answer(&mut wire, &question, Reply::refuse(code, "later")).await;
+            }
+            let question = asked(&mut wire).await;
+            node.answer(&mut wire, &question, node.owner()).await;
+        };
+        let (found, ()) = tokio::join!(client.lookup(node.me.addr, key()), serve);
+        assert_eq!(found.unwrap().owner, node.me);
+    }
+
+    #[tokio::test]
+    async fn other_refusals_are_told_at_once() {
+        let (node, client) = (Played::start().await, Client::new(PATIENCE));
+        let serve = async {
+            let mut wire = node.accept().await;
+            let question = asked(&mut wire).await;
+            node.answer(&mut wire, &question, Reply::refuse(Code::NoRoute, "none")).await;
+            wire
+        };
+        let (found, _wire) = tokio::join!(client.lookup(node.me.addr, key()), serve);
+        assert!(matches!(found, Err(AskError::Refused(_, Code::NoRoute))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn plain_peer_gets_a_connection_for_each_call_and_no_extension() {
+        let (peer, client) = (Played::start().await, Client::new(PATIENCE));
+        let serve = async {
+            for call in 0..3 {
+                let mut wire = peer.accept().await;
+                let question = asked(&mut wire).await;
+                assert_eq!(question.call_id.is_some(), call == 0, "only the first call shows of which kind it is");
+                // It closes after the answer, which is not to be lost.
+                wire.send(Frame::Return(peer.owner())).await.unwrap();
+            }
+        };
+        let lookups = async {
+            for _ in 0..3 {
+                assert_eq!(client.lookup(peer.me.addr, key()).await.unwrap().owner, peer.me);
+            }
+        };
+        tokio::join!(lookups, serve);
+    }
+
+    #[tokio::test]
+    async fn node_that_closes_or_stays_silent_is_told_of_and_asked_on_a_new_connection_then() {
+        let (node, client) = (Played::start().await, Client::new(Duration::from_millis(200)));
+        let serve = async {
+            let mut wire = node.accept().await;
+            let question = asked(&mut wire).await;
+            node.answer(&mut wire, &question, node.owner()).await;
+            asked(&mut wire).await;
+            drop(wire);
+            // As long as it is not known of which kind it is, a connection is for one call.
+            let mut silent = [node.accept().await, node.accept().await];
+            for wire in &mut silent {
+                asked(wire).await;
+            }
+            silent
+        };
+        let calls = async {
+            let lookup = || client.lookup(node.me.addr, key());
+            assert!(lookup().await.is_ok());
+            let closed = lookup().await;
+            assert!(matches!(closed, Err(AskError::Closed(_))), "{closed:?}");
+            for _ in 0..2 {
+                let silent = lookup().await;
+                assert!(matches!(silent, Err(AskError::Silent(..))), "{silent:?}");
+            }
+        };
+        let _silent = tokio::join!(calls, serve);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_of_a_node_is_nonsense() {
+        let (node, client) = (Played::start().await, Client::new(PATIENCE));
+        let serve = async {
+            let mut wire = node.accept().await;
+            let question = asked(&mut wire).await;
+            let alive = Reply::to(
+                &Response::SuccessorList {
+                    successors: vec![],
+                    predecessor: None,
+                    dialect: crate::protocol::rpc::Dialect::Ours,
+                },
+                node.me,
+                4,
+            );
+            node.answer(&mut wire, &question, alive).await;
+            wire
+        };
+        let (found, _wire) = tokio::join!(client.lookup(node.me.addr, key()), serve);
+        assert!(matches!(found, Err(AskError::Nonsense(..))), "{found:?}");
+    }
+}

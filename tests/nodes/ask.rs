@@ -74,7 +74,7 @@ fn owners_are_looked_up_in_the_order_of_their_keys() {
         printed.lines().collect::<Vec<_>>(),
         keys.iter().map(|key| line(key, ideal.owner(key))).collect::<Vec<_>>()
     );
-    // More than a node takes on of one client: it says that it is busy, and is asked again.
+    // More at once than fit into a pipe.
     let more: Vec<String> = (0..20_000).map(|i| format!("key {i}")).collect();
     let printed = text(&ask_with(&["lookup", "-", "--in-flight", "4096"], at, &more.join("\n")), 0);
     assert!(printed.lines().zip(&more).all(|(printed, key)| printed == line(key, ideal.owner(key))));
