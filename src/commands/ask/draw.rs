@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use chord::client::walk::Walk;
 use chord::protocol::id::Id;
 use chord::sim::plot::drawing::{Anchor, Drawing, Text};
-use chord::sim::ring::labels::{self, Circle, Name};
+use chord::sim::ring::labels::{self, Circle, Name, angle};
 
 const WIDTH: f64 = 860.0;
 const CIRCLE: Circle = Circle { x: WIDTH / 2.0, y: 352.0, radius: 250.0 };
@@ -39,7 +39,7 @@ pub(super) fn svg(walk: &Walk) -> String {
     }
     let width = if n <= LABELLED { 9 } else { 4 };
     let dots = |class: &str, ids: &mut dyn Iterator<Item = Id>| {
-        let dots: String = ids.map(|id| format!("M{}h0", place(id, CIRCLE.radius))).collect();
+        let dots: String = ids.map(|id| format!("M{}h0", CIRCLE.place(id, CIRCLE.radius))).collect();
         format!("<path class=\"{class}\" stroke-width=\"{width}\" d=\"{dots}\"/>")
     };
     drawing.shape(format_args!("{}", dots("node", &mut nodes.iter().map(|node| node.peer.id))));
@@ -74,17 +74,6 @@ pub(super) fn svg(walk: &Walk) -> String {
     drawing.svg()
 }
 
-/// Where an identifier is on the circle: zero at the top, then clockwise.
-fn angle(id: Id) -> f64 {
-    let [a, b, c, d, ..] = *id.as_bytes();
-    TAU * f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
-}
-
-fn place(id: Id, radius: f64) -> String {
-    let (x, y) = CIRCLE.at(angle(id), radius);
-    format!("{x:.1} {y:.1}")
-}
-
 /// The part of the circle after the first identifier, up to the second; all of it if they are the same.
 fn owned(after: Id, to: Id) -> String {
     let Circle { radius, .. } = CIRCLE;
@@ -94,7 +83,7 @@ fn owned(after: Id, to: Id) -> String {
     };
     let (x, y) = CIRCLE.at(angle(to) - turn, radius);
     let large = u8::from(turn > TAU / 2.0);
-    format!("M{x:.1} {y:.1}A{radius} {radius} 0 {large} 1 {}", place(to, radius))
+    format!("M{x:.1} {y:.1}A{radius} {radius} 0 {large} 1 {}", CIRCLE.place(to, radius))
 }
 
 /// A line between two points that is bent towards the middle, the more the longer it is.

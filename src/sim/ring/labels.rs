@@ -1,5 +1,8 @@
 //! Names beside points of a circle: no two overlap, however close the points are.
 
+use std::f64::consts::TAU;
+
+use crate::protocol::id::Id;
 use crate::sim::plot::drawing::{Anchor, Bounds, Drawing, Text};
 
 /// A circle in the middle of the upper part of a picture.
@@ -18,6 +21,18 @@ impl Circle {
     pub fn at(&self, angle: f64, radius: f64) -> (f64, f64) {
         (self.x + radius * angle.sin(), self.y - radius * angle.cos())
     }
+
+    /// The point of an identifier at this distance from the middle, in whole pixels as SVG has it.
+    pub fn place(&self, id: Id, radius: f64) -> String {
+        let (x, y) = self.at(angle(id), radius);
+        format!("{x:.0} {y:.0}")
+    }
+}
+
+/// Where an identifier is on the circle: zero at the top, then clockwise.
+pub fn angle(id: Id) -> f64 {
+    let [a, b, c, d, ..] = *id.as_bytes();
+    TAU * f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
 }
 
 /// A name to write beside a point.

@@ -1,9 +1,8 @@
 //! A ring as a picture: nodes on the circle, the neighbours or fingers of some of them, the path of a lookup.
 
 use std::collections::BTreeSet;
-use std::f64::consts::TAU;
 
-use super::labels::{self, Circle, Name};
+use super::labels::{self, Circle, Name, angle};
 use super::members::label;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
@@ -116,7 +115,7 @@ impl Picture<'_> {
         let me = self.tables.ring()[at];
         let fingers: Vec<Peer> = self.tables.fingers(at).distinct().filter(|finger| *finger != me).collect();
         for finger in &fingers {
-            let (from, to) = (place(me.id, CIRCLE.radius), place(finger.id, CIRCLE.radius));
+            let (from, to) = (CIRCLE.place(me.id, CIRCLE.radius), CIRCLE.place(finger.id, CIRCLE.radius));
             self.drawing.shape(format_args!("<path class=\"finger\" d=\"M{from}L{to}\"/>"));
         }
         self.legend.push(("finger", format!("the fingers of node {}", self.name(me.id))));
@@ -158,7 +157,7 @@ impl Picture<'_> {
         for hop in stops.windows(2).filter(|hop| hop[0] != hop[1]) {
             self.arrow("hop", hop[0].id, hop[1].id);
         }
-        let (inside, outside) = (place(*key, CIRCLE.radius - 10.0), place(*key, CIRCLE.radius + 10.0));
+        let (inside, outside) = (CIRCLE.place(*key, CIRCLE.radius - 10.0), CIRCLE.place(*key, CIRCLE.radius + 10.0));
         self.drawing.shape(format_args!("<path class=\"key\" d=\"M{inside}L{outside}\"/>"));
         for stop in stops {
             self.call(stop.id, "on-path");
@@ -178,7 +177,7 @@ impl Picture<'_> {
     fn draw_nodes(&mut self) {
         let tables = self.tables;
         let ring = tables.ring();
-        let points: BTreeSet<String> = ring.iter().map(|peer| place(peer.id, CIRCLE.radius)).collect();
+        let points: BTreeSet<String> = ring.iter().map(|peer| CIRCLE.place(peer.id, CIRCLE.radius)).collect();
         let dots: String = points.iter().map(|point| format!("M{point}h0")).collect();
         let width = if ring.len() <= LABELLED { 9 } else { 4 };
         self.drawing.shape(format_args!("<path class=\"node\" stroke-width=\"{width}\" d=\"{dots}\"/>"));
@@ -213,23 +212,12 @@ impl Picture<'_> {
     }
 }
 
-/// Where an identifier is on the circle: zero at the top, then clockwise.
-fn angle(id: Id) -> f64 {
-    let [a, b, c, d, ..] = *id.as_bytes();
-    TAU * f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
-}
-
-fn place(id: Id, radius: f64) -> String {
-    let (x, y) = CIRCLE.at(angle(id), radius);
-    format!("{x:.0} {y:.0}")
-}
-
 /// A line between two points that is bent towards the middle, so that it hides no finger.
 fn arc(from: Id, to: Id) -> String {
     let ((x, y), (u, v)) = (CIRCLE.at(angle(from), CIRCLE.radius), CIRCLE.at(angle(to), CIRCLE.radius));
     let bent = |one: f64, other: f64, middle: f64| (one + other) / 2.0 * 0.75 + middle * 0.25;
     let (bent_x, bent_y) = (bent(x, u, CIRCLE.x), bent(y, v, CIRCLE.y));
-    format!("M{}Q{bent_x:.0} {bent_y:.0} {}", place(from, CIRCLE.radius), place(to, CIRCLE.radius))
+    format!("M{}Q{bent_x:.0} {bent_y:.0} {}", CIRCLE.place(from, CIRCLE.radius), CIRCLE.place(to, CIRCLE.radius))
 }
 
 #[cfg(test)]
