@@ -70,6 +70,8 @@ pub struct Maintenance {
     last: Kind,
     /// Whether a conversation is being held: one at a time changes the state.
     holding: bool,
+    /// The first successor, if it came into doubt while a conversation was held: what it answered before is no news.
+    doubted: Option<Peer>,
     /// The joiner that was given our list last and has not notified us since.
     admitted: Option<Peer>,
     /// Whether the last joiner that held up others never came: then the next one holds up no other.
@@ -237,6 +239,7 @@ impl Maintenance {
             wishes: Wishes::default(),
             last: Kind::Reunite,
             holding: false,
+            doubted: None,
             admitted: None,
             lapsed: false,
             predecessor_dialect: None,
@@ -324,6 +327,7 @@ impl Maintenance {
             },
             last: Kind::Rectify,
             holding: self.holding,
+            doubted: self.doubted,
             admitted: self.admitted,
             lapsed: false,
             predecessor_dialect: self.predecessor_dialect,
@@ -423,6 +427,7 @@ impl Maintenance {
         }
         self.last = kind;
         self.holding = true;
+        self.doubted = None;
         Some(conversation)
     }
 

@@ -24,7 +24,8 @@ impl Maintenance {
 
     /// Kept connections broke: the nodes at those addresses may have died.
     pub fn severed(&mut self, lost: impl Fn(Addr) -> bool) {
-        if self.neighbors.successor().is_some_and(|head| lost(head.addr)) {
+        if let Some(head) = self.neighbors.successor().filter(|head| lost(head.addr)) {
+            self.doubted = Some(head).filter(|_| self.holding);
             self.neighbors.doubt_successor();
             self.wishes.stabilize = true;
         }
@@ -58,6 +59,9 @@ impl Maintenance {
     /// Takes a dead node out of the neighbours, and has it taken out of the fingers. The last successor stays until
     /// stabilize itself finds it dead: without it the node falls out of the ring.
     pub(super) fn mark_dead(&mut self, dead: Peer) {
+        if self.holding && self.neighbors.successor() == Some(dead) {
+            self.doubted = Some(dead);
+        }
         let last = self.neighbors.successors() == [dead];
         if last {
             self.neighbors.doubt_successor();

@@ -95,6 +95,10 @@ impl Maintenance {
         }
         if let Some(list) = learned.list {
             self.neighbors.adopt(list);
+            if self.doubted.is_some() && self.neighbors.successor() == self.doubted {
+                self.neighbors.doubt_successor();
+                self.wishes.stabilize = true;
+            }
             self.parting = false;
             self.meet_neighbors();
             self.lonely_successor = learned.plain && learned.alone;

@@ -844,6 +844,27 @@ fn broken_connection_puts_a_neighbour_in_doubt() {
     assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
 }
 
+/// A node was named 9 ms after its death: it had told its list, and another node was asked for its own when the
+/// connection broke. The round then ended with a list whose head had answered.
+#[test]
+fn head_that_came_into_doubt_during_a_round_is_still_in_doubt_when_the_round_ends() {
+    type Cast = fn(&mut Maintenance);
+    let broke: Cast = |node| node.severed(|addr| addr == peer(32).addr);
+    let found_dead: Cast = |node| node.forget(&[peer(32)]);
+    for cast in [broke, found_dead] {
+        let mut node = member_after(8, &[32, 38]);
+        node.fired(Timer::Stabilize);
+        assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+        cast(&mut node);
+        node.digest(learned(&[32, 38]));
+        assert!(!node.neighbors().is_heard());
+        // The next round is due at once, and its answer counts.
+        assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+        node.digest(learned(&[32, 38]));
+        assert!(node.neighbors().is_heard());
+    }
+}
+
 #[test]
 fn plain_head_is_heard_for_longer_than_a_round_can_take() {
     let mut node = member(&[32, 38]);
