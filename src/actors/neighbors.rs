@@ -284,7 +284,7 @@ impl Handler<Severed> for NeighborsActor {
     type Result = ();
 
     fn handle(&mut self, severed: Severed, ctx: &mut Self::Context) {
-        self.maintenance.severed(|addr| severed.0.contains(&addr));
+        self.maintenance.severed(&severed.0);
         self.snapshot.severed(&severed);
         self.advance(ctx);
     }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use backoff::{Backoff, REUNITE_ALONE, reunite};
 pub use leaving::LEAVING;
+use losses::Doubts;
 
 use super::acquaintances::Acquaintances;
 use super::addr::Addr;
@@ -70,8 +71,8 @@ pub struct Maintenance {
     last: Kind,
     /// Whether a conversation is being held: one at a time changes the state.
     holding: bool,
-    /// The first successor, if it came into doubt while a conversation was held: what it answered before is no news.
-    doubted: Option<Peer>,
+    /// What the conversation that is held need not know yet.
+    doubts: Doubts,
     /// The joiner that was given our list last and has not notified us since.
     admitted: Option<Peer>,
     /// Whether the last joiner that held up others never came: then the next one holds up no other.
@@ -239,7 +240,7 @@ impl Maintenance {
             wishes: Wishes::default(),
             last: Kind::Reunite,
             holding: false,
-            doubted: None,
+            doubts: Doubts::default(),
             admitted: None,
             lapsed: false,
             predecessor_dialect: None,
@@ -327,7 +328,7 @@ impl Maintenance {
             },
             last: Kind::Rectify,
             holding: self.holding,
-            doubted: self.doubted,
+            doubts: self.doubts.clone(),
             admitted: self.admitted,
             lapsed: false,
             predecessor_dialect: self.predecessor_dialect,
@@ -427,7 +428,7 @@ impl Maintenance {
         }
         self.last = kind;
         self.holding = true;
-        self.doubted = None;
+        self.doubts = Doubts::default();
         Some(conversation)
     }
 

@@ -238,7 +238,7 @@ mod tests {
     fn doubt_and_departure_are_told() {
         let mut member = node(Some(8), &[32]);
         let mut observer = Observer::new(&member);
-        member.severed(|addr| addr == peer(32).addr);
+        member.severed(&[peer(32).addr].into());
         assert_eq!(observer.look(&member, &[]), [Event::Suspected(peer(32))]);
         member.leave();
         assert_eq!(observer.look(&member, &[]), [Event::Left, Event::RangeChanged(None)]);

@@ -648,7 +648,7 @@ impl Besieged {
             Incident::Fired(_) => {}
             Incident::Served(request, plain) => self.serve(&request, plain),
             Incident::Forgotten(dead) => self.node.forget(&dead),
-            Incident::Severed(peer) => self.node.severed(|addr| addr == peer.addr),
+            Incident::Severed(peer) => self.node.severed(&[peer.addr].into()),
             Incident::Left => self.leave(),
         }
         // Rules 3 and 7: no unsolicited message makes a node a neighbour.

@@ -38,7 +38,7 @@ impl Maintenance {
     /// A peer says that `leaver` has left. Any peer can say so: the leaver is doubted and asked, as if the connection
     /// to it had broken. A node that has left answers that it is no member.
     pub(super) fn parted(&mut self, leaver: Peer, before: Option<Peer>) {
-        self.severed(|addr| addr == leaver.addr);
+        self.severed(&[leaver.addr].into());
         // These two were the whole ring: see `isolate`.
         let pair = self.neighbors.successors() == [leaver] && self.neighbors.predecessor() == Some(leaver);
         self.parting = pair && before == Some(self.setup.me);

@@ -1,6 +1,6 @@
 //! Neighbours that are dead, or may be: what a node drops, doubts and remembers of them, until it is alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, REUNITE_ALONE};
@@ -14,6 +14,34 @@ use crate::protocol::rpc::Request;
 /// At most this many fingers are remembered when neighbours are lost: half of the room for acquaintances.
 pub(super) const MAX_RECALLED: usize = Acquaintances::MAX_MET / 2;
 
+/// The nodes that came into doubt while a conversation was held.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub(super) struct Doubts {
+    addrs: BTreeSet<Addr>,
+    /// Whether there were too many to remember: then it is all nodes.
+    all: bool,
+}
+
+/// At most this many are remembered: a connection to a front may lead to thousands.
+const MAX_DOUBTS: usize = 256;
+
+impl Doubts {
+    fn add(&mut self, addrs: impl IntoIterator<Item = Addr>) {
+        for addr in addrs {
+            self.all |= self.addrs.len() >= MAX_DOUBTS;
+            if self.all {
+                self.addrs = BTreeSet::new();
+                return;
+            }
+            self.addrs.insert(addr);
+        }
+    }
+
+    fn is_of(&self, addr: Addr) -> bool {
+        self.all || self.addrs.contains(&addr)
+    }
+}
+
 impl Maintenance {
     /// Takes the nodes that a lookup found dead.
     pub fn forget(&mut self, dead: &[Peer]) {
@@ -23,14 +51,25 @@ impl Maintenance {
     }
 
     /// Kept connections broke: the nodes at those addresses may have died.
-    pub fn severed(&mut self, lost: impl Fn(Addr) -> bool) {
-        if let Some(head) = self.neighbors.successor().filter(|head| lost(head.addr)) {
-            self.doubted = Some(head).filter(|_| self.holding);
+    pub fn severed(&mut self, lost: &BTreeSet<Addr>) {
+        if self.holding {
+            self.doubts.add(lost.iter().copied());
+        }
+        if self.neighbors.successor().is_some_and(|head| lost.contains(&head.addr)) {
             self.neighbors.doubt_successor();
             self.wishes.stabilize = true;
         }
-        if self.neighbors.predecessor().is_some_and(|predecessor| lost(predecessor.addr)) {
+        if self.neighbors.predecessor().is_some_and(|predecessor| lost.contains(&predecessor.addr)) {
             self.wishes.check_predecessor = true;
+        }
+    }
+
+    /// Takes the list that a conversation has learned. What its head has answered before it came into doubt is no news.
+    pub(super) fn adopt(&mut self, list: Vec<Peer>) {
+        self.neighbors.adopt(list);
+        if self.neighbors.successor().is_some_and(|head| self.doubts.is_of(head.addr)) {
+            self.neighbors.doubt_successor();
+            self.wishes.stabilize = true;
         }
     }
 
@@ -59,8 +98,8 @@ impl Maintenance {
     /// Takes a dead node out of the neighbours, and has it taken out of the fingers. The last successor stays until
     /// stabilize itself finds it dead: without it the node falls out of the ring.
     pub(super) fn mark_dead(&mut self, dead: Peer) {
-        if self.holding && self.neighbors.successor() == Some(dead) {
-            self.doubted = Some(dead);
+        if self.holding {
+            self.doubts.add([dead.addr]);
         }
         let last = self.neighbors.successors() == [dead];
         if last {

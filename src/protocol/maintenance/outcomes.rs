@@ -55,7 +55,7 @@ impl Maintenance {
         if let Joined::Member(list) = joined {
             let predecessor = self.neighbors.predecessor();
             self.neighbors = Neighbors::alone(self.setup.me, self.setup.r);
-            self.neighbors.adopt(list);
+            self.adopt(list);
             self.enter();
             // If the predecessor still has this node as its successor, it says so, and this node owns its keys again.
             if let Some(predecessor) = predecessor {
@@ -94,11 +94,7 @@ impl Maintenance {
             }
         }
         if let Some(list) = learned.list {
-            self.neighbors.adopt(list);
-            if self.doubted.is_some() && self.neighbors.successor() == self.doubted {
-                self.neighbors.doubt_successor();
-                self.wishes.stabilize = true;
-            }
+            self.adopt(list);
             self.parting = false;
             self.meet_neighbors();
             self.lonely_successor = learned.plain && learned.alone;

@@ -241,7 +241,7 @@ fn others_drive_a_node_no_faster_than_its_allowance() {
     let floods: [(&str, Provoke); 4] = [
         ("nudges", Box::new(move |node, _| drop(node.serve(&nudge, false)))),
         ("notifications", Box::new(|node, i| drop(node.serve(&Request::Notify { me: stranger(i) }, false)))),
-        ("broken connections", Box::new(|node, _| node.severed(|addr| addr == peer(32).addr))),
+        ("broken connections", Box::new(|node, _| node.severed(&[peer(32).addr].into()))),
         (
             "claims to be its predecessor",
             Box::new(|node, _| drop(node.serve(&Request::GetSuccessorList { joiner: Some(peer(8)) }, false))),
@@ -834,13 +834,13 @@ fn questions_to_acquaintances_are_no_more_than_a_quarter_of_slow_rounds() {
 #[test]
 fn broken_connection_puts_a_neighbour_in_doubt() {
     let mut node = member_after(8, &[32, 38]);
-    node.severed(|addr| addr == peer(38).addr);
+    node.severed(&[peer(38).addr].into());
     assert_eq!(node.next_conversation(), None, "the rest of the list only routes");
-    node.severed(|addr| addr == peer(32).addr);
+    node.severed(&[peer(32).addr].into());
     assert!(!node.neighbors().is_heard());
     assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
     node.digest(learned(&[32, 38]));
-    node.severed(|addr| addr == peer(8).addr);
+    node.severed(&[peer(8).addr].into());
     assert!(matches!(node.next_conversation(), Some(Conversation::CheckPredecessor(_))));
 }
 
@@ -849,7 +849,7 @@ fn broken_connection_puts_a_neighbour_in_doubt() {
 #[test]
 fn head_that_came_into_doubt_during_a_round_is_still_in_doubt_when_the_round_ends() {
     type Cast = fn(&mut Maintenance);
-    let broke: Cast = |node| node.severed(|addr| addr == peer(32).addr);
+    let broke: Cast = |node| node.severed(&[peer(32).addr].into());
     let found_dead: Cast = |node| node.forget(&[peer(32)]);
     for cast in [broke, found_dead] {
         let mut node = member_after(8, &[32, 38]);
@@ -862,6 +862,31 @@ fn head_that_came_into_doubt_during_a_round_is_still_in_doubt_when_the_round_end
         assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
         node.digest(learned(&[32, 38]));
         assert!(node.neighbors().is_heard());
+    }
+}
+
+/// The same while a node joins, whose successor answers before the member that vouches for the place.
+#[test]
+fn head_that_came_into_doubt_during_a_join_is_still_in_doubt_when_the_join_ends() {
+    for (lost, heard) in [(32, false), (38, true)] {
+        let mut node = Maintenance::new(setup(21, 3, &[8]));
+        assert!(matches!(node.next_conversation(), Some(Conversation::Join(_))));
+        node.severed(&[peer(lost).addr].into());
+        node.digest(Outcome::Join(Joined::Member(peers(&[32, 38]))));
+        assert_eq!(node.neighbors().is_heard(), heard, "{lost}");
+    }
+}
+
+#[test]
+fn when_more_came_into_doubt_than_are_remembered_all_did() {
+    let addrs = |ports: std::ops::Range<u16>| ports.map(|port| Addr::new([10, 0, 0, 9], port)).collect();
+    for (ports, heard) in [(1..257, true), (1..258, false)] {
+        let mut node = member_after(8, &[32, 38]);
+        node.fired(Timer::Stabilize);
+        assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+        node.severed(&addrs(ports.clone()));
+        node.digest(learned(&[32, 38]));
+        assert_eq!(node.neighbors().is_heard(), heard, "{ports:?}");
     }
 }
 

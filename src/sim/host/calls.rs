@@ -285,7 +285,7 @@ impl Host {
             let again = self.put(Call { way: Way::Again, ..call }, env);
             self.renumber(run, number, again);
         }
-        self.maintenance.severed(|lost| lost == addr);
+        self.maintenance.severed(&[addr].into());
         self.advance(env);
     }
 
