@@ -64,7 +64,7 @@ fn channel<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<ChannelFrame>, Op
     for piece in pieces {
         buffer.extend_from_slice(piece);
         loop {
-            match ChannelCodec.decode(&mut buffer) {
+            match ChannelCodec::default().decode(&mut buffer) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Some(error.to_string())),

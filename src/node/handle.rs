@@ -30,7 +30,7 @@ use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
 use crate::protocol::rpc::Response;
 use crate::protocol::service::{self, CallError, Refusal, ServiceCall};
-use crate::wire::{Ids, MAX_SERVICE};
+use crate::wire::{Ids, MAX_BODY, MAX_SERVICE};
 
 /// A running node. All clones are the same node; they may be sent to any thread and used from any runtime.
 ///
@@ -200,30 +200,47 @@ impl Node {
         if !(1..=MAX_SERVICE).contains(&service.len()) {
             return Err(ServeError::Name(service.len()));
         }
+        self.offer(service, answer, MAX_BODY)
+    }
+
+    fn offer<F, R>(&self, service: String, answer: F, body: usize) -> Result<(), ServeError>
+    where
+        F: Fn(ServiceCall) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Bytes, Refusal>> + Send + 'static,
+    {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
-        self.handle.common.services.offer(service, Arc::new(answer), runtime);
+        self.handle.common.services.offer(service, Arc::new(answer), body, runtime);
         Ok(())
     }
 
     /// Offers the report of this node, under the name [`report::SERVICE`], to whoever asks for it from outside
     /// ([`Client::report`](crate::client::Client::report)): all that it knows of its ring, its version and what it has
-    /// done. The node does not live longer for it.
+    /// done, as of the last 50 ms. The node does not live longer for it.
     ///
     /// # Errors
     ///
     /// There is no tokio runtime here.
     pub fn serve_report(&self) -> Result<(), ServeError> {
         let handle = Arc::downgrade(&self.handle);
-        self.serve(report::SERVICE, move |_| {
-            let node = handle.upgrade().map(|handle| Node { handle, _worker: None });
+        let last = Arc::new(tokio::sync::Mutex::new(None));
+        let answer = move |_| {
+            let (node, last) = (handle.upgrade().map(|handle| Node { handle, _worker: None }), last.clone());
             async move {
+                let mut last = last.lock().await;
+                if let Some((_, report)) = last.as_ref().filter(|(at, _): &&(Instant, _)| at.elapsed() < report::FRESH)
+                {
+                    return Ok(Bytes::clone(report));
+                }
                 let report = match node {
                     Some(node) => node.report().await,
                     None => None,
                 };
-                report.map(|report| report.to_bytes()).ok_or_else(|| Refusal::Failed("the node was stopped".into()))
+                let report = report.ok_or_else(|| Refusal::Failed("the node was stopped".into()))?.to_bytes();
+                *last = Some((Instant::now(), report.clone()));
+                Ok(report)
             }
-        })
+        };
+        self.offer(report::SERVICE.into(), answer, 0)
     }
 
     /// What the node knows of its ring, and what it has done; `None` if it was stopped.

@@ -21,6 +21,9 @@ mod proto {
 /// The service that answers with the report; reserved for it.
 pub const SERVICE: &str = "chord.report";
 
+/// A report is told again for this long: however often it is asked for, it takes little time of the node.
+pub const FRESH: Duration = Duration::from_millis(50);
+
 /// The longest version that is read, in bytes.
 const MAX_VERSION: usize = 64;
 

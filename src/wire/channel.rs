@@ -1,5 +1,7 @@
 //! What applications say to each other, on connections of their own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -56,8 +58,24 @@ pub enum Fault {
 }
 
 /// Reads the frames of a channel. A frame takes memory as its bytes arrive, not when its length is announced.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ChannelCodec;
+#[derive(Clone, Debug)]
+pub struct ChannelCodec {
+    /// The largest body that is read, in bytes; it may change at any time.
+    most: Arc<AtomicUsize>,
+}
+
+impl Default for ChannelCodec {
+    fn default() -> ChannelCodec {
+        ChannelCodec::up_to(Arc::new(MAX_BODY.into()))
+    }
+}
+
+impl ChannelCodec {
+    /// Reads frames with bodies of up to that many bytes, at most [`MAX_BODY`].
+    pub fn up_to(most: Arc<AtomicUsize>) -> ChannelCodec {
+        ChannelCodec { most }
+    }
+}
 
 impl ChannelFrame {
     /// The frame as it travels.
@@ -85,10 +103,9 @@ impl Decoder for ChannelCodec {
     fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<ChannelFrame>, WireError> {
         let Some(prefix) = bytes.first_chunk::<PREFIX>() else { return Ok(None) };
         let length = u64::from_be_bytes(*prefix);
-        let length = usize::try_from(length).ok().filter(|length| *length >= PREFIX).ok_or(WireError::Length)?;
-        if length > PREFIX + MAX_ENVELOPE + MAX_BODY {
-            return Err(WireError::Length);
-        }
+        let most = PREFIX + MAX_ENVELOPE + self.most.load(Ordering::Relaxed).min(MAX_BODY);
+        let length = usize::try_from(length).ok().filter(|length| (PREFIX..=most).contains(length));
+        let length = length.ok_or(WireError::Length)?;
         if bytes.len() < length {
             return Ok(None);
         }
@@ -194,7 +211,7 @@ mod tests {
     }
 
     fn back(mut bytes: BytesMut) -> Result<Option<ChannelFrame>, WireError> {
-        ChannelCodec.decode(&mut bytes)
+        ChannelCodec::default().decode(&mut bytes)
     }
 
     #[test]
@@ -224,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn body_is_no_larger_than_the_services_take_at_that_time() {
+        let most = Arc::new(AtomicUsize::new(0));
+        let mut codec = ChannelCodec::up_to(most.clone());
+        assert_eq!(codec.decode(&mut call(Bytes::new()).bytes().unwrap()).unwrap(), Some(call(Bytes::new())));
+        let large = call(vec![7; 64 * 1024].into());
+        assert!(matches!(codec.decode(&mut large.bytes().unwrap()), Err(WireError::Length)));
+        most.store(64 * 1024, Ordering::Relaxed);
+        assert_eq!(codec.decode(&mut large.bytes().unwrap()).unwrap(), Some(large));
+    }
+
+    #[test]
     fn length_that_lies_takes_no_memory() {
         for length in [0u64, 7, 1 << 40, u64::MAX, (PREFIX + MAX_ENVELOPE + MAX_BODY + 1) as u64] {
             let mut lie = BytesMut::new();
@@ -232,7 +260,7 @@ mod tests {
         }
         let mut announced = BytesMut::new();
         announced.put_u64(MAX_BODY as u64);
-        assert!(ChannelCodec.decode(&mut announced).unwrap().is_none());
+        assert!(ChannelCodec::default().decode(&mut announced).unwrap().is_none());
         assert!(announced.capacity() < 1024);
     }
 

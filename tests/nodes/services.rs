@@ -1,13 +1,15 @@
 //! Calls of applications between nodes.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chord::net::transport::{Switchboard, Transport};
+use chord::node::report::{FRESH, Report, SERVICE};
 use chord::wire::MAX_BODY;
 use chord::{CallError, Config, Node, Peer, Refusal, ServeError, ServiceCall};
 use futures::future::join_all;
@@ -49,6 +51,28 @@ async fn service_of_another_node_answers_as_large_bodies_as_may_be() {
     assert_eq!((first.traffic().called, second.traffic().served), (9, 9));
     let large = vec![0; MAX_BODY + 1];
     assert_eq!(first.call(second.me(), "reverse", large).await, Err(CallError::TooLarge(MAX_BODY + 1)));
+}
+
+/// Anyone may ask for a report: it must neither keep the node busy nor fill its memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn report_is_made_now_and_then_and_takes_no_body() {
+    let first = Node::start(alone()).await.unwrap();
+    let second = Node::start(through(&first)).await.unwrap();
+    settle(&first, &second).await;
+    second.serve_report().unwrap();
+    let report = async |body: Vec<u8>| first.call(second.me(), SERVICE, body).await;
+    let begin = Instant::now();
+    let told = join_all((0..500).map(|_| report(Vec::new()))).await;
+    let made: HashSet<Bytes> = told.into_iter().map(Result::unwrap).collect();
+    let most = 1 + begin.elapsed().as_millis() / FRESH.as_millis();
+    assert!(made.len() as u128 <= most, "{} reports, at most {most}", made.len());
+    assert_eq!(Report::from_bytes(made.into_iter().next().unwrap()).unwrap().state.me, second.me());
+
+    assert_eq!(report(vec![7; MAX_BODY]).await, Err(CallError::Lost), "the channel is closed");
+    assert!(report(Vec::new()).await.is_ok(), "and the next one opened");
+    second.serve("size", |call: ServiceCall| async move { Ok(call.body.len().to_string().into()) }).unwrap();
+    let size = first.call(second.me(), "size", vec![7; MAX_BODY]).await;
+    assert_eq!(size, Ok(MAX_BODY.to_string().into()), "a service of the program takes all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

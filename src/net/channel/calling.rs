@@ -159,7 +159,7 @@ impl Channels {
         let (reader, writer) = opened.map_err(|_| CallError::Unreachable(peer))??;
         let (outgoing, calls) = mpsc::channel(MAX_CALLS);
         let waiting = Arc::<Waiting>::default();
-        let run = run(reader.then(ChannelCodec, FRAME_TIMEOUT), writer, calls, waiting.clone());
+        let run = run(reader.then(ChannelCodec::default(), FRAME_TIMEOUT), writer, calls, waiting.clone());
         let task = tokio::spawn(run).abort_handle();
         let channel = Channel {
             outgoing,

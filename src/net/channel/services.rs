@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -36,6 +37,8 @@ where
 #[derive(Default)]
 pub struct Services {
     offered: RwLock<Offered>,
+    /// The largest body that any of them takes, in bytes: a caller can keep no larger one in memory here.
+    largest_body: Arc<AtomicUsize>,
     /// How many channels were made from each address.
     channels: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -80,11 +83,18 @@ pub enum Unopened {
 }
 
 impl Services {
-    /// Offers a service under this name, in place of any earlier one; it answers on this runtime.
-    pub fn offer(&self, name: String, service: Arc<dyn Service>, runtime: Handle) {
+    /// Offers a service under this name, in place of any earlier one; it takes bodies of up to that many bytes, and
+    /// answers on this runtime.
+    pub fn offer(&self, name: String, service: Arc<dyn Service>, body: usize, runtime: Handle) {
+        self.largest_body.fetch_max(body, Ordering::Relaxed);
         let mut offered = self.offered.write().unwrap_or_else(PoisonError::into_inner);
         offered.runtime = Some(runtime.clone());
         offered.services.insert(name, (service, runtime));
+    }
+
+    /// The largest body that any service offered so far takes, in bytes.
+    pub fn largest_body(&self) -> Arc<AtomicUsize> {
+        self.largest_body.clone()
     }
 
     /// Withdraws a service. Returns whether it was offered.
@@ -140,7 +150,8 @@ mod tests {
         let from = |n: u8| IpAddr::from([10, 0, 0, n]);
         assert_eq!(services.open(from(1)).err(), Some(Unopened::NothingOffered));
         let service = |_| async { Ok(Bytes::new()) };
-        services.offer("any".into(), Arc::new(service), Handle::current());
+        services.offer("any".into(), Arc::new(service), 7, Handle::current());
+        assert_eq!(services.largest_body().load(Ordering::Relaxed), 7);
         let places: Vec<_> = std::iter::from_fn(|| services.open(from(1)).ok()).collect();
         assert_eq!(places.len(), MAX_CHANNELS / 2);
         let others: Vec<_> = (2..100).filter_map(|n| services.open(from(n)).ok()).collect();

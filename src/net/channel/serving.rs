@@ -68,7 +68,7 @@ impl Serving {
             Ok(())
         };
         tokio::select! {
-            ended = self.read(reader.then(ChannelCodec, FRAME_TIMEOUT), answers) => ended,
+            ended = self.read(reader.then(ChannelCodec::up_to(self.services.largest_body()), FRAME_TIMEOUT), answers) => ended,
             ended = write => ended,
         }
     }

@@ -190,7 +190,7 @@ fn failure(fault: Fault, why: String, service: String) -> CallError {
 
 /// The frame that these bytes are.
 fn decode(mut bytes: BytesMut) -> Option<ChannelFrame> {
-    ChannelCodec.decode(&mut bytes).ok().flatten()
+    ChannelCodec::default().decode(&mut bytes).ok().flatten()
 }
 
 /// The number of a call, if these bytes are one.
