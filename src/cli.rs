@@ -5,17 +5,16 @@ mod given;
 mod scope;
 mod sim;
 mod swarm;
+mod values;
 mod words;
 
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chord::net::seed::{self, Seed};
-use chord::node::config::{PERIOD, R};
-use chord::protocol::addr::{Addr, callable};
+use chord::protocol::addr::Addr;
 use chord::protocol::lookup::iterative::Style;
 use chord::{Config, Id};
 use clap::builder::Styles;
@@ -26,6 +25,9 @@ use clap_complete::Shell;
 use scope::{Scope, USAGE, asked_for_help};
 pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Shown, Storm};
 pub use swarm::Swarm;
+use values::{
+    Bind, NotAccepted, address, bind, identifier, number, period, port, seed_host, successors, timeout, virtual_nodes,
+};
 
 /// A Chord node: maps any key to the live node that owns it, over a ring that heals itself
 #[derive(Debug, Parser)]
@@ -132,67 +134,6 @@ const PORT: &str = "a number from 1 to 65535";
 const MILLISECONDS: &str = "a number of milliseconds from 1 to 60000";
 const SHELL: &str = "bash, elvish, fish, powershell or zsh";
 const TIME: &str = "a time from 1ms to 60s";
-
-/// A value that [`ACCEPTED`] does not allow.
-#[derive(Debug, thiserror::Error)]
-#[error("not accepted")]
-struct NotAccepted;
-
-fn address(text: &str) -> Result<IpAddr, NotAccepted> {
-    text.parse().ok().and_then(|ip| callable(ip).ok()).ok_or(NotAccepted)
-}
-
-fn seed_host(text: &str) -> Result<seed::Host, NotAccepted> {
-    text.parse().map_err(|_| NotAccepted)
-}
-
-/// The address to listen at.
-#[derive(Clone, Copy, Debug)]
-struct Bind {
-    ip: IpAddr,
-    /// The port of `-p`, if none is given.
-    port: Option<u16>,
-}
-
-/// An address of one machine or all of its addresses, in brackets or not, with or without a port.
-fn bind(text: &str) -> Result<Bind, NotAccepted> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|bare| bare.contains(':'));
-    let (ip, port) = match (bare.unwrap_or(text).parse::<IpAddr>(), text.parse::<Addr>()) {
-        (Ok(ip), _) => (ip, None),
-        (_, Ok(addr)) => (addr.ip(), Some(addr.port()).filter(|port| *port != 0)),
-        _ => return Err(NotAccepted),
-    };
-    Ok(Bind { ip, port })
-}
-
-fn number<T: std::str::FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Result<T, NotAccepted> {
-    text.parse().ok().filter(|number| range.contains(number)).ok_or(NotAccepted)
-}
-
-fn port(text: &str) -> Result<u16, NotAccepted> {
-    number(text, 1..=u16::MAX)
-}
-
-fn successors(text: &str) -> Result<usize, NotAccepted> {
-    number(text, R)
-}
-
-fn period(text: &str) -> Result<Duration, NotAccepted> {
-    let millis = number(text, 1..=u64::MAX)?;
-    Some(Duration::from_millis(millis)).filter(|period| PERIOD.contains(period)).ok_or(NotAccepted)
-}
-
-fn timeout(text: &str) -> Result<Duration, NotAccepted> {
-    humantime::parse_duration(text).ok().filter(|time| PERIOD.contains(time)).ok_or(NotAccepted)
-}
-
-fn virtual_nodes(text: &str) -> Result<u16, NotAccepted> {
-    number(text, 1..=1024)
-}
-
-fn identifier(text: &str) -> Result<Id, NotAccepted> {
-    text.parse().map_err(|_| NotAccepted)
-}
 
 /// What to do instead of running a node.
 #[derive(Debug, PartialEq, Eq)]

@@ -107,7 +107,7 @@ const RING_HELP: &str = "\
 Nodes are found through successors, predecessors and fingers, and printed in the order of the circle. With --json a
 line of JSON for each: {\"id\", \"addr\", \"share\", \"millis\", \"plain\", \"version\", \"predecessor\", \"successors\"}, and
 {\"id\", \"addr\", \"error\"} for each that others name and that does not answer.
-Exit status: 0 the ring was walked, 2 bad arguments, 3 no node answered.";
+Exit status: 0 the ring was walked, 1 FILE can't be written, 2 bad arguments, 3 no node answered.";
 
 /// Examines the ring, says what is wrong with it and what to do
 #[derive(Clone, Debug, Args)]

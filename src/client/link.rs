@@ -83,9 +83,9 @@ async fn write(writer: &mut Writer, questions: impl IntoIterator<Item = Question
 
 /// What the node at this address, whose identifier may be known from others, has answered.
 fn read(addr: Addr, known: Option<Id>, reply: &Reply, request: &Request, took: Duration) -> Result<Answered, AskError> {
-    let responder = reply.responder.map(|(id, _)| id);
+    let (responder, run) = reply.responder.unzip();
     match reply.read(request, responder.or(known)) {
-        Ok(Ok(response)) => Ok(Answered { response, responder, plain: reply.call_id.is_none(), took }),
+        Ok(Ok(response)) => Ok(Answered { response, responder, run, plain: reply.call_id.is_none(), took }),
         Ok(Err(code)) => Err(AskError::Refused(addr, code)),
         Err(why) => Err(AskError::Nonsense(addr, why)),
     }

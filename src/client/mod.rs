@@ -11,10 +11,12 @@
 //! # }
 //! ```
 //!
-//! [`Client`] asks single questions; [`walk`] visits all nodes of a ring, [`check`] judges what they said, [`trace`]
-//! follows one lookup from node to node. Plain peers are asked as well, as far as they can answer.
+//! [`Client`] asks single questions; [`walk`] visits all nodes of a ring, [`check`] does so and tells what is wrong
+//! ([`finding`]), as [`judge`] compares it with the definitions; [`trace`] follows one lookup from node to node. Plain peers are asked as well, as far as they can answer.
 
 pub mod check;
+pub mod finding;
+pub mod judge;
 mod link;
 pub mod trace;
 pub mod walk;
@@ -32,7 +34,7 @@ use crate::node::report::{Report, SERVICE};
 use crate::protocol::addr::Addr;
 use crate::protocol::id::Id;
 use crate::protocol::peer::Peer;
-use crate::protocol::rpc::{Code, Hop, Request, Response};
+use crate::protocol::rpc::{Code, Request, Response};
 use crate::protocol::service::CallError;
 use crate::wire::{Ids, WireError};
 use link::Link;
@@ -73,6 +75,8 @@ pub struct Answered {
     pub response: Response,
     /// Its identifier; plain peers don't tell it.
     pub responder: Option<Id>,
+    /// The run of its program; plain peers don't tell it.
+    pub run: Option<u64>,
     /// Whether it is a plain peer.
     pub plain: bool,
     /// From sending the question to reading the answer, without connecting.
@@ -84,8 +88,6 @@ pub struct Answered {
 pub struct Owner {
     /// The node that owns the key.
     pub owner: Peer,
-    /// The nodes that were asked, if that was wanted; plain peers don't tell them.
-    pub path: Vec<Hop>,
     /// From sending the question to reading the answer.
     pub took: Duration,
 }
@@ -119,11 +121,6 @@ impl Client {
     pub fn new(patience: Duration) -> Client {
         let channels = Channels::new(None, Transport::Tcp, Ids::Any, Arc::default());
         Client(Arc::new(Shared { patience, ways: Mutex::default(), channels }))
-    }
-
-    /// How long it waits for each answer.
-    pub fn patience(&self) -> Duration {
-        self.0.patience
     }
 
     /// Asks the node at this address, whose identifier may be known from others: plain peers don't tell their own. The
@@ -167,15 +164,10 @@ impl Client {
         }
     }
 
-    /// Closes the connections to a node: each takes an open file. What kind of node it is stays known.
+    /// Forgets a node and closes the connections to it, when the calls on them have ended: each takes an open file.
     pub fn forget(&self, peer: Peer) {
         self.0.channels.forget(peer);
-        let mut ways = self.0.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        // While others hold it they make calls there.
-        let is_plain = |way: &Arc<tokio::sync::Mutex<Way>>| way.try_lock().is_ok_and(|way| matches!(*way, Way::Plain));
-        if !ways.get(&peer.addr).is_some_and(is_plain) {
-            ways.remove(&peer.addr);
-        }
+        self.0.ways.lock().unwrap_or_else(PoisonError::into_inner).remove(&peer.addr);
     }
 
     /// Who owns a key, as the node at this address finds out. A node that is busy or in doubt is asked again within the
@@ -185,20 +177,7 @@ impl Client {
     ///
     /// As [`Client::ask`].
     pub async fn lookup(&self, addr: Addr, key: Id) -> Result<Owner, AskError> {
-        self.find(addr, key, false).await
-    }
-
-    /// The same with the nodes that were asked.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::ask`].
-    pub async fn lookup_with_path(&self, addr: Addr, key: Id) -> Result<Owner, AskError> {
-        self.find(addr, key, true).await
-    }
-
-    async fn find(&self, addr: Addr, key: Id, want_path: bool) -> Result<Owner, AskError> {
-        let question = Request::FindSuccessor { key, hops: 0, want_path };
+        let question = Request::FindSuccessor { key, hops: 0, want_path: false };
         let (until, mut rest) = (Instant::now() + self.0.patience, REST);
         let answered = loop {
             let answered = self.ask(addr, None, question.clone()).await;
@@ -212,7 +191,7 @@ impl Client {
             }
         };
         match answered.response {
-            Response::Successor { owner, path } => Ok(Owner { owner, path, took: answered.took }),
+            Response::Successor { owner, .. } => Ok(Owner { owner, took: answered.took }),
             _ => Err(AskError::Nonsense(addr, WireError::Misplaced)),
         }
     }

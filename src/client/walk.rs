@@ -25,6 +25,8 @@ pub const MAX_NODES: usize = 100_000;
 pub struct Visited {
     /// As others name it; as it was asked for the first ones.
     pub peer: Peer,
+    /// The run of its program; plain peers don't tell it.
+    pub run: Option<u64>,
     /// Whether it is a plain peer.
     pub plain: bool,
     /// How long one question and its answer took.
@@ -66,8 +68,6 @@ pub struct Walk {
 /// Which nodes are asked for their report as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reports {
-    /// None: positions and neighbours only.
-    None,
     /// The first this many that are visited.
     Of(usize),
     /// All.
@@ -128,7 +128,6 @@ pub async fn walk(
     let mut failures = Vec::new();
     let mut visits = FuturesUnordered::new();
     let mut reports_left = match reports {
-        Reports::None => 0,
         Reports::Of(n) => n,
         Reports::All => usize::MAX,
     };
@@ -158,6 +157,7 @@ pub async fn walk(
         }
         told(nodes.len() + failures.len(), known.len());
     }
+    let nodes = once_each(nodes.into_values().collect(), |peer| named_by.contains_key(peer));
     let mut unreached: Vec<_> = failures
         .into_iter()
         .map(|(peer, why)| {
@@ -168,20 +168,32 @@ pub async fn walk(
         .collect();
     unreached.sort_by_key(|unreached| unreached.peer);
     let cut = known.len() >= MAX_NODES;
-    Ok(Walk { nodes: nodes.into_values().collect(), unreached, took: began.elapsed(), cut })
+    Ok(Walk { nodes, unreached, took: began.elapsed(), cut })
 }
 
-/// Visits one node, at this address.
+/// A node that was asked at another address than the one that it advertises is there twice: leaves the one that others
+/// name.
+fn once_each(mut nodes: Vec<Visited>, is_named: impl Fn(&Peer) -> bool) -> Vec<Visited> {
+    nodes.dedup_by(|next, kept| {
+        let same = next.peer.id == kept.peer.id && next.run.is_some() && next.run == kept.run;
+        if same && !is_named(&kept.peer) {
+            std::mem::swap(next, kept);
+        }
+        same
+    });
+    nodes
+}
+
+/// Visits one node, at this address, and asks for its report.
 ///
 /// # Errors
 ///
 /// It did not answer.
-pub async fn visit_at(client: &Client, addr: Addr, reports: Reports) -> Result<Visited, AskError> {
+pub async fn visit_at(client: &Client, addr: Addr) -> Result<Visited, AskError> {
     let began = Instant::now();
     let peer = name(client, addr).await?;
-    let wants_report = reports != Reports::None;
     // At the address that is known to work, whatever it advertises.
-    ask(client, Peer { addr, ..peer }, wants_report, began).await.map(|visited| Visited { peer, ..visited })
+    ask(client, Peer { addr, ..peer }, true, began).await.map(|visited| Visited { peer, ..visited })
 }
 
 /// The node at an address, as its ring names it.
@@ -227,5 +239,37 @@ async fn ask(client: &Client, peer: Peer, wants_report: bool, began: Instant) ->
         true => client.report(peer).await.ok(),
         false => None,
     };
-    Ok(Visited { peer, plain: answered.plain, took: answered.took, at, predecessor, successors, report })
+    Ok(Visited {
+        peer,
+        run: answered.run,
+        plain: answered.plain,
+        took: answered.took,
+        at,
+        predecessor,
+        successors,
+        report,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visited(port: u16, run: Option<u64>) -> Visited {
+        let peer = Peer { id: Id::from_bytes([7; 20]), addr: Addr::new([127, 0, 0, 1], port) };
+        let (took, at) = (Duration::ZERO, Duration::ZERO);
+        Visited { peer, run, plain: run.is_none(), took, at, predecessor: None, successors: Vec::new(), report: None }
+    }
+
+    #[test]
+    fn node_that_is_asked_at_an_address_that_nobody_names_is_there_once() {
+        let ports = |nodes: &[Visited], named: u16| {
+            let nodes = once_each(nodes.to_vec(), |peer| peer.addr.port() == named);
+            nodes.iter().map(|node| node.peer.addr.port()).collect::<Vec<_>>()
+        };
+        let same = [visited(1, Some(9)), visited(2, Some(9))];
+        assert_eq!((ports(&same, 1), ports(&same, 2)), (vec![1], vec![2]));
+        assert_eq!(ports(&[visited(1, Some(8)), visited(2, Some(9))], 1), [1, 2], "two programs");
+        assert_eq!(ports(&[visited(1, None), visited(2, None)], 1), [1, 2], "plain peers don't tell");
+    }
 }

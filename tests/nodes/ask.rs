@@ -186,6 +186,27 @@ fn ring_is_walked_as_a_whole() {
     std::fs::remove_file(&file).unwrap();
     assert!(ring.iter().all(|process| svg.contains(&process.peer.addr.to_string())), "{svg}");
     assert!(!svg.contains("not the next node"), "{svg}");
+
+    let unwritten = ask(&["ring", "--draw", "/nowhere/ring.svg"], at);
+    let why = String::from_utf8_lossy(&unwritten.stderr);
+    assert_eq!((unwritten.status.code(), why.contains("can't write /nowhere/ring.svg")), (Some(1), true), "{why}");
+}
+
+/// Like `chord lookup - | head -1`, which blamed the node.
+#[test]
+fn command_whose_output_nobody_reads_ends_without_a_word() {
+    let _alone = alone();
+    let addr = free_addrs(1)[0];
+    let _process = Process::start(addr, None, R);
+    let mut command = Command::new(CHORD);
+    command.args(["lookup", "-", "--at", &addr.to_string()]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    // An error means that it has ended.
+    let _ = stdin.write_all(b"Hello\n");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
 
 #[test]

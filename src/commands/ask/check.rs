@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use chord::client::check::{Checked, Finding, Severity, check};
+use chord::client::check::{Checked, check};
+use chord::client::finding::{Finding, Severity};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
-use super::{millis, peer, print, print_json, reach};
+use super::{Failure, millis, peer, print, print_json, reach};
 use crate::cli::ask::Check;
 use crate::commands::progress::Progress;
 
@@ -16,7 +17,7 @@ const REST: Duration = Duration::from_millis(250);
 /// At most this many findings of one kind are printed; JSON has all.
 const SHOWN: usize = 10;
 
-pub(super) async fn run(args: &Check) -> Result<u8, String> {
+pub(super) async fn run(args: &Check) -> Result<u8, Failure> {
     let until = Instant::now() + args.wait.unwrap_or_default();
     loop {
         let checked = look(args).await;
@@ -38,7 +39,7 @@ pub(super) async fn run(args: &Check) -> Result<u8, String> {
     }
 }
 
-async fn look(args: &Check) -> Result<Checked, String> {
+async fn look(args: &Check) -> Result<Checked, Failure> {
     let (client, addr) = reach(&args.common).await?;
     let progress = Progress::of(1, "nodes are visited");
     // The others may know what the first does not, and need not answer.
@@ -46,7 +47,7 @@ async fn look(args: &Check) -> Result<Checked, String> {
     let from: Vec<_> = std::iter::once(addr).chain(others).collect();
     let checked = check(&client, &from, args.thorough, |done, known| progress.at(done, known)).await;
     progress.end();
-    checked.map(|checked| checked.expecting(args.nodes)).map_err(|why| why.to_string())
+    Ok(checked?.expecting(args.nodes))
 }
 
 fn word(checked: &Checked) -> String {

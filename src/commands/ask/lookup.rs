@@ -11,7 +11,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{millis, peer, print, reach};
+use super::{Failure, millis, peer, print, reach};
 use crate::cli::ask::{Lookup, identifier};
 
 /// A key, and its identifier if it has one.
@@ -23,7 +23,7 @@ const AHEAD: usize = 1024;
 /// Answers that are written together, if they are there.
 const TOGETHER: usize = 256;
 
-pub(super) async fn run(lookup: Lookup) -> Result<u8, String> {
+pub(super) async fn run(lookup: Lookup) -> Result<u8, Failure> {
     let (client, addr) = reach(&lookup.common).await?;
     let Lookup { keys, id, in_flight, common } = lookup;
     let keys = stream::iter(keys).flat_map(move |key| all(key, id));

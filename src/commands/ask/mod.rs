@@ -1,6 +1,7 @@
 //! The commands that question a running ring from outside: one file each, and what they share.
 //!
-//! They end with 3 if no node answers; each help says what else their exit status tells.
+//! They end with 3 if no node answers, and with 1 if an answer can't be written; each help says what else their exit
+//! status tells. When nobody reads their output any more they end without a word.
 
 mod check;
 mod draw;
@@ -9,10 +10,10 @@ mod ring;
 mod state;
 mod trace;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use chord::client::Client;
+use chord::client::{AskError, Client};
 use chord::console::streams::{complain, output};
 use chord::net::seed::Host;
 use chord::node::worker::runtime;
@@ -24,8 +25,21 @@ use tokio::time::timeout;
 
 use crate::cli::ask::{Ask, Common};
 
-/// No node could be asked.
-const UNREACHED: u8 = 3;
+/// Why there is no answer.
+enum Failure {
+    /// No node could be asked.
+    Unreached(String),
+    /// The answer could not be written.
+    Unwritten(String),
+    /// Nobody reads the answer any more.
+    Unread,
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Failure {
+        Failure::Unreached(error.to_string())
+    }
+}
 
 /// Asks, prints the answer, and returns the exit status.
 pub fn run(ask: Ask) -> ExitCode {
@@ -36,18 +50,19 @@ pub fn run(ask: Ask) -> ExitCode {
             runtime.shutdown_background();
             ended
         }
-        Err(why) => Err(format!("can't start: {why}")),
+        Err(why) => Err(Failure::Unreached(format!("can't start: {why}"))),
     };
-    match ended {
-        Ok(status) => ExitCode::from(status),
-        Err(why) => {
-            complain(format_args!("chord: {why}"));
-            ExitCode::from(UNREACHED)
-        }
-    }
+    let (why, status) = match ended {
+        Ok(status) => return ExitCode::from(status),
+        Err(Failure::Unread) => return ExitCode::SUCCESS,
+        Err(Failure::Unwritten(why)) => (why, 1),
+        Err(Failure::Unreached(why)) => (why, 3),
+    };
+    complain(format_args!("chord: {why}"));
+    ExitCode::from(status)
 }
 
-async fn answer(ask: Ask) -> Result<u8, String> {
+async fn answer(ask: Ask) -> Result<u8, Failure> {
     match ask {
         Ask::Lookup(lookup) => lookup::run(lookup).await,
         Ask::Trace(trace) => trace::run(&trace).await,
@@ -58,7 +73,7 @@ async fn answer(ask: Ask) -> Result<u8, String> {
 }
 
 /// A client, and the first of the nodes that answers; or what was tried.
-async fn reach(common: &Common) -> Result<(Client, Addr), String> {
+async fn reach(common: &Common) -> Result<(Client, Addr), Failure> {
     let client = Client::new(common.timeout);
     let mut tried = Vec::new();
     for seed in &common.at {
@@ -69,7 +84,8 @@ async fn reach(common: &Common) -> Result<(Client, Addr), String> {
             }
         }
     }
-    Err(format!("{}; is a node running there? Name one that is with --at HOST:PORT", tried.join("; ")))
+    let tried = tried.join("; ");
+    Err(Failure::Unreached(format!("{tried}; is a node running there? Name one that is with --at HOST:PORT")))
 }
 
 /// The addresses of a node, which may have a name.
@@ -97,12 +113,15 @@ async fn addrs(seed: &Seed, common: &Common, tried: &mut Vec<String>) -> Vec<Add
     }
 }
 
-/// Prints a text of whole lines. An error means that nobody reads any more: then nothing more has to be found out.
-fn print(text: &str) -> Result<(), String> {
-    output().write_all(text.as_bytes()).map_err(|why| format!("can't write to standard output: {why}"))
+/// Prints a text of whole lines.
+fn print(text: &str) -> Result<(), Failure> {
+    output().write_all(text.as_bytes()).map_err(|why| match why.kind() {
+        ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::Unwritten(format!("can't write to standard output: {why}")),
+    })
 }
 
-fn print_json(value: &Value) -> Result<(), String> {
+fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value}\n"))
 }
 

@@ -5,18 +5,19 @@ use std::fs;
 use chord::client::walk::{Reports, Visited, Walk, walk};
 use serde_json::json;
 
-use super::{columns, draw, millis, peer, print, reach};
+use super::{Failure, columns, draw, millis, peer, print, reach};
 use crate::cli::ask::Ring;
 use crate::commands::progress::Progress;
 
-pub(super) async fn run(args: &Ring) -> Result<u8, String> {
+pub(super) async fn run(args: &Ring) -> Result<u8, Failure> {
     let (client, addr) = reach(&args.common).await?;
     let progress = Progress::of(1, "nodes are visited");
     let walked = walk(&client, &[addr], Reports::All, |done, known| progress.at(done, known)).await;
     progress.end();
-    let walk = walked.map_err(|why| why.to_string())?;
+    let walk = walked?;
     if let Some(file) = &args.draw {
-        fs::write(file, draw::svg(&walk)).map_err(|why| format!("can't write {}: {why}", file.display()))?;
+        let unwritten = |why| Failure::Unwritten(format!("can't write {}: {why}", file.display()));
+        fs::write(file, draw::svg(&walk)).map_err(unwritten)?;
     }
     print(&match (args.dot, args.common.json) {
         (true, _) => dot(&walk),

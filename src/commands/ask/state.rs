@@ -1,16 +1,16 @@
 //! `chord state`: what a node knows and has done.
 
-use chord::client::walk::{Reports, Visited, visit_at};
+use chord::client::walk::{Visited, visit_at};
 use chord::node::report::Report;
 use chord::{Peer, Traffic};
 use serde_json::{Value, json};
 
-use super::{columns, millis, peer, print, print_json, reach};
+use super::{Failure, columns, millis, peer, print, print_json, reach};
 use crate::cli::ask::State;
 
-pub(super) async fn run(args: &State) -> Result<u8, String> {
+pub(super) async fn run(args: &State) -> Result<u8, Failure> {
     let (client, addr) = reach(&args.common).await?;
-    let node = visit_at(&client, addr, Reports::All).await.map_err(|why| why.to_string())?;
+    let node = visit_at(&client, addr).await?;
     if args.common.json {
         print_json(&as_data(&node))?
     } else {

@@ -3,12 +3,13 @@
 use std::io::{IsTerminal, stdout};
 
 use chord::client::trace::{Step, Trace, Why, trace};
+use chord::console::streams::complain;
 use serde_json::json;
 
-use super::{columns, millis, peer, print, print_json, reach};
+use super::{Failure, columns, millis, peer, print, print_json, reach};
 use crate::cli::ask::{self, identifier};
 
-pub(super) async fn run(args: &ask::Trace) -> Result<u8, String> {
+pub(super) async fn run(args: &ask::Trace) -> Result<u8, Failure> {
     let (client, addr) = reach(&args.common).await?;
     // Checked with the other arguments.
     let Some(key) = identifier(&args.key, args.id) else { return Ok(2) };
@@ -19,7 +20,7 @@ pub(super) async fn run(args: &ask::Trace) -> Result<u8, String> {
             return Ok(1);
         }
         Err(why) => {
-            chord::console::streams::complain(format_args!("chord: no owner was found: {why}"));
+            complain(format_args!("chord: no owner was found: {why}"));
             return Ok(1);
         }
     };
