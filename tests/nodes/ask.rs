@@ -197,7 +197,8 @@ fn ring_is_walked_as_a_whole() {
 fn command_whose_output_nobody_reads_ends_without_a_word() {
     let _alone = alone();
     let addr = free_addrs(1)[0];
-    let _process = Process::start(addr, None, R);
+    let mut process = Process::start(addr, None, R);
+    assert_eq!(process.lookup("x"), Ok(process.peer), "it listens");
     let mut command = Command::new(CHORD);
     command.args(["lookup", "-", "--at", &addr.to_string()]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -281,7 +282,8 @@ fn node_that_can_not_be_reached_is_said_with_what_was_tried() {
         assert_eq!((output.status.code(), why.lines().count()), (Some(3), 1), "{command:?}: {why}");
         assert!(why.contains(&nobody.to_string()) && why.contains("--at HOST:PORT"), "{command:?}: {why}");
     }
-    let _process = Process::start(at, None, R);
+    let mut process = Process::start(at, None, R);
+    assert_eq!(process.lookup("x"), Ok(process.peer), "it listens");
     let mut command = Command::new(CHORD);
     command.args(["lookup", "x"]).env("CHORD_AT", format!("{nobody},localhost:{}", at.port()));
     assert!(text(&command.output().unwrap(), 0).contains(&at.to_string()), "the next that is named is asked");
