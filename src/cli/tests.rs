@@ -117,7 +117,7 @@ fn unknown_and_repeated_arguments_are_named() {
     assert_eq!(complaint(&format!("{GOOD} --foo")), "unknown argument \"--foo\"");
     assert_eq!(complaint("swam -n 4"), "unknown argument \"swam\": was swarm meant?");
     assert_eq!(complaint(&format!("{GOOD} -p 1")), "-p is given more than once");
-    assert_eq!(complaint(&format!("{GOOD} stray")), "unknown argument \"stray\"");
+    assert_eq!(complaint(&format!("{GOOD} 4170")), "unknown argument \"4170\"");
 }
 
 #[test]
