@@ -180,6 +180,8 @@ fn census_lets_who_slept_answer_from_its_memory_but_never_name_the_dead() {
     assert!(names(b, 15, b) && !names(b, 15, c));
     assert!(names(a, 15, c), "so it was when it fell silent");
     assert!(names(b, 35, a) && names(b, 35, b), "it may be back or not");
+    assert!(census.was_silence(asked, Instant::now()), "it may not have found its place yet");
+    assert!(!census.was_silence(asked + Duration::from_secs(1), asked + Duration::from_secs(2)));
     assert!(!names(a, 35, d) && !names(b, 35, d));
 }
 

@@ -49,11 +49,17 @@ struct Moment {
     nodes: BTreeMap<Id, (Peer, Presence)>,
     /// Nodes whose answers others may wait for in vain.
     unanswering: usize,
+    /// When a silent node last came back.
+    woke: Option<Instant>,
 }
+
+/// A node that comes back, in the middle of others that do, refuses lookups until one of them has confirmed its place:
+/// within the period of these tests, since it asks four times in that time.
+const FINDS_PLACE: Duration = Duration::from_secs(1);
 
 impl Census {
     pub fn new() -> Census {
-        let nothing = Moment { since: Instant::now(), nodes: BTreeMap::new(), unanswering: 0 };
+        let nothing = Moment { since: Instant::now(), nodes: BTreeMap::new(), unanswering: 0, woke: None };
         Census { moments: RwLock::new(vec![nothing]) }
     }
 
@@ -68,6 +74,9 @@ impl Census {
             };
         }
         moment.since = Instant::now();
+        if matches!(presence, Some(Presence::Waking(_))) {
+            moment.woke = Some(moment.since);
+        }
         let waited_for = |(_, presence): &&(Peer, Presence)| matches!(presence, Presence::Silent(_));
         moment.unanswering = moment.nodes.values().filter(waited_for).count();
         moments.push(moment);
@@ -107,9 +116,10 @@ impl Census {
             .any(|moment| moment.nodes.values().any(|(_, presence)| matches!(presence, Presence::Waking(_))))
     }
 
-    /// Whether some node was silent and possibly unnoticed at some time between these instants.
+    /// Whether some node was silent and possibly unnoticed at some time between these instants, or had just come back.
     pub fn was_silence(&self, from: Instant, to: Instant) -> bool {
-        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.unanswering > 0)
+        let just_back = |moment: &Moment| moment.woke.is_some_and(|woke| from < woke + FINDS_PLACE);
+        span(&self.moments.read().unwrap(), from, to).iter().any(|moment| moment.unanswering > 0 || just_back(moment))
     }
 
     /// Whether a node surely was a member all the time between these instants.
