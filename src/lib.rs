@@ -69,7 +69,7 @@ struct Readme;
 
 pub use net::seed::Seed;
 pub use net::traffic::Traffic;
-pub use node::config::{self, Config};
+pub use node::config::{self, Config, IfAlone};
 pub use node::worker::Worker;
 pub use node::{LookupError, Node, ServeError, StartError, State};
 pub use protocol::addr::Addr;

@@ -19,6 +19,7 @@ use crate::actors::messages::{
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
 use crate::net::names::Names;
+use crate::node::config::IfAlone;
 use crate::node::events::Watchers;
 use crate::protocol::conversation::Conversation;
 use crate::protocol::join::{Attempts, Joined};
@@ -64,6 +65,8 @@ pub struct Joining {
     /// The time that `attempts` count from.
     began: Instant,
     attempts: Attempts,
+    /// What it does when they are over.
+    if_alone: IfAlone,
     /// Told which node has the identifier, if another one does.
     ousted: watch::Sender<Option<Peer>>,
     /// Resolves the seeds, if some have names.
@@ -75,15 +78,17 @@ impl Joining {
     pub fn new(
         report: oneshot::Sender<Result<(), JoinFailure>>,
         limit: Duration,
+        if_alone: IfAlone,
         ousted: watch::Sender<Option<Peer>>,
         names: Option<Names>,
     ) -> Joining {
         let attempts = Attempts::new(Duration::ZERO, limit);
-        Joining { report: Some(report), began: Instant::now(), attempts, ousted, names: names.map(Rc::new) }
+        Joining { report: Some(report), began: Instant::now(), attempts, if_alone, ousted, names: names.map(Rc::new) }
     }
 
-    /// An attempt has ended; `knows_any` says whether any address is known to try next.
-    fn tried(&mut self, joined: &Joined, knows_any: bool) {
+    /// An attempt has ended; `knows_any` says whether any address is known to try next. Returns whether to create a
+    /// ring instead.
+    fn tried(&mut self, joined: &Joined, knows_any: bool) -> bool {
         let gives_up = self.attempts.give_up(joined, self.began.elapsed());
         match joined {
             Joined::Member(_) => self.report(Ok(())),
@@ -93,10 +98,12 @@ impl Joining {
             }
             _ if !gives_up => {}
             Joined::NotNow => {}
+            _ if self.report.is_some() && self.if_alone != IfAlone::GiveUp => return self.if_alone == IfAlone::Create,
             Joined::NotJoined => self.report(Err(JoinFailure::NotJoined)),
             Joined::NoAnswer if knows_any => self.report(Err(JoinFailure::NoAnswer)),
             Joined::NoAnswer => self.report(Err(JoinFailure::NoAddress)),
         }
+        false
     }
 
     fn report(&mut self, outcome: Result<(), JoinFailure>) {
@@ -194,8 +201,23 @@ impl NeighborsActor {
                 self.forget.do_send(Forget(vec![peer]));
             }
             Effect::Recall => self.maintenance.recall(self.snapshot.fingers().into_iter()),
-            Effect::Tried(joined) => self.joining.tried(&joined, self.maintenance.known().next().is_some()),
+            Effect::Tried(joined) => {
+                let creates = self.joining.tried(&joined, self.maintenance.known().next().is_some());
+                if creates {
+                    self.create(ctx);
+                }
+            }
         }
+    }
+
+    /// Creates a ring: no seed has answered.
+    fn create(&mut self, ctx: &mut Context<Self>) {
+        self.maintenance.create();
+        if self.maintenance.vantage().is_ok() {
+            tracing::info!("no seed has answered: this node has created a ring, and goes on asking them");
+            self.joining.report(Ok(()));
+        }
+        self.advance(ctx);
     }
 
     fn arm(&mut self, timer: Timer, after: Duration, ctx: &mut Context<Self>) {

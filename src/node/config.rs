@@ -57,9 +57,11 @@ pub struct Config {
     /// How the node's own lookups go from node to node. Default recursive. Fingers are always looked up recursively,
     /// and requests of others are answered in the style that they use.
     pub lookup_style: Style,
-    /// How long a joiner goes on calling seeds that do not answer, up to an hour. Default 10 s: the seeds may be
+    /// How long a joiner goes on calling seeds that do not answer, up to an hour; then comes [`Config::if_alone`]. Default 10 s: the seeds may be
     /// starting, too.
     pub join_timeout: Duration,
+    /// What a joiner does when no member of the ring has answered for that long. Default: it gives up.
+    pub if_alone: IfAlone,
     /// Connections that this node may have open to others, at least 1. Default 384, less than half of the files that a
     /// program may have open by default. Beyond this, the connection is closed that has been silent for longest and has
     /// no call on it: most likely one to a finger that is rarely asked.
@@ -79,6 +81,19 @@ pub struct Config {
     /// a whole ring may live there. If a forwarder calls for all others, this limits them together: set it to the value
     /// of `connections`. Default 64.
     pub connections_per_address: usize,
+}
+
+/// What a joiner does when no member of the ring of its seeds has answered within [`Config::join_timeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IfAlone {
+    /// It does not start: the program decides what to do.
+    #[default]
+    GiveUp,
+    /// It creates a ring of its own, and goes on asking the seeds: when their ring answers, the two become one. Until
+    /// then both answer for all keys.
+    Create,
+    /// It goes on trying for as long as it takes.
+    Wait,
 }
 
 /// The accepted periods and time limits.
@@ -170,6 +185,7 @@ impl Config {
             call_timeout: Duration::from_secs(10),
             lookup_style: Style::Recursive,
             join_timeout: Duration::from_secs(10),
+            if_alone: IfAlone::GiveUp,
             dialed: Limits::default().dialed,
             budget: None,
             accepting: None,

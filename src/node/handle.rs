@@ -105,7 +105,7 @@ impl Node {
         let common = Common { counters: Arc::default(), services: Arc::default(), incarnation: rand::random() };
         let (oust, ousted) = watch::channel(None);
         let names = Names::new(&config.seeds, config.rpc_timeout);
-        let joining = Joining::new(report, config.join_timeout, oust, names);
+        let joining = Joining::new(report, config.join_timeout, config.if_alone, oust, names);
         let node = wire(&config, pool, me, socket, joining, common.clone());
         let ids = if config.strict_ids { Ids::OfAddress } else { Ids::Any };
         let channels = Channels::new(Some((me, common.incarnation)), config.transport, ids, common.counters.clone());

@@ -369,6 +369,15 @@ impl Maintenance {
         self.admitted
     }
 
+    /// Creates a ring although there are seeds: none of them has answered for as long as the joiner was to wait. They
+    /// are asked again from time to time, and their ring and this one become one.
+    pub fn create(&mut self) {
+        if self.standing == Standing::Joining && !self.holding {
+            self.wishes.join = None;
+            self.be_alone();
+        }
+    }
+
     /// Where the seeds are now.
     pub fn know_seeds(&mut self, seeds: Vec<Addr>) {
         self.acquaintances.know_seeds(seeds);

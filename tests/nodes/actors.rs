@@ -21,7 +21,7 @@ use chord::protocol::maintenance::{LEAVING, Setup};
 use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Memory, Request, Response};
-use chord::{Addr, Peer};
+use chord::{Addr, IfAlone, Peer};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
@@ -111,7 +111,7 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
     let (ousted, _) = watch::channel(None);
-    let joining = Joining::new(report, 10 * SECOND, ousted, None);
+    let joining = Joining::new(report, 10 * SECOND, IfAlone::GiveUp, ousted, None);
     let view = Snapshot::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,

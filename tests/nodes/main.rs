@@ -24,6 +24,7 @@ mod liars;
 mod link;
 mod plain;
 mod ring;
+mod seeds;
 mod services;
 mod sharing;
 mod support;

@@ -118,6 +118,27 @@ fn joiner_is_no_member_until_it_has_a_list() {
 }
 
 #[test]
+fn joiner_that_no_seed_answers_may_create_a_ring_and_goes_on_asking() {
+    let mut node = Maintenance::new(setup(21, 3, &[8]));
+    node.next_conversation();
+    node.create();
+    assert_eq!(node.standing(), Standing::Joining, "an attempt is under way");
+    node.digest(Outcome::Join(Joined::NoAnswer));
+    node.create();
+    assert_eq!((node.standing(), node.neighbors().successors()), (Standing::Member, &[][..]));
+    assert_eq!(wakes(&mut node, Timer::Reunite), Some(REUNITE_ALONE));
+    while let Some(Conversation::Stabilize(_)) = node.next_conversation() {
+        node.digest(Outcome::Stabilize(Learned::default()));
+    }
+    node.fired(Timer::Reunite);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Reunite(_))), "with the seed");
+    // A member that has others does not give them up.
+    let mut member = member(&[32]);
+    member.create();
+    assert_eq!(member.neighbors().successors(), peers(&[32]));
+}
+
+#[test]
 fn new_member_stabilizes_at_once() {
     let mut node = Maintenance::new(setup(21, 3, &[8]));
     node.next_conversation();
