@@ -1,8 +1,9 @@
 //! The command line.
 
 pub mod ask;
-mod given;
+pub mod given;
 mod scope;
+pub mod serve;
 mod sim;
 mod swarm;
 mod values;
@@ -99,8 +100,8 @@ struct Args {
 
 const AFTER_HELP: &str = "\
 Without --ja and --jp the node creates a ring.
-chord help check, lookup, trace, state and ring describe how to ask a running ring, chord help swarm many nodes in one
-process, chord help sim rings on a virtual clock.
+chord help serve describes a node with settings that work, chord help check, lookup, trace, state and ring how to ask a
+running ring, chord help swarm many nodes in one process, chord help sim rings on a virtual clock.
 It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";
@@ -155,6 +156,7 @@ pub enum Run {
     Completions(Shell),
     /// Print the manual.
     Man,
+    Serve(Box<serve::Serve>),
     Sim(Sim),
     Swarm(Swarm),
 }
@@ -199,6 +201,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
             let swarm = swarm::Args::from_arg_matches(matches).map_err(instead)?;
             swarm.read().map(Run::Swarm).map_err(complain)
         }
+        Some(("serve", _)) => {
+            let served = serve::read(&args[scope.words..], scope.command, |name| std::env::var_os(name));
+            match served.map_err(complain)? {
+                serve::Served::Run(serve) => Ok(Run::Serve(serve)),
+                serve::Served::Print(settings) => Err(Instead::Print(settings)),
+            }
+        }
         Some((name, matches)) if ask::NAMES.contains(&name) => {
             let question = ask::read(name, matches).map_err(instead)?;
             question.checked().map(Run::Ask).map_err(complain)
@@ -222,13 +231,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
 /// The flags of a node, or a subcommand.
 pub fn command() -> clap::Command {
     let sim = sim::Sim::augment_args(clap::Command::new("sim")).disable_help_subcommand(true);
+    let serve = serve::Args::augment_args(clap::Command::new("serve"));
     let swarm = swarm::Args::augment_args(clap::Command::new("swarm"));
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
     let completions = clap::Command::new("completions")
         .about("Prints the completions of a shell: bash, elvish, fish, powershell or zsh")
         .arg(shell.help("The shell; bash reads them with: source <(chord completions bash)"));
     let man = clap::Command::new("man").about("Prints the manual; man reads it with: chord man | man -l -");
-    let subcommands = ask::augment(Args::command()).subcommand(swarm).subcommand(sim);
+    let subcommands = ask::augment(Args::command()).subcommand(serve).subcommand(swarm).subcommand(sim);
     let subcommands = subcommands.subcommand(completions).subcommand(man);
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
@@ -272,7 +282,7 @@ fn configure(args: Args) -> Result<Host, String> {
         let why = "-i and --strict-ids exclude each other: with --strict-ids an identifier is the SHA-1 of \"ip:port\"";
         return Err(why.into());
     }
-    let warning = given::unreachable(args.address, seed.as_ref());
+    let warning = given::unreachable("-a", args.address, seed.as_ref());
     let (listen, advertise) = listens(args.bind, args.address, args.port);
     check_range("--bind", listen.port(), args.virtual_nodes, "--virtual-nodes")?;
     let config = Config {
@@ -302,7 +312,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
         _ => Vec::new(),
     };
     let flags: Vec<String> = text(ContextKind::InvalidArg);
-    let flags: Vec<&str> = flags.iter().map(|flag| flag.split(' ').next().unwrap_or(flag)).collect();
+    let flags: Vec<&str> = flags.iter().map(|flag| flag.split([' ', '[']).next().unwrap_or(flag)).collect();
     let flag = flags.first().copied().unwrap_or("an argument");
     let value = text(ContextKind::InvalidValue).pop().unwrap_or_default();
     match error.kind() {

@@ -1,8 +1,9 @@
-//! The console: the meaning of a line, and the form of an answer.
+//! The console: the meaning of a line ([`command`]), and the form of an answer.
 //!
 //! Both are pure. The thread that reads standard input is in [`input`]; lines from a terminal come from the [`editor`]
 //! with its [`history`]; the streams themselves are in [`streams`]; [`terminal`] tells when a terminal may be used.
 
+pub mod command;
 pub mod editor;
 pub mod history;
 pub mod input;
@@ -12,58 +13,11 @@ pub mod terminal;
 use std::fmt;
 use std::io::Write;
 
+pub use command::{Command, Language};
+
 use crate::node::{LookupError, State};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::peer::Peer;
-
-/// The meaning of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The owner of this key.
-    Lookup(Vec<u8>),
-    /// The successor list and the fingers.
-    PrintState,
-    /// The list of commands.
-    Help,
-    /// The end of the node.
-    Quit,
-}
-
-/// The longest line that is read, in bytes: a key is hashed as a whole, so all of it has to be in memory.
-pub const MAX_LINE: usize = 64 * 1024;
-
-/// A line that is not a command.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadLine {
-    #[error("Lookup needs a key: Lookup <key>")]
-    NoKey,
-    #[error("unknown command; there are Lookup <key>, PrintState, Help, Quit")]
-    Unknown,
-    #[error("the line is longer than {MAX_LINE} bytes")]
-    TooLong,
-    #[error("the line can't be read: {0}")]
-    Unreadable(String),
-}
-
-/// The commands, as Tab completes them.
-pub const COMMANDS: [&str; 4] = ["Lookup ", "PrintState", "Help", "Quit"];
-
-/// The command in a line; `None` if the line is empty. The case of a command does not matter, nor does white space
-/// around command and key; white space inside the key does.
-pub fn parse(line: &[u8]) -> Result<Option<Command>, BadLine> {
-    let line = line.trim_ascii();
-    let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
-    let (command, rest) = line.split_at(end);
-    match (&*command.to_ascii_lowercase(), rest.trim_ascii()) {
-        (b"", _) => Ok(None),
-        (b"lookup", b"") => Err(BadLine::NoKey),
-        (b"lookup", key) => Ok(Some(Command::Lookup(key.to_vec()))),
-        (b"printstate", b"") => Ok(Some(Command::PrintState)),
-        (b"help", b"") => Ok(Some(Command::Help)),
-        (b"quit", b"") => Ok(Some(Command::Quit)),
-        _ => Err(BadLine::Unknown),
-    }
-}
 
 /// A peer in the form that programs which read the console rely on: identifier, address and port, separated by spaces.
 struct Spaced(Peer);
@@ -107,13 +61,9 @@ pub fn render_error(error: &impl std::fmt::Display) -> Vec<u8> {
     format!("< Error: {error}\n").into_bytes()
 }
 
-/// The list of commands.
-pub fn render_help() -> Vec<u8> {
-    b"< Lookup <key>   the node that owns the key: the rest of the line, spaces inside count\n\
-      < PrintState     this node, its successors and its fingers\n\
-      < Help           this text\n\
-      < Quit           end this node\n"
-        .to_vec()
+/// A text of whole lines as an answer.
+pub fn render_text(text: &str) -> Vec<u8> {
+    text.lines().map(|line| format!("< {line}\n")).collect::<String>().into_bytes()
 }
 
 #[cfg(test)]
@@ -126,50 +76,6 @@ mod tests {
 
     fn node() -> Peer {
         Peer::at("128.8.126.63:2001".parse().unwrap(), Bits::FULL)
-    }
-
-    #[test]
-    fn key_is_the_rest_of_the_line() {
-        let lookup = |key: &str| Ok(Some(Command::Lookup(key.into())));
-        assert_eq!(parse(b"Lookup Hello"), lookup("Hello"));
-        assert_eq!(parse(b"  Lookup   to be  or not \t\r"), lookup("to be  or not"));
-        assert_eq!(parse(b"Lookup PrintState"), lookup("PrintState"));
-        assert_eq!(parse(b"Lookup \xff\x00"), Ok(Some(Command::Lookup(vec![0xff, 0]))));
-    }
-
-    #[test]
-    fn other_commands_stand_alone() {
-        assert_eq!(parse(b"PrintState"), Ok(Some(Command::PrintState)));
-        assert_eq!(parse(b"Help "), Ok(Some(Command::Help)));
-        assert_eq!(parse(b"Quit"), Ok(Some(Command::Quit)));
-        assert_eq!(parse(b"PrintState now"), Err(BadLine::Unknown));
-    }
-
-    /// `sim ring` has its commands in lower case, and users are used to that.
-    #[test]
-    fn command_in_another_case_is_understood() {
-        assert_eq!(parse(b"lookup Hello"), Ok(Some(Command::Lookup("Hello".into()))));
-        assert_eq!(parse(b"LOOKUP Hello"), Ok(Some(Command::Lookup("Hello".into()))));
-        assert_eq!(parse(b"printstate"), Ok(Some(Command::PrintState)));
-        assert_eq!(parse(b"hELP"), Ok(Some(Command::Help)));
-        assert_eq!(parse(b"QUIT"), Ok(Some(Command::Quit)));
-        assert_eq!(parse(b"lookup"), Err(BadLine::NoKey));
-    }
-
-    #[test]
-    fn empty_line_asks_for_nothing() {
-        assert_eq!(parse(b""), Ok(None));
-        assert_eq!(parse(b" \t\r"), Ok(None));
-    }
-
-    #[test]
-    fn line_that_means_nothing_is_an_error() {
-        assert_eq!(parse(b"Lookup "), Err(BadLine::NoKey));
-        for line in ["Lookups", "LookupHello", "\u{1}", "?"] {
-            assert_eq!(parse(line.as_bytes()), Err(BadLine::Unknown), "{line:?}");
-        }
-        let listed = BadLine::Unknown.to_string();
-        assert!(["Lookup", "PrintState", "Help", "Quit"].iter().all(|command| listed.contains(command)));
     }
 
     #[test]

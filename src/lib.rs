@@ -71,7 +71,7 @@ pub use net::seed::Seed;
 pub use net::traffic::Traffic;
 pub use node::config::{self, Config, IfAlone};
 pub use node::worker::Worker;
-pub use node::{LookupError, Node, ServeError, StartError, State};
+pub use node::{JoinError, LookupError, Node, ServeError, StartError, State};
 pub use protocol::addr::Addr;
 pub use protocol::id::Id;
 pub use protocol::ownership::{Event, KeyRange, Ownership};

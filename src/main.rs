@@ -17,7 +17,7 @@ use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
 use chord::node::worker::runtime;
 use commands::sim::{chaos, churn, merge, paper, ring, storm};
-use commands::{ask, meta, node, swarm};
+use commands::{ask, meta, node, serve, swarm};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     own_terminals();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(host)) => run(node::run(host), "warn"),
+        Ok(cli::Run::Serve(settings)) => run(serve::run(*settings), "warn"),
         // Hundreds of nodes would repeat each warning every second.
         Ok(cli::Run::Swarm(swarm)) => run(swarm::run(swarm), "error"),
         Ok(cli::Run::Ask(question)) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix::Message;
 
+use crate::net::seed::Seed;
 use crate::node::events::Watched;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::Class;
@@ -119,6 +120,11 @@ pub struct Watch;
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "Vec<Peer>")]
 pub struct ShowFingers;
+
+/// Become one ring with that of this node, which is a seed from now on. False if there are too many seeds.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct Join(pub Seed);
 
 /// Leave the ring: tell the neighbours, and wait a moment for them to hear it.
 #[derive(Clone, Copy, Debug, Message)]

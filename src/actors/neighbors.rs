@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::actors::drive::Driver;
 use crate::actors::jitter::jittered;
 use crate::actors::messages::{
-    Call, CallRefusal, Disturbed, Forget, Leave, Serve, Severed, ShowNeighbors, Slept, Stop, Watch, Way,
+    Call, CallRefusal, Disturbed, Forget, Join, Leave, Serve, Severed, ShowNeighbors, Slept, Stop, Watch, Way,
 };
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
@@ -69,8 +69,8 @@ pub struct Joining {
     if_alone: IfAlone,
     /// Told which node has the identifier, if another one does.
     ousted: watch::Sender<Option<Peer>>,
-    /// Resolves the seeds, if some have names.
-    names: Option<Rc<Names>>,
+    /// Resolves the seeds.
+    names: Rc<Names>,
 }
 
 impl Joining {
@@ -80,10 +80,10 @@ impl Joining {
         limit: Duration,
         if_alone: IfAlone,
         ousted: watch::Sender<Option<Peer>>,
-        names: Option<Names>,
+        names: Names,
     ) -> Joining {
         let attempts = Attempts::new(Duration::ZERO, limit);
-        Joining { report: Some(report), began: Instant::now(), attempts, if_alone, ousted, names: names.map(Rc::new) }
+        Joining { report: Some(report), began: Instant::now(), attempts, if_alone, ousted, names: Rc::new(names) }
     }
 
     /// An attempt has ended; `knows_any` says whether any address is known to try next. Returns whether to create a
@@ -183,6 +183,16 @@ impl NeighborsActor {
         self.advance(ctx);
     }
 
+    /// The same once it is known where the seeds are now.
+    fn resolve_and_fire(&mut self, timer: Timer, ctx: &mut Context<Self>) {
+        let names = self.joining.names.clone();
+        let resolved = async move { names.resolve().await };
+        ctx.spawn(resolved.into_actor(self).map(move |seeds, actor, ctx| {
+            actor.maintenance.know_seeds(seeds);
+            actor.fired(timer, ctx);
+        }));
+    }
+
     fn carry_out(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
             Effect::Wake(timer, after) => self.arm(timer, after, ctx),
@@ -250,15 +260,10 @@ impl Handler<Fire> for NeighborsActor {
         // A cancelled timer can fire all the same.
         if self.armed[timer as usize].is_some_and(|(armed, _)| armed == number) {
             self.armed[timer as usize] = None;
-            match self.joining.names.clone().filter(|_| timer.asks_seeds()) {
-                None => self.fired(timer, ctx),
-                Some(names) => {
-                    let resolved = async move { names.resolve().await };
-                    ctx.spawn(resolved.into_actor(self).map(move |seeds, actor, ctx| {
-                        actor.maintenance.know_seeds(seeds);
-                        actor.fired(timer, ctx);
-                    }));
-                }
+            if timer.asks_seeds() && self.joining.names.change() {
+                self.resolve_and_fire(timer, ctx);
+            } else {
+                self.fired(timer, ctx);
             }
         }
     }
@@ -289,6 +294,18 @@ impl Handler<Watch> for NeighborsActor {
     fn handle(&mut self, _: Watch, _: &mut Self::Context) -> Self::Result {
         let watchers = self.watchers.get_or_insert_with(|| Box::new(Watchers::new(&self.maintenance)));
         MessageResult(watchers.join())
+    }
+}
+
+impl Handler<Join> for NeighborsActor {
+    type Result = bool;
+
+    fn handle(&mut self, Join(seed): Join, ctx: &mut Self::Context) -> bool {
+        let added = self.joining.names.add(seed);
+        if added {
+            self.resolve_and_fire(Timer::Reunite, ctx);
+        }
+        added
     }
 }
 

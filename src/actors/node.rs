@@ -13,7 +13,7 @@ use crate::actors::desk::Desk;
 use crate::actors::drive::Driver;
 use crate::actors::fingers::FingersActor;
 use crate::actors::lookups::Lookups;
-use crate::actors::messages::{Leave, Resolve, ShowFingers, ShowNeighbors, Stop, Watch};
+use crate::actors::messages::{Join, Leave, Resolve, ShowFingers, ShowNeighbors, Stop, Watch};
 use crate::actors::neighbors::{Joining, NeighborsActor};
 use crate::actors::snapshot::Snapshot;
 use crate::net::channel::services::Services;
@@ -208,6 +208,15 @@ impl Handler<WatchNode> for NodeActor {
 
     fn handle(&mut self, _: WatchNode, _: &mut Self::Context) -> Self::Result {
         Box::pin(self.0.neighbors.send(Watch).map(Result::ok))
+    }
+}
+
+impl Handler<Join> for NodeActor {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, join: Join, _: &mut Self::Context) -> Self::Result {
+        let told = self.0.neighbors.send(join);
+        Box::pin(async move { told.await.unwrap_or_default() })
     }
 }
 

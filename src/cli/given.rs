@@ -50,12 +50,12 @@ fn looks_like_number(text: &str) -> bool {
 }
 
 /// A warning if no node of the ring can call this node: its address is of this machine only, and the seed is another
-/// machine.
-pub fn unreachable(address: IpAddr, seed: Option<&Seed>) -> Option<String> {
+/// machine. `flag` gives the address.
+pub fn unreachable(flag: &str, address: IpAddr, seed: Option<&Seed>) -> Option<String> {
     let seed = seed.and_then(Seed::addr).filter(|seed| address.is_loopback() && !is_own(seed.ip()))?;
     Some(format!(
-        "-a {address} can be called from this machine only, but {seed} is another machine: nobody there can call this \
-         node; give -a the address that others call"
+        "{flag} {address} can be called from this machine only, but {seed} is another machine: nobody there can call \
+         this node; give {flag} the address that others call"
     ))
 }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn node_at_loopback_can_not_be_called_from_another_machine() {
         let at = |text: &str| Some(text.parse::<Seed>().unwrap());
-        let warns = |ip: [u8; 4], seed: Option<Seed>| unreachable(ip.into(), seed.as_ref()).is_some();
+        let warns = |ip: [u8; 4], seed: Option<Seed>| unreachable("-a", ip.into(), seed.as_ref()).is_some();
         assert!(warns([127, 0, 0, 1], at("192.0.2.1:4170")));
         assert!(!warns([127, 0, 0, 1], at("127.0.0.2:4170")));
         assert!(!warns([127, 0, 0, 1], None));

@@ -208,7 +208,7 @@ impl Args {
         super::check_ports(self.address, self.port, self.nodes, seed.as_ref(), "-n")?;
         let (listen, advertise) = super::listens(self.bind, self.address, self.port);
         super::check_range("--bind", listen.port(), self.nodes, "-n")?;
-        let warning = super::given::unreachable(self.address, seed.as_ref());
+        let warning = super::given::unreachable("-a", self.address, seed.as_ref());
         if let Some(threads) = self.threads.filter(|threads| *threads > self.nodes) {
             let nodes = counted(self.nodes.into(), "node");
             return Err(format!("--threads is {threads}: {nodes} can't share more threads than there are nodes"));

@@ -66,6 +66,10 @@ pub fn virtual_nodes(text: &str) -> Result<u16, NotAccepted> {
     number(text, 1..=1024)
 }
 
+pub fn truth(text: &str) -> Result<bool, NotAccepted> {
+    text.parse().map_err(|_| NotAccepted)
+}
+
 pub fn identifier(text: &str) -> Result<Id, NotAccepted> {
     text.parse().map_err(|_| NotAccepted)
 }

@@ -6,19 +6,19 @@ use std::pin::pin;
 
 use anyhow::{Context, Result};
 use chord::console::streams::complain;
-use chord::console::{self, Command, input, terminal};
+use chord::console::{Language, input, terminal};
 use chord::node::config::r_for;
 use chord::swarm::together;
 use chord::{Node, Seed, StartError};
 use futures::future::{join_all, select_all};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
+use super::console::answer;
 use crate::cli::Host;
 
 /// Runs the nodes until they are told to end.
 pub async fn run(host: Host) -> Result<()> {
-    let mut told_to_end = pin!(told_to_end()?);
+    let mut told_to_end = pin!(told_to_end(Hangup::Ends)?);
     begin(host.warning.as_deref(), &host.config.seeds);
     let (r, virtual_nodes) = (host.config.successors, host.virtual_nodes);
     let members = RefCell::new(Vec::new());
@@ -34,8 +34,8 @@ pub async fn run(host: Host) -> Result<()> {
     let nodes = members.take();
     let ended = match ended {
         Ok(false) => {
-            warn_of_short_lists(r, virtual_nodes);
-            live(&nodes, told_to_end).await
+            warn_of_short_lists("-r", r, virtual_nodes);
+            live(&nodes, Language::Course, told_to_end).await
         }
         ended => ended.map(|_| ()).map_err(Into::into),
     };
@@ -62,65 +62,53 @@ pub fn begin(warning: Option<&str>, seeds: &[Seed]) {
 }
 
 /// Virtual nodes die together. If lists are too short, some node of another process then loses its whole successor
-/// list.
-fn warn_of_short_lists(r: usize, virtual_nodes: u16) {
+/// list. `flag` gives r.
+pub fn warn_of_short_lists(flag: &str, r: usize, virtual_nodes: u16) {
     let enough = r_for(virtual_nodes);
     if r < enough {
         tracing::warn!(
-            "-r {r} is little for --virtual-nodes {virtual_nodes}: if this process dies, other nodes may lose their whole \
-             successor list, and some answers be wrong until the ring has healed; all nodes of the ring should have -r {enough}"
+            "{flag} {r} is little for --virtual-nodes {virtual_nodes}: if this process dies, other nodes may lose their whole \
+             successor list, and some answers be wrong until the ring has healed; all nodes of the ring should have {flag} {enough}"
         );
     }
 }
 
 /// Answers the console of the first node until it is told to end.
-async fn live(nodes: &[Node], told_to_end: impl Future<Output = ()>) -> Result<()> {
-    let commands = input::start(&input::Printer::default()).context("can't start the console")?;
+pub async fn live(nodes: &[Node], language: Language, told_to_end: impl Future<Output = ()>) -> Result<()> {
+    let commands = input::start(&input::Printer::default(), language).context("can't start the console")?;
     let ousted = select_all(nodes.iter().map(|node| Box::pin(node.ousted())));
     tokio::select! {
-        () = answer(&nodes[0], commands) => Ok(()),
+        () = answer(&nodes[0], language, commands) => Ok(()),
         () = told_to_end => Ok(()),
         (taken, ..) = ousted => Err(StartError::IdTaken(taken).into()),
     }
 }
 
-/// Waits for SIGINT, SIGTERM or SIGHUP, which do nothing else from now on. Closing a terminal window is no crash: the
-/// node leaves. SIGHUP stays ignored if it is already, as with nohup.
-pub fn told_to_end() -> Result<impl Future<Output = ()>> {
+/// What SIGHUP does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hangup {
+    /// It ends the program like SIGTERM: closing a terminal window is no crash, so the node leaves. It stays ignored if
+    /// it is already, as with nohup.
+    Ends,
+    /// Nothing: a service has no terminal that could hang up.
+    Nothing,
+}
+
+/// Waits for SIGINT, SIGTERM or SIGHUP, which do nothing else from now on.
+pub fn told_to_end(hangup: Hangup) -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-    let mut hangup = match terminal::ignores_hangup() {
+    let mut hung_up_on = match terminal::ignores_hangup() {
         true => None,
         false => Some(signal(SignalKind::hangup()).context("can't wait for SIGHUP")?),
     };
     Ok(async move {
         let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
+            match &mut hung_up_on {
+                Some(signals) if hangup == Hangup::Ends => signals.recv().await,
+                _ => std::future::pending().await,
             }
         };
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hung_up => {} }
     })
-}
-
-/// Answers the console until it says `Quit`; the end of its input does not end the node.
-pub async fn answer(node: &Node, mut commands: mpsc::Receiver<input::Asked>) {
-    while let Some((command, reply)) = commands.recv().await {
-        let answer = match command {
-            Command::Lookup(key) => {
-                let owner = node.lookup(&key).await;
-                console::render_lookup(&key, owner)
-            }
-            Command::PrintState => match node.state().await {
-                Some(state) => console::render_state(&state),
-                None => console::render_error(&"the node was stopped"),
-            },
-            Command::Help => console::render_help(),
-            Command::Quit => return,
-        };
-        // An error means that the console is gone.
-        let _ = reply.send(answer);
-    }
-    std::future::pending().await
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use chord::console::Language;
 use chord::console::input::{self, Printer};
 use chord::swarm::figures::Formation;
 use chord::swarm::{Forming, Swarm, SwarmConfig};
@@ -13,7 +14,8 @@ use futures::FutureExt;
 use futures::future::try_join;
 use serde_json::json;
 
-use super::node::{answer, begin, offer_report, told_to_end};
+use super::console::answer;
+use super::node::{Hangup, begin, offer_report, told_to_end};
 use super::progress::Progress;
 use crate::cli;
 
@@ -22,7 +24,7 @@ const FORMS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Runs a swarm until it is told to end.
 pub async fn run(wanted: cli::Swarm) -> Result<()> {
-    let mut told_to_end = pin!(told_to_end()?);
+    let mut told_to_end = pin!(told_to_end(Hangup::Ends)?);
     begin(wanted.warning.as_deref(), &wanted.config.node.seeds);
     let (swarm, formation) = tokio::select! {
         formed = form(wanted.config.clone()) => formed?,
@@ -69,8 +71,8 @@ async fn live(swarm: &Swarm, formation: Formation, wanted: &cli::Swarm) -> Resul
     let wrong = if wanted.quit {
         measured.await?
     } else {
-        let commands = input::start(&printer).context("can't start the console")?;
-        try_join(measured, answer(swarm.first(), commands).map(Ok)).await?.0
+        let commands = input::start(&printer, Language::Course).context("can't start the console")?;
+        try_join(measured, answer(swarm.first(), Language::Course, commands).map(Ok)).await?.0
     };
     match wrong {
         0 => Ok(()),

@@ -40,18 +40,28 @@ pub enum Input {
 impl Editor {
     /// Completes the first word of a line to one of these commands, and keeps lines in the history of this name.
     pub fn new(commands: &'static [&'static str], history: &str) -> io::Result<Editor> {
+        let history = History::find(history);
+        let mut editor = Editor::with(commands)?;
+        for line in history.iter().flat_map(History::lines) {
+            editor.editor.add_history_entry(line).map_err(io::Error::other)?;
+        }
+        Ok(Editor { history, ..editor })
+    }
+
+    /// An editor for answers to questions, which are not kept.
+    pub fn without_history() -> io::Result<Editor> {
+        Editor::with(&[])
+    }
+
+    fn with(commands: &'static [&'static str]) -> io::Result<Editor> {
         let config = rustyline::Config::builder().completion_type(CompletionType::List).build();
         let mut editor = rustyline::Editor::with_history(config, MemHistory::new()).map_err(io::Error::other)?;
-        let history = History::find(history);
-        for line in history.iter().flat_map(History::lines) {
-            editor.add_history_entry(line).map_err(io::Error::other)?;
-        }
         editor.set_helper(Some(Commands(commands)));
         let suspended = Suspended::default();
         let handler = EventHandler::Conditional(Box::new(suspended.clone()));
         editor.bind_sequence(Event::from(KeyEvent::ctrl('Z')), handler);
         watch_stops()?;
-        Ok(Editor { editor, history, suspended })
+        Ok(Editor { editor, history: None, suspended })
     }
 
     /// A printer for texts above the prompt; `None` if the prompt is not on a terminal.
@@ -61,19 +71,25 @@ impl Editor {
 
     /// Reads the next line. An error means that the terminal is gone.
     pub fn read(&mut self) -> io::Result<Input> {
+        let input = self.ask("> ")?;
+        if let Input::Line(line) = &input {
+            self.keep(line);
+        }
+        Ok(input)
+    }
+
+    /// Reads the answer to a question, which is shown before it.
+    pub fn ask(&mut self, question: &str) -> io::Result<Input> {
         let mut begun = Begun::default();
         loop {
             await_foreground();
             let before = taken_away();
             let line = {
                 let _edited = Edited::begin();
-                self.editor.readline_with_initial("> ", (&begun.0, &begun.1))
+                self.editor.readline_with_initial(question, (&begun.0, &begun.1))
             };
             match line {
-                Ok(line) => {
-                    self.keep(&line);
-                    return Ok(Input::Line(line));
-                }
+                Ok(line) => return Ok(Input::Line(line)),
                 Err(ReadlineError::Interrupted) => match self.suspended.take() {
                     Some(line) => {
                         begun = line;

@@ -7,10 +7,11 @@ use std::thread;
 use rustyline::ExternalPrinter;
 use tokio::sync::{mpsc, oneshot};
 
+use super::command::{BadLine, Command, Language, MAX_LINE};
 use super::editor::{Editor, Input};
+use super::render_error;
 use super::streams::{complain, input, output};
 use super::terminal::{await_foreground, in_foreground};
-use super::{BadLine, COMMANDS, Command, MAX_LINE, parse, render_error};
 
 /// A command, and the sender for its answer.
 pub type Asked = (Command, oneshot::Sender<Vec<u8>>);
@@ -41,13 +42,13 @@ impl Printer {
 /// this process is in its foreground.
 ///
 /// An answer without a reader is lost, but reading goes on: `Quit` has no answer.
-pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
+pub fn start(printer: &Printer, language: Language) -> io::Result<mpsc::Receiver<Asked>> {
     let (commands, asked) = mpsc::channel(1);
     let printer = printer.clone();
     thread::Builder::new().name("console".into()).spawn(move || {
         // A prompt needs a user who types and sees it.
         let editing = io::stdin().is_terminal() && io::stdout().is_terminal();
-        let ended = if editing { talk(&commands, &printer) } else { listen(&commands) };
+        let ended = if editing { talk(&commands, &printer, language) } else { listen(&commands, language) };
         match ended {
             Ok(()) if io::stdin().is_terminal() => complain("The console is closed; the node runs on. Ctrl-C ends it."),
             Ok(()) => {}
@@ -59,12 +60,12 @@ pub fn start(printer: &Printer) -> io::Result<mpsc::Receiver<Asked>> {
 }
 
 /// Reads lines until the end of standard input.
-fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
+fn listen(commands: &mpsc::Sender<Asked>, language: Language) -> io::Result<()> {
     let mut input = BufReader::new(input());
     loop {
         await_foreground();
         match read_line(&mut input) {
-            Ok(Some(line)) => answer(line, commands)?,
+            Ok(Some(line)) => answer(line, commands, language)?,
             Ok(None) => return Ok(()),
             // It is a terminal that now belongs to the shell.
             Err(_) if !in_foreground() => {}
@@ -74,23 +75,23 @@ fn listen(commands: &mpsc::Sender<Asked>) -> io::Result<()> {
 }
 
 /// Reads lines from a terminal.
-fn talk(commands: &mpsc::Sender<Asked>, printer: &Printer) -> io::Result<()> {
-    let mut editor = Editor::new(&COMMANDS, "console")?;
+fn talk(commands: &mpsc::Sender<Asked>, printer: &Printer, language: Language) -> io::Result<()> {
+    let mut editor = Editor::new(language.commands(), "console")?;
     printer.begin(editor.printer());
     loop {
         match editor.read()? {
-            Input::Line(line) if line.len() > MAX_LINE => answer(Err(BadLine::TooLong), commands)?,
-            Input::Line(line) => answer(Ok(line.into_bytes()), commands)?,
-            Input::Unreadable(why) => answer(Err(BadLine::Unreadable(why)), commands)?,
-            Input::Interrupted => answer(Ok(b"Quit".to_vec()), commands)?,
+            Input::Line(line) if line.len() > MAX_LINE => answer(Err(BadLine::TooLong), commands, language)?,
+            Input::Line(line) => answer(Ok(line.into_bytes()), commands, language)?,
+            Input::Unreadable(why) => answer(Err(BadLine::Unreadable(why)), commands, language)?,
+            Input::Interrupted => answer(Ok(b"Quit".to_vec()), commands, language)?,
             Input::End => return Ok(()),
         }
     }
 }
 
 /// Gets the answer to a line and prints it as a whole. An error means that the node has stopped.
-fn answer(line: Result<Vec<u8>, BadLine>, commands: &mpsc::Sender<Asked>) -> io::Result<()> {
-    let text = match line.and_then(|line| parse(&line)) {
+fn answer(line: Result<Vec<u8>, BadLine>, commands: &mpsc::Sender<Asked>, language: Language) -> io::Result<()> {
+    let text = match line.and_then(|line| language.parse(&line)) {
         Ok(Some(command)) => {
             let (reply, answered) = oneshot::channel();
             let stopped = || io::Error::other("the node has stopped");

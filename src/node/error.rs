@@ -63,6 +63,20 @@ pub enum LookupError {
     Stopped,
 }
 
+/// Why a node does not look for another ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// Give up: the node was stopped.
+    #[error("the node was stopped")]
+    Stopped,
+    /// Give up: that is the node itself.
+    #[error("that is this node itself")]
+    Itself,
+    /// Give up: it has been told of 64 others already, and goes on asking all of them.
+    #[error("this node asks 64 others already")]
+    TooMany,
+}
+
 /// Why a service is not offered. Give up: the program has to be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServeError {

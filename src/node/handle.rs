@@ -8,15 +8,16 @@ use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::error::{LookupError, ServeError, StartError};
+use super::error::{JoinError, LookupError, ServeError, StartError};
 use super::report::{self, Report};
 use super::state::State;
-use crate::actors::messages::{Leave, Resolve, Stop};
+use crate::actors::messages::{Join, Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
 use crate::net::channel::calling::{Asking, Channels};
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
+use crate::net::seed::Seed;
 use crate::net::traffic::Traffic;
 use crate::node::config::Config;
 use crate::node::events;
@@ -160,6 +161,23 @@ impl Node {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
         let resolve = Resolve { query, guess: None, style, patience, class: Class::Begun };
         Ok(self.handle.node.send(resolve).await??)
+    }
+
+    /// Makes one ring of this node's and that of another node, which this node asks at once, and from then on as it
+    /// asks its [seeds](Config::seeds). Returns before the rings are one: that node need not even run yet.
+    ///
+    /// # Errors
+    ///
+    /// This node was stopped, has been told of too many others, or is that node.
+    pub async fn join(&self, seed: Seed) -> Result<(), JoinError> {
+        if seed.addr() == Some(self.me().addr) {
+            return Err(JoinError::Itself);
+        }
+        match self.handle.node.send(Join(seed)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(JoinError::TooMany),
+            Err(_) => Err(JoinError::Stopped),
+        }
     }
 
     /// What the node knows of its ring; `None` if it was stopped.

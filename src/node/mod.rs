@@ -9,6 +9,6 @@ pub mod report;
 pub mod state;
 pub mod worker;
 
-pub use error::{LookupError, ServeError, StartError};
+pub use error::{JoinError, LookupError, ServeError, StartError};
 pub use handle::Node;
 pub use state::State;

@@ -12,6 +12,7 @@ use chord::actors::neighbors::{JoinFailure, Joining, NeighborsActor};
 use chord::actors::snapshot::Snapshot;
 use chord::actors::throttle::Throttle;
 use chord::actors::{Call, Disturbed, Forget, Leave, Resolve, Serve, Severed, ShowFingers, ShowNeighbors, Way};
+use chord::net::names::Names;
 use chord::net::routes::Routes;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::fix_fingers::FixFingers;
@@ -111,7 +112,7 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
     let (ousted, _) = watch::channel(None);
-    let joining = Joining::new(report, 10 * SECOND, IfAlone::GiveUp, ousted, None);
+    let joining = Joining::new(report, 10 * SECOND, IfAlone::GiveUp, ousted, Names::new(&[], SECOND));
     let view = Snapshot::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,

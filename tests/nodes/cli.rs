@@ -5,8 +5,7 @@ use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chord::protocol::id::Bits;
@@ -19,6 +18,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::support::process::{Process, ask, eventually, free_addrs, free_range};
+use crate::support::shell::{Shell, scratch};
 
 /// A peer in the notation of the console.
 fn spaced(peer: Peer) -> String {
@@ -507,100 +507,14 @@ fn terminal_that_does_not_block_has_its_console() {
     assert_eq!(end(&mut node), Some(0));
 }
 
-/// A directory of this run; it may not exist yet.
-fn scratch(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("chord-cli-{}-{name}", std::process::id()))
-}
-
-/// A shell with job control at a terminal, and the text that is typed there.
-struct Shell {
-    child: Child,
-    input: ChildStdin,
-    output: Receiver<Vec<u8>>,
-    shown: String,
-    /// The text up to here has been searched.
-    seen: usize,
-}
-
-impl Shell {
-    /// The history of its consoles is kept in the scratch directory of this name.
-    fn start(name: &str) -> Shell {
-        // script(1) gives it a terminal; a narrow one would break lines.
-        let bash = "stty cols 1000; exec env PS1='shell$ ' bash --norc --noprofile -i";
-        let mut child = Command::new("script")
-            .args(["-qec", bash, "/dev/null"])
-            .env("TERM", "xterm")
-            .env("XDG_STATE_HOME", scratch(name))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script(1) is installed");
-        let input = child.stdin.take().unwrap();
-        let mut from = child.stdout.take().unwrap();
-        let (pieces, output) = channel();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = from.read(&mut buffer) {
-                if pieces.send(buffer[..n].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        let mut shell = Shell { child, input, output, shown: String::new(), seen: 0 };
-        shell.until("shell$ ");
-        shell
-    }
-
-    fn enter(&mut self, text: &str) {
-        self.input.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Reads on until the text appears anywhere: two programs write in any order.
-    fn shows(&mut self, what: &str) {
-        while !self.shown.contains(what) {
-            self.read(what);
-        }
-    }
-
-    fn read(&mut self, what: &str) {
-        match self.output.recv_timeout(20 * SECOND) {
-            Ok(piece) => self.shown.push_str(&String::from_utf8_lossy(&piece)),
-            Err(error) => panic!("{what:?} expected, {error}: {:?}", self.shown),
-        }
-        // The shell brackets pasted text with these sequences, also in front of the output of other programs.
-        let news = self.shown.split_off(self.seen).replace("\x1b[?2004h", "").replace("\x1b[?2004l\r", "");
-        self.shown.push_str(&news);
-    }
-
-    /// Reads on until the text appears after the part that was searched before; returns the text in front of it.
-    fn until(&mut self, what: &str) -> String {
-        loop {
-            if let Some(at) = self.shown[self.seen..].find(what) {
-                let before = self.shown[self.seen..self.seen + at].to_string();
-                self.seen += at + what.len();
-                return before;
-            }
-            self.read(what);
-        }
-    }
-
-    /// Starts a node in the background; returns its process number.
-    fn background(&mut self, addr: Addr, before: &str) -> u32 {
-        let line = format!("{before} {} {} & echo number=$!=", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
-        self.enter(&format!("{line}\r"));
-        // The shell echoes the typed line, with `$!` unexpanded.
-        self.until("number=$!=");
-        self.until("number=");
-        self.until("=").parse().unwrap()
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // Its jobs end with their terminal. An error means that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts a node in the background; returns its process number.
+fn background(shell: &mut Shell, addr: Addr, before: &str) -> u32 {
+    let line = format!("{before} {} {} & echo number=$!=", env!("CARGO_BIN_EXE_chord"), flags(addr).join(" "));
+    shell.enter(&format!("{line}\r"));
+    // The shell echoes the typed line, with `$!` unexpanded.
+    shell.until("number=$!=");
+    shell.until("number=");
+    shell.until("=").parse().unwrap()
 }
 
 /// The state of a process: S if it waits, T if it was stopped; none if it has ended.
@@ -625,7 +539,7 @@ fn assert_serves(addr: Addr, number: u32) {
 fn node_in_the_background_leaves_the_terminal_alone() {
     let addr = free_addrs(1)[0];
     let mut shell = Shell::start("background");
-    let number = shell.background(addr, "");
+    let number = background(&mut shell, addr, "");
     assert_serves(addr, number);
     shell.enter("stty -a | tr ' ' '\\n' | grep icanon\r");
     shell.until("grep icanon\r");
@@ -662,7 +576,7 @@ fn node_in_the_background_writes_and_ends_without_being_stopped() {
     let mut shell = Shell::start("tostop");
     shell.enter("stty tostop\r");
     shell.until("shell$ ");
-    let number = shell.background(addr, "RUST_LOG=info");
+    let number = background(&mut shell, addr, "RUST_LOG=info");
     assert_serves(addr, number);
     shell.shows("member of a ring");
     shell.enter("fg\r");
@@ -684,7 +598,7 @@ fn node_in_the_background_writes_and_ends_without_being_stopped() {
 fn node_that_was_stopped_at_its_prompt_goes_on_in_the_background() {
     let addr = free_addrs(1)[0];
     let mut shell = Shell::start("stopped");
-    let number = shell.background(addr, "");
+    let number = background(&mut shell, addr, "");
     assert_serves(addr, number);
     shell.enter("fg\r");
     shell.until("> ");

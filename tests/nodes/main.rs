@@ -25,6 +25,7 @@ mod link;
 mod plain;
 mod ring;
 mod seeds;
+mod serve;
 mod services;
 mod sharing;
 mod support;

@@ -54,7 +54,7 @@ fn word(checked: &Checked) -> String {
     checked.health().map_or("healthy".into(), |worst| worst.to_string())
 }
 
-fn text(checked: &Checked) -> String {
+pub(in crate::commands) fn text(checked: &Checked) -> String {
     let n = checked.walk.nodes.len();
     let s = |n: usize| if n == 1 { "" } else { "s" };
     let (fingers, lookups, took) = (checked.fingers, checked.lookups, millis(checked.walk.took));

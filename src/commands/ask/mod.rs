@@ -3,12 +3,12 @@
 //! They end with 3 if no node answers, and with 1 if an answer can't be written; each help says what else their exit
 //! status tells. When nobody reads their output any more they end without a word.
 
-mod check;
+pub(super) mod check;
 mod draw;
 mod lookup;
-mod ring;
+pub(super) mod ring;
 mod state;
-mod trace;
+pub(super) mod trace;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;

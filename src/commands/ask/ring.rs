@@ -27,7 +27,7 @@ pub(super) async fn run(args: &Ring) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn table(walk: &Walk) -> String {
+pub(in crate::commands) fn table(walk: &Walk) -> String {
     let heads = ["id", "address", "keys", "round trip", "version"].map(String::from);
     let row = |(at, node): (usize, &Visited)| {
         let version = match &node.report {

@@ -32,7 +32,7 @@ pub(super) async fn run(args: &ask::Trace) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn text(key: &str, trace: &Trace) -> String {
+pub(in crate::commands) fn text(key: &str, trace: &Trace) -> String {
     let draws = stdout().is_terminal();
     let mut text = format!("{key:?} is {}\n", trace.key);
     let rows: Vec<[String; 5]> = trace.steps.iter().enumerate().map(|(hop, step)| row(hop, step, draws)).collect();

@@ -22,6 +22,7 @@ pub mod member;
 pub mod network;
 pub mod plain;
 pub mod process;
+pub mod shell;
 #[cfg(target_os = "linux")]
 pub mod torture;
 #[cfg(target_os = "linux")]
