@@ -50,7 +50,7 @@ impl Session {
 
     /// Whether it runs until it is ended, as nodes do.
     fn is_node(&self) -> bool {
-        self.command.starts_with("./chord -a") || self.command.starts_with("make ring")
+        ["./chord -a", "./chord serve --listen", "make ring"].iter().any(|node| self.command.starts_with(node))
     }
 }
 
@@ -115,7 +115,8 @@ fn command(line: &str, directory: &Path) -> Command {
 
 /// The output depends on ports, which other programs on this machine may use for a while.
 fn wait_for_ports(line: &str) {
-    let port = line.split_once("-p ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    let after = |text| line.split_once(text).and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    let port = after("-p ").or_else(|| after("--listen 127.0.0.1:"));
     let ports: Vec<u16> = port.map_or((4170..=4174).collect(), |port: u16| vec![port]);
     let end = Instant::now() + PATIENCE;
     while ports.iter().any(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()) {
