@@ -84,7 +84,7 @@ fn pings(to: Peer) -> io::Result<Vec<f64>> {
     while Instant::now() < end {
         call_id += 1;
         let request = Ok(Request::CheckPredecessor);
-        let question = Question { request, call_id: Some(call_id), deadline: None, caller: None, to: None };
+        let question = Question { request, call_id: Some(call_id), deadline: None, caller: None, to: None, ring: None };
         let mut call = BytesMut::new();
         FrameCodec::default().encode(Frame::Call(question), &mut call).map_err(io::Error::other)?;
         let began = Instant::now();

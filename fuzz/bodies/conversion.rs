@@ -47,7 +47,7 @@ fn sent(frame: Frame) -> Frame {
 }
 
 fn check_question(question: Question) {
-    let Question { request, call_id, deadline, caller, to } = question;
+    let Question { request, call_id, deadline, caller, to, ring } = question;
     if let Some((caller, _)) = caller {
         check_peer(caller);
     }
@@ -70,10 +70,11 @@ fn check_question(question: Question) {
         }
         other => other,
     };
-    match sent(Frame::Call(Question { request: Ok(request), call_id, deadline, caller, to })) {
+    match sent(Frame::Call(Question { request: Ok(request), call_id, deadline, caller, to, ring: ring.clone() })) {
         Frame::Call(back) => {
             assert_eq!(back.request.expect("understood once"), expected);
             assert_eq!((back.call_id, back.deadline, back.caller, back.to), (call_id, deadline, caller, to));
+            assert_eq!(back.ring, ring);
         }
         Frame::Return(reply) => panic!("a question comes back as {reply:?}"),
     }

@@ -191,6 +191,8 @@ async fn scenario(u: &mut Unstructured<'_>) {
         me: peer(9),
         r: 4,
         incarnation: 1,
+        ring: None,
+        plain_peers: true,
         rpc_timeout: SECOND,
         accepted: Cell::default(),
         serves: Box::new(host.clone().recipient::<Serve>()),

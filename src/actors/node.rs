@@ -91,6 +91,8 @@ pub fn wire(
         me,
         r: config.successors,
         incarnation,
+        ring: config.ring.as_deref().map(Arc::from),
+        plain_peers: config.plain_peers,
         rpc_timeout: config.rpc_timeout,
         accepted: Cell::default(),
         serves: Box::new(Desk { lookups: lookups.clone(), neighbors: neighbors.address().recipient() }),

@@ -52,6 +52,14 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", value_enum)]
     if_alone: Option<Alone>,
 
+    /// Name of the ring, 1 to 64 bytes: nodes of rings with other names, or with none, are refused
+    #[arg(long, value_name = "NAME", value_parser = ring)]
+    ring: Option<String>,
+
+    /// Refuse plain peers, which know of no names
+    #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_plain_peers: Option<bool>,
+
     /// Directory that remembers members of the ring from one run to the next, so that the ring is found when all nodes
     /// of --join are gone
     #[arg(long, value_name = "DIR")]
@@ -126,6 +134,8 @@ pub const ACCEPTED: Accepted = &[
     ("--join", "the address or name of a node, and perhaps its port, like example.org or 128.8.126.63:9000"),
     ("--join-timeout", "a time from 0s to 1h"),
     ("--if-alone", "create, exit or wait"),
+    ("--ring", "a name of 1 to 64 bytes, without control characters"),
+    ("--no-plain-peers", "true or false"),
     ("--remember", "the path of a directory"),
     ("--profile", "lan, wan or test"),
     ("--stabilize", super::TIME),
@@ -158,6 +168,11 @@ fn advertised(text: &str) -> Result<Bind, NotAccepted> {
 pub fn seed(text: &str) -> Result<Seed, NotAccepted> {
     let host = || text.parse::<Host>().map(|host| Seed { host, port: PORT });
     text.parse().or_else(|_| host()).map_err(|_| NotAccepted)
+}
+
+fn ring(text: &str) -> Result<String, NotAccepted> {
+    let config = Config { ring: Some(text.into()), ..Config::new(Ipv4Addr::LOCALHOST) };
+    config.validate().map(|()| text.into()).map_err(|_| NotAccepted)
 }
 
 fn join_timeout(text: &str) -> Result<Duration, NotAccepted> {
@@ -215,6 +230,8 @@ struct Settings {
     if_alone: Alone,
     virtual_nodes: u16,
     seeds: Vec<Seed>,
+    ring: Option<String>,
+    no_plain_peers: bool,
     remember: Option<PathBuf>,
     id: Option<Id>,
     strict_ids: bool,
@@ -258,6 +275,8 @@ impl Settings {
             if_alone: args.if_alone.unwrap_or(if args.join.is_empty() { Alone::Create } else { Alone::Wait }),
             virtual_nodes,
             seeds: args.join,
+            ring: args.ring,
+            no_plain_peers: args.no_plain_peers.unwrap_or(false),
             remember: args.remember,
             id: args.id,
             strict_ids: args.strict_ids.unwrap_or(false),
@@ -295,6 +314,8 @@ impl Settings {
             seeds,
             id: self.id,
             strict_ids: self.strict_ids,
+            ring: self.ring,
+            plain_peers: !self.no_plain_peers,
             successors: self.pace.successors,
             stabilize: self.pace.stabilize,
             fix_fingers: self.pace.fix_fingers,
@@ -329,6 +350,8 @@ impl Settings {
             ("join", Some(format!("[{}]", seeds.join(", ")))),
             ("join-timeout", Some(time(self.join_timeout))),
             ("if-alone", Some(text(&alone))),
+            ("ring", self.ring.as_ref().map(|name| text(name))),
+            ("no-plain-peers", Some(self.no_plain_peers.to_string())),
             ("remember", paths(&self.remember)),
             ("profile", Some(text(&self.profile.name()))),
             ("stabilize", Some(time(self.pace.stabilize))),

@@ -120,6 +120,7 @@ impl Link {
             deadline: Some(patience),
             caller: None,
             to: None,
+            ring: None,
         };
         let began = Instant::now();
         self.outgoing.send(question).await.map_err(|_| AskError::Closed(self.addr))?;

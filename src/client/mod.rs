@@ -119,7 +119,7 @@ enum Way {
 impl Client {
     /// A client that waits this long for each answer, including the time to connect.
     pub fn new(patience: Duration) -> Client {
-        let channels = Channels::new(None, Transport::Tcp, Ids::Any, Arc::default());
+        let channels = Channels::new(None, None, Transport::Tcp, Ids::Any, Arc::default());
         Client(Arc::new(Shared { patience, ways: Mutex::default(), channels }))
     }
 

@@ -188,6 +188,14 @@ impl Link {
     fn returned(&mut self, reply: Reply) {
         match (self.pending.returned(reply, self.addr), self.addr) {
             (Echo::Late, _) => return self.see(),
+            (Echo::Stranger(why), _) => {
+                if self.shared.resident.drops.count(DropReason::Stranger) {
+                    tracing::warn!(peer = ?self.addr, %why, "that node is no member of this ring");
+                }
+                // As if nobody were there.
+                self.pending.close(|| CallOutcome::Refused);
+                return self.close();
+            }
             (Echo::Nobody, _) => return tracing::debug!(peer = ?self.addr, "a reply to no question"),
             (Echo::First { incarnation: Some(incarnation), front }, Some(addr)) => {
                 self.shared.resident.events.do_send(LinkEvent::Ours { link: self.id, addr, incarnation, front });
@@ -216,6 +224,9 @@ impl Link {
         if question.request.is_ok() {
             self.see();
         }
+        if let Err(why) = self.shared.resident.admits(&question) {
+            return self.turn_away(question.call_id, turn, why);
+        }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.pending.is_ours();
         }
@@ -233,9 +244,23 @@ impl Link {
         self.shared.resident.take_on(question, &self.shared.routes.pool, outbox, &self.served, turn);
     }
 
+    /// The caller is of another ring, or of a kind that is not admitted: it is told so, and no more is heard from it.
+    fn turn_away(&mut self, call_id: Option<u64>, turn: Turn, why: String) {
+        if self.shared.resident.drops.count(DropReason::Stranger) {
+            tracing::warn!(from = ?self.origin, %why, "refusing a node");
+        }
+        if let Some(outbox) = self.pending.outbox() {
+            self.shared.resident.turn_away(call_id, outbox, turn, why);
+        }
+        self.close();
+    }
+
     /// The other end wants a channel. The runtime where services are offered reads and writes it; this actor only keeps
     /// its place among the connections.
     fn open_channel(&mut self, question: Question, reader: Reader, ctx: &mut Context<Link>) {
+        if let Err(why) = self.shared.resident.admits(&question) {
+            return self.turn_away(question.call_id, None, why);
+        }
         let Some(outbox) = self.pending.outbox() else { return };
         let services = self.shared.services.clone();
         let is_alone = !self.served.is_busy() && !self.pending.is_awaited();
@@ -285,7 +310,8 @@ impl Link {
         self.count_drop(&error);
         // The sender of nonsense gets an error reply, in its turn: silence hangs some plain peers.
         if matches!(self.origin, Origin::Accepted(_)) {
-            let nonsense = Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None };
+            let nonsense =
+                Question { request: Err(error), call_id: None, deadline: None, caller: None, to: None, ring: None };
             self.called(nonsense, turn);
         }
     }

@@ -98,12 +98,14 @@ pub enum Kind {
 }
 
 /// What a reply shows besides its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Echo {
     /// It answers no question.
     Nobody,
     /// The asker no longer waits for it.
     Late,
+    /// The first reply shows that no member of this node's ring is there, and why.
+    Stranger(String),
     /// Nothing new.
     Nothing,
     /// The first reply shows what the connection leads to: a node of our own kind in this run of its program, or a
@@ -310,6 +312,7 @@ impl Inner {
                 deadline: patience,
                 caller: introduces.then_some((self.resident.me, self.resident.incarnation)),
                 to,
+                ring: self.resident.ring.clone().filter(|_| introduces || self.kind == Kind::Unknown),
             },
         };
         if outbox.is_full(urgency) || outbox.put(Frame::Call(question), urgency, None).is_err() {
@@ -335,6 +338,10 @@ impl Inner {
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);
+        if first && let Err(why) = self.resident.accepts(&reply, incarnation.is_some()) {
+            tell(asker, CallOutcome::Refused);
+            return Echo::Stranger(why);
+        }
         // A node with a front: this connection will not be kept, so it needs no introduction.
         self.introduced |= front.is_some();
         if first {

@@ -12,7 +12,7 @@
 //! Only the peers actors enter connections here. A call that finds a connection takes it without a message to the peers
 //! actor: most calls do, and each hop of a lookup is a call.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ struct Inner {
     thread: Thread,
     /// The nodes of this thread.
     nodes: RefCell<HashMap<Addr, Weak<Resident>>>,
+    /// The name of their ring, once there is a node.
+    ring: OnceCell<Option<String>>,
     /// The node that takes calls for all of them.
     front: Cell<Option<Addr>>,
     /// Limits how many nodes join at once.
@@ -81,6 +83,11 @@ impl ConnectionPool {
             nodes.retain(|_, node| node.strong_count() > 0);
         }
         nodes.insert(node.me.addr, Rc::downgrade(node));
+    }
+
+    /// Whether nodes of the ring of this name may share the connections.
+    pub fn is_of_ring(&self, name: &Option<String>) -> bool {
+        self.0.ring.get_or_init(|| name.clone()) == name
     }
 
     /// The node of this thread at that address.

@@ -105,6 +105,8 @@ struct Answering {
     from: Option<IpAddr>,
     tasks: RefCell<BTreeMap<u64, AbortHandle>>,
     last: Cell<u64>,
+    /// Whether a reply has named the ring.
+    named: Cell<bool>,
 }
 
 impl Served {
@@ -148,6 +150,8 @@ struct Back {
     call_id: Option<u64>,
     /// The port of the responder's front, for the reply.
     front: Option<u16>,
+    /// The name of the responder's ring, for the first reply.
+    ring: Option<Arc<str>>,
     urgency: Urgency,
     turn: Turn,
 }
@@ -169,7 +173,8 @@ impl Resident {
             Some(port) => (pool.node(Addr::new(self.me.addr.ip(), port)), None),
         };
         let urgency = question.request.as_ref().map_or(Urgency::Urgent, Urgency::of);
-        let back = Back { outbox, call_id, front, urgency, turn };
+        let ring = self.ring.clone().filter(|_| call_id.is_some() && !served.0.named.replace(true));
+        let back = Back { outbox, call_id, front, ring, urgency, turn };
         let Some(asked) = asked else {
             return self.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
         };
@@ -211,14 +216,22 @@ impl Resident {
 
     /// Answers the request for a channel, on the connection that is to become one.
     pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, CallRefusal>) {
-        self.answer(Back { outbox, call_id, front: None, urgency: Urgency::Urgent, turn: None }, answer);
+        let ring = self.ring.clone();
+        self.answer(Back { outbox, call_id, front: None, ring, urgency: Urgency::Urgent, turn: None }, answer);
     }
 
-    fn reply(&self, Back { outbox, call_id, front, urgency, turn }: Back, mut reply: Reply) {
+    /// Refuses a call of a node that is of another ring, or of a kind that is not admitted.
+    pub(crate) fn turn_away(&self, call_id: Option<u64>, outbox: Outbox, turn: Turn, why: String) {
+        let back = Back { outbox, call_id, front: None, ring: self.ring.clone(), urgency: Urgency::Urgent, turn };
+        self.reply(back, Reply::refuse(Code::NotJoined, why));
+    }
+
+    fn reply(&self, Back { outbox, call_id, front, ring, urgency, turn }: Back, mut reply: Reply) {
         self.counters.answered.add(1);
         reply.call_id = call_id;
         reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
         reply.front = call_id.and(front);
+        reply.ring = call_id.and(ring);
         if let Err(error) = outbox.put(Frame::Return(reply), urgency, turn) {
             // The caller times out and asks again.
             tracing::error!(%error, "an answer that does not fit into a frame");

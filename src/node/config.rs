@@ -12,6 +12,7 @@ use crate::protocol::addr::{Addr, NotCallable, callable};
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::peer::Peer;
+use crate::wire::MAX_RING;
 
 /// The configuration of a node. Begin with [`Config::new`] and change what you need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,11 @@ pub struct Config {
     /// place on the circle without having an address for it. For rings in which all nodes have such identifiers.
     /// Default false, since `id` exists; not together with it.
     pub strict_ids: bool,
+    /// The name of the ring, 1 to 64 bytes. Nodes of rings with different names, or of one without, refuse each other, so
+    /// that two rings never become one by accident. It is no secret, and no protection. Default none.
+    pub ring: Option<String>,
+    /// Whether plain peers, which know of no names, may be members. Default true.
+    pub plain_peers: bool,
     /// The length r of the successor list, 1 to 32. Default 4. A ring of more than r members survives if any r-1 of
     /// them are lost at once. Nodes of one process are lost at once: see [`r_for`].
     pub successors: usize,
@@ -143,6 +149,12 @@ pub enum ConfigError {
     /// [`Config::id`] together with [`Config::strict_ids`].
     #[error("a node of a ring with strict identifiers can't choose its identifier")]
     StrictIds,
+    /// [`Config::ring`].
+    #[error("ring is {0:?}: from 1 to 64 bytes, without control characters")]
+    Ring(String),
+    /// [`Config::ring`] of a node that shares the connections of nodes of another ring.
+    #[error("nodes of different rings can't share their connections")]
+    SharedRing,
     /// [`Config::successors`].
     #[error("successors is {0}: from 1 to 32")]
     Successors(usize),
@@ -175,6 +187,8 @@ impl Config {
             seeds: Vec::new(),
             id: None,
             strict_ids: false,
+            ring: None,
+            plain_peers: true,
             successors: 4,
             stabilize: Duration::from_secs(1),
             fix_fingers: Duration::from_secs(1),
@@ -224,6 +238,10 @@ impl Config {
         }
         if !R.contains(&self.successors) {
             return Err(ConfigError::Successors(self.successors));
+        }
+        let is_name = |name: &String| (1..=MAX_RING).contains(&name.len()) && !name.contains(char::is_control);
+        if let Some(name) = self.ring.as_ref().filter(|name| !is_name(name)) {
+            return Err(ConfigError::Ring(name.clone()));
         }
         if self.strict_ids && self.id.is_some() {
             return Err(ConfigError::StrictIds);

@@ -19,7 +19,7 @@ use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
 use crate::net::seed::Seed;
 use crate::net::traffic::Traffic;
-use crate::node::config::Config;
+use crate::node::config::{Config, ConfigError};
 use crate::node::events;
 use crate::node::worker::Worker;
 use crate::protocol::admission::Class;
@@ -97,6 +97,9 @@ impl Node {
     /// As [`Node::start`].
     pub async fn start_sharing(config: Config, pool: ConnectionPool) -> Result<Node, StartError> {
         config.validate()?;
+        if !pool.is_of_ring(&config.ring) {
+            return Err(ConfigError::SharedRing.into());
+        }
         let addr = config.listens_at();
         let listen = |why| StartError::Listen { addr, why };
         let socket = config.transport.listen(addr).await.map_err(listen)?;
@@ -109,7 +112,9 @@ impl Node {
         let joining = Joining::new(report, config.join_timeout, config.if_alone, oust, names);
         let node = wire(&config, pool, me, socket, joining, common.clone());
         let ids = if config.strict_ids { Ids::OfAddress } else { Ids::Any };
-        let channels = Channels::new(Some((me, common.incarnation)), config.transport, ids, common.counters.clone());
+        let ring = config.ring.as_deref().map(Arc::from);
+        let caller = Some((me, common.incarnation));
+        let channels = Channels::new(caller, ring, config.transport, ids, common.counters.clone());
         let Config { lookup_style, lookup_timeout, call_timeout, .. } = config;
         let since = Instant::now();
         let handle = Handle { me, since, lookup_style, lookup_timeout, call_timeout, node, common, channels, ousted };

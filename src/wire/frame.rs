@@ -23,6 +23,9 @@ pub enum Frame {
 /// is under 2 KiB and the path of a lookup under 4 KiB; the rest is headroom for other programs.
 pub const MAX_FRAME: usize = 16 * 1024;
 
+/// The longest name of a ring, in bytes.
+pub const MAX_RING: usize = 64;
+
 pub(super) const PREFIX: usize = 8;
 
 /// Reads and writes frames on a byte stream.

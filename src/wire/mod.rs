@@ -14,7 +14,7 @@ mod reply;
 
 pub use channel::{ChannelCodec, ChannelFrame, Fault, MAX_BODY, MAX_SERVICE};
 pub use error::WireError;
-pub use frame::{Frame, FrameCodec, MAX_FRAME};
+pub use frame::{Frame, FrameCodec, MAX_FRAME, MAX_RING};
 pub use node::Ids;
 pub use question::Question;
 pub use reply::Reply;

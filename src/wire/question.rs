@@ -1,5 +1,6 @@
 //! Calls as they travel.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub struct Question {
     pub caller: Option<(Peer, u64)>,
     /// The port of the node that is asked, if it is not the one that the connection was made to.
     pub to: Option<u16>,
+    /// The name of the caller's ring, which need not be an acceptable one.
+    pub ring: Option<Arc<str>>,
 }
 
 impl Question {
@@ -34,7 +37,7 @@ impl Question {
             Request::GetSuccessorList { .. } => Request::GetSuccessorList { joiner: None },
             other => other,
         };
-        Question { request: Ok(request), call_id: None, deadline: None, caller: None, to: None }
+        Question { request: Ok(request), call_id: None, deadline: None, caller: None, to: None, ring: None }
     }
 }
 
@@ -54,6 +57,7 @@ impl From<Question> for proto::Call {
             caller: question.caller.map(|(peer, _)| node(peer)),
             incarnation: question.caller.map(|(_, incarnation)| incarnation),
             to: question.to.map(u32::from),
+            ring: question.ring.map(|ring| ring.to_string()),
         }
     }
 }
@@ -73,6 +77,7 @@ impl Question {
             deadline: call.deadline_ms.map(|millis| Duration::from_millis(millis.into())),
             caller: caller.zip(call.incarnation),
             to,
+            ring: call.ring.filter(|_| call.call_id.is_some()).map(Arc::from),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Replies as they travel.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::call::{self, Responder, Said};
@@ -21,6 +23,8 @@ pub struct Reply {
     pub responder: Option<(Id, u64)>,
     /// The port of the node whose connections carry calls for the responder, too.
     pub front: Option<u16>,
+    /// The name of the responder's ring, which need not be an acceptable one.
+    pub ring: Option<Arc<str>>,
     /// Which nodes it may name.
     pub(super) ids: Ids,
 }
@@ -29,12 +33,12 @@ impl Reply {
     /// The reply of node `me`, with successor lists of length `r`, that says `response`.
     pub fn to(response: &Response, me: Peer, r: usize) -> Reply {
         let value = call::encode_response(response, Responder { me, r });
-        Reply { value: Ok(value), call_id: None, responder: None, front: None, ids: Ids::Any }
+        Reply { value: Ok(value), call_id: None, responder: None, front: None, ring: None, ids: Ids::Any }
     }
 
     /// The reply that says why there is no answer.
     pub fn refuse(code: Code, why: impl Into<String>) -> Reply {
-        Reply { value: Err((code, why.into())), call_id: None, responder: None, front: None, ids: Ids::Any }
+        Reply { value: Err((code, why.into())), call_id: None, responder: None, front: None, ring: None, ids: Ids::Any }
     }
 
     /// Why there is no answer, if there is none.
@@ -74,6 +78,7 @@ impl From<Reply> for proto::Return {
             responder: reply.responder.map(|(id, _)| id_bytes(id)),
             incarnation: reply.responder.map(|(_, incarnation)| incarnation),
             front: reply.front.map(u32::from),
+            ring: reply.ring.map(|ring| ring.to_string()),
         }
     }
 }
@@ -88,6 +93,7 @@ impl Reply {
             call_id: message.call_id,
             responder: responder.zip(message.incarnation),
             front: message.front.and_then(|front| port(front).ok()),
+            ring: message.ring.map(Arc::from),
             ids,
         }
     }

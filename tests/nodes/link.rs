@@ -161,6 +161,8 @@ fn line(origin: Origin, room: usize, answers: usize) -> Line {
         me: peer(9),
         r: 4,
         incarnation: 1,
+        ring: None,
+        plain_peers: true,
         rpc_timeout: SECOND,
         accepted: Cell::default(),
         serves: Box::new(Front(host.clone().recipient(), said.clone())),

@@ -24,6 +24,7 @@ mod liars;
 mod link;
 mod plain;
 mod ring;
+mod rings;
 mod seeds;
 mod serve;
 mod services;

@@ -1,9 +1,11 @@
 //! `chord serve`: nodes as services, and people at terminals.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 
 use chord::Addr;
@@ -21,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A service that is killed at the end of its test, if it still runs.
 struct Service {
     child: Child,
-    errors: Lines<BufReader<ChildStderr>>,
+    errors: Receiver<String>,
     said: String,
 }
 
@@ -35,14 +37,17 @@ impl Service {
         command.args(["serve", "--listen", &addr.to_string(), "--profile", "test"]).args(more);
         command.envs(environment.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (lines, errors) = channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         Service { child, errors, said: String::new() }
     }
 
     /// Reads its standard error up to a line with this text.
     fn says(&mut self, what: &str) {
         while !self.said.contains(what) {
-            let line = self.errors.next().unwrap_or_else(|| panic!("{what:?} expected: {}", self.said)).unwrap();
+            let line =
+                self.errors.recv_timeout(LIMIT).unwrap_or_else(|why| panic!("{what:?} expected, {why}: {}", self.said));
             self.said += &(line + "\n");
         }
     }
@@ -53,7 +58,7 @@ impl Service {
 
     /// Its exit status, and its standard error.
     fn end(&mut self) -> (Option<i32>, &str) {
-        self.errors.by_ref().map_while(Result::ok).for_each(|line| self.said += &(line + "\n"));
+        self.errors.iter().for_each(|line| self.said += &(line + "\n"));
         (self.child.wait().unwrap().code(), &self.said)
     }
 }
@@ -304,4 +309,23 @@ fn settings_are_printed_with_their_sources() {
         |setting: &str, source: &str| said.lines().any(|line| line.starts_with(setting) && line.ends_with(source));
     assert!(stands("successors = 5", "# CHORD_SUCCESSORS") && stands("stabilize = \"3s\"", "# profile wan"), "{said}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn both_ends_say_that_they_are_of_different_rings_and_anybody_may_ask_either() {
+    let _alone = alone();
+    let addrs = free_addrs(2);
+    let mut one = Service::start(addrs[0], &["--ring", "a"]);
+    eventually(LIMIT, || successors(addrs[0]).map(drop));
+    let join = ["--ring", "b", "--join", &addrs[0].to_string(), "--join-timeout", "100ms", "--if-alone", "create"];
+    let mut other = Service::start(addrs[1], &join);
+    one.says("it is of the ring \"b\", and this node of the ring \"a\"");
+    other.says("it is of the ring \"a\", and this node of the ring \"b\"");
+    other.says("this node has created one");
+    for addr in &addrs {
+        let line = ["check", "--thorough", "--wait", "30", "--json", "--at", &addr.to_string()];
+        let output = Command::new(CHORD).args(line).output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((said["health"].as_str(), said["nodes"].as_u64()), (Some("healthy"), Some(1)), "{said}");
+    }
 }

@@ -144,6 +144,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("--join a/b", "--join is \"a/b\""),
         ("--join-timeout 2h", "--join-timeout is \"2h\""),
         ("--if-alone perhaps", "--if-alone is \"perhaps\": it takes create, exit or wait"),
+        ("--no-plain-peers=no", "--no-plain-peers is \"no\": it takes true or false"),
         ("--profile mars", "--profile is \"mars\": it takes lan, wan or test"),
         ("--virtual-nodes 2 --id 0000000000000000000000000000000000000001", "--id and --virtual-nodes exclude"),
         ("--strict-ids --id 0000000000000000000000000000000000000001", "--id and --strict-ids exclude"),
@@ -157,7 +158,7 @@ fn what_is_wrong_is_named_with_its_place() {
 #[test]
 fn printed_settings_are_a_file_that_says_the_same() {
     let line = "--listen 127.0.0.1:9007 --join a.example,127.0.0.1:9001 --profile wan --id 00000000000000000000000000000000000000ff \
-                --remember /tmp/x --iterative --join-timeout 1m";
+                --ring music --no-plain-peers --remember /tmp/x --iterative --join-timeout 1m";
     let printed = serve(&format!("{line} --print-config"), &[("CHORD_RPC_TIMEOUT", "2s")]).unwrap_err();
     for (setting, source) in [
         ("listen = \"127.0.0.1:9007\"", "command line"),

@@ -31,6 +31,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Channels {
     /// The node and the run of its program; none of a client.
     caller: Option<(Peer, u64)>,
+    /// The name of its ring.
+    ring: Option<Arc<str>>,
     transport: Transport,
     ids: Ids,
     counters: Arc<Counters>,
@@ -105,8 +107,14 @@ impl Asking<'_> {
 
 impl Channels {
     /// No channels yet.
-    pub fn new(caller: Option<(Peer, u64)>, transport: Transport, ids: Ids, counters: Arc<Counters>) -> Channels {
-        Channels { caller, transport, ids, counters, made: Mutex::default() }
+    pub fn new(
+        caller: Option<(Peer, u64)>,
+        ring: Option<Arc<str>>,
+        transport: Transport,
+        ids: Ids,
+        counters: Arc<Counters>,
+    ) -> Channels {
+        Channels { caller, ring, transport, ids, counters, made: Mutex::default() }
     }
 
     /// Calls that node. `ours` finds out, before a channel is made, whether the node lives and is of our own kind: some
@@ -183,6 +191,7 @@ impl Channels {
             deadline: None,
             caller: self.caller,
             to: None,
+            ring: self.ring.clone(),
         };
         let mut bytes = BytesMut::new();
         codec.encode(Frame::Call(question), &mut bytes).map_err(|_| unreachable())?;

@@ -22,12 +22,14 @@ pub enum DropReason {
     Undialed,
     /// A reply that could not be understood.
     Unclear,
+    /// A connection with a node of another ring, or with a plain peer where these are not admitted.
+    Stranger,
     /// A connection that could not be accepted or made, most likely for lack of files.
     Starved,
 }
 
 /// The name of each in the log, in the order of [`DropReason`].
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "connections beyond the limit",
     "connections beyond the limit for their address",
     "connections that talked nonsense",
@@ -35,6 +37,7 @@ const NAMES: [&str; 8] = [
     "connections whose peer does not read",
     "calls to too many new nodes",
     "replies that can't be understood",
+    "connections with nodes of other rings",
     "connections for lack of files",
 ];
 

@@ -83,6 +83,7 @@ impl Host {
             deadline: patience,
             caller: introduces.then_some((self.me, self.incarnation)),
             to: None,
+            ring: None,
         }
     }
 

@@ -110,6 +110,8 @@ impl Us {
                 me,
                 r: 4,
                 incarnation,
+                ring: None,
+                plain_peers: true,
                 rpc_timeout: Duration::from_millis(200),
                 accepted: Default::default(),
                 serves: Box::new(local.clone().recipient::<Serve>()),

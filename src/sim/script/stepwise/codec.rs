@@ -10,8 +10,14 @@ use crate::wire::{self, Frame, FrameCodec, Reply};
 
 /// A request as the receiver decodes it.
 pub(super) fn heard(request: &Request) -> Option<Request> {
-    let question =
-        wire::Question { request: Ok(request.clone()), call_id: Some(1), deadline: None, caller: None, to: None };
+    let question = wire::Question {
+        request: Ok(request.clone()),
+        call_id: Some(1),
+        deadline: None,
+        caller: None,
+        to: None,
+        ring: None,
+    };
     match pass(Frame::Call(question))? {
         Frame::Call(question) => question.request.ok(),
         Frame::Return(_) => None,
