@@ -437,7 +437,6 @@ impl Maintenance {
         }
         self.last = kind;
         self.holding = true;
-        self.doubts = Doubts::default();
         Some(conversation)
     }
 

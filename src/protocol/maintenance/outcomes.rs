@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::answers::MAX_NOTIFIERS;
 use super::backoff::{ISOLATED_ROUND, ISOLATED_ROUNDS, NO_ANSWER, NOT_JOINED, NOT_NOW};
+use super::losses::Doubts;
 use super::{Effect, Kind, Maintenance, Standing, Timer};
 use crate::protocol::awaken::{Awakened, Place};
 use crate::protocol::check_predecessor::Checked;
@@ -39,6 +40,8 @@ impl Maintenance {
             Outcome::CheckPredecessor(checked) => self.checked(checked),
             Outcome::Reunite(reunion) => self.reunited(reunion),
         }
+        // They were about this conversation.
+        self.doubts = Doubts::default();
     }
 
     pub(super) fn tried(&mut self, joined: Joined) {
