@@ -349,6 +349,13 @@ impl Maintenance {
         }
     }
 
+    /// The same node, which remembers only this one of the nodes that came into doubt during its conversation: for
+    /// explorers that know whose list the conversation may adopt. A doubt about a node that has not answered yet only
+    /// has that node asked once more.
+    pub fn doubting_only(self, head: Option<Addr>) -> Maintenance {
+        Maintenance { doubts: self.doubts.only(head), ..self }
+    }
+
     /// Whether notifiers wait to be judged.
     pub fn is_notified(&self) -> bool {
         !self.wishes.rectify.is_empty()

@@ -37,6 +37,11 @@ impl Doubts {
         }
     }
 
+    /// Those about this node, if any.
+    pub(super) fn only(&self, addr: Option<Addr>) -> Doubts {
+        Doubts { addrs: addr.into_iter().filter(|addr| self.is_of(*addr)).collect(), all: false }
+    }
+
     fn is_of(&self, addr: Addr) -> bool {
         self.all || self.addrs.contains(&addr)
     }

@@ -353,7 +353,8 @@ fn settled(mut up: Up) -> Local {
             _ => {}
         }
     }
-    up.node = up.node.without_pace();
+    let adoptable = up.talk.as_ref().and_then(|talk| talk.adoptable.as_ref()?.list.first());
+    up.node = up.node.without_pace().doubting_only(adoptable.map(|head| head.addr));
     up.reduced |= up.node.neighbors().is_short();
     if up.node.standing() == Standing::Joining && up.talk.is_none() {
         return Local::Down;
