@@ -38,8 +38,8 @@ check:
 	cargo clippy --locked --lib --no-default-features --features sim -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 
-# Explores the protocol's own code exhaustively in small rings, two scopes at a time: 21 minutes on two quiet
-# processors, and 10.1 GiB.
+# Explores the protocol's own code exhaustively in small rings, two scopes at a time: half an hour on two
+# processors, and 14 GiB.
 check-model:
 	cargo test --locked --release --test simulated model:: -- --ignored --nocapture --test-threads=2
 

@@ -13,8 +13,8 @@ chord runs a node of a Chord ring. The first creates a ring, and others join it:
 
 -a and -p are its address, as others call it; --ja and --jp that of a node of the ring; --ts, --tff and --tcp the
 milliseconds between runs of stabilize, fix fingers and check predecessor; -r the length of the successor list.
-chord serve needs no flags at all. More: chord help, chord help serve, chord help check (asking a running ring), chord
-help swarm (many nodes in one process), chord help sim (rings on a virtual clock).
+chord serve needs no flags at all. More: chord help, chord help serve, chord help check (asking a running ring),
+chord help swarm (many nodes in one process), chord help sim (rings on a virtual clock).
 ";
 
 /// The command to which arguments belong.
