@@ -188,10 +188,7 @@ impl Link {
     fn returned(&mut self, reply: Reply) {
         match (self.pending.returned(reply, self.addr), self.addr) {
             (Echo::Late, _) => return self.see(),
-            (Echo::Stranger(why), _) => {
-                if self.shared.resident.drops.count(DropReason::Stranger) {
-                    tracing::warn!(peer = ?self.addr, %why, "that node is no member of this ring");
-                }
+            (Echo::Stranger, _) => {
                 // As if nobody were there.
                 self.pending.close(|| CallOutcome::Refused);
                 return self.close();
@@ -224,8 +221,8 @@ impl Link {
         if question.request.is_ok() {
             self.see();
         }
-        if let Err(why) = self.shared.resident.admits(&question) {
-            return self.turn_away(question.call_id, turn, why);
+        if !self.shared.resident.admits(&question) {
+            return self.turn_away(&question, turn);
         }
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.pending.is_ours();
@@ -245,12 +242,14 @@ impl Link {
     }
 
     /// The caller is of another ring, or of a kind that is not admitted: it is told so, and no more is heard from it.
-    fn turn_away(&mut self, call_id: Option<u64>, turn: Turn, why: String) {
+    #[cold]
+    fn turn_away(&mut self, question: &Question, turn: Turn) {
+        let why = self.shared.resident.differs(question.ring.as_deref(), question.call_id.is_some());
         if self.shared.resident.drops.count(DropReason::Stranger) {
             tracing::warn!(from = ?self.origin, %why, "refusing a node");
         }
         if let Some(outbox) = self.pending.outbox() {
-            self.shared.resident.turn_away(call_id, outbox, turn, why);
+            self.shared.resident.turn_away(question.call_id, outbox, turn, why);
         }
         self.close();
     }
@@ -258,8 +257,8 @@ impl Link {
     /// The other end wants a channel. The runtime where services are offered reads and writes it; this actor only keeps
     /// its place among the connections.
     fn open_channel(&mut self, question: Question, reader: Reader, ctx: &mut Context<Link>) {
-        if let Err(why) = self.shared.resident.admits(&question) {
-            return self.turn_away(question.call_id, None, why);
+        if !self.shared.resident.admits(&question) {
+            return self.turn_away(&question, None);
         }
         let Some(outbox) = self.pending.outbox() else { return };
         let services = self.shared.services.clone();

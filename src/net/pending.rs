@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::net::events::Origin;
+use crate::net::limits::drops::DropReason;
 use crate::net::outbox::{Outbox, Urgency};
 use crate::net::resident::Resident;
 use crate::protocol::addr::Addr;
@@ -98,14 +99,14 @@ pub enum Kind {
 }
 
 /// What a reply shows besides its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
     /// It answers no question.
     Nobody,
     /// The asker no longer waits for it.
     Late,
-    /// The first reply shows that no member of this node's ring is there, and why.
-    Stranger(String),
+    /// The first reply shows that no member of this node's ring is there.
+    Stranger,
     /// Nothing new.
     Nothing,
     /// The first reply shows what the connection leads to: a node of our own kind in this run of its program, or a
@@ -338,9 +339,13 @@ impl Inner {
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);
-        if first && let Err(why) = self.resident.accepts(&reply, incarnation.is_some()) {
+        if first && !self.resident.accepts(&reply, incarnation.is_some()) {
+            if self.resident.drops.count(DropReason::Stranger) {
+                let why = self.resident.differs(reply.ring.as_deref(), incarnation.is_some());
+                tracing::warn!(peer = ?other_end, %why, "that node is no member of this ring");
+            }
             tell(asker, CallOutcome::Refused);
-            return Echo::Stranger(why);
+            return Echo::Stranger;
         }
         // A node with a front: this connection will not be kept, so it needs no introduction.
         self.introduced |= front.is_some();

@@ -38,33 +38,30 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// Whether to answer this call, or why not. Programs that only ask, and name neither a ring nor themselves, are
-    /// answered by all rings.
-    pub(crate) fn admits(&self, question: &Question) -> Result<(), String> {
+    /// Whether to answer this call. Programs that only ask, and name neither a ring nor themselves, are answered by all
+    /// rings.
+    pub(crate) fn admits(&self, question: &Question) -> bool {
         match (&question.ring, &self.ring) {
-            _ if question.call_id.is_none() => self.speaks_plainly(),
-            (None, Some(_)) if question.caller.is_none() => Ok(()),
-            (theirs, ours) if theirs == ours => Ok(()),
-            (theirs, _) => Err(self.differs(theirs.as_deref())),
+            _ if question.call_id.is_none() => self.plain_peers,
+            (None, None) => true,
+            (None, Some(_)) => question.caller.is_none(),
+            (theirs, ours) => theirs == ours,
         }
     }
 
     /// Whether the first reply on a connection, of a node of our own kind or not, may come from a member of this node's
-    /// ring; or why not.
-    pub(crate) fn accepts(&self, reply: &Reply, ours: bool) -> Result<(), String> {
-        match ours {
-            false => self.speaks_plainly(),
-            true if reply.ring == self.ring => Ok(()),
-            true => Err(self.differs(reply.ring.as_deref())),
+    /// ring.
+    pub(crate) fn accepts(&self, reply: &Reply, ours: bool) -> bool {
+        if ours { reply.ring == self.ring } else { self.plain_peers }
+    }
+
+    /// Why a node of that ring, of our own kind or not, is no member of this one; as much of its name as an acceptable
+    /// one may have.
+    #[cold]
+    pub(crate) fn differs(&self, theirs: Option<&str>, ours: bool) -> String {
+        if !ours {
+            return "it is a plain peer, and these are not admitted".into();
         }
-    }
-
-    fn speaks_plainly(&self) -> Result<(), String> {
-        if self.plain_peers { Ok(()) } else { Err("it is a plain peer, and these are not admitted".into()) }
-    }
-
-    /// How two rings differ, as much of a foreign name as an acceptable one may have.
-    fn differs(&self, theirs: Option<&str>) -> String {
         let named = |ring: Option<&str>| match ring {
             Some(name) => format!("the ring {:?}", name.chars().take(MAX_RING).collect::<String>()),
             None => "a ring without a name".into(),
