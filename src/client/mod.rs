@@ -12,7 +12,8 @@
 //! ```
 //!
 //! [`Client`] asks single questions; [`walk`] visits all nodes of a ring, [`check`] does so and tells what is wrong
-//! ([`finding`]), as [`judge`] compares it with the definitions; [`trace`] follows one lookup from node to node. Plain peers are asked as well, as far as they can answer.
+//! ([`finding`]), as [`judge`] compares it with the definitions; [`trace`] follows one lookup from node to node. Plain
+//! peers are asked as well, as far as they can answer.
 
 pub mod check;
 pub mod finding;

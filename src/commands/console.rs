@@ -1,17 +1,19 @@
 //! Answers the console of a node.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 
-use chord::client::Client;
 use chord::client::check::check;
 use chord::client::trace::trace;
 use chord::client::walk::{Reports, walk};
+use chord::client::{AskError, Client};
 use chord::console::{self, Command, Language, input};
 use chord::node::State;
+use chord::node::worker::runtime;
 use chord::protocol::id::{Bits, Id};
-use chord::{Node, Peer};
-use tokio::sync::mpsc;
+use chord::{Addr, Node, Peer};
+use tokio::sync::{mpsc, oneshot};
 
 use super::ask;
 
@@ -39,9 +41,9 @@ pub async fn answer(node: &Node, language: Language, mut commands: mpsc::Receive
                 Some(state) => console::render_text(&peers(&state)),
                 None => console::render_error(&STOPPED),
             },
-            Command::Ring => render(ring(node).await),
-            Command::Check => render(examine(node).await),
-            Command::Trace(key) => render(follow(node, &key).await),
+            Command::Ring => examine(node, ring).await,
+            Command::Check => examine(node, doctor).await,
+            Command::Trace(key) => examine(node, async move |at| follow(at, &key).await).await,
             Command::Help => language.help(),
             Command::Quit => return,
         };
@@ -53,8 +55,29 @@ pub async fn answer(node: &Node, language: Language, mut commands: mpsc::Receive
 
 const STOPPED: &str = "the node was stopped";
 
-fn render(answer: Result<String, chord::client::AskError>) -> Vec<u8> {
-    answer.map_or_else(|why| console::render_error(&why), |text| console::render_text(&text))
+/// Questions the ring through this node, on a thread of its own: a large ring takes longer to judge than the thread of
+/// a node may be away. The program does not wait for it to end.
+async fn examine<Q>(node: &Node, question: Q) -> Vec<u8>
+where
+    Q: AsyncFnOnce(Addr) -> Result<String, AskError> + Send + 'static,
+{
+    let at = node.me().addr;
+    let (tell, told) = oneshot::channel();
+    let ask = move || {
+        let answer = runtime().map(|runtime| runtime.block_on(question(at)));
+        // An error means that nobody waits any more.
+        let _ = tell.send(answer);
+    };
+    let begun = thread::Builder::new().name("question".into()).spawn(ask);
+    match begun.map(|_| told) {
+        Err(why) => console::render_error(&why),
+        Ok(told) => match told.await {
+            Ok(Ok(Ok(text))) => console::render_text(&text),
+            Ok(Ok(Err(why))) => console::render_error(&why),
+            Ok(Err(why)) => console::render_error(&why),
+            Err(_) => console::render_error(&"the question was not answered"),
+        },
+    }
 }
 
 /// A line for each node that this one knows: what it is to it, its identifier and its address.
@@ -72,17 +95,17 @@ fn peers(state: &State) -> String {
     if text.is_empty() { "this node is a ring of one\n".into() } else { text }
 }
 
-async fn ring(node: &Node) -> Result<String, chord::client::AskError> {
-    let walked = walk(&Client::new(PATIENCE), &[node.me().addr], Reports::All, |_, _| {}).await?;
+async fn ring(at: Addr) -> Result<String, AskError> {
+    let walked = walk(&Client::new(PATIENCE), &[at], Reports::All, |_, _| {}).await?;
     Ok(ask::ring::table(&walked))
 }
 
-async fn examine(node: &Node) -> Result<String, chord::client::AskError> {
-    let checked = check(&Client::new(PATIENCE), &[node.me().addr], false, |_, _| {}).await?;
+async fn doctor(at: Addr) -> Result<String, AskError> {
+    let checked = check(&Client::new(PATIENCE), &[at], false, |_, _| {}).await?;
     Ok(ask::check::text(&checked))
 }
 
-async fn follow(node: &Node, key: &[u8]) -> Result<String, chord::client::AskError> {
-    let traced = trace(&Client::new(PATIENCE), node.me().addr, Id::of_key(key, Bits::FULL)).await?;
+async fn follow(at: Addr, key: &[u8]) -> Result<String, AskError> {
+    let traced = trace(&Client::new(PATIENCE), at, Id::of_key(key, Bits::FULL)).await?;
     Ok(ask::trace::text(&String::from_utf8_lossy(key), &traced))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chord::node::State;
 use chord::{Addr, Seed};
+use tokio::task::spawn_blocking;
 
 /// The file in the directory: an address per line.
 const FILE: &str = "peers";
@@ -49,8 +50,9 @@ impl Memory {
     }
 
     /// Keeps the members that this node knows, unless it knows none but those of its own process, whose addresses `own`
-    /// tells: then it remembers the old ones. The file is replaced as a whole.
-    pub fn keep(&mut self, state: &State, own: impl Fn(Addr) -> bool) -> io::Result<()> {
+    /// tells: then it remembers the old ones. The file is replaced as a whole, on a thread that may wait for the disk:
+    /// those of the nodes may not.
+    pub async fn keep(&mut self, state: &State, own: impl Fn(Addr) -> bool) -> io::Result<()> {
         let near = state.successors.iter().chain(&state.predecessor).chain(&state.fingers);
         let mut known = BTreeSet::new();
         let others = near.map(|peer| peer.addr).filter(|addr| !own(*addr) && known.insert(*addr));
@@ -59,15 +61,20 @@ impl Memory {
             return Ok(());
         }
         let text: String = peers.iter().map(|addr| format!("{addr}\n")).collect();
-        let new = self.path.with_extension("new");
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        // A machine that loses power would have neither the old nor the new one.
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        let path = self.path.clone();
+        spawn_blocking(move || replace(&path, &text)).await??;
         self.kept = peers;
         Ok(())
     }
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    // A machine that loses power would have neither the old nor the new one.
+    file.sync_all()?;
+    fs::rename(&new, path)
 }
 
 #[cfg(test)]
@@ -111,25 +118,25 @@ mod tests {
         memory.seeds(&[]).iter().map(|seed| seed.port).collect()
     }
 
-    #[test]
-    fn members_are_there_after_a_restart_but_not_the_node_itself() {
+    #[tokio::test]
+    async fn members_are_there_after_a_restart_but_not_the_node_itself() {
         let directory = Directory::new("restart");
         let mut memory = Memory::open(&directory.0).unwrap();
         assert_eq!(ports(&memory), [0; 0]);
         let own = |addr: Addr| addr == peer(1).addr;
-        memory.keep(&state(&[3, 2], Some(9), &[3, 1, 7, 7]), own).unwrap();
+        memory.keep(&state(&[3, 2], Some(9), &[3, 1, 7, 7]), own).await.unwrap();
         let again = Memory::open(&directory.0).unwrap();
         assert_eq!(ports(&again), [3, 2, 9, 7]);
         assert_eq!(again.seeds(&[peer(3).addr.into()]).len(), 3);
     }
 
-    #[test]
-    fn node_that_is_alone_does_not_forget_the_others() {
+    #[tokio::test]
+    async fn node_that_is_alone_does_not_forget_the_others() {
         let directory = Directory::new("alone");
         let mut memory = Memory::open(&directory.0).unwrap();
         let own = |addr: Addr| addr == peer(1).addr;
-        memory.keep(&state(&[2], None, &[1]), own).unwrap();
-        memory.keep(&state(&[], None, &[1, 1]), own).unwrap();
+        memory.keep(&state(&[2], None, &[1]), own).await.unwrap();
+        memory.keep(&state(&[], None, &[1, 1]), own).await.unwrap();
         assert_eq!(ports(&Memory::open(&directory.0).unwrap()), [2]);
     }
 

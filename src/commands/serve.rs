@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use chord::console::Language;
 use chord::console::streams::complain;
+use chord::protocol::id::Bits;
 use chord::swarm::together;
 use chord::{Addr, Config, IfAlone, Node, Seed};
 use futures::future::join_all;
@@ -163,8 +164,9 @@ fn notify(state: NotifyState<'_>) {
 
 /// Reports that the node is ready when a lookup came back; then waits for ever.
 async fn report_ready(node: &Node) {
-    // Of the key right behind the node: the answer comes from another one, if there is one.
-    while node.lookup_id(node.me().id.next(chord::protocol::id::Bits::FULL)).await.is_err() {
+    // Of the key on the other side of the circle: other nodes answer, if there are any.
+    let opposite = node.me().id.finger_start(Bits::FULL.count(), Bits::FULL);
+    while node.lookup_id(opposite).await.is_err() {
         sleep(READY_AGAIN).await;
     }
     tracing::info!("ready");
@@ -195,7 +197,7 @@ async fn remember_often(node: &Node, memory: &mut Option<Memory>, own: impl Fn(A
 
 async fn write_down(node: &Node, memory: &mut Memory, own: impl Fn(Addr) -> bool) {
     if let Some(state) = node.state().await
-        && let Err(error) = memory.keep(&state, own)
+        && let Err(error) = memory.keep(&state, own).await
     {
         tracing::warn!(%error, "the members of the ring can't be remembered");
     }
