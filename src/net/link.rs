@@ -227,7 +227,7 @@ impl Link {
         if question.call_id.is_some() && matches!(self.origin, Origin::Accepted(_)) {
             self.pending.is_ours();
         }
-        if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller)
+        if let (Origin::Accepted(ip), Some((caller, incarnation))) = (self.origin, question.caller.as_deref().copied())
             && ip == caller.addr.ip()
         {
             self.addr = Some(caller.addr);
@@ -273,7 +273,7 @@ impl Link {
             _ => Err(CallRefusal { code: Code::BadRequest, why: "a channel is a connection of its own".into() }),
         };
         let opened = opened.map(|(runtime, place)| {
-            let caller = question.caller.map(|(caller, _)| caller);
+            let caller = question.caller.map(|caller| caller.0);
             let ended = Ended { link: ctx.address(), error: None };
             let serving = Serving { caller, services, counters: self.shared.resident.counters.clone() };
             let begin = move |writer| {

@@ -311,7 +311,7 @@ impl Inner {
                 request: Ok(request),
                 call_id: Some(self.last_call),
                 deadline: patience,
-                caller: introduces.then_some((self.resident.me, self.resident.incarnation)),
+                caller: introduces.then(|| Box::new((self.resident.me, self.resident.incarnation))),
                 to,
                 ring: self.resident.ring.clone().filter(|_| introduces || self.kind == Kind::Unknown),
             },

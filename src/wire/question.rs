@@ -20,8 +20,8 @@ pub struct Question {
     pub call_id: Option<u64>,
     /// What is left of the caller's time limit.
     pub deadline: Option<Duration>,
-    /// The calling node, and the run of its program.
-    pub caller: Option<(Peer, u64)>,
+    /// The calling node, and the run of its program. Boxed, since one call of a connection names it and all are moved.
+    pub caller: Option<Box<(Peer, u64)>>,
     /// The port of the node that is asked, if it is not the one that the connection was made to.
     pub to: Option<u16>,
     /// The name of the caller's ring, which need not be an acceptable one.
@@ -54,8 +54,8 @@ impl From<Question> for proto::Call {
             deadline_ms: question.deadline.map(|left| u32::try_from(left.as_millis()).unwrap_or(u32::MAX)),
             // A plain call carries no extension at all.
             hops: hops.filter(|_| question.call_id.is_some()),
-            caller: question.caller.map(|(peer, _)| node(peer)),
-            incarnation: question.caller.map(|(_, incarnation)| incarnation),
+            caller: question.caller.as_ref().map(|caller| node(caller.0)),
+            incarnation: question.caller.map(|caller| caller.1),
             to: question.to.map(u32::from),
             ring: question.ring.map(|ring| ring.to_string()),
         }
@@ -75,7 +75,7 @@ impl Question {
             request,
             call_id: call.call_id,
             deadline: call.deadline_ms.map(|millis| Duration::from_millis(millis.into())),
-            caller: caller.zip(call.incarnation),
+            caller: caller.zip(call.incarnation).map(Box::new),
             to,
             ring: call.ring.filter(|_| call.call_id.is_some()).map(Arc::from),
         }

@@ -57,13 +57,13 @@ fn every_call_comes_back_as_it_was_sent() {
             request: Ok(request.clone()),
             call_id: Some(5),
             deadline,
-            caller: Some((me, 77)),
+            caller: Some(Box::new((me, 77))),
             to: Some(9),
             ring: Some("music".into()),
         };
         let read = Question::heard(proto::Call::from(question), Ids::Any);
         assert_eq!(read.request.unwrap(), request);
-        assert_eq!((read.call_id, read.deadline, read.caller), (Some(5), deadline, Some((me, 77))));
+        assert_eq!((read.call_id, read.deadline, read.caller.as_deref()), (Some(5), deadline, Some(&(me, 77))));
         assert_eq!((read.to, read.ring.as_deref()), (Some(9), Some("music")));
     }
 }

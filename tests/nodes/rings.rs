@@ -91,7 +91,7 @@ fn question(call: u64, ring: Option<&str>, caller: Option<Peer>) -> Question {
     Question {
         call_id: Some(call),
         ring: ring.map(Into::into),
-        caller: caller.map(|caller| (caller, 7)),
+        caller: caller.map(|caller| Box::new((caller, 7))),
         ..Question::plain(Request::CheckPredecessor)
     }
 }

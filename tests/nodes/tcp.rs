@@ -151,7 +151,7 @@ async fn introduce(us: &Us, ip: [u8; 4], claimed: Peer, run: u64) -> Wire {
     let stream = socket.connect(us.me.addr.into()).await.unwrap();
     let mut wire = Framed::new(stream, FrameCodec::default());
     let mut call = Question::plain(Request::CheckPredecessor);
-    (call.call_id, call.caller) = (Some(1), Some((claimed, run)));
+    (call.call_id, call.caller) = (Some(1), Some(Box::new((claimed, run))));
     wire.send(Frame::Call(call)).await.unwrap();
     assert!(matches!(timeout(PATIENCE, wire.next()).await, Ok(Some(Ok(Frame::Return(_))))));
     wire

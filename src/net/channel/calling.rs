@@ -189,7 +189,7 @@ impl Channels {
             request: Ok(Request::OpenChannel),
             call_id: Some(1),
             deadline: None,
-            caller: self.caller,
+            caller: self.caller.map(Box::new),
             to: None,
             ring: self.ring.clone(),
         };

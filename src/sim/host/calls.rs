@@ -81,7 +81,7 @@ impl Host {
             request: Ok(request.clone()),
             call_id: Some(number),
             deadline: patience,
-            caller: introduces.then_some((self.me, self.incarnation)),
+            caller: introduces.then(|| Box::new((self.me, self.incarnation))),
             to: None,
             ring: None,
         }
@@ -121,7 +121,7 @@ impl Host {
             let asker = number_of(env.address(from.slot));
             format!("{} is asked #{number} by {asker}: {:?}", env.name(self.me.id), question.request)
         });
-        if let Some((caller, _)) = question.caller {
+        if let Some((caller, _)) = question.caller.as_deref().copied() {
             self.contacts.hear_name(env.slot(caller.addr));
         }
         let patience = question.deadline.unwrap_or(self.config.lookup_timeout).min(self.config.lookup_timeout);
