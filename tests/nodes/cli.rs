@@ -179,6 +179,8 @@ fn other_of_two_answers_when_one_has_left() {
     });
     leaves.write(b"Quit\n");
     assert_eq!(leaves.wait(), Some(0));
+    // It asks the leaver first, and then each peer that it remembers.
+    eventually(20 * SECOND, || stays.lookup("Hello").map(drop));
     for key in (0..10).map(|k| format!("key {k}")) {
         assert_eq!(stays.lookup(&key), Ok(stays.peer), "{key}");
     }
