@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod given;
+pub mod play;
 mod scope;
 pub mod serve;
 mod sim;
@@ -157,6 +158,8 @@ pub enum Run {
     /// Print the manual.
     Man,
     Serve(Box<serve::Serve>),
+    /// Show a recording.
+    Play(play::Play),
     Sim(Sim),
     Swarm(Swarm),
 }
@@ -201,6 +204,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Run, Instead> {
             let swarm = swarm::Args::from_arg_matches(matches).map_err(instead)?;
             swarm.read().map(Run::Swarm).map_err(complain)
         }
+        Some(("play", matches)) => play::Play::from_arg_matches(matches).map(Run::Play).map_err(instead),
         Some(("serve", _)) => {
             let served = serve::read(&args[scope.words..], scope.command, |name| std::env::var_os(name));
             match served.map_err(complain)? {
@@ -239,7 +243,8 @@ pub fn command() -> clap::Command {
         .arg(shell.help("The shell; bash reads them with: source <(chord completions bash)"));
     let man = clap::Command::new("man").about("Prints the manual; man reads it with: chord man | man -l -");
     let subcommands = ask::augment(Args::command()).subcommand(serve).subcommand(swarm).subcommand(sim);
-    let subcommands = subcommands.subcommand(completions).subcommand(man);
+    let play = play::Play::augment_args(clap::Command::new("play"));
+    let subcommands = subcommands.subcommand(play).subcommand(completions).subcommand(man);
     subcommands.subcommand_negates_reqs(true).disable_help_subcommand(true)
 }
 

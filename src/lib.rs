@@ -34,7 +34,8 @@
 //! ```
 //!
 //! The feature `sim` adds the simulator; `swarm` adds many nodes in one process and their measurement (with `sim`);
-//! `cli`, the default, adds the command and its console (with both).
+//! `http` adds metrics, health, an API and a page of the ring; `cli`, the default, adds the command and its console (with
+//! all of them).
 //!
 //! To read the code, begin with [`protocol`], which makes all decisions and does no I/O; then `wire`, the bytes; then
 //! `actors` and `net`, which run the protocol over the wire. [`config`] is the configuration of a node; `sim` runs whole
@@ -44,6 +45,8 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod client;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod node;
 pub mod protocol;
 #[cfg(feature = "sim")]

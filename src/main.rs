@@ -17,7 +17,7 @@ use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
 use chord::node::worker::runtime;
 use commands::sim::{chaos, churn, merge, paper, ring, storm};
-use commands::{ask, meta, node, serve, swarm};
+use commands::{ask, meta, node, play, serve, swarm};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             log("error");
             ask::run(question)
         }
+        Ok(cli::Run::Play(recording)) => run(play::run(recording), "warn"),
         Ok(cli::Run::Completions(shell)) => meta::completions(shell),
         Ok(cli::Run::Man) => meta::man(),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),

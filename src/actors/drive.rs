@@ -296,6 +296,7 @@ impl Driver {
             Suspected::Known(verdict) => verdict.answer(),
             Suspected::Wait { verdict, probe } => {
                 if probe {
+                    self.counters.meters.suspected.add(1);
                     let driver = self.clone();
                     drop(tokio::task::spawn_local(async move {
                         let began = Instant::now();

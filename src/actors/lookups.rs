@@ -69,7 +69,10 @@ impl Lookups {
             };
             let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
             match lookups.begin(query, &begin)? {
-                Begun::Found(finding) => Ok(finding),
+                Begun::Found(finding) => {
+                    lookups.arrived(query);
+                    Ok(finding)
+                }
                 Begun::UnderWay(started) => lookups.go_on(query, &begin, started, patience).await,
             }
         })
@@ -109,7 +112,10 @@ impl Lookups {
         let say = move |finding: Finding| finding.answer(asked.map(|asked| Hop { node: me, took: asked.elapsed() }));
         match lookups.begin(query, &begin) {
             Err(lost) => Answered::Now(Err(lost.into())),
-            Ok(Begun::Found(finding)) => Answered::Now(say(finding).map_err(Into::into)),
+            Ok(Begun::Found(finding)) => {
+                lookups.arrived(query);
+                Answered::Now(say(finding).map_err(Into::into))
+            }
             Ok(Begun::UnderWay(started)) => {
                 let longest = lookups.driver.lookup_timeout;
                 let patience = patience.unwrap_or(longest).min(longest);
@@ -170,6 +176,13 @@ impl Inner {
                     Begun::UnderWay(started) => started,
                 };
             }
+        }
+    }
+
+    /// A lookup has ended here at once.
+    fn arrived(&self, query: Query) {
+        if let Scope::Ring { hops } = query.scope {
+            self.driver.counters.meters.arrived(hops);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::actors::messages::{
 };
 use crate::actors::snapshot::Snapshot;
 use crate::actors::throttle::Throttle;
+use crate::net::meters::Meters;
 use crate::net::names::Names;
 use crate::node::config::IfAlone;
 use crate::node::events::Watchers;
@@ -158,6 +159,7 @@ impl NeighborsActor {
             self.carry_out(effect, ctx);
         }
         if let Some(conversation) = conversation {
+            self.meters().talks(&conversation);
             let (driver, turns) = (self.driver.clone(), self.throttle.clone());
             let outcome = async move {
                 match conversation {
@@ -170,6 +172,10 @@ impl NeighborsActor {
                 actor.advance(ctx);
             }));
         }
+    }
+
+    fn meters(&self) -> &Meters {
+        &self.driver.counters.meters
     }
 
     fn tell_watchers(&mut self, effects: &[Effect]) {
@@ -204,7 +210,10 @@ impl NeighborsActor {
                 ctx.spawn(told.into_actor(self));
             }
             Effect::Merging => self.disturbed.do_send(Disturbed { everywhere: true }),
-            Effect::Changed => self.disturbed.do_send(Disturbed { everywhere: false }),
+            Effect::Changed => {
+                self.meters().changes.add(1);
+                self.disturbed.do_send(Disturbed { everywhere: false });
+            }
             Effect::Dead(peer) => {
                 tracing::info!(id = %peer.id, addr = %peer.addr, "found dead");
                 self.driver.counters.dead.add(1);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{ACCEPTED, Accepted, Instead, SHELL, ask, serve, sim, swarm};
+use super::{ACCEPTED, Accepted, Instead, SHELL, ask, play, serve, sim, swarm};
 
 /// Printed if there are no arguments.
 pub const USAGE: &str = "\
@@ -39,6 +39,7 @@ impl Scope<'_> {
             scope.accepted = match name {
                 "serve" => serve::ACCEPTED,
                 "swarm" => swarm::ACCEPTED,
+                "play" => play::ACCEPTED,
                 "completions" => &[("<SHELL>", SHELL)],
                 name if ask::NAMES.contains(&name) && scope.words == 1 => ask::ACCEPTED,
                 name => sim::accepted(name),

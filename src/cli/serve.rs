@@ -16,7 +16,7 @@ use chord::{Config, Id, IfAlone};
 use clap::{ArgMatches, FromArgMatches, ValueEnum};
 use serde_json::Value;
 
-use super::values::{Bind, NotAccepted, bind, identifier, number, successors, timeout, truth, virtual_nodes};
+use super::values::{Bind, NotAccepted, bind, http, identifier, number, successors, timeout, truth, virtual_nodes};
 use super::{Accepted, given};
 use layers::{Sources, layered};
 use profile::Profile;
@@ -59,6 +59,11 @@ pub struct Args {
     /// Refuse plain peers, which know of no names
     #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_plain_peers: Option<bool>,
+
+    /// Answer over HTTP at this address (127.0.0.1 unless one is given): /healthz, /readyz, /metrics, an API and a page
+    /// that shows the ring [default: not at all]
+    #[arg(long, value_name = "[IP:]PORT", value_parser = http)]
+    http: Option<SocketAddr>,
 
     /// Directory that remembers members of the ring from one run to the next, so that the ring is found when all nodes
     /// of --join are gone
@@ -136,6 +141,7 @@ pub const ACCEPTED: Accepted = &[
     ("--if-alone", "create, exit or wait"),
     ("--ring", "a name of 1 to 64 bytes, without control characters"),
     ("--no-plain-peers", "true or false"),
+    ("--http", HTTP),
     ("--remember", "the path of a directory"),
     ("--profile", "lan, wan or test"),
     ("--stabilize", super::TIME),
@@ -151,6 +157,8 @@ pub const ACCEPTED: Accepted = &[
     ("--config", "the path of a file"),
     ("--print-config", "no value"),
 ];
+
+pub const HTTP: &str = "a port, or an address of this machine and a port, like 9080 or 0.0.0.0:9080";
 
 /// What to do when no member answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,6 +196,8 @@ pub struct Serve {
     pub config: Config,
     /// How many members of the ring it is.
     pub virtual_nodes: u16,
+    /// Where to answer over HTTP.
+    pub http: Option<SocketAddr>,
     /// Where members of the ring are remembered.
     pub remember: Option<PathBuf>,
     /// Whether nobody has said where it is or whom to join: it asks, on a terminal.
@@ -232,6 +242,7 @@ struct Settings {
     seeds: Vec<Seed>,
     ring: Option<String>,
     no_plain_peers: bool,
+    http: Option<SocketAddr>,
     remember: Option<PathBuf>,
     id: Option<Id>,
     strict_ids: bool,
@@ -277,6 +288,7 @@ impl Settings {
             seeds: args.join,
             ring: args.ring,
             no_plain_peers: args.no_plain_peers.unwrap_or(false),
+            http: args.http,
             remember: args.remember,
             id: args.id,
             strict_ids: args.strict_ids.unwrap_or(false),
@@ -331,8 +343,8 @@ impl Settings {
             },
             ..Config::at(self.listen)
         };
-        let (virtual_nodes, remember) = (self.virtual_nodes, self.remember);
-        Ok(Serve { config, virtual_nodes, remember, asks, knows_if_alone, warning })
+        let (virtual_nodes, http, remember) = (self.virtual_nodes, self.http, self.remember);
+        Ok(Serve { config, virtual_nodes, http, remember, asks, knows_if_alone, warning })
     }
 
     /// All settings as a file, each with its source.
@@ -352,6 +364,7 @@ impl Settings {
             ("if-alone", Some(text(&alone))),
             ("ring", self.ring.as_ref().map(|name| text(name))),
             ("no-plain-peers", Some(self.no_plain_peers.to_string())),
+            ("http", self.http.map(|addr| text(&addr))),
             ("remember", paths(&self.remember)),
             ("profile", Some(text(&self.profile.name()))),
             ("stabilize", Some(time(self.pace.stabilize))),

@@ -1,6 +1,6 @@
 //! The values that flags take, as text.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -72,4 +72,10 @@ pub fn truth(text: &str) -> Result<bool, NotAccepted> {
 
 pub fn identifier(text: &str) -> Result<Id, NotAccepted> {
     text.parse().map_err(|_| NotAccepted)
+}
+
+/// Where to answer over HTTP: on this machine only, unless an address is given.
+pub fn http(text: &str) -> Result<SocketAddr, NotAccepted> {
+    let port = || number(text, 0..=u16::MAX).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    text.parse().or_else(|_| port())
 }

@@ -17,6 +17,8 @@
 
 pub mod check;
 pub mod finding;
+#[cfg(feature = "http")]
+pub mod json;
 pub mod judge;
 mod link;
 pub mod trace;

@@ -41,6 +41,17 @@ pub struct Visited {
     pub report: Option<Report>,
 }
 
+impl Visited {
+    /// A node that has given its report in this time.
+    #[cfg(feature = "http")]
+    pub(crate) fn of(report: Report, took: Duration) -> Visited {
+        let Report { state, run, .. } = &report;
+        let (peer, run, predecessor) = (state.me, Some(*run), state.predecessor);
+        let (successors, at) = (state.successors.clone(), Duration::ZERO);
+        Visited { peer, run, plain: false, took, at, predecessor, successors, report: Some(report) }
+    }
+}
+
 /// A node that others name, and that has not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreached {
@@ -90,7 +101,7 @@ impl Walk {
 }
 
 /// A distance as a part of the circle, from 0 to 1.
-pub(super) fn part(distance: Id) -> f64 {
+pub(crate) fn part(distance: Id) -> f64 {
     let high = distance.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     high as f64 / 2f64.powi(64)
 }

@@ -6,6 +6,7 @@ mod dialogue;
 mod interrupt;
 pub mod meta;
 pub mod node;
+pub mod play;
 mod progress;
 mod remember;
 pub mod serve;

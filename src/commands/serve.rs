@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use chord::console::Language;
 use chord::console::streams::complain;
+use chord::http::{Face, local};
 use chord::protocol::id::Bits;
 use chord::swarm::together;
 use chord::{Addr, Config, IfAlone, Node, Seed};
@@ -43,7 +45,7 @@ pub async fn run(serve: Serve) -> Result<()> {
     } else {
         serve
     };
-    let Serve { mut config, virtual_nodes, remember, warning, .. } = serve;
+    let Serve { mut config, virtual_nodes, http, remember, warning, .. } = serve;
     if let Some(warning) = warning {
         complain(format_args!("chord: warning: {warning}"));
     }
@@ -55,11 +57,19 @@ pub async fn run(serve: Serve) -> Result<()> {
         let remembered = memory.seeds(&config.seeds).into_iter().filter(|seed| !seed.addr().is_some_and(own));
         config.seeds.extend(remembered);
     }
-    let r = config.successors;
+    let face = http.map(face).transpose()?;
+    let (r, at) = (config.successors, local(config.listen));
     let members = RefCell::new(Vec::new());
     let joined = |node: &Node| {
         tracing::info!(id = %node.me().id, addr = %node.me().addr, "member of a ring");
         offer_report(node);
+        if let Some(face) = &face {
+            // Virtual nodes have the next ports.
+            face.show(
+                node.clone(),
+                at.with_port(node.me().addr.port().wrapping_sub(me.port()).wrapping_add(at.port())),
+            );
+        }
         members.borrow_mut().push(node.clone());
     };
     let waiting = Waiting::new(&config);
@@ -88,6 +98,19 @@ pub async fn run(serve: Serve) -> Result<()> {
     }
     join_all(nodes.iter().map(Node::leave)).await;
     ended
+}
+
+/// Answers over HTTP from now on: also while the node joins.
+fn face(at: SocketAddr) -> Result<Face> {
+    let listener = TcpListener::bind(at).with_context(|| format!("can't answer over HTTP at {at} (--http)"))?;
+    // With port 0 it is any free one.
+    let at = listener.local_addr().context("can't tell where HTTP is answered")?;
+    let face = Face::start(listener).context("can't answer over HTTP")?;
+    tracing::info!(%at, "answers over HTTP");
+    if stderr().is_terminal() {
+        complain(format_args!("the ring is shown at http://{at}/"));
+    }
+    Ok(face)
 }
 
 /// Tells whoever starts the node what it waits for.

@@ -245,7 +245,7 @@ impl Link {
     #[cold]
     fn turn_away(&mut self, question: &Question, turn: Turn) {
         let why = self.shared.resident.differs(question.ring.as_deref(), question.call_id.is_some());
-        if self.shared.resident.drops.count(DropReason::Stranger) {
+        if self.shared.resident.dropped(DropReason::Stranger) {
             tracing::warn!(from = ?self.origin, %why, "refusing a node");
         }
         if let Some(outbox) = self.pending.outbox() {
@@ -300,7 +300,7 @@ impl Link {
             WireError::Unread => DropReason::Unread,
             _ => DropReason::Nonsense,
         };
-        if self.shared.resident.drops.count(shed) {
+        if self.shared.resident.dropped(shed) {
             tracing::warn!(%error, peer = ?self.addr, from = ?self.origin, "closing a connection");
         }
     }
@@ -363,7 +363,7 @@ impl Actor for Link {
                     Ok(Ok(stream)) => link.connected(stream, ctx),
                     Ok(Err(error)) => {
                         let starved = matches!(CallOutcome::unconnected(&error), CallOutcome::Busy);
-                        if starved && link.shared.resident.drops.count(DropReason::Starved) {
+                        if starved && link.shared.resident.dropped(DropReason::Starved) {
                             tracing::warn!(%error, "can't make a connection");
                         }
                         link.pending.close(|| CallOutcome::unconnected(&error));

@@ -13,6 +13,7 @@ pub mod frames;
 pub mod limits;
 pub mod link;
 pub mod listener;
+pub mod meters;
 pub mod names;
 pub mod outbox;
 pub mod peer_cache;

@@ -106,7 +106,7 @@ impl Peers {
         let stranger = origin.addr().is_none_or(|addr| !self.shared.routes.known.contains(addr));
         let room = self.make_room().filter(|_| !stranger || self.dials.may_dial(now));
         let Some(ticket) = room else {
-            if self.shared.resident.drops.count(DropReason::Undialed) {
+            if self.shared.resident.dropped(DropReason::Undialed) {
                 tracing::warn!(addr = ?origin.addr(), "too many nodes to call at once");
             }
             return None;
@@ -131,7 +131,7 @@ impl Peers {
         let id = self.shared.routes.pool.next_link();
         let link = Link::accept(id, stream, from, self.shared.clone());
         if let Some((leaving, why)) = self.inbound.enter(id, from.ip(), Instant::now(), link.last_seen()) {
-            if self.shared.resident.drops.count(why) {
+            if self.shared.resident.dropped(why) {
                 tracing::warn!(%from, ?why, "one connection too many");
             }
             self.dismiss(leaving);
@@ -185,6 +185,7 @@ impl Peers {
 
     fn count(&self) {
         self.shared.resident.accepted.set(self.accepted.len());
+        self.shared.resident.counters.accepted.set(self.accepted.len() as u64);
         self.shared.resident.counters.open.set((self.accepted.len() + self.dialed.len()) as u64);
     }
 
@@ -243,7 +244,7 @@ impl Handler<Accepted> for Peers {
     fn handle(&mut self, Accepted(accepted): Accepted, _: &mut Self::Context) {
         match accepted {
             Ok((stream, from)) => self.accept(stream, from),
-            Err(error) if self.shared.resident.drops.count(DropReason::Starved) => {
+            Err(error) if self.shared.resident.dropped(DropReason::Starved) => {
                 tracing::warn!(%error, "can't accept a connection");
             }
             Err(_) => {}
@@ -286,7 +287,7 @@ impl Handler<LinkEvent> for Peers {
             }
             LinkEvent::TooMany => {
                 if let Some(leaving) = self.inbound.thin_out(Instant::now()) {
-                    if self.shared.resident.drops.count(DropReason::Crowded) {
+                    if self.shared.resident.dropped(DropReason::Crowded) {
                         tracing::warn!("one connection too many for this process");
                     }
                     self.dismiss(leaving);

@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::net::events::Origin;
 use crate::net::limits::drops::DropReason;
+use crate::net::meters::Meters;
 use crate::net::outbox::{Outbox, Urgency};
 use crate::net::resident::Resident;
+use crate::net::traffic::Counters;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Class, MAX_LOOKUPS};
 use crate::protocol::rpc::Request;
@@ -38,7 +41,7 @@ struct Inner {
     /// Questions that wait for the connection, or for the first echo.
     waiting: VecDeque<Waiting>,
     /// Questions in flight, by the number of the call.
-    asked: HashMap<u64, oneshot::Sender<CallOutcome>>,
+    asked: HashMap<u64, InFlight>,
     last_call: u64,
     /// Whether this end has named itself and its incarnation.
     introduced: bool,
@@ -51,6 +54,14 @@ pub struct Pending {
     pending: PendingCalls,
     /// The number of the call, if it was put at once and the answer is still to come.
     call: Option<u64>,
+}
+
+/// A question that was put.
+struct InFlight {
+    asker: oneshot::Sender<CallOutcome>,
+    since: Instant,
+    /// What it is counted as.
+    call: u8,
 }
 
 struct Waiting {
@@ -217,8 +228,10 @@ impl PendingCalls {
         let mut inner = self.0.borrow_mut();
         inner.closed = true;
         inner.outbox = None;
-        for asker in inner.asked.drain().map(|(_, asker)| asker) {
-            tell(asker, heard());
+        let asked = std::mem::take(&mut inner.asked);
+        for asked in asked.into_values() {
+            inner.ended(asked.call, None, false);
+            tell(asked.asker, heard());
         }
         // A connection that was dialled as plain has shown nothing new.
         let plain = inner.kind == Kind::Plain && !matches!(inner.origin, Origin::DialedPlain(_));
@@ -243,8 +256,10 @@ impl Drop for Pending {
         let Some(call) = self.call else { return };
         let mut inner = self.pending.0.borrow_mut();
         // A plain peer answers in order: its next answer is to this question, even if its asker has stopped waiting.
-        if inner.kind == Kind::Ours {
-            inner.asked.remove(&call);
+        if inner.kind == Kind::Ours
+            && let Some(asked) = inner.asked.remove(&call)
+        {
+            inner.ended(asked.call, None, false);
         }
     }
 }
@@ -272,12 +287,23 @@ impl Inner {
         None
     }
 
+    fn ended(&self, call: u8, took: Option<Duration>, refused: bool) {
+        self.resident.counters.meters.ended(call, took, refused);
+    }
+
     fn may_put(&self) -> bool {
         self.outbox.is_some() && (self.kind == Kind::Ours || self.asked.is_empty())
     }
 
     fn forget_the_impatient(&mut self) {
-        self.asked.retain(|_, asker| !asker.is_closed());
+        let meters = &self.resident.counters.meters;
+        self.asked.retain(|_, asked| {
+            let waits = !asked.asker.is_closed();
+            if !waits {
+                meters.ended(asked.call, None, false);
+            }
+            waits
+        });
         self.waiting.retain(|waiting| !waiting.asker.is_closed());
     }
 
@@ -301,7 +327,7 @@ impl Inner {
             tell(asker, CallOutcome::Lost);
             return None;
         };
-        let urgency = Urgency::of(&request);
+        let (urgency, call) = (Urgency::of(&request), Meters::number(&request));
         self.last_call += 1;
         let introduces = self.kind == Kind::Ours && !self.introduced && self.origin.addr().is_some();
         self.introduced |= introduces;
@@ -320,27 +346,30 @@ impl Inner {
             tell(asker, CallOutcome::Busy);
             return None;
         }
-        self.resident.counters.asked.add(1);
-        self.asked.insert(self.last_call, asker);
+        let Counters { asked, meters, .. } = &*self.resident.counters;
+        asked.add(1);
+        meters.calls[usize::from(call)].asked.add(1);
+        self.asked.insert(self.last_call, InFlight { asker, since: Instant::now(), call });
         Some(self.last_call)
     }
 
     fn returned(&mut self, mut reply: Reply, other_end: Option<Addr>) -> Echo {
-        let asker = match reply.call_id {
+        let asked = match reply.call_id {
             Some(call) => self.asked.remove(&call),
             // A plain peer answers in order, and there is one question in flight.
-            None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asker)| asker),
+            None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asked)| asked),
             None => None,
         };
-        let Some(asker) = asker else {
+        let Some(InFlight { asker, since, call }) = asked else {
             let late = self.kind == Kind::Ours && reply.call_id.is_some_and(|call| call <= self.last_call);
             return if late { Echo::Late } else { Echo::Nobody };
         };
+        self.ended(call, Some(since.elapsed()), reply.refusal().is_some());
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);
         if first && !self.resident.accepts(&reply, incarnation.is_some()) {
-            if self.resident.drops.count(DropReason::Stranger) {
+            if self.resident.dropped(DropReason::Stranger) {
                 let why = self.resident.differs(reply.ring.as_deref(), incarnation.is_some());
                 tracing::warn!(peer = ?other_end, %why, "that node is no member of this ring");
             }

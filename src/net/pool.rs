@@ -24,6 +24,7 @@ use crate::actors::messages::{Severed, Slept};
 use crate::actors::thread::Thread;
 use crate::actors::throttle::Throttle;
 use crate::net::events::{LinkControl, LinkEvent, LinkId};
+use crate::net::meters::Meters;
 use crate::net::pending::PendingCalls;
 use crate::net::resident::Resident;
 use crate::protocol::addr::Addr;
@@ -40,6 +41,8 @@ struct Inner {
     fronts: RefCell<Fronts>,
     /// What the nodes of this thread decide together.
     thread: Thread,
+    /// What the nodes of this thread do, counted.
+    meters: Arc<Meters>,
     /// The nodes of this thread.
     nodes: RefCell<HashMap<Addr, Weak<Resident>>>,
     /// The name of their ring, once there is a node.
@@ -171,6 +174,11 @@ impl ConnectionPool {
     /// What the nodes of this thread decide together.
     pub fn thread(&self) -> &Thread {
         &self.0.thread
+    }
+
+    /// What the nodes of this thread do, counted.
+    pub(crate) fn meters(&self) -> Arc<Meters> {
+        self.0.meters.clone()
     }
 
     /// A frame was read: the thread looks at the clock.

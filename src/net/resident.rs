@@ -8,7 +8,7 @@ use actix::Recipient;
 
 use crate::actors::messages::{Severed, Slept};
 use crate::net::events::LinkEvent;
-use crate::net::limits::drops::DropCounters;
+use crate::net::limits::drops::{DropCounters, DropReason};
 use crate::net::serves::Serves;
 use crate::net::traffic::Counters;
 use crate::protocol::peer::Peer;
@@ -38,6 +38,12 @@ pub struct Resident {
 }
 
 impl Resident {
+    /// Counts what was dropped. Returns whether it deserves a line in the log of its own.
+    pub(crate) fn dropped(&self, reason: DropReason) -> bool {
+        self.counters.meters.dropped[reason as usize].add(1);
+        self.drops.count(reason)
+    }
+
     /// Whether to answer this call. Programs that only ask, and name neither a ring nor themselves, are answered by all
     /// rings.
     pub(crate) fn admits(&self, question: &Question) -> bool {

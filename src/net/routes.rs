@@ -9,10 +9,11 @@ use tokio::time::timeout;
 
 use crate::actors::messages::{Call, Way};
 use crate::net::events::{LinkControl, LinkId};
-use crate::net::limits::drops::{DropCounters, DropReason};
+use crate::net::limits::drops::DropReason;
 use crate::net::peer_cache::PeerCache;
 use crate::net::pending::{CallOutcome, Pending};
 use crate::net::pool::{ConnectionPool, Route};
+use crate::net::resident::Resident;
 use crate::protocol::procedure::{Answer, Target};
 use crate::protocol::rpc::{Code, whole_of};
 use crate::wire::Reply;
@@ -165,7 +166,7 @@ impl Calling {
                 {
                     pool.thread().heard(peer);
                 }
-                understand(&call, *before, &reply, &self.heard.resident().drops)
+                understand(&call, *before, &reply, &self.heard.resident())
             }
             CallOutcome::Refused => Answer::Gone,
             CallOutcome::Busy => Answer::Unasked,
@@ -187,7 +188,7 @@ fn is_from_another(call: &Call, reply: &Reply) -> bool {
 }
 
 /// What a reply to `call` means; `before` is the incarnation of the target that was known when it was asked.
-fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCounters) -> Answer {
+fn understand(call: &Call, before: Option<u64>, reply: &Reply, asker: &Resident) -> Answer {
     let expected = match call.target {
         Target::Peer(peer) => Some(peer.id),
         Target::Address(_) => None,
@@ -205,7 +206,7 @@ fn understand(call: &Call, before: Option<u64>, reply: &Reply, tally: &DropCount
         Ok(Ok(response)) => Answer::Reply(response),
         Ok(Err(code)) => Answer::Refused(code),
         Err(error) => {
-            if tally.count(DropReason::Unclear) {
+            if asker.dropped(DropReason::Unclear) {
                 tracing::warn!(target = ?call.target, %error, "a reply that can't be understood");
             }
             Answer::Refused(Code::Unspecified)

@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use crate::actors::messages::{CallRefusal, Serve};
 use crate::actors::thread::Client;
 use crate::net::frames::Reader;
+use crate::net::meters::Meters;
 use crate::net::outbox::{Backlog, Outbox, Urgency};
 use crate::net::pool::ConnectionPool;
 use crate::net::resident::Resident;
@@ -153,6 +154,8 @@ struct Back {
     /// The name of the responder's ring, for the first reply.
     ring: Option<Arc<str>>,
     urgency: Urgency,
+    /// What the call is counted as, if it was understood.
+    call: Option<u8>,
     turn: Turn,
 }
 
@@ -173,8 +176,9 @@ impl Resident {
             Some(port) => (pool.node(Addr::new(self.me.addr.ip(), port)), None),
         };
         let urgency = question.request.as_ref().map_or(Urgency::Urgent, Urgency::of);
+        let call = question.request.as_ref().map(Meters::number).ok();
         let ring = self.ring.clone().filter(|_| call_id.is_some() && !served.0.named.replace(true));
-        let back = Back { outbox, call_id, front, ring, urgency, turn };
+        let back = Back { outbox, call_id, front, ring, urgency, call, turn };
         let Some(asked) = asked else {
             return self.reply(back, Reply::refuse(Code::NotHere, "that node is not behind this connection"));
         };
@@ -217,17 +221,22 @@ impl Resident {
     /// Answers the request for a channel, on the connection that is to become one.
     pub(crate) fn answer_channel(&self, call_id: Option<u64>, outbox: Outbox, answer: Result<Response, CallRefusal>) {
         let ring = self.ring.clone();
-        self.answer(Back { outbox, call_id, front: None, ring, urgency: Urgency::Urgent, turn: None }, answer);
+        let call = Some(Meters::number(&Request::OpenChannel));
+        self.answer(Back { outbox, call_id, front: None, ring, urgency: Urgency::Urgent, call, turn: None }, answer);
     }
 
     /// Refuses a call of a node that is of another ring, or of a kind that is not admitted.
     pub(crate) fn turn_away(&self, call_id: Option<u64>, outbox: Outbox, turn: Turn, why: String) {
-        let back = Back { outbox, call_id, front: None, ring: self.ring.clone(), urgency: Urgency::Urgent, turn };
+        let ring = self.ring.clone();
+        let back = Back { outbox, call_id, front: None, ring, urgency: Urgency::Urgent, call: None, turn };
         self.reply(back, Reply::refuse(Code::NotJoined, why));
     }
 
-    fn reply(&self, Back { outbox, call_id, front, ring, urgency, turn }: Back, mut reply: Reply) {
+    fn reply(&self, Back { outbox, call_id, front, ring, urgency, call, turn }: Back, mut reply: Reply) {
         self.counters.answered.add(1);
+        if let Some(call) = call {
+            self.counters.meters.served(call, reply.refusal());
+        }
         reply.call_id = call_id;
         reply.responder = call_id.map(|_| (self.me.id, self.incarnation));
         reply.front = call_id.and(front);

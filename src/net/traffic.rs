@@ -1,6 +1,9 @@
 //! What a node has done on the network since it started, for monitoring and measurements.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::net::meters::Meters;
 
 /// What a node has done on the network since it started, and what it has open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,12 +37,33 @@ pub struct Counters {
     pub dead: Counter,
     pub called: Counter,
     pub served: Counter,
+    /// Connections accepted and open now.
+    pub accepted: Counter,
+    /// What the nodes of its thread have done.
+    pub meters: Arc<Meters>,
 }
 
 impl Counters {
+    /// The counters of a node of the thread that has these meters.
+    pub fn of(meters: Arc<Meters>) -> Counters {
+        let counter = Counter::default;
+        Counters {
+            asked: counter(),
+            answered: counter(),
+            written: counter(),
+            dialed: counter(),
+            open: counter(),
+            dead: counter(),
+            called: counter(),
+            served: counter(),
+            accepted: counter(),
+            meters,
+        }
+    }
+
     /// The current values.
     pub fn read(&self) -> Traffic {
-        let Counters { asked, answered, written, dialed, open, dead, called, served } = self;
+        let Counters { asked, answered, written, dialed, open, dead, called, served, .. } = self;
         Traffic {
             asked: asked.get(),
             answered: answered.get(),

@@ -15,10 +15,12 @@ use crate::actors::messages::{Join, Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
 use crate::net::channel::calling::{Asking, Channels};
+#[cfg(feature = "http")]
+use crate::net::meters::Meters;
 use crate::net::names::Names;
 use crate::net::pool::ConnectionPool;
 use crate::net::seed::Seed;
-use crate::net::traffic::Traffic;
+use crate::net::traffic::{Counters, Traffic};
 use crate::node::config::{Config, ConfigError};
 use crate::node::events;
 use crate::node::worker::Worker;
@@ -106,7 +108,11 @@ impl Node {
         let port = socket.port().map_err(listen)?;
         let me = config.peer(port);
         let (report, joined) = oneshot::channel();
-        let common = Common { counters: Arc::default(), services: Arc::default(), incarnation: rand::random() };
+        let common = Common {
+            counters: Arc::new(Counters::of(pool.meters())),
+            services: Arc::default(),
+            incarnation: rand::random(),
+        };
         let (oust, ousted) = watch::channel(None);
         let names = Names::new(&config.seeds, config.rpc_timeout);
         let joining = Joining::new(report, config.join_timeout, config.if_alone, oust, names);
@@ -165,7 +171,10 @@ impl Node {
     async fn resolve(&self, query: Query) -> Result<Found, LookupError> {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
         let resolve = Resolve { query, guess: None, style, patience, class: Class::Begun };
-        Ok(self.handle.node.send(resolve).await??)
+        let began = Instant::now();
+        let found = self.handle.node.send(resolve).await?;
+        self.handle.common.counters.meters.looked_up(began.elapsed(), found.as_ref().err().copied());
+        Ok(found?)
     }
 
     /// Makes one ring of this node's and that of another node, which this node asks at once, and from then on as it
@@ -374,6 +383,18 @@ impl Node {
     /// What the node has done on the network since it started; also works after it was stopped.
     pub fn traffic(&self) -> Traffic {
         self.handle.common.counters.read()
+    }
+
+    /// What the nodes of this node's thread have done, call by call.
+    #[cfg(feature = "http")]
+    pub(crate) fn meters(&self) -> Arc<Meters> {
+        self.handle.common.counters.meters.clone()
+    }
+
+    /// How many connections of other nodes it has open.
+    #[cfg(feature = "http")]
+    pub(crate) fn accepted(&self) -> u64 {
+        self.handle.common.counters.accepted.get()
     }
 
     /// Leaves the ring and stops. The neighbours are told, so that they close the gap at once; if they don't answer,

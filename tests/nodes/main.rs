@@ -20,6 +20,7 @@ mod examples;
 mod fronts;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod http;
 mod liars;
 mod link;
 mod plain;

@@ -1,75 +1,22 @@
 //! `chord serve`: nodes as services, and people at terminals.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::Command;
 use std::time::Duration;
 
 use chord::Addr;
 use chord::protocol::id::Bits;
 use chord::protocol::rpc::{Request, Response};
 use chord::{Id, Peer};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::alone;
 use crate::support::process::{CHORD, ask, eventually, free_addrs, free_range};
+use crate::support::service::Service;
 use crate::support::shell::{Shell, scratch};
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// A service that is killed at the end of its test, if it still runs.
-struct Service {
-    child: Child,
-    errors: Receiver<String>,
-    said: String,
-}
-
-impl Service {
-    fn start(addr: Addr, more: &[&str]) -> Service {
-        Service::start_with(addr, more, &[])
-    }
-
-    fn start_with(addr: Addr, more: &[&str], environment: &[(&str, &str)]) -> Service {
-        let mut command = Command::new(CHORD);
-        command.args(["serve", "--listen", &addr.to_string(), "--profile", "test"]).args(more);
-        command.envs(environment.iter().copied());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (lines, errors) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        Service { child, errors, said: String::new() }
-    }
-
-    /// Reads its standard error up to a line with this text.
-    fn says(&mut self, what: &str) {
-        while !self.said.contains(what) {
-            let line =
-                self.errors.recv_timeout(LIMIT).unwrap_or_else(|why| panic!("{what:?} expected, {why}: {}", self.said));
-            self.said += &(line + "\n");
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Its exit status, and its standard error.
-    fn end(&mut self) -> (Option<i32>, &str) {
-        self.errors.iter().for_each(|line| self.said += &(line + "\n"));
-        (self.child.wait().unwrap().code(), &self.said)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // Errors mean that it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn peer(addr: Addr) -> Peer {
     Peer::at(addr, Bits::FULL)

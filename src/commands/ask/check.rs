@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use chord::client::check::{Checked, check};
-use chord::client::finding::{Finding, Severity};
-use serde_json::{Value, json};
+use chord::client::finding::Severity;
+use chord::client::json::{self, millis};
 use tokio::time::{Duration, sleep};
 
-use super::{Failure, millis, peer, print, print_json, reach};
+use super::{Failure, print, print_json, reach};
 use crate::cli::ask::Check;
 use crate::commands::progress::Progress;
 
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &Check) -> Result<u8, Failure> {
         if is_healthy || Instant::now() + REST >= until {
             let checked = checked?;
             if args.common.json {
-                print_json(&as_data(&checked))?
+                print_json(&json::check(&checked))?
             } else {
                 print(&text(&checked))?
             }
@@ -50,17 +50,13 @@ async fn look(args: &Check) -> Result<Checked, Failure> {
     Ok(checked?.expecting(args.nodes))
 }
 
-fn word(checked: &Checked) -> String {
-    checked.health().map_or("healthy".into(), |worst| worst.to_string())
-}
-
 pub(in crate::commands) fn text(checked: &Checked) -> String {
     let n = checked.walk.nodes.len();
     let s = |n: usize| if n == 1 { "" } else { "s" };
     let (fingers, lookups, took) = (checked.fingers, checked.lookups, millis(checked.walk.took));
     let mut text = format!(
         "{}: {n} node{} visited in {took} ms, {fingers} fingers and {lookups} lookup{} compared\n",
-        word(checked),
+        json::health(checked),
         s(n),
         s(lookups)
     );
@@ -75,18 +71,4 @@ pub(in crate::commands) fn text(checked: &Checked) -> String {
         text += &format!("  -> {}\n", kind.advice());
     }
     text
-}
-
-fn as_data(checked: &Checked) -> Value {
-    let finding = |finding: &Finding| {
-        json!({
-            "severity": finding.kind.severity().to_string(), "kind": finding.kind.name(),
-            "node": finding.node.map(peer), "what": finding.what, "advice": finding.kind.advice(),
-        })
-    };
-    json!({
-        "health": word(checked), "nodes": checked.walk.nodes.len(), "unreached": checked.walk.unreached.len(),
-        "fingers": checked.fingers, "lookups": checked.lookups, "millis": millis(checked.walk.took),
-        "findings": checked.findings.iter().map(finding).collect::<Vec<_>>(),
-    })
 }

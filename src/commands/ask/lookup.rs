@@ -4,14 +4,13 @@ use std::io::BufReader;
 use std::thread;
 
 use chord::Id;
-use chord::client::{AskError, Client, Owner};
+use chord::client::{AskError, Client, Owner, json};
 use chord::console::input::read_line;
 use chord::console::streams::{complain, input};
 use futures::stream::{self, BoxStream, StreamExt};
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{Failure, millis, peer, print, reach};
+use super::{Failure, print, reach};
 use crate::cli::ask::{Lookup, identifier};
 
 /// A key, and its identifier if it has one.
@@ -34,21 +33,15 @@ pub(super) async fn run(lookup: Lookup) -> Result<u8, Failure> {
         let mut lines = String::new();
         for (key, id, owner) in found {
             match owner {
-                Ok(found) if common.json => {
-                    let id = id.map(|id| id.to_string());
-                    let line =
-                        json!({ "key": key, "id": id, "owner": peer(found.owner), "millis": millis(found.took) });
-                    lines.push_str(&format!("{line}\n"));
+                owner if common.json => {
+                    let owner = owner.as_ref().map(|found| (found.owner, found.took));
+                    status = status.max(u8::from(owner.is_err()));
+                    lines.push_str(&format!("{}\n", json::lookup(&key, id, owner.map_err(String::as_str))));
                 }
                 Ok(Owner { owner, .. }) => lines.push_str(&format!("{} {} {key}\n", owner.id, owner.addr)),
                 Err(why) => {
                     status = 1;
-                    if common.json {
-                        let line = json!({ "key": key, "id": id.map(|id| id.to_string()), "error": why });
-                        lines.push_str(&format!("{line}\n"));
-                    } else {
-                        complain(format_args!("chord: {key:?}: {why}"));
-                    }
+                    complain(format_args!("chord: {key:?}: {why}"));
                 }
             }
         }

@@ -18,8 +18,8 @@ use chord::console::streams::{complain, output};
 use chord::net::seed::Host;
 use chord::node::worker::runtime;
 use chord::protocol::rpc::Request;
-use chord::{Addr, Peer, Seed};
-use serde_json::{Value, json};
+use chord::{Addr, Seed};
+use serde_json::Value;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
@@ -123,14 +123,6 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value}\n"))
-}
-
-fn peer(peer: Peer) -> Value {
-    json!({ "id": peer.id.to_string(), "addr": peer.addr.to_string() })
-}
-
-fn millis(time: std::time::Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Rows as columns that stand under each other.

@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use chord::client::json::{self, millis};
 use chord::client::walk::{Reports, Visited, Walk, walk};
-use serde_json::json;
 
-use super::{Failure, columns, draw, millis, peer, print, reach};
+use super::{Failure, columns, draw, print, reach};
 use crate::cli::ask::Ring;
 use crate::commands::progress::Progress;
 
@@ -48,21 +48,7 @@ pub(in crate::commands) fn table(walk: &Walk) -> String {
 }
 
 fn lines(walk: &Walk) -> String {
-    let node = |(at, node): (usize, &Visited)| {
-        json!({
-            "id": node.peer.id.to_string(), "addr": node.peer.addr.to_string(), "share": walk.share(at),
-            "millis": millis(node.took), "plain": node.plain,
-            "version": node.report.as_ref().map(|report| &report.version),
-            "predecessor": node.predecessor.map(peer),
-            "successors": node.successors.iter().map(|other| peer(*other)).collect::<Vec<_>>(),
-        })
-    };
-    let failed = walk.unreached.iter().map(|unreached| {
-        let named_by = unreached.named_by.iter().map(|other| peer(*other)).collect::<Vec<_>>();
-        let (id, addr) = (unreached.peer.id.to_string(), unreached.peer.addr.to_string());
-        json!({ "id": id, "addr": addr, "error": unreached.why, "named_by": named_by })
-    });
-    walk.nodes.iter().enumerate().map(node).chain(failed).map(|line| format!("{line}\n")).collect()
+    json::members(walk).chain(json::unreached(walk)).map(|line| format!("{line}\n")).collect()
 }
 
 /// A graph for Graphviz: each node and its first successor.

@@ -2,11 +2,11 @@
 
 use std::io::{IsTerminal, stdout};
 
+use chord::client::json::{self, millis};
 use chord::client::trace::{Step, Trace, Why, trace};
 use chord::console::streams::complain;
-use serde_json::json;
 
-use super::{Failure, columns, millis, peer, print, print_json, reach};
+use super::{Failure, columns, print, print_json, reach};
 use crate::cli::ask::{self, identifier};
 
 pub(super) async fn run(args: &ask::Trace) -> Result<u8, Failure> {
@@ -16,7 +16,7 @@ pub(super) async fn run(args: &ask::Trace) -> Result<u8, Failure> {
     let traced = match trace(&client, addr, key).await {
         Ok(traced) => traced,
         Err(why) if args.common.json => {
-            print_json(&json!({ "key": args.key, "id": key.to_string(), "error": why.to_string() }))?;
+            print_json(&json::lookup(&args.key, Some(key), Err(&why.to_string())))?;
             return Ok(1);
         }
         Err(why) => {
@@ -25,7 +25,7 @@ pub(super) async fn run(args: &ask::Trace) -> Result<u8, Failure> {
         }
     };
     if args.common.json {
-        print_json(&as_data(&args.key, &traced))?
+        print_json(&json::trace(&args.key, &traced))?
     } else {
         print(&text(&args.key, &traced))?
     }
@@ -81,26 +81,4 @@ fn reason(why: Why) -> String {
         Why::Word => "named by the node before, which does not report its tables".into(),
         Why::Itself => "by its own word: the key lies between its predecessor and itself".into(),
     }
-}
-
-fn as_data(key: &str, trace: &Trace) -> serde_json::Value {
-    let why = |why: Why| match why {
-        Why::Begin => json!({ "begin": true }),
-        Why::Finger(i) => json!({ "finger": i }),
-        Why::Successor(j) => json!({ "successor": j }),
-        Why::Word => json!({ "word": true }),
-        Why::Itself => json!({ "itself": true }),
-    };
-    let step = |step: &Step| {
-        let failed = step.failed.iter().map(|(node, why)| json!({ "node": peer(*node), "error": why }));
-        json!({
-            "node": peer(step.node), "why": why(step.why), "millis": millis(step.took), "plain": step.plain,
-            "left": step.left, "failed": failed.collect::<Vec<_>>(),
-        })
-    };
-    json!({
-        "key": key, "id": trace.key.to_string(), "owner": peer(trace.owner), "why": why(trace.why),
-        "hops": trace.steps.len() - 1, "millis": millis(trace.took),
-        "steps": trace.steps.iter().map(step).collect::<Vec<_>>(),
-    })
 }

@@ -28,6 +28,10 @@ pub enum DropReason {
     Starved,
 }
 
+/// Each as a label, in the order of [`DropReason`].
+pub const REASONS: [&str; NAMES.len()] =
+    ["crowded", "overbearing", "nonsense", "slow", "unread", "undialed", "unclear", "stranger", "starved"];
+
 /// The name of each in the log, in the order of [`DropReason`].
 const NAMES: [&str; 9] = [
     "connections beyond the limit",

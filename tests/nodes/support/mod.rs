@@ -22,6 +22,8 @@ pub mod member;
 pub mod network;
 pub mod plain;
 pub mod process;
+pub mod schema;
+pub mod service;
 pub mod shell;
 #[cfg(target_os = "linux")]
 pub mod torture;
