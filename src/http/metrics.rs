@@ -22,6 +22,7 @@ use crate::net::meters::{CALLS, CONVERSATIONS, DECISIONS, Durations, FAILURES, M
 use crate::net::traffic::{Counter, Traffic};
 use crate::node::Node;
 use crate::node::report::Report;
+use crate::node::state::State;
 use crate::protocol::id::Id;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -218,7 +219,7 @@ impl Scrape {
             "Different fingers of the node here that has fewest",
             least(&mut fingers.into_iter()),
         )?;
-        let sizes: Vec<f64> = states().map(|state| size(state.me.id, &state.successors)).collect();
+        let sizes: Vec<f64> = states().map(size).collect();
         let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
         told.gauge("chord_ring_size_estimate", "Members of the ring, estimated from the distance of successors", mean)?;
         let share = states().map(|state| match state.predecessor {
@@ -342,17 +343,33 @@ fn part(distance: Id) -> f64 {
     crate::client::walk::part(distance)
 }
 
-/// How many members there are, if all are as close together as this node and its successors; exact if these are all.
-fn size(me: Id, successors: &[crate::protocol::peer::Peer]) -> f64 {
+/// How many members there are: exact if the successor list is not full, since then these are all; else what it would be
+/// if all were as close together as this node and its successors.
+fn size(State { me, r, successors, .. }: &State) -> f64 {
+    let known = successors.len() as f64;
     match successors.last() {
-        None => 1.0,
-        Some(last) => (successors.len() as f64 / part(last.id.clockwise_from(me))).max(successors.len() as f64 + 1.0),
+        Some(last) if successors.len() >= *r => (known / part(last.id.clockwise_from(me.id))).max(known + 1.0),
+        _ => known + 1.0,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::addr::Addr;
+    use crate::protocol::peer::Peer;
+
+    #[test]
+    fn size_is_exact_while_the_list_has_room_and_estimated_when_it_is_full() {
+        let at = |first: u8| Peer { id: Id::from_bytes([first; 20]), addr: Addr::new([127, 0, 0, 1], 4170) };
+        let ring = |r, successors: &[u8]| {
+            let successors = successors.iter().map(|first| at(*first)).collect();
+            size(&State { me: at(0), r, successors, predecessor: None, fingers: Vec::new() })
+        };
+        assert_eq!((ring(3, &[]), ring(3, &[8, 16])), (1.0, 3.0));
+        assert!((ring(2, &[8, 16]) - 32.0).abs() < 1.0, "a sixteenth of the circle has two");
+        assert_eq!(ring(2, &[8, 255]), 3.0, "there are no fewer than it knows");
+    }
 
     #[test]
     fn older_form_describes_counters_by_their_full_names() {
