@@ -25,7 +25,7 @@ use clap::{Arg, Args as _, CommandFactory, FromArgMatches, Parser, value_parser}
 use clap_complete::Shell;
 
 use scope::{Scope, USAGE, asked_for_help};
-pub use sim::{Chaos, Churn, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Shown, Storm};
+pub use sim::{Chaos, Churn, Lessons, MAX_SCRIPT, Merge, Paper, Ring, Run as Sim, Script, Shown, Storm};
 pub use swarm::Swarm;
 use values::{
     Bind, NotAccepted, address, bind, identifier, number, period, port, seed_host, successors, timeout, virtual_nodes,

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
 use chord::node::worker::runtime;
-use commands::sim::{chaos, churn, merge, paper, ring, storm};
+use commands::sim::{chaos, churn, lessons, merge, paper, ring, storm};
 use commands::{ask, meta, node, play, serve, swarm};
 use tracing_subscriber::EnvFilter;
 
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Ok(cli::Run::Man) => meta::man(),
         Ok(cli::Run::Sim(cli::Sim::Chaos(chaos))) => chaos::run(&chaos),
         Ok(cli::Run::Sim(cli::Sim::Churn(churn))) => churn::run(&churn),
+        Ok(cli::Run::Sim(cli::Sim::Lessons(lessons))) => lessons::run(&lessons),
         Ok(cli::Run::Sim(cli::Sim::Merge(merge))) => merge::run(&merge),
         Ok(cli::Run::Sim(cli::Sim::Paper(paper))) => paper::run(&paper),
         Ok(cli::Run::Sim(cli::Sim::Ring(ring))) => ring::run(&ring),

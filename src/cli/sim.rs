@@ -2,6 +2,7 @@
 
 mod chaos;
 mod churn;
+mod lessons;
 mod merge;
 mod paper;
 mod ring;
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand};
 use super::Accepted;
 pub use chaos::Chaos;
 pub use churn::Churn;
+pub use lessons::Lessons;
 pub use merge::Merge;
 pub use paper::Paper;
 pub use ring::{MAX_SCRIPT, Ring, Script};
@@ -30,6 +32,7 @@ pub struct Sim {
 enum What {
     Chaos(chaos::Args),
     Churn(churn::Args),
+    Lessons(lessons::Args),
     Merge(merge::Args),
     Paper(paper::Args),
     Ring(ring::Args),
@@ -41,6 +44,7 @@ enum What {
 pub enum Run {
     Chaos(Chaos),
     Churn(Box<Churn>),
+    Lessons(Lessons),
     Merge(Merge),
     Paper(Paper),
     Ring(Ring),
@@ -51,7 +55,8 @@ impl Sim {
     /// The simulation to run, or what is wrong with the flags.
     pub fn read(self) -> Result<Run, String> {
         Ok(match self.what {
-            What::Chaos(args) => Run::Chaos(args.read()),
+            What::Chaos(args) => Run::Chaos(args.read()?),
+            What::Lessons(args) => Run::Lessons(args.read()),
             What::Churn(args) => Run::Churn(Box::new(args.read())),
             What::Merge(args) => Run::Merge(args.read()),
             What::Paper(args) => Run::Paper(args.read()),
@@ -66,6 +71,7 @@ pub fn accepted(simulation: &str) -> Accepted {
     match simulation {
         "chaos" => chaos::ACCEPTED,
         "churn" => churn::ACCEPTED,
+        "lessons" => lessons::ACCEPTED,
         "merge" => merge::ACCEPTED,
         "paper" => paper::ACCEPTED,
         "ring" => ring::ACCEPTED,

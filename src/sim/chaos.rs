@@ -35,6 +35,7 @@ use crate::protocol::peer::Peer;
 use super::host::Host;
 use super::nodes::{number_of, numbered};
 use super::oracle;
+use super::recording::{Header, Recorder, words};
 use super::script::command::Command;
 use super::world::World;
 use director::Director;
@@ -70,6 +71,33 @@ pub fn history(seed: u64, options: &Options) -> Report {
     let mut history = History::new(seed, options);
     let violation = history.run().err();
     history.report(seed, violation)
+}
+
+/// The same, and its recording.
+pub fn recorded(seed: u64, options: &Options) -> (Report, String) {
+    let mut history = History::new(seed, options);
+    let temper = history.temper.name();
+    let header = Header {
+        title: format!("Chaos, seed {seed}"),
+        text: format!(
+            "A random history of {} nodes, {temper}: first everything goes wrong, then nothing does. \
+             chord sim chaos --seed {seed} --nodes {}..{} repeats it.",
+            history.nodes,
+            options.nodes.start(),
+            options.nodes.end()
+        ),
+        r: history.world.config.successors,
+        bits: history.world.bits(),
+    };
+    history.world.record(Recorder::new(header));
+    let violation = history.run().err();
+    history.world.say(&match &violation {
+        Some(what) => format!("A promise is broken: {what}."),
+        None if history.parted => "The history ends with rings that know nothing of each other.".into(),
+        None => "The history ends: the ring is ideal, and every one of the last lookups was right.".into(),
+    });
+    let recording = history.world.take_recorder().map(Recorder::finish).unwrap_or_default();
+    (history.report(seed, violation), recording)
 }
 
 struct History {
@@ -146,13 +174,17 @@ impl History {
     }
 
     fn run(&mut self) -> Result<(), String> {
+        self.world.say("A ring forms: the nodes start, each through one of the others.");
         for command in self.director.opening() {
             self.act(vec![command])?;
         }
         self.become_ideal("the first ring", bound::repair(&self.world.config, self.nodes))?;
+        self.world.say("The first ring is ideal. From now on everything goes wrong.");
         self.chaos()?;
+        self.world.say("From now on nothing goes wrong: the ring has to become ideal within its bound.");
         self.heal()?;
         if !self.parted {
+            self.world.say("The ring is ideal. Every lookup has to be right from now on.");
             self.look_up_at_last()?;
         }
         self.has_happened()
@@ -375,6 +407,11 @@ impl History {
     }
 
     fn note(&mut self, command: &Command) {
+        if self.world.is_recorded()
+            && let Some(words) = words(command)
+        {
+            self.world.say(&words);
+        }
         if let Some(trace) = &mut self.trace {
             trace.extend(self.world.env.log.take_trace());
             trace.push(command.to_string());

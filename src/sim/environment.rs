@@ -13,6 +13,7 @@ use super::log::Log;
 use super::network::{Fate, Network};
 use super::nodes;
 use super::queue::Queue;
+use super::recording::Recorder;
 use super::storm::threads::Threads;
 use super::tally::Tally;
 use crate::protocol::addr::Addr;
@@ -33,6 +34,8 @@ pub struct Environment {
     pub tally: Tally,
     /// The fingerprint of the history so far, and its trace, if wanted.
     pub log: Log,
+    /// Records what happens, if wanted.
+    pub(super) recorder: Option<Box<Recorder>>,
     pub(super) bits: Bits,
     pub(super) now: Duration,
     pub(super) queue: Queue<Event>,
@@ -68,6 +71,7 @@ impl Environment {
             network: Network::new(),
             tally: Tally::default(),
             log: Log::default(),
+            recorder: None,
             bits,
             now: Duration::ZERO,
             queue: Queue::default(),

@@ -8,7 +8,7 @@
 //! In reading order: [`queue`], the events that are due; [`network`] and [`delay`], the delivery of messages;
 //! [`environment`], both together with clock and chance; [`host`], one node; [`world`], all nodes; [`ideal`] and
 //! [`tables`], what a ring should be; [`nodes`], [`draw`] and [`plot`], names, pictures and curves; [`log`] and
-//! [`tally`], what has happened.
+//! [`tally`], what has happened; [`recording`], the same to be played again; [`lessons`], recordings for students.
 //!
 //! All random numbers come from one seed through `ChaCha8`, and every collection that is iterated is ordered, so a seed
 //! is one history: the same on every machine, event by event.
@@ -21,6 +21,7 @@ pub mod environment;
 pub mod events;
 pub mod host;
 pub mod ideal;
+pub mod lessons;
 pub mod log;
 pub mod merge;
 pub mod network;
@@ -30,6 +31,7 @@ pub mod paper;
 pub mod plot;
 pub mod queue;
 mod reason;
+pub mod recording;
 pub mod ring;
 pub mod script;
 pub mod storm;

@@ -174,7 +174,7 @@ pub(super) fn cycles(next: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Whether a cycle goes round the circle more than once; its nodes are numbered in the order of the circle.
-fn winds(cycle: &[usize]) -> bool {
+pub(super) fn winds(cycle: &[usize]) -> bool {
     let back = cycle.iter().zip(cycle.iter().cycle().skip(1)).filter(|(from, to)| to <= from);
     back.count() > 1
 }

@@ -5,6 +5,9 @@
 //! ([`stepwise`]): no timer fires and no message moves unless a command says so. The counter-examples of a model checker
 //! need that.
 //!
+//! A scenario of either kind may be recorded ([`record`]). Its `title`, `about` and `say` lines have the words of the
+//! recording, which begins with the first `say`; they change nothing in what happens.
+//!
 //! Nodes are named by their numbers on a circle of `bits` bits. Empty lines and comments from `#` on are skipped. A
 //! line `---` ends the commands: below it a file keeps the expected result.
 
@@ -19,6 +22,7 @@ use crate::protocol::neighbors::Neighbors;
 use crate::protocol::peer::Peer;
 
 use super::nodes::{name, numbered};
+use super::recording::{Header, Recorder};
 
 /// A scenario that was played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +52,24 @@ const END: &str = "---";
 pub fn run(text: &str) -> Result<Played, ScriptError> {
     let mut lines = commands(text).peekable();
     match lines.next_if(|(_, words)| words[..] == ["stepwise"]) {
-        Some(_) => play(stepwise::Stepwise::default(), lines),
-        None => play(timed::Timed::default(), lines),
+        Some(_) => play(stepwise::Stepwise::default(), Script::default(), lines),
+        None => play(timed::Timed::default(), Script::default(), lines),
     }
+    .map(|(played, _)| played)
+}
+
+/// Plays a scenario and records it from its first `say` on.
+pub fn record(text: &str) -> Result<String, ScriptError> {
+    let mut lines = commands(text).peekable();
+    let script = Script { is_recorded: true, ..Script::default() };
+    let played = match lines.next_if(|(_, words)| words[..] == ["stepwise"]) {
+        Some(_) => play(stepwise::Stepwise::default(), script, lines),
+        None => play(timed::Timed::default(), script, lines),
+    };
+    let (_, recorder) = played?;
+    recorder
+        .map(Recorder::finish)
+        .ok_or_else(|| ScriptError { line: 1, why: "it says nothing: a recording needs a say".into() })
 }
 
 /// The commands of a file and the expected result.
@@ -64,19 +83,65 @@ trait Player {
     /// Carries one command out; the error says what is wrong with it.
     fn command(&mut self, words: &[&str]) -> Result<(), String>;
 
+    /// The circle of the nodes, once it is given.
+    fn circle(&self) -> Circle;
+
+    /// Begins to record.
+    fn record(&mut self, recorder: Recorder) -> Result<(), String>;
+
+    /// Begins a step of the recording, if there is one.
+    fn say(&mut self, text: &str);
+
+    /// Ends the recording, if there is one.
+    fn take_recorder(&mut self) -> Option<Recorder>;
+
     fn end(self) -> Result<Played, String>;
+}
+
+/// The words of a scenario.
+#[derive(Default)]
+struct Script {
+    title: String,
+    about: String,
+    is_recorded: bool,
+    has_begun: bool,
+}
+
+impl Script {
+    /// Takes a line of words for the recording; returns whether it was one.
+    fn command(&mut self, words: &[&str], player: &mut impl Player) -> Result<bool, String> {
+        match words {
+            ["title", title @ ..] => self.title = title.join(" "),
+            ["about", about @ ..] => self.about = about.join(" "),
+            ["say", text @ ..] if self.is_recorded => {
+                if !std::mem::replace(&mut self.has_begun, true) {
+                    let Circle { bits, r } = player.circle();
+                    let (title, text) = (self.title.clone(), self.about.clone());
+                    player.record(Recorder::new(Header { title, text, r, bits }))?;
+                }
+                player.say(&text.join(" "));
+            }
+            ["say", ..] => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 fn play<'a>(
     mut player: impl Player,
+    mut script: Script,
     lines: impl Iterator<Item = (usize, Vec<&'a str>)>,
-) -> Result<Played, ScriptError> {
+) -> Result<(Played, Option<Recorder>), ScriptError> {
     let mut last = 1;
     for (line, words) in lines {
-        player.command(&words).map_err(|why| ScriptError { line, why })?;
+        let taken = script.command(&words, &mut player);
+        let done = taken.and_then(|taken| if taken { Ok(()) } else { player.command(&words) });
+        done.map_err(|why| ScriptError { line, why })?;
         last = line;
     }
-    player.end().map_err(|why| ScriptError { line: last, why })
+    let recorder = player.take_recorder();
+    player.end().map(|played| (played, recorder)).map_err(|why| ScriptError { line: last, why })
 }
 
 /// The words of each line that is not empty, with its number.

@@ -19,6 +19,7 @@ use crate::protocol::maintenance::Standing;
 use crate::protocol::peer::Peer;
 use crate::protocol::rpc::Request;
 
+pub mod recorded;
 mod services;
 mod turns;
 
@@ -112,6 +113,7 @@ impl World {
         if let Some(mut old) = self.hosts[slot.index()].take() {
             self.up.remove(&old.me);
             old.gone(&mut self.env);
+            self.show_end(&old);
         }
         self.generations[slot.index()] += 1;
         let place = Place { slot, generation: self.generations[slot.index()] };
@@ -131,6 +133,7 @@ impl World {
         let (me, slot) = (host.me, host.place.slot);
         self.hosts[slot.index()] = Some(Box::new(host));
         self.up.insert(me, slot);
+        self.show(slot);
     }
 
     /// Ends a node's program: its connections break, and calls to it are refused. Nothing happens if it is not up.
@@ -146,6 +149,8 @@ impl World {
         if let Some(host) = host.filter(|host| host.paused_until <= env.now) {
             env.tally.leaves += 1;
             host.leave(env);
+            let slot = host.place.slot;
+            self.show(slot);
         }
     }
 
@@ -171,6 +176,7 @@ impl World {
         self.env.changed = true;
         let mut host = self.hosts[slot.index()].take()?;
         host.gone(&mut self.env);
+        self.show_end(&host);
         Some(host)
     }
 
@@ -184,6 +190,9 @@ impl World {
             host.paused_until = host.paused_until.max(until);
             self.env.changed = true;
             self.pause_others(peer, until);
+            if let Some(slot) = self.up.get(&peer) {
+                self.show(*slot);
+            }
             if until == Duration::MAX {
                 self.env.tally.vanished += 1;
             } else {
@@ -349,6 +358,7 @@ impl World {
             self.end(me);
         }
         self.file_lists();
+        self.show(slot);
     }
 
     /// A host on which the program does not run refuses calls.

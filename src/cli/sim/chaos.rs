@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
 use std::thread;
 
 use chord::sim::chaos::{MAX_NODES, MIN_NODES, Options};
@@ -41,6 +42,10 @@ pub struct Args {
     #[arg(long, requires = "seed")]
     trace: bool,
 
+    /// Record the history into this file, to be played again: docs/recording.md; needs --seed
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Print the summary as JSON
     #[arg(long, conflicts_with = "trace")]
     json: bool,
@@ -58,6 +63,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--first", "a number from 0 to 9223372036854775808"),
     ("--nodes", "a range like 8..64, both ends from 4 to 1024"),
     ("--jobs", "a number from 1 to 1024"),
+    ("--record", "the path of a file"),
 ];
 
 /// Histories to run.
@@ -67,6 +73,8 @@ pub struct Chaos {
     /// The kind of the histories, and whether to keep the trace.
     pub options: Options,
     pub jobs: usize,
+    /// A file for the recording of the history, of which there is then one.
+    pub record: Option<PathBuf>,
     pub json: bool,
 }
 
@@ -93,17 +101,22 @@ fn jobs(text: &str) -> Result<usize, NotAccepted> {
 }
 
 impl Args {
-    /// The histories to run.
-    pub fn read(self) -> Chaos {
+    /// The histories to run, or what is wrong with the flags.
+    pub fn read(self) -> Result<Chaos, String> {
         let seeds = match self.seed {
             Some(seed) => seed..seed + 1,
             None => self.first..self.first + self.seeds,
         };
-        Chaos {
+        let histories = seeds.end - seeds.start;
+        if self.record.is_some() && histories > 1 {
+            return Err(format!("--record is of one history, and not of {histories}: name it with --seed"));
+        }
+        Ok(Chaos {
             seeds,
             options: Options { nodes: self.nodes, trace: self.trace },
             jobs: self.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+            record: self.record,
             json: self.json,
-        }
+        })
     }
 }

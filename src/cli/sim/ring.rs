@@ -82,6 +82,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "by_definition")]
     script: Option<PathBuf>,
 
+    /// Record what happens into this file, from the first node on, to be played again: docs/recording.md
+    #[arg(long, value_name = "FILE", conflicts_with = "by_definition")]
+    record: Option<PathBuf>,
+
     /// Print everything as JSON
     #[arg(long, conflicts_with = "script")]
     json: bool,
@@ -105,6 +109,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
     ("--draw", "the path of a file"),
     ("--show", "fingers, successors or join"),
     ("--script", "the path of a file, or - for standard input"),
+    ("--record", "the path of a file"),
 ];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -144,6 +149,8 @@ pub struct Ring {
     pub draw: Option<PathBuf>,
     pub arrows: Arrows,
     pub script: Option<Script>,
+    /// A file for the recording of what happens.
+    pub record: Option<PathBuf>,
     pub json: bool,
 }
 
@@ -225,6 +232,7 @@ impl Args {
                 Show::Join => Arrows::Join,
             },
             script,
+            record: self.record,
             json: self.json,
         })
     }

@@ -1,19 +1,24 @@
 //! `chord sim chaos`: runs histories and reports progress and results.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::path::Path;
 use std::process::ExitCode;
 
 use chord::console::streams::{self, output};
-use chord::sim::chaos::Report;
 use chord::sim::chaos::summary::Summary;
 use chord::sim::chaos::sweep::sweep;
+use chord::sim::chaos::{Report, recorded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::recording::Recording;
 use crate::cli::Chaos;
 use crate::commands::interrupt::{self, Interrupt};
 
 /// Runs the histories.
 pub fn run(chaos: &Chaos) -> ExitCode {
+    if let Some(path) = &chaos.record {
+        return record(chaos, path);
+    }
     let interrupt = Interrupt::watch();
     let histories = chaos.seeds.end - chaos.seeds.start;
     let bar = progress(histories);
@@ -38,6 +43,35 @@ pub fn run(chaos: &Chaos) -> ExitCode {
         && let Some(status) = interrupted
     {
         return status;
+    }
+    conclude(&summary)
+}
+
+/// Runs one history and writes its recording.
+fn record(chaos: &Chaos, path: &Path) -> ExitCode {
+    let file = match Recording::create(path) {
+        Ok(file) => file,
+        Err(why) => {
+            streams::complain(format_args!("chord: {why}"));
+            return ExitCode::from(2);
+        }
+    };
+    let (report, recording) = recorded(chaos.seeds.start, &chaos.options);
+    if let Some(violation) = &report.violation {
+        complain(&report, violation, chaos);
+    }
+    let mut summary = Summary::default();
+    summary.add(&report);
+    if chaos.options.trace {
+        print(&(report.trace.join("\n") + "\n"));
+    } else if chaos.json {
+        print(&format!("{:#}\n", summary.to_json()));
+    } else {
+        print(&format!("{summary}\n"));
+    }
+    if let Err(why) = file.write(&recording) {
+        streams::complain(format_args!("chord: {why}"));
+        return ExitCode::from(2);
     }
     conclude(&summary)
 }

@@ -4,21 +4,29 @@ use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Write, stdin};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use chord::Peer;
 use chord::console::editor::{Editor, Input};
 use chord::console::streams::{complain, input, output};
 use chord::console::terminal::KeepTerminal;
+use chord::protocol::id::Id;
+use chord::protocol::lookup::Found;
+use chord::protocol::rpc::Hop;
 use chord::sim::World;
-use chord::sim::ring::grow::{Growing, Grown, count_right, grow};
+use chord::sim::recording::{Header, Recorder};
+use chord::sim::ring::grow::{Growing, Grown, count_right, grow, world};
 use chord::sim::ring::measure::measure;
 use chord::sim::ring::picture::{self, Shown};
 use chord::sim::ring::play::{COMMANDS, Command, Stage, read};
 use chord::sim::ring::report::{Growth, Report};
 use chord::sim::ring::{members, print};
-use chord::sim::tables::Tables;
+use chord::sim::tables::{Tables, Walk};
+use chord::sim::world::recorded::Asked;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::recording::Recording;
 use super::text;
 use crate::cli::{MAX_SCRIPT, Ring, Script};
 use crate::commands::progress::Progress;
@@ -43,11 +51,37 @@ pub fn run(ring: &Ring) -> ExitCode {
 }
 
 fn show(ring: &Ring) -> Result<(), Trouble> {
-    let Made { tables, collisions, growth, world } = make(ring)?;
+    let mut stage = (!ring.by_definition).then(|| Stage::new(world(ring.seed, ring.bits, ring.r, ring.peers.len())));
+    let (Some(path), Some(stage)) = (&ring.record, &mut stage) else { return show_on(ring, stage.as_mut()) };
+    let file = Recording::create(path).map_err(Trouble::Asked)?;
+    stage.world().record(Recorder::new(header(ring)));
+    let shown = show_on(ring, Some(stage));
+    // What went wrong is in the recording, too.
+    let recorder = stage.world().take_recorder();
+    file.write(&recorder.map(Recorder::finish).unwrap_or_default()).map_err(Trouble::Asked)?;
+    shown
+}
+
+fn header(ring: &Ring) -> Header {
+    let (nodes, m, r) = (ring.peers.len(), ring.bits.count(), ring.r);
+    Header {
+        title: format!("A ring of {nodes} nodes"),
+        text: format!("Nodes join one after the other on a virtual clock (m = {m}, r = {r}, seed {}).", ring.seed),
+        r,
+        bits: ring.bits,
+    }
+}
+
+/// Builds the ring on this stage, or from its definition.
+fn show_on(ring: &Ring, mut stage: Option<&mut Stage>) -> Result<(), Trouble> {
+    let Made { tables, collisions, growth } = make(ring, stage.as_deref_mut())?;
     // Of nodes with the same identifier, the first is in the ring.
     let at = ring.from.and_then(|from| tables.position(from)).unwrap_or_default();
     let from = tables.ring()[at];
     let walk = ring.lookup.map(|key| (key, tables.lookup(at, key)));
+    if let (Some((key, walk)), Some(stage)) = (&walk, stage.as_deref_mut()) {
+        record_walk(stage.world(), from, *key, walk);
+    }
     if let Some(path) = &ring.draw {
         let lookup = walk.as_ref().map(|(key, walk)| Shown { from, key: *key, walk });
         let svg = picture::draw(&tables, at, ring.arrows, lookup.as_ref());
@@ -80,10 +114,22 @@ fn show(ring: &Ring) -> Result<(), Trouble> {
     if wrong > 0 {
         return Err(Trouble::Wrong(format!("{wrong} lookups named a wrong owner")));
     }
-    match (&ring.script, world) {
-        (Some(script), Some(world)) => play(script, Stage::new(world)),
+    match (&ring.script, stage) {
+        (Some(script), Some(stage)) => play(script, stage),
         _ => Ok(()),
     }
+}
+
+/// The lookup of `--lookup`, which takes no time.
+fn record_walk(world: &mut World, from: Peer, key: Id, walk: &Walk) {
+    world.say(&format!(
+        "Node {} looks {} up.",
+        members::label(from.id, world.bits()),
+        members::label(key, world.bits())
+    ));
+    let hop = |node: &Peer| Hop { node: *node, took: Duration::ZERO };
+    let found = Found { owner: walk.owner, path: walk.path.iter().map(hop).collect(), timeouts: 0 };
+    world.record_lookup(Asked { from, key, text: None, at: world.now() }, &Ok(found), false);
 }
 
 /// A report as data; the tables of a large ring are produced one at a time, never all held in memory.
@@ -110,22 +156,22 @@ const SETTLING: &str = "nodes have right tables";
 struct Made {
     tables: Tables,
     collisions: Vec<members::Collision>,
+    /// `None` if its tables were filled by definition.
     growth: Option<Growth>,
-    /// The world in which the ring grew; `None` if its tables were filled by definition.
-    world: Option<World>,
 }
 
-fn make(ring: &Ring) -> Result<Made, Trouble> {
-    if ring.by_definition {
+fn make(ring: &Ring, stage: Option<&mut Stage>) -> Result<Made, Trouble> {
+    let Some(stage) = stage else {
         let (peers, collisions) = members::without_collisions(&ring.peers);
         let filling = Progress::of(peers.len() as u64, "tables are filled");
         let tables = Tables::fill(peers, ring.bits, ring.r, || filling.add(1));
         filling.end();
-        return Ok(Made { tables, collisions, growth: None, world: None });
-    }
+        return Ok(Made { tables, collisions, growth: None });
+    };
     let bar = |what| Progress::of(ring.peers.len() as u64, what);
     let (joining, settling) = (bar("nodes have joined"), bar(SETTLING));
-    let grown = grow(&ring.peers, ring.bits, ring.r, ring.seed, |growing| match growing {
+    let world = stage.world();
+    let grown = grow(world, &ring.peers, |growing| match growing {
         Growing::Joined => joining.add(1),
         Growing::Settles(world, tables) => {
             joining.end();
@@ -134,21 +180,21 @@ fn make(ring: &Ring) -> Result<Made, Trouble> {
     });
     joining.end();
     settling.end();
-    let Grown { world, tables, collisions, joined, ideal } = grown.map_err(Trouble::Wrong)?;
+    let Grown { tables, collisions, joined, ideal } = grown.map_err(Trouble::Wrong)?;
     let growth = Some(Growth { tally: world.env.tally.clone(), joined, ideal });
-    Ok(Made { tables, collisions, growth, world: Some(world) })
+    Ok(Made { tables, collisions, growth })
 }
 
 /// Carries out a script, or the commands typed at a terminal.
-fn play(script: &Script, mut stage: Stage) -> Result<(), Trouble> {
+fn play(script: &Script, stage: &mut Stage) -> Result<(), Trouble> {
     match script {
-        Script::File(path, commands) => carry_out(&mut stage, commands, &format!("--script {}", path.display())),
-        Script::StandardInput if stdin().is_terminal() => talk(&mut stage).map_err(asked("the terminal")),
+        Script::File(path, commands) => carry_out(stage, commands, &format!("--script {}", path.display())),
+        Script::StandardInput if stdin().is_terminal() => talk(stage).map_err(asked("the terminal")),
         Script::StandardInput => {
             let name = "standard input";
             let text = text::read(input(), MAX_SCRIPT).map_err(asked(name))?;
             let commands = read(&text, stage.bits()).map_err(asked(name))?;
-            carry_out(&mut stage, &commands, name)
+            carry_out(stage, &commands, name)
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::protocol::id::Id;
 use crate::protocol::lookup::{Found, LookupFailure};
 use crate::protocol::peer::Peer;
 use crate::sim::oracle::{self, Survey};
-use crate::sim::world::World;
+use crate::sim::world::{World, recorded};
 
 /// Watches a history.
 ///
@@ -231,7 +231,12 @@ impl Judge {
         }
         for (number, result) in std::mem::take(&mut world.env.found) {
             if let Some(asked) = self.lookups.remove(&number) {
-                self.judge(world, asked, result)?;
+                let accepted = |verdicts: &Verdicts| verdicts.right + verdicts.early;
+                let before = accepted(&self.verdicts);
+                let judged = self.judge(world, asked, &result);
+                let recorded = recorded::Asked { from: asked.from, key: asked.key, text: None, at: asked.at };
+                world.record_lookup(recorded, &result, accepted(&self.verdicts) > before);
+                judged?;
             }
         }
         Ok(())
@@ -251,11 +256,11 @@ impl Judge {
         self.lookups.len()
     }
 
-    fn judge(&mut self, world: &World, asked: Asked, result: Result<Found, LookupFailure>) -> Result<(), String> {
+    fn judge(&mut self, world: &World, asked: Asked, result: &Result<Found, LookupFailure>) -> Result<(), String> {
         let found = match result {
             Ok(found) => found.owner,
             Err(lost) => {
-                *self.verdicts.lost.entry(reason(lost)).or_default() += 1;
+                *self.verdicts.lost.entry(reason(*lost)).or_default() += 1;
                 return Ok(());
             }
         };

@@ -167,7 +167,7 @@ impl Summary {
 const MAY_BE_ZERO: [&str; 4] = ["rings parted", "frames garbled", "answers stale", "answers early"];
 
 impl Temper {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Temper::Lawful => "lawful",
             Temper::Lawless => "lawless",

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use super::super::environment::Environment;
 use super::super::events::{Content, Place, Post, Slot};
 use super::super::nodes::number_of;
+use super::super::recording::call;
 use super::Host;
 use super::contacts::Known;
 use super::run::{Purpose, Sought, Way};
@@ -121,6 +122,10 @@ impl Host {
             let asker = number_of(env.address(from.slot));
             format!("{} is asked #{number} by {asker}: {:?}", env.name(self.me.id), question.request)
         });
+        let (now, caller) = (env.now, env.address(from.slot));
+        if let (Some(recorder), Ok(request)) = (&mut env.recorder, &question.request) {
+            recorder.hear(now, caller, self.me.id, call(request));
+        }
         if let Some((caller, _)) = question.caller.as_deref().copied() {
             self.contacts.hear_name(env.slot(caller.addr));
         }

@@ -11,7 +11,7 @@ mod churn;
 mod failures;
 mod formation;
 mod load_balance;
-mod original;
+pub(super) mod original;
 mod path_length;
 pub mod plot;
 pub mod report;

@@ -28,10 +28,8 @@ const STABILIZE: Duration = Duration::from_millis(60);
 /// One finger is looked up at a time, and there are about log2 N.
 const FIX_FINGERS: Duration = Duration::from_millis(10);
 
-/// A ring that the protocol has made.
+/// How a ring was made by the protocol.
 pub struct Grown {
-    /// The simulation, stopped when all tables were right.
-    pub world: World,
     /// The tables that it has, and should have.
     pub tables: Tables,
     /// Nodes that were refused.
@@ -63,13 +61,13 @@ pub fn world(seed: u64, bits: Bits, r: usize, nodes: usize) -> World {
     world
 }
 
-/// Lets nodes join one after the other, each through one of the earlier ones, and waits until all successor lists,
-/// predecessors and fingers are right. Reports the progress to `told`.
-pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn(Growing)) -> Result<Grown, String> {
-    let mut world = world(seed, bits, r, peers.len());
+/// Lets nodes join an empty [`world`] one after the other, each through one of the earlier ones, and waits until all
+/// successor lists, predecessors and fingers are right. Reports the progress to `told`.
+pub fn grow(world: &mut World, peers: &[Peer], told: impl Fn(Growing)) -> Result<Grown, String> {
+    let (bits, r) = (world.bits(), world.config.successors);
     let (mut ring, mut collisions) = (Vec::with_capacity(peers.len()), Vec::new());
     for peer in peers {
-        if join(&mut world, &ring, *peer)? {
+        if join(world, &ring, *peer)? {
             ring.push(*peer);
         } else {
             let holder = ring.iter().find(|member| member.id == peer.id).copied();
@@ -80,16 +78,29 @@ pub fn grow(peers: &[Peer], bits: Bits, r: usize, seed: u64, told: impl Fn(Growi
     }
     let joined = world.now();
     let tables = Tables::by_definition(ring, bits, r);
-    settle(&mut world, &tables, |world| told(Growing::Settles(world, &tables)))?;
-    Ok(Grown { ideal: world.now(), world, tables, collisions, joined })
+    world.say("All nodes have joined. stabilize and fix_fingers go on until all tables are as defined.");
+    settle(world, &tables, |world| told(Growing::Settles(world, &tables)))?;
+    Ok(Grown { ideal: world.now(), tables, collisions, joined })
 }
 
 /// Lets a node join through a random node of the ring, or create a ring if there is none, and waits until it is a
 /// member (`true`) or has given up (`false`).
 pub fn join(world: &mut World, ring: &[Peer], peer: Peer) -> Result<bool, String> {
     let through: Vec<Peer> = ring.choose(&mut world.env.rng).copied().into_iter().collect();
-    world.start(peer, &through);
-    let end = world.now() + bound::repair(&world.config, ring.len());
+    let name = world.name(peer);
+    world.say(&match through.first() {
+        Some(seed) => format!("Node {name} joins through {0}: it asks {0} for its successor.", world.name(*seed)),
+        None => format!("Node {name} creates a ring: it is its own successor."),
+    });
+    world.follow(Some(peer));
+    let joined = start(world, ring.len(), peer, &through);
+    world.follow(None);
+    joined
+}
+
+fn start(world: &mut World, nodes: usize, peer: Peer, through: &[Peer]) -> Result<bool, String> {
+    world.start(peer, through);
+    let end = world.now() + bound::repair(&world.config, nodes);
     loop {
         match world.host(peer) {
             None => return Ok(false),
@@ -161,7 +172,8 @@ mod tests {
                 told.1.set(told.1.get() + 1);
             }
         };
-        let mut world = grow(&peers[..10], six, 3, 1, tell).unwrap().world;
+        let mut world = world(1, six, 3, 10);
+        grow(&mut world, &peers[..10], tell).unwrap();
         assert!(told.1.get() > 0, "it is told that the ring settles");
         // What the others have to learn of 26, before they can have heard of it.
         assert!(join(&mut world, &peers[..10], peers[10]).unwrap());

@@ -15,6 +15,7 @@ use crate::sim::nodes::counted;
 use crate::sim::script::command::time;
 use crate::sim::script::{ScriptError, commands};
 use crate::sim::tables::Tables;
+use crate::sim::world::recorded::Asked;
 use crate::sim::{World, nodes};
 
 /// One command to a ring. Nodes are named by their identifiers.
@@ -98,9 +99,14 @@ pub struct Stage {
 const PORT: u16 = 1;
 
 impl Stage {
-    /// A ring that has grown.
+    /// A ring that has grown, or is about to.
     pub fn new(world: World) -> Stage {
         Stage { world, joined: 0 }
+    }
+
+    /// The world of the ring.
+    pub fn world(&mut self) -> &mut World {
+        &mut self.world
     }
 
     /// The identifiers of this ring.
@@ -131,6 +137,7 @@ impl Stage {
             }
             Command::Leave(node) => {
                 let (peer, before) = (self.find(node)?, self.world.now());
+                self.world.say(&format!("Node {} leaves, and tells its neighbours.", label(peer)));
                 self.world.leave(peer);
                 while self.world.is_up(peer) {
                     self.world.step();
@@ -139,12 +146,17 @@ impl Stage {
             }
             Command::Crash(node) => {
                 let peer = self.find(node)?;
+                self.world.say(&format!("Node {} dies: its connections break, and calls are refused.", label(peer)));
                 self.world.crash(peer);
                 String::new()
             }
             Command::Lookup(node, key) => {
                 let (from, key_label) = (self.find(node)?, members::label(*key, bits));
-                match self.world.ask(from, *key).ok_or("the node is not up")? {
+                self.world.say(&format!("Node {} looks {key_label} up.", label(from)));
+                let asked = Asked { from, key: *key, text: None, at: self.world.now() };
+                let found = self.world.ask(from, *key).ok_or("the node is not up")?;
+                self.world.record_lookup(asked, &found, false);
+                match found {
                     Ok(Found { owner, path, .. }) => {
                         let asked: Vec<String> = path.iter().map(|hop| label(hop.node)).collect();
                         let (from, owner, asked) = (label(from), label(owner), asked.join(" "));
@@ -163,6 +175,7 @@ impl Stage {
                     return Err("no node is left".into());
                 }
                 let tables = Tables::by_definition(ring, bits, self.world.config.successors);
+                self.world.say("stabilize and fix_fingers go on until all tables are as defined.");
                 let took = grow::settle(&mut self.world, &tables, |world| told(world, &tables))?;
                 let n = tables.ring().len();
                 let verb = if n == 1 { "is" } else { "are" };
@@ -196,7 +209,9 @@ mod tests {
 
     fn ring_of_ten() -> Result<Stage, String> {
         let ids = [1, 8, 14, 21, 32, 38, 42, 48, 51, 56].map(|n| Id::from_number(n, SIX));
-        Ok(Stage::new(grow::grow(&members::given(ids), SIX, 3, 1, |_| ())?.world))
+        let mut world = grow::world(1, SIX, 3, ids.len());
+        grow::grow(&mut world, &members::given(ids), |_| ())?;
+        Ok(Stage::new(world))
     }
 
     /// The output of these lines on the paper's ring of ten.

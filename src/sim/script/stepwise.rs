@@ -24,6 +24,7 @@
 //! | `admission N` | the time limit of the joiner that N has admitted has passed |
 //! | `crash N` | N dies |
 //! | `leave N` | N leaves, and ends once its neighbours have heard it |
+//! | `lookup N K` | N looks key K up, which takes no time; the result is printed |
 //! | `print` | the ring is drawn, as it is at the end |
 //!
 //! A conversation begins only by command, and no timer fires by itself, not even one that is due at once. A lookup is
@@ -32,6 +33,7 @@
 //! its death can't be distinguished from its former self.
 
 mod codec;
+mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -47,7 +49,9 @@ use crate::protocol::rectify::Rectified;
 use crate::protocol::reunite::{Reunion, Reunite};
 use crate::protocol::rpc::{Code, Request, Response};
 use crate::sim::draw;
+use crate::sim::recording::{Recorder, call};
 use codec::{heard, read};
+use recorded::Recorded;
 
 /// Nodes, their conversations, and notifications on their way.
 #[derive(Default)]
@@ -58,6 +62,7 @@ pub struct Stepwise {
     /// News of a node of another ring: sender, receiver, and that node.
     meetings: BTreeSet<(Peer, Peer, Peer)>,
     drawing: String,
+    recorded: Recorded,
 }
 
 struct Node {
@@ -85,7 +90,8 @@ impl Player for Stepwise {
             return Ok(());
         }
         let circle = self.circle;
-        match words {
+        self.recorded.tick();
+        let done = match words {
             ["bits" | "r", _] => Err("the circle is given before any node".into()),
             ["ring", nodes @ ..] => self.ring(circle.peers(nodes)?),
             ["alone", node] => self.alone(circle.peer(node)?),
@@ -105,12 +111,33 @@ impl Player for Stepwise {
             ["admission", node] => self.admission(circle.peer(node)?),
             ["crash", node] => self.crash(circle.peer(node)?),
             ["leave", node] => self.leave(circle.peer(node)?),
+            ["lookup", node, key] => self.look_up(circle.peer(node)?, circle.peer(key)?.id),
             ["print"] => {
                 self.drawing += &self.draw();
                 Ok(())
             }
             _ => Err(format!("no stepwise command: {}", words.join(" "))),
-        }
+        };
+        self.show();
+        done
+    }
+
+    fn circle(&self) -> Circle {
+        self.circle
+    }
+
+    fn record(&mut self, recorder: Recorder) -> Result<(), String> {
+        self.recorded.begin(recorder);
+        self.show();
+        Ok(())
+    }
+
+    fn say(&mut self, text: &str) {
+        self.recorded.say(text);
+    }
+
+    fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorded.take()
     }
 
     fn end(mut self) -> Result<Played, String> {
@@ -298,13 +325,15 @@ impl Stepwise {
         let talk = self.node(me)?.talk.as_ref().ok_or(format!("{name} asks nothing"))?;
         let passed_on = at.filter(|_| matches!(talk.asked, Asked::Question(Request::FindSuccessor { .. })));
         let target = passed_on.map_or(talk.target, |at| Target::Address(at.addr));
-        let answer = match &talk.asked {
+        let request = match &talk.asked {
             Asked::Answered(_) => return Err(format!("the question of {name} has arrived already")),
-            Asked::Question(request) => {
-                let request = request.clone();
-                self.serve(target, request)
-            }
-            Asked::Probe => match self.serve(target, Request::CheckPredecessor) {
+            Asked::Question(request) => Some(request.clone()),
+            Asked::Probe => None,
+        };
+        self.told(me, target.addr(), call(request.as_ref().unwrap_or(&Request::CheckPredecessor)));
+        let answer = match request {
+            Some(request) => self.serve(target, request),
+            None => match self.serve(target, Request::CheckPredecessor) {
                 Answer::Reply(_) => Answer::Alive,
                 Answer::Refused(code) if code != Code::NotJoined => Answer::Alive,
                 dead => dead,
@@ -320,7 +349,8 @@ impl Stepwise {
         let name = self.circle.name(me);
         let node = self.node(me)?;
         match node.talk.take() {
-            Some(Talk { mut conversation, asked: Asked::Answered(answer), .. }) => {
+            Some(Talk { mut conversation, target, asked: Asked::Answered(answer) }) => {
+                self.answered(target.addr(), me);
                 let step = conversation.resume(answer);
                 self.follow(me, conversation, step)
             }
@@ -345,6 +375,7 @@ impl Stepwise {
         if !self.notifications.remove(&(from, to)) {
             return Err(format!("no notification of {name} is on its way to {of}"));
         }
+        self.told(from, to.addr, "Notify");
         // Lost if `to` is not up.
         self.serve(to.into(), Request::Notify { me: from });
         Ok(())
@@ -359,6 +390,7 @@ impl Stepwise {
                 self.circle.name(node)
             ));
         }
+        self.told(from, to.addr, "Meet");
         self.serve(to.into(), Request::Meet { node, until: None });
         Ok(())
     }
@@ -396,6 +428,7 @@ impl Stepwise {
     fn leave(&mut self, me: Peer) -> Result<(), String> {
         let told = self.node(me)?.maintenance.leave();
         self.nodes.remove(&me);
+        self.recorded.leaves(me);
         for (to, request) in told {
             self.serve(to.into(), request);
         }

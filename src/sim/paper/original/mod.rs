@@ -5,6 +5,7 @@
 //! row at least one stays up for long enough to repair the lists.
 
 mod history;
+mod lesson;
 mod pseudocode;
 mod ring;
 
@@ -19,6 +20,7 @@ use crate::sim::World;
 use crate::sim::oracle::cycles;
 use crate::sim::plot::Count;
 use history::History;
+pub(in crate::sim) use lesson::lesson;
 use ring::Ring;
 
 const OURS: &str = "ours";

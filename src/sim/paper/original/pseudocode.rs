@@ -6,8 +6,10 @@
 
 use crate::protocol::fingers::FingerTable;
 use crate::protocol::id::{Bits, Id};
+use crate::protocol::maintenance::Standing;
 use crate::protocol::neighbors::cut;
 use crate::protocol::peer::Peer;
+use crate::sim::recording::View;
 
 /// The messages between nodes.
 #[derive(Clone, Debug)]
@@ -30,6 +32,19 @@ pub(super) enum Say {
     },
     Notify,
     Ping,
+}
+
+impl Say {
+    /// The name of the message in a recording.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Say::FindSuccessor { .. } => "find_successor",
+            Say::Found { .. } | Say::Predecessor { .. } => "answer",
+            Say::GetPredecessor => "get predecessor",
+            Say::Notify => "notify",
+            Say::Ping => "check_predecessor",
+        }
+    }
 }
 
 /// The purpose of a lookup.
@@ -68,6 +83,19 @@ impl Node {
     /// The successor list, nearest first.
     pub(super) fn successors(&self) -> &[Peer] {
         &self.successors
+    }
+
+    /// The node as a recording shows it.
+    pub(super) fn view(&self) -> View {
+        let others = self.successors.iter().filter(|node| **node != self.me);
+        let view = View {
+            me: self.me,
+            standing: if self.joined { Standing::Member } else { Standing::Joining },
+            predecessor: self.predecessor.map(|node| node.id),
+            successors: others.map(|node| node.id).collect(),
+            fingers: Vec::new(),
+        };
+        view.with_fingers(&self.fingers, Bits::FULL)
     }
 
     fn successor(&self) -> Peer {

@@ -13,6 +13,7 @@ use crate::protocol::peer::Peer;
 use crate::sim::delay::USUAL;
 use crate::sim::paper::chance;
 use crate::sim::queue::Queue;
+use crate::sim::recording::{Hop, Lookup, Recorder, Why};
 
 /// All nodes, and the events under way between them.
 pub(super) struct Ring {
@@ -22,6 +23,7 @@ pub(super) struct Ring {
     queue: Queue<Event>,
     up: BTreeMap<Peer, Node>,
     lookups: u64,
+    recorder: Option<Recorder>,
 }
 
 enum Event {
@@ -42,7 +44,7 @@ enum Event {
 impl Ring {
     pub(super) fn new(seed: u64, r: usize) -> Ring {
         let (queue, up) = (Queue::default(), BTreeMap::new());
-        Ring { r, rng: chance(seed), now: Duration::ZERO, queue, up, lookups: 0 }
+        Ring { r, rng: chance(seed), now: Duration::ZERO, queue, up, lookups: 0, recorder: None }
     }
 
     fn send(&mut self, from: Peer, letters: Letters) {
@@ -55,7 +57,12 @@ impl Ring {
     fn happen(&mut self, event: Event) {
         let (who, letters) = match event {
             Event::Arrives { from, to, say } => match self.up.get_mut(&to) {
-                Some(node) if node.joined || matches!(say, Say::Found { .. }) => (to, node.hear(from, say)),
+                Some(node) if node.joined || matches!(say, Say::Found { .. }) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.hear(self.now, from.addr, to.id, say.name());
+                    }
+                    (to, node.hear(from, say))
+                }
                 _ => {
                     let at = self.now + self.rng.random_range(USUAL);
                     return self.queue.push(at, Event::Refused { from, to, say });
@@ -72,13 +79,54 @@ impl Ring {
                 (peer, letters)
             }
         };
+        self.show(who);
         self.send(who, letters);
+    }
+}
+
+/// What is recorded.
+impl Ring {
+    /// Records what happens from now on.
+    pub(super) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+        let peers: Vec<Peer> = self.up.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.show(peer));
+    }
+
+    pub(super) fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
+    pub(super) fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
+    }
+
+    pub(super) fn say(&mut self, text: &str) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.say(self.now, text);
+        }
+    }
+
+    /// Records a lookup that has ended. Nodes don't say whom a question went through.
+    pub(super) fn record_lookup(&mut self, from: Peer, key: Id, owner: Option<Peer>) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let wrong = owner.is_some_and(|owner| !recorder.owns(owner.id, key));
+        let path = vec![Hop { node: from.id, why: None, took: None }];
+        let found = owner.ok_or_else(|| "no answer".to_owned());
+        recorder.lookup(self.now, &Lookup { text: None, key, path, found, took: None, wrong });
+    }
+
+    fn show(&mut self, peer: Peer) {
+        if let (Some(recorder), Some(node)) = (&mut self.recorder, self.up.get(&peer)) {
+            recorder.see(self.now, node.view());
+        }
     }
 }
 
 impl System for Ring {
     fn start(&mut self, me: Peer, seed: Option<Peer>) {
         self.up.insert(me, Node::new(me, self.r, seed.is_none()));
+        self.show(me);
         self.queue.push(self.now, Event::Period(me));
         if let Some(seed) = seed {
             self.send(me, vec![(seed, Say::FindSuccessor { key: me.id, asker: me, purpose: Purpose::Join })]);
@@ -87,6 +135,9 @@ impl System for Ring {
 
     fn fail(&mut self, peer: Peer) {
         self.up.remove(&peer);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.gone(self.now, peer, Why::Died);
+        }
     }
 
     fn look_up(&mut self, from: Peer, key: Id) -> Option<u64> {
