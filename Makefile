@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test test-library check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions clean
+.PHONY: chord ring test test-library check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions lessons clean
 
 # An optimised ./chord.
 chord:
@@ -97,6 +97,10 @@ pictures: chord
 	./chord sim merge --plot docs/merge.svg > /dev/null
 	./chord sim storm --plot docs/storm.svg > /dev/null
 	./chord sim paper --redraw --out docs/paper
+
+# The lessons in docs/lessons: small rings, recorded step by step. A second; the same on every machine.
+lessons: chord
+	./chord sim lessons --out docs/lessons
 
 clean:
 	cargo clean

@@ -345,7 +345,7 @@ fn one_line(error: &clap::Error, accepted: Accepted) -> String {
             format!("unknown argument {:?}{}", words::shown(&unknown), meant(similar))
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm".into()
+            "sim needs to be told what to run: chord sim chaos, churn, lessons, merge, paper, ring or storm".into()
         }
         ErrorKind::ArgumentConflict => {
             let prior = text(ContextKind::PriorArg).pop().unwrap_or_default();

@@ -23,7 +23,9 @@ fn chaos(line: &str) -> Chaos {
 /// The complaint about a command line, without the help that it names at the end.
 fn complaint(line: &str) -> String {
     let help = match line.split_whitespace().take_while(|word| !word.starts_with('-')).collect::<Vec<_>>()[..] {
-        ["sim", which @ ("chaos" | "churn" | "merge" | "paper" | "ring" | "storm"), ..] => format!("chord sim {which}"),
+        ["sim", which @ ("chaos" | "churn" | "lessons" | "merge" | "paper" | "ring" | "storm"), ..] => {
+            format!("chord sim {which}")
+        }
         [which @ ("sim" | "swarm"), ..] => format!("chord {which}"),
         _ => "chord".into(),
     };
@@ -151,6 +153,8 @@ fn histories_are_chosen_by_seed() {
     assert_eq!((many.seeds, many.options.nodes, many.jobs, many.json), (10..15, 16..=32, 3, true));
     assert_eq!(chaos("--nodes 16").options.nodes, 16..=16);
     assert!(chaos("--seed 7 --trace").options.trace);
+    assert_eq!(chaos("--seed 7 --record x").record, Some("x".into()));
+    assert_eq!(chaos("--seeds 1 --first 7 --record x").seeds, 7..8);
 }
 
 #[test]
@@ -167,13 +171,16 @@ fn flags_of_histories_are_refused_by_name() {
         ("--seed 1 --seeds 2", "--seed can't be given together with --seeds"),
         ("--seed 1 --first 2", "--seed can't be given together with --first"),
         ("--seed 1 --seed 2", "--seed is given more than once"),
+        ("--record x", "--record is of one history, and not of 200: name it with --seed"),
+        ("--seeds 2 --record x", "--record is of one history, and not of 2: name it with --seed"),
+        ("--seed 1 --record", "--record needs a value: the path of a file"),
         ("--xyz", "unknown argument \"--xyz\""),
     ] {
         assert_eq!(complaint(&format!("sim chaos {bad}")), expected);
     }
     assert_eq!(
         complaint("sim"),
-        "sim needs to be told what to run: chord sim chaos, churn, merge, paper, ring or storm"
+        "sim needs to be told what to run: chord sim chaos, churn, lessons, merge, paper, ring or storm"
     );
     assert_eq!(complaint("sim fly"), "unknown argument \"fly\"");
     assert_eq!(complaint(&format!("{GOOD} sim chaos")), "sim can't be given together with the flags of a node");
@@ -199,6 +206,16 @@ fn experiments_are_chosen_by_letter() {
     ] {
         assert_eq!(complaint(&format!("sim paper {bad}")), expected);
     }
+}
+
+#[test]
+fn lessons_have_a_directory() {
+    let out = |line: &str| match run(&format!("sim lessons {line}")) {
+        Ok(Run::Sim(Sim::Lessons(lessons))) => lessons.out,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!((out(""), out("--out x")), ("chord-lessons".into(), "x".into()));
+    assert_eq!(complaint("sim lessons --out"), "--out needs a value: a directory");
 }
 
 /// A command line copied from a PDF used to be answered with an unknown flag -t.

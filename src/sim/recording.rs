@@ -262,16 +262,22 @@ impl Recorder {
     pub(super) fn hear(&mut self, at: Duration, from: Addr, to: Id, text: &str) {
         let Some(followed) = self.follows else { return };
         let from = self.nodes.values().find(|view| view.me.addr == from).map(|view| view.me.id);
-        if let Some(from) = from.filter(|from| *from == followed || to == followed) {
+        // What a node tells itself is no message.
+        if let Some(from) = from.filter(|from| *from != to && (*from == followed || to == followed)) {
             self.message(at, from, to, text);
         }
     }
 
-    /// A step begins: what happens, in words.
-    pub fn say(&mut self, at: Duration, text: &str) {
+    /// Writes what was put off, and whether the ring is healthy.
+    pub fn look(&mut self, at: Duration) {
         self.pass(at);
         self.flush();
         self.judge();
+    }
+
+    /// A step begins: what happens, in words.
+    pub fn say(&mut self, at: Duration, text: &str) {
+        self.look(at);
         self.write_say(text);
     }
 

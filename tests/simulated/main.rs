@@ -13,6 +13,7 @@ mod ownership;
 mod paper;
 mod protocol;
 mod purity;
+mod recordings;
 mod reunion;
 mod services;
 mod sim_ring;

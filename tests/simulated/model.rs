@@ -7,7 +7,7 @@
 //! ideal ([`judge`], [`explore`]). `docs/correctness.md` says what is checked and what is not.
 //!
 //! In reading order: [`circle`], [`local`], [`catalog`], [`masks`], [`system`], [`judge`],
-//! [`explore`], [`script`]; and [`deviation`], forbidden changes of the protocol.
+//! [`explore`], [`script`], [`recording`]; and [`deviation`], forbidden changes of the protocol.
 //!
 //! `cargo test --test simulated model::` runs the small scopes, `make check-model` the large ones.
 
@@ -18,8 +18,12 @@ mod explore;
 mod judge;
 mod local;
 mod masks;
+mod recording;
 mod script;
 mod system;
+
+use std::fs;
+use std::panic::catch_unwind;
 
 use catalog::Catalog;
 use chord::Peer;
@@ -31,6 +35,8 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use system::{Environment, State, System};
+
+use crate::recordings;
 
 /// What to explore.
 #[derive(Clone, Copy)]
@@ -133,7 +139,10 @@ impl Scope {
 
     /// All conditions hold; says what was explored.
     fn holds<const N: usize>(self, what: &str) -> Explored {
-        let explored = self.explore::<N>().unwrap_or_else(|violation| panic!("{what}: {}", violation.report(self.r)));
+        let explored = self.explore::<N>().unwrap_or_else(|violation| {
+            let path = violation.write(what);
+            panic!("{what}: {}recorded in {}", violation.report(self.r), path.display())
+        });
         println!("{what}: {explored}");
         explored
     }
@@ -151,6 +160,8 @@ impl Scope {
         println!("{:?}: {report}", self.deviation);
         assert!(violation.what.contains(complaint), "{report}");
         assert_eq!(violation.history.len(), events, "{report}");
+        let recorded = recordings::check(&violation.recording).unwrap_or_else(|why| panic!("{why}\n{report}"));
+        assert!(recorded.last.contains(complaint), "{}", recorded.last);
     }
 }
 
@@ -230,6 +241,24 @@ fn replay<const N: usize>(scope: Scope, seed: u64) {
         assert_eq!(ids(predecessors.0.as_slice()), turned(predecessors.1.as_slice()), "before {at}\n{script}");
         assert_eq!((told.is_short(), told.is_heard()), (known.is_short(), known.is_heard()), "{at}\n{script}");
     }
+}
+
+/// What is recorded is what the panic of a check names: its file, and in it the state that is wrong.
+#[test]
+fn counterexample_is_recorded_in_the_file_that_the_panic_names() {
+    let broken = scope(2, ATOMIC).with(Deviation::JoinerKnowsOnlyItsHead);
+    let panic = catch_unwind(|| broken.holds::<4>("a broken rule")).expect_err("the rule is broken");
+    let told = panic.downcast_ref::<String>().expect("a panic in words");
+    let path = told.rsplit_once("recorded in ").expect("a path is named").1;
+    let text = fs::read_to_string(path).unwrap();
+    let recorded = recordings::check(&text).unwrap();
+    let what = "a list of fewer than r entries, which no death accounts for";
+    assert!(told.contains(what) && recorded.last.contains(what), "{told}\n{}", recorded.last);
+    // The joiner knows one successor, and has no right to.
+    let short = |node: &&serde_json::Value| {
+        node["standing"] == "member" && node["successors"].as_array().is_some_and(|list| list.len() == 1)
+    };
+    assert!(recorded.nodes.values().any(|node| short(&node)), "{text}");
 }
 
 // A check that does not find these changes checks nothing.

@@ -185,6 +185,7 @@ fn what_makes_no_sense_is_one_line_and_status_2() {
         ("--nodes 3 --from nobody", "", vec!["--from", "nobody"]),
         ("--nodes 3 --draw /nowhere/ring.svg", "", vec!["--draw /nowhere/ring.svg"]),
         ("--static --script", "", vec!["--static", "--script"]),
+        ("--static --record x", "", vec!["--static", "--record"]),
     ] {
         let output = ring_told(line, input);
         let errors = String::from_utf8(output.stderr).unwrap();

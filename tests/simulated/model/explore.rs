@@ -9,6 +9,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::circle::Place;
 use super::masks::Mask;
+use super::recording;
 use super::system::{Cause, Event, Move, State, System};
 
 /// The properties to judge.
@@ -53,6 +54,8 @@ pub struct Violation {
     pub beginning: Mask,
     /// The shortest history that leads to it: each event with its place.
     pub history: Vec<(Place, Event)>,
+    /// The same history, recorded.
+    pub recording: String,
 }
 
 /// Explores one ring of at most `N` nodes.
@@ -214,7 +217,10 @@ impl<const N: usize> Explorer<N> {
         }
         let mut path: Vec<State<N>> = numbers.iter().rev().map(|number| self.states[*number as usize]).collect();
         path.extend(last);
-        Box::new(Violation { what, beginning: self.system.members(&path[0]), history: self.system.history(&path) })
+        let steps = self.system.history(&path);
+        let history = steps.iter().flat_map(|step| step.events.iter().map(|event| (step.at, *event))).collect();
+        let recording = recording::record(&self.system.catalog, &what, &path[0], &steps);
+        Box::new(Violation { what, beginning: self.system.members(&path[0]), history, recording })
     }
 }
 

@@ -409,6 +409,13 @@ impl Local {
         }
     }
 
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Local::Up(up) => Some(up.node.standing()),
+            Local::Down => None,
+        }
+    }
+
     pub fn is_down(&self) -> bool {
         *self == Local::Down
     }

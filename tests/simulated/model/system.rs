@@ -109,6 +109,16 @@ pub struct Move<const N: usize> {
     pub to: State<N>,
 }
 
+/// A step of a history, on the circle of its first state.
+#[derive(Clone, Debug)]
+pub struct Step<const N: usize> {
+    /// The node that takes the step, and its events.
+    pub at: Place,
+    pub events: Vec<Event>,
+    /// The state after it.
+    pub to: State<N>,
+}
+
 /// What the environment may do, and how fine steps are.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment {
@@ -358,16 +368,15 @@ impl<const N: usize> System<N> {
         }
     }
 
-    /// The events, each with its place, along a path of states in canonical form, where each state is one step after
-    /// the one before.
-    pub fn history(&mut self, path: &[State<N>]) -> Vec<(Place, Event)> {
+    /// The steps along a path of states in canonical form, where each state is one step after the one before.
+    pub fn history(&mut self, path: &[State<N>]) -> Vec<Step<N>> {
         let (mut history, mut turned) = (Vec::new(), 0);
         for pair in path.windows(2) {
             self.find_moves(&pair[0]);
             let (to, _) = pair[1].canonical();
             let step = self.moves.iter().find(|step| step.to.canonical().0 == to).expect("a step leads there");
-            let events = self.events[step.events.clone()].iter();
-            history.extend(events.map(|event| ((step.at + turned) % N, event.turned(turned, N))));
+            let events = self.events[step.events.clone()].iter().map(|event| event.turned(turned, N)).collect();
+            history.push(Step { at: (step.at + turned) % N, events, to: step.to.turned(N - turned) });
             turned = (turned + step.to.canonical().1) % N;
         }
         history

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::ring::Ring;
 use super::{R, System};
-use crate::protocol::id::Bits;
-use crate::protocol::peer::Peer;
+use crate::protocol::id::{Bits, Id};
 use crate::sim::World;
 use crate::sim::numbered;
 use crate::sim::recording::{Header, Recorder};
@@ -26,7 +25,7 @@ const SETTLES: Duration = Duration::from_secs(60);
 /// How often it is looked whether lookups have ended.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// A join takes less than this, and no node begins a round of stabilize in that time.
+/// A join takes less than this, and a node of the pseudocode that has just joined does not stabilize in that time.
 const JOINS: Duration = Duration::from_millis(300);
 
 struct Both {
@@ -54,24 +53,37 @@ impl Both {
     /// Both rings begin a step.
     fn say(&mut self, text: &str) {
         self.theirs.say(text);
+        let now = self.ours.now();
+        if let Some(recorder) = &mut self.ours.env.recorder {
+            recorder.look(now);
+        }
+    }
+
+    /// Records the messages of the joiner, or no longer.
+    fn follow(&mut self, node: Option<Id>) {
+        for recorder in [self.theirs.recorder(), self.ours.env.recorder.as_deref_mut()].into_iter().flatten() {
+            recorder.follow(node);
+        }
     }
 
     /// Looks a key up in both rings, and gives the answers a second.
     fn look_up(&mut self, from: u32, key: u32) {
         let (from, key) = (numbered(from, SIX), numbered(key, SIX).id);
         let begun = self.ours.now();
-        let theirs = self.theirs.look_up(from, key);
+        let mut theirs = self.theirs.look_up(from, key);
         let mut ours = self.ours.look_up(from, key);
         while self.ours.now() < begun + Duration::from_secs(1) {
             self.theirs.run(GLANCE);
             System::run(&mut self.ours, GLANCE);
+            if let Some(owner) = theirs.and_then(|number| self.theirs.found(from, number)) {
+                theirs = None;
+                self.theirs.record_lookup(from, key, begun, owner);
+            }
             if let Some(found) = ours.and_then(|number| self.ours.take_found(number)) {
                 ours = None;
                 self.ours.record_lookup(Asked { from, key, text: None, at: begun }, &found, false);
             }
         }
-        let owner: Option<Peer> = theirs.and_then(|number| self.theirs.found(from, number));
-        self.theirs.record_lookup(from, key, owner);
     }
 }
 
@@ -94,9 +106,6 @@ pub(in crate::sim) fn lesson() -> String {
     };
     both.theirs.record(Recorder::new(header.clone()).on_side(0));
     both.ours.record(Recorder::new(header).on_side(1));
-    for recorder in [both.theirs.recorder(), both.ours.env.recorder.as_deref_mut()].into_iter().flatten() {
-        recorder.follow(Some(numbered(JOINER, SIX).id));
-    }
     both.say(
         "Two rings of the same ten nodes, r = 3: to the left they follow the published pseudocode, to the right the \
          corrected protocol. As long as nothing fails both are right.",
@@ -108,18 +117,21 @@ pub(in crate::sim) fn lesson() -> String {
          joiner learns: its list is 32, one entry of three. Right: the joiner also takes over the list of node 32, and \
          begins with 32, 38, 42.",
     );
+    both.follow(Some(numbered(JOINER, SIX).id));
     both.start(JOINER, Some(8));
     both.run(JOINS);
     both.say(
-        "Node 32 dies, before the first stabilize of node 26. That is within the rules of the paper: one node of r = 3 \
-         in a row has died, and the successor lists are there to survive that (section IV.E.3).",
+        "Node 32 dies, a moment after the join: left, node 26 has not yet run stabilize. That is within the rules of the \
+         paper: of r = 3 nodes in a row one has died, and successor lists are there to survive that (section IV.E.3).",
     );
     both.fail(32);
-    both.run(Duration::from_secs(3));
+    both.run(Duration::from_secs(2));
+    both.follow(None);
     both.say(
         "Left: the only entry of node 26 is dead, and its list is empty. The pseudocode has no case for that; a node \
          without a successor is alone, as after create(). Nobody knows of node 26, since it never got to notify(): it is \
-         a ring of one, beside the ring of the others. Right: node 26 drops 32, goes on with 38, and notifies it.",
+         a ring of one, beside the ring of the others. Right: node 26 drops 32 and goes on with 38, the next entry of its \
+         list, and notifies it.",
     );
     both.run(Duration::from_secs(3));
     both.say(

@@ -108,12 +108,12 @@ impl Ring {
     }
 
     /// Records a lookup that has ended. Nodes don't say whom a question went through.
-    pub(super) fn record_lookup(&mut self, from: Peer, key: Id, owner: Option<Peer>) {
+    pub(super) fn record_lookup(&mut self, from: Peer, key: Id, begun: Duration, owner: Peer) {
         let Some(recorder) = &mut self.recorder else { return };
-        let wrong = owner.is_some_and(|owner| !recorder.owns(owner.id, key));
+        let wrong = !recorder.owns(owner.id, key);
         let path = vec![Hop { node: from.id, why: None, took: None }];
-        let found = owner.ok_or_else(|| "no answer".to_owned());
-        recorder.lookup(self.now, &Lookup { text: None, key, path, found, took: None, wrong });
+        recorder
+            .lookup(self.now, &Lookup { text: None, key, path, found: Ok(owner), took: Some(self.now - begun), wrong });
     }
 
     fn show(&mut self, peer: Peer) {
