@@ -313,9 +313,11 @@ impl Recorder {
         // Before the time of the next event, so that times do not decrease.
         if now >= self.judged + HEALTH && self.changed {
             self.judge();
+            self.judged = now;
         }
         if now >= self.flushed + FINGERS {
             self.flush();
+            self.flushed = now;
         }
         self.now = now;
     }

@@ -132,9 +132,9 @@ fn ring_is_judged_by_its_tables() {
     let unaware = node(32, None, &[8, 21]);
     assert_eq!(health(&[eight.clone(), twentyone.clone(), unaware]), expect("degraded", "predecessor"));
     let alone = node(32, Some(21), &[]);
-    assert_eq!(health(&[eight, twentyone, alone]), expect("broken", "rings alone"));
+    assert_eq!(health(&[eight, twentyone, alone]), expect("broken", "alone"));
     let two = [node(8, Some(21), &[21]), node(21, Some(8), &[8]), node(32, Some(42), &[42]), node(42, Some(32), &[32])];
-    assert_eq!(health(&two), expect("broken", "rings successor predecessor"));
+    assert_eq!(health(&two), expect("broken", "rings successor successor_list predecessor"));
     let twice =
         [node(8, Some(42), &[32]), node(21, Some(8), &[42]), node(32, Some(21), &[21]), node(42, Some(32), &[8])];
     assert!(health(&twice).1.starts_with("rings "), "{:?}", health(&twice));
