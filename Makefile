@@ -80,11 +80,11 @@ storm:
 
 # Counts the instructions of the hot path; fails if a step needs a tenth more than its limit. Needs valgrind, and gets
 # the runner of the benches from the registry. The benches need only the library and the simulator: no command is linked
-# for them.
+# for them. The runner only starts valgrind, so that it need not be fast itself.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
 instructions:
-	cargo install --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
 	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --features sim --bench instructions
 
 # The pictures in docs/ that need no measurement: rings, simulations that are determined by their seed, and the paper's

@@ -131,6 +131,8 @@ function make_hop() {
 /** The nodes of a lookup in order: those that were asked, and the owner if it was not. */
 export function hops_of({ path, owner, owner_addr, owner_why }) {
   const hops = path.map((hop) => ({ ...hop, owner: hop.id === owner }));
+  // In a recording the node that looks up has no reason.
+  if (hops[0] && !hops[0].why) hops[0] = { ...hops[0], why: "begin" };
   if (owner && path.at(-1)?.id !== owner) hops.push({ id: owner, addr: owner_addr, why: owner_why, owner: true });
   return hops;
 }
