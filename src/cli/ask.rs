@@ -135,6 +135,39 @@ nodes name with the right ones. What is wrong must be found twice, half a second
 Exit status: 0 healthy, 1 degraded (it heals by itself), 2 broken (answers may be wrong) or bad arguments, 3 no node
 answered.";
 
+/// Loads the ring with lookups of random keys, and tells how many it answers and how fast
+#[derive(Clone, Debug, Args)]
+#[command(after_help = BENCH_HELP)]
+pub struct Bench {
+    /// This many clients, each of which begins its next lookup when it has its answer, 1 to 4096
+    #[arg(long, value_name = "N", value_parser = in_flight, default_value = "16", conflicts_with = "rate", allow_hyphen_values = true)]
+    pub clients: usize,
+
+    /// Instead, this many lookups a second at random times, whether earlier ones are answered or not, 1 to 1000000
+    #[arg(long, value_name = "N", value_parser = rate, allow_hyphen_values = true)]
+    pub rate: Option<u32>,
+
+    /// For how long, 1 to 86400
+    #[arg(long, value_name = "SECS", value_parser = whole_seconds, default_value = "10", allow_hyphen_values = true)]
+    pub seconds: u64,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const BENCH_HELP: &str = "\
+Each lookup is of a random key and asked of a random member. An owner is wrong if it is not the one that follows from
+the members, both before and after the load.
+Exit status: 0 all lookups were right, 1 some were wrong or failed, 2 bad arguments, 3 no node answered.";
+
+fn rate(text: &str) -> Result<u32, NotAccepted> {
+    number(text, 1..=1_000_000)
+}
+
+fn whole_seconds(text: &str) -> Result<u64, NotAccepted> {
+    number(text, 1..=86_400)
+}
+
 fn in_flight(text: &str) -> Result<usize, NotAccepted> {
     number(text, 1..=4096)
 }
@@ -154,6 +187,9 @@ pub const ACCEPTED: Accepted = &[
     ("--json", "no value"),
     ("--id", "no value"),
     ("--in-flight", "a number from 1 to 4096"),
+    ("--clients", "a number from 1 to 4096"),
+    ("--rate", "a number of lookups a second from 1 to 1000000"),
+    ("--seconds", "a number of seconds from 1 to 86400"),
     ("--draw", "the path of a file"),
     ("--dot", "no value"),
     ("--thorough", "no value"),
@@ -171,10 +207,11 @@ pub enum Ask {
     State(State),
     Ring(Ring),
     Check(Check),
+    Bench(Bench),
 }
 
 /// The names of these commands.
-pub const NAMES: [&str; 5] = ["lookup", "trace", "state", "ring", "check"];
+pub const NAMES: [&str; 6] = ["lookup", "trace", "state", "ring", "check", "bench"];
 
 /// Adds them to the command line.
 pub fn augment(command: clap::Command) -> clap::Command {
@@ -184,6 +221,7 @@ pub fn augment(command: clap::Command) -> clap::Command {
         .subcommand(State::augment_args(clap::Command::new("state")))
         .subcommand(Ring::augment_args(clap::Command::new("ring")))
         .subcommand(Check::augment_args(clap::Command::new("check")))
+        .subcommand(Bench::augment_args(clap::Command::new("bench")))
 }
 
 /// Reads the arguments of one of them.
@@ -194,7 +232,8 @@ pub fn read(name: &str, matches: &clap::ArgMatches) -> Result<Ask, clap::Error> 
         "trace" => Ask::Trace(Trace::from_arg_matches(matches)?),
         "state" => Ask::State(State::from_arg_matches(matches)?),
         "ring" => Ask::Ring(Ring::from_arg_matches(matches)?),
-        _ => Ask::Check(Check::from_arg_matches(matches)?),
+        "check" => Ask::Check(Check::from_arg_matches(matches)?),
+        _ => Ask::Bench(Bench::from_arg_matches(matches)?),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Lessons: small rings, recorded step by step with the words of the protocol, for students.
 //!
 //! `make lessons` writes them into `docs/lessons`; a test compares these files with what the code does now. Three of
-//! them are scenarios ([`script`](super::script)); the fourth runs the paper's pseudocode beside our protocol.
+//! them are scenarios ([`script`]); the fourth runs the paper's pseudocode beside our protocol.
 
 use super::paper::original;
 use super::script;

@@ -2,8 +2,8 @@
 //!
 //! The format is described in `docs/recording.md`: a header, then one event a line. A [`Recorder`] is shown the nodes
 //! ([`view`]) and told what else happens; it writes what has changed, and judges the ring by what it has been shown
-//! ([`health`]). So it serves every kind of ring alike: a [`World`](super::World), a stepwise scenario, the paper's
-//! pseudocode, and the states of a model checker. [`words`] has the commands of scenarios as sentences.
+//! (`health`). So it serves every kind of ring alike: a [`World`](super::World), a stepwise scenario, the paper's
+//! pseudocode, and the states of a model checker. `words` has the commands of scenarios as sentences.
 
 mod health;
 pub mod view;

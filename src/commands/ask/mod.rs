@@ -3,6 +3,7 @@
 //! They end with 3 if no node answers, and with 1 if an answer can't be written; each help says what else their exit
 //! status tells. When nobody reads their output any more they end without a word.
 
+mod bench;
 pub(super) mod check;
 mod draw;
 mod lookup;
@@ -69,6 +70,7 @@ async fn answer(ask: Ask) -> Result<u8, Failure> {
         Ask::State(state) => state::run(&state).await,
         Ask::Ring(ring) => ring::run(&ring).await,
         Ask::Check(check) => check::run(&check).await,
+        Ask::Bench(bench) => bench::run(&bench).await,
     }
 }
 
