@@ -2,7 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test test-library check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions lessons clean
+.PHONY: chord ring test test-browser test-library figures-browser check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions lessons clean
 
 # An optimised ./chord.
 chord:
@@ -23,6 +23,19 @@ test-library:
 	cargo test --locked --lib --no-default-features
 	cargo test --locked --lib --no-default-features --features sim
 
+# The page of the ring and the lessons in a real browser (Debian's chromium and chromium-driver); left out where there is
+# none. The program under test is the one that the other tests run.
+BROWSER = CHORD=$(abspath $(CARGO_TARGET_DIR))/debug/chord cargo test --locked --manifest-path browser/Cargo.toml \
+	--target-dir $(abspath $(CARGO_TARGET_DIR))/browser
+test-browser:
+	cargo test --locked --no-run
+	$(BROWSER)
+
+# How fast the page draws 5, 50 and 300 nodes, and pictures of it: three minutes.
+figures-browser:
+	cargo test --locked --no-run
+	$(BROWSER) -- --ignored --nocapture
+
 # Tests of real processes: five minutes of random faults, two more with many nodes under load that are killed 20 times,
 # and four with each node on a host of its own, if iproute2 and root are available. Prints the figures. SEED=… repeats a
 # run.
@@ -36,6 +49,7 @@ check:
 	cargo clippy --locked --all-targets --no-default-features -- --deny warnings
 	cargo clippy --locked --lib --no-default-features -- --deny warnings
 	cargo clippy --locked --lib --no-default-features --features sim -- --deny warnings
+	cargo clippy --locked --lib --no-default-features --features http -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps
 
 # Explores the protocol's own code exhaustively in small rings, two scopes at a time: half an hour on two

@@ -174,7 +174,8 @@ impl Browser {
 
     /// What stands in the browser's console.
     pub async fn console(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(Raw { path: "se/log", body: json!({ "type": "browser" }) }).await.expect("a log");
+        let log =
+            self.client.issue_cmd(Raw { path: "se/log", body: json!({ "type": "browser" }) }).await.expect("a log");
         log.as_array().into_iter().flatten().map(Value::to_string).collect()
     }
 

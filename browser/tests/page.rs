@@ -158,7 +158,9 @@ async fn page_can_be_read_by_everyone_light_and_dark_wide_and_narrow() {
     }
     // The rules find what is wrong.
     browser.eval("(document.body.insertAdjacentHTML('beforeend', '<button></button>'), 0)").await;
-    browser.eval("(document.querySelector('h1, h2, p').style.color = getComputedStyle(document.body).backgroundColor, 0)").await;
+    browser
+        .eval("(document.querySelector('h1, h2, p').style.color = getComputedStyle(document.body).backgroundColor, 0)")
+        .await;
     let found = browser.eval(RULES).await;
     assert!(found.as_array().unwrap().len() >= 2, "{found}");
     browser.close().await;
@@ -197,8 +199,10 @@ async fn figures() {
         }
         times.sort_by(f64::total_cmp);
         rates.sort_by(f64::total_cmp);
-        println!("{n} nodes: drawn after {:.0} ms ({:.0} to {:.0}); {:.0} frames/s with 10 lookups/s ({:.0} to {:.0})",
-            times[2], times[0], times[4], rates[1], rates[0], rates[2]);
+        println!(
+            "{n} nodes: drawn after {:.0} ms ({:.0} to {:.0}); {:.0} frames/s with 10 lookups/s ({:.0} to {:.0})",
+            times[2], times[0], times[4], rates[1], rates[0], rates[2]
+        );
         browser.type_into("#key", "Hello\n").await;
         browser.until("document.querySelectorAll('#hops li').length > 0").await;
         for scheme in ["light", "dark"] {
