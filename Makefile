@@ -18,10 +18,10 @@ ring: chord
 test:
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
 
-# The library's own tests as other programs build it: alone, and with the simulator.
+# The library's own tests as other programs build it: alone. (`make test` runs those of its features, too, and `make check`
+# builds it with each.)
 test-library:
 	cargo test --locked --lib --no-default-features
-	cargo test --locked --lib --no-default-features --features sim
 
 # The page of the ring and the lessons in a real browser (Debian's chromium and chromium-driver); left out where there is
 # none. The program under test is the one that the other tests run.

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use chord::console::streams::{Log, complain, output, own_terminals};
 use chord::console::terminal::{KeepTerminal, block_signals};
 use chord::node::worker::runtime;
+use cli::serve::LogFormat;
 use commands::sim::{chaos, churn, lessons, merge, paper, ring, storm};
 use commands::{ask, meta, node, play, serve, swarm};
 use tracing_subscriber::EnvFilter;
@@ -25,11 +26,14 @@ fn main() -> ExitCode {
     own_terminals();
     match cli::parse(std::env::args_os()) {
         Ok(cli::Run::Node(host)) => run(node::run(host), "warn"),
-        Ok(cli::Run::Serve(settings)) => run(serve::run(*settings), "warn"),
+        Ok(cli::Run::Serve(settings)) => {
+            let format = settings.log_format;
+            run_and_log(serve::run(*settings), "warn", format)
+        }
         // Hundreds of nodes would repeat each warning every second.
         Ok(cli::Run::Swarm(swarm)) => run(swarm::run(swarm), "error"),
         Ok(cli::Run::Ask(question)) => {
-            log("error");
+            log("error", LogFormat::Text);
             ask::run(question)
         }
         Ok(cli::Run::Play(recording)) => run(play::run(recording), "warn"),
@@ -60,7 +64,11 @@ fn main() -> ExitCode {
 
 /// Runs nodes to their end; they log at this level unless `RUST_LOG` names another.
 fn run(nodes: impl Future<Output = Result<()>>, level: &str) -> ExitCode {
-    log(level);
+    run_and_log(nodes, level, LogFormat::Text)
+}
+
+fn run_and_log(nodes: impl Future<Output = Result<()>>, level: &str, format: LogFormat) -> ExitCode {
+    log(level, format);
     let _terminal = KeepTerminal;
     match block_on(nodes) {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,7 +91,7 @@ fn block_on(nodes: impl Future<Output = Result<()>>) -> Result<()> {
 }
 
 /// Logs to standard error, at the level that `RUST_LOG` names, or else at this one.
-fn log(usual: &str) {
+fn log(usual: &str, format: LogFormat) {
     let filter = match std::env::var("RUST_LOG") {
         Ok(level) => EnvFilter::try_new(&level).unwrap_or_else(|error| {
             complain(format_args!("chord: RUST_LOG is {level:?}: {error}; it is taken for {usual:?}"));
@@ -93,7 +101,11 @@ fn log(usual: &str) {
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal());
     // The logger would report its own errors to standard error again, and end the program.
-    log.log_internal_errors(false).with_writer(|| Log).init();
+    let log = log.log_internal_errors(false).with_writer(|| Log);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
 }
 
 #[cfg(test)]

@@ -115,6 +115,10 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", value_parser = truth, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     iterative: Option<bool>,
 
+    /// How to write the log: text for people, or json, an object a line, for programs [default: text]
+    #[arg(long, value_name = "FORM", value_enum)]
+    log_format: Option<LogFormat>,
+
     /// TOML file with settings: the names of these flags without their hyphens in front
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -154,6 +158,7 @@ pub const ACCEPTED: Accepted = &[
     ("--id", "40 hexadecimal digits"),
     ("--strict-ids", "true or false"),
     ("--iterative", "true or false"),
+    ("--log-format", "text or json"),
     ("--config", "the path of a file"),
     ("--print-config", "no value"),
 ];
@@ -166,6 +171,13 @@ enum Alone {
     Create,
     Exit,
     Wait,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 fn advertised(text: &str) -> Result<Bind, NotAccepted> {
@@ -200,6 +212,8 @@ pub struct Serve {
     pub http: Option<SocketAddr>,
     /// Where members of the ring are remembered.
     pub remember: Option<PathBuf>,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Whether nobody has said where it is or whom to join: it asks, on a terminal.
     pub asks: bool,
     /// Whether `config.if_alone` was given, and is no default.
@@ -247,6 +261,7 @@ struct Settings {
     id: Option<Id>,
     strict_ids: bool,
     iterative: bool,
+    log_format: LogFormat,
     print: bool,
     sources: Sources,
 }
@@ -293,6 +308,7 @@ impl Settings {
             id: args.id,
             strict_ids: args.strict_ids.unwrap_or(false),
             iterative: args.iterative.unwrap_or(false),
+            log_format: args.log_format.unwrap_or(LogFormat::Text),
             print: args.print_config,
             sources,
         })
@@ -343,8 +359,8 @@ impl Settings {
             },
             ..Config::at(self.listen)
         };
-        let (virtual_nodes, http, remember) = (self.virtual_nodes, self.http, self.remember);
-        Ok(Serve { config, virtual_nodes, http, remember, asks, knows_if_alone, warning })
+        let Settings { virtual_nodes, http, remember, log_format, .. } = self;
+        Ok(Serve { config, virtual_nodes, http, remember, log_format, asks, knows_if_alone, warning })
     }
 
     /// All settings as a file, each with its source.
@@ -352,7 +368,7 @@ impl Settings {
         let text = |text: &dyn ToString| Value::String(text.to_string()).to_string();
         let time = |time: Duration| text(&humantime::format_duration(time));
         let paths = |path: &Option<PathBuf>| path.as_ref().map(|path| text(&path.display()));
-        let alone = self.if_alone.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+        let alone = name_of(self.if_alone);
         let seeds: Vec<String> = self.seeds.iter().map(|seed| text(seed)).collect();
         let by_profile =
             ["stabilize", "fix-fingers", "check-predecessor", "rpc-timeout", "lookup-timeout", "successors"];
@@ -377,6 +393,7 @@ impl Settings {
             ("id", self.id.map(|id| text(&id))),
             ("strict-ids", Some(self.strict_ids.to_string())),
             ("iterative", Some(self.iterative.to_string())),
+            ("log-format", Some(text(&name_of(self.log_format)))),
         ];
         let line = |(name, value): (&str, Option<String>)| {
             let source = match self.sources.get(name) {
@@ -394,6 +411,10 @@ impl Settings {
         };
         lines.into_iter().map(line).collect()
     }
+}
+
+fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default()
 }
 
 /// The address of this machine from which others are called: nothing is sent.

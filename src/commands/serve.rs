@@ -12,7 +12,8 @@ use chord::console::streams::complain;
 use chord::http::{Face, local};
 use chord::protocol::id::Bits;
 use chord::swarm::together;
-use chord::{Addr, Config, IfAlone, Node, Seed};
+use chord::{Addr, Config, Event, IfAlone, Node, Peer, Seed};
+use futures::StreamExt;
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_notify::NotifyState;
@@ -88,7 +89,7 @@ pub async fn run(serve: Serve) -> Result<()> {
             waiting.tell(&nodes[0]).await;
             tokio::select! {
                 ended = live(&nodes, Language::Service, told_to_end) => ended,
-                () = async { tokio::join!(report_ready(&nodes[0]), feed_watchdog(&nodes), remember_often(&nodes[0], &mut memory, own)); } => Ok(()),
+                () = async { tokio::join!(report_ready(&nodes[0]), feed_watchdog(&nodes), log_events(&nodes), remember_often(&nodes[0], &mut memory, own)); } => Ok(()),
             }
         }
     };
@@ -194,6 +195,34 @@ async fn report_ready(node: &Node) {
     }
     tracing::info!("ready");
     notify(NotifyState::Ready);
+    std::future::pending().await
+}
+
+/// Logs what happens around the nodes. What a node finds dead is logged where it is found out.
+async fn log_events(nodes: &[Node]) {
+    let list = |peers: &[Peer]| peers.iter().map(Peer::to_string).collect::<Vec<_>>().join(" ");
+    let name = |peer: Option<Peer>| peer.map_or("none".into(), |peer| peer.to_string());
+    join_all(nodes.iter().map(|node| async move {
+        let (mut events, me) = (node.events().await, node.me().addr);
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Joined => tracing::info!(event = "joined", node = %me),
+                Event::Left => tracing::info!(event = "left", node = %me),
+                Event::SuccessorsChanged(to) => {
+                    tracing::info!(event = "successors_changed", node = %me, successors = list(&to));
+                }
+                Event::PredecessorChanged(to) => {
+                    tracing::info!(event = "predecessor_changed", node = %me, predecessor = name(to));
+                }
+                Event::Suspected(peer) => tracing::info!(event = "suspected", node = %me, %peer),
+                Event::Alone => tracing::warn!(event = "alone", node = %me),
+                Event::Reunited => tracing::info!(event = "reunited", node = %me),
+                Event::Lagged(lost) => tracing::warn!(event = "lagged", node = %me, lost),
+                Event::RangeChanged(_) | Event::Dead(_) => {}
+            }
+        }
+    }))
+    .await;
     std::future::pending().await
 }
 

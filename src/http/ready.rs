@@ -13,8 +13,9 @@ use crate::node::Node;
 use crate::node::state::State;
 use crate::protocol::peer::Peer;
 
-/// How often another node is asked.
+/// How often another node is asked, while the answer is the right one and while it is not.
 const ASKS_EVERY: Duration = Duration::from_secs(1);
+const ASKS_AGAIN: Duration = Duration::from_millis(100);
 
 /// A node whose ring has not confirmed it for this long is not ready.
 pub(super) const LASTS: Duration = Duration::from_secs(5);
@@ -48,15 +49,19 @@ impl Readiness {
 pub(super) async fn watch(shown: &Shown) {
     let (mut seen, mut turn) = (Seen::Nobody, 0);
     loop {
-        if let Some((node, _)) = shown.first() {
-            turn += 1;
-            let found = confirm(&shown.client, &node, &mut seen, turn).await;
-            shown.readiness.send_modify(|last| match found {
-                Ok(()) => last.confirmed = Some(Instant::now()),
-                Err(why) => last.why = why,
-            });
-        }
-        sleep(ASKS_EVERY).await;
+        let Some((node, _)) = shown.first() else {
+            sleep(ASKS_AGAIN).await;
+            continue;
+        };
+        turn += 1;
+        let found = confirm(&shown.client, &node, &mut seen, turn).await;
+        let rest = if found.is_ok() { ASKS_EVERY } else { ASKS_AGAIN };
+        shown.readiness.send_modify(|last| match found {
+            Ok(()) => last.confirmed = Some(Instant::now()),
+            Err(why) => last.why = why,
+        });
+        // Nodes that are ready at the same time don't ask at the same time.
+        sleep(rest.mul_f64(rand::random_range(0.5..1.5))).await;
     }
 }
 

@@ -144,6 +144,8 @@ fn commands_print_what_the_description_says() {
         (&["state"], "State", 1),
         (&["ring"], "Member", 2),
         (&["check"], "Check", 1),
+        (&["bench", "--seconds", "1"], "Bench", 1),
+        (&["bench", "--seconds", "1", "--rate", "50"], "Bench", 1),
     ] {
         let printed = run(words);
         assert_eq!(printed.len(), lines, "{words:?}");
@@ -393,5 +395,62 @@ fn alerts_and_dashboard_are_valid_and_use_metrics_that_exist() {
         for name in used {
             assert!(told.contains(&format!("\n{name}{{")) || told.contains(&format!("\n{name} ")), "{file}: {name}");
         }
+    }
+}
+
+#[test]
+fn load_on_a_ring_is_told_with_what_failed_and_what_was_wrong() {
+    let ring = Ring::start(2);
+    let bench = |more: &[&str]| {
+        let at = ring.addrs[0].to_string();
+        let words = ["bench", "--json", "--seconds", "3", "--timeout", "1s", "--at", &at];
+        Command::new(CHORD).args(words).args(more).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let told = |bench: std::process::Child| {
+        let output = bench.wait_with_output().unwrap();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    let (status, figures) = told(bench(&["--clients", "2"]));
+    assert_eq!((status, &figures["wrong"], &figures["failed"]), (Some(0), &json!(0), &json!({})));
+    assert!(figures["found"].as_u64() > Some(20), "{figures}");
+    // Half of the lookups are asked of a node that is silent.
+    let served = || {
+        let told = get(ring.http[0], "/metrics").body;
+        metric(&told, "chord_calls_served_total{call=\"find_successor\",result=\"answered\"}")
+    };
+    let before = served();
+    let load = bench(&["--rate", "200"]);
+    eventually(LIMIT, || if served() > before + 100.0 { Ok(()) } else { Err("no load yet".into()) });
+    ring.nodes[1].signal(Signal::STOP);
+    let (status, figures) = told(load);
+    ring.nodes[1].signal(Signal::CONT);
+    assert_eq!(status, Some(1), "{figures}");
+    assert!(figures["failed"].as_object().is_some_and(|failed| !failed.is_empty()), "{figures}");
+}
+
+#[test]
+fn recording_is_shown_and_what_is_none_is_refused() {
+    let lesson = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lessons/join.jsonl");
+    let play = |file: &str| {
+        let mut command = Command::new(CHORD);
+        command.args(["play", file, "--http", "0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut player = play(lesson);
+    let mut said = String::new();
+    BufReader::new(player.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let at = said.split_once("http://").and_then(|(_, rest)| rest.split('/').next()).unwrap();
+    let at: SocketAddr = at.parse().unwrap();
+    assert!(at.ip().is_loopback());
+    assert!(get(at, "/").body.contains("data-feed=\"recording\""));
+    assert_eq!(get(at, "/recording").body, std::fs::read_to_string(lesson).unwrap());
+    assert_eq!(get(at, "/api/v1/ring").status, 404, "there is no ring to ask");
+    // Errors mean that it has ended already.
+    let _ = (player.kill(), player.wait());
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    for (file, word) in [(readme, "no recording"), ("/nowhere/at-all", "can't read")] {
+        let output = play(file).wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.contains(word) && said.contains(file)), (Some(1), true), "{said}");
     }
 }

@@ -276,3 +276,28 @@ fn both_ends_say_that_they_are_of_different_rings_and_anybody_may_ask_either() {
         assert_eq!((said["health"].as_str(), said["nodes"].as_u64()), (Some("healthy"), Some(1)), "{said}");
     }
 }
+
+#[test]
+fn log_in_json_is_an_object_a_line_with_what_happens_as_fields() {
+    let addrs = free_addrs(2);
+    let mut node = Service::start_with(addrs[0], &["--log-format", "json"], &[("RUST_LOG", "info")]);
+    eventually(LIMIT, || successors(addrs[0]).map(drop));
+    let other = Service::start(addrs[1], &["--join", &addrs[0].to_string()]);
+    node.says("successors_changed");
+    drop(other);
+    node.says("\"alone\"");
+    node.signal(Signal::TERM);
+    let (status, said) = node.end();
+    assert_eq!(status, Some(0), "{said}");
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let is_whole = |line: &serde_json::Value| {
+        ["timestamp", "level", "target"].iter().all(|field| line[field].is_string())
+            && line["timestamp"].as_str().unwrap().ends_with('Z')
+    };
+    assert!(lines.iter().all(is_whole), "{said}");
+    let changed = lines.iter().find(|line| line["event"] == "successors_changed").unwrap();
+    assert_eq!(
+        (changed["successors"].as_str(), changed["node"].as_str()),
+        (Some(&*peer(addrs[1]).to_string()), Some(&*addrs[0].to_string()))
+    );
+}
