@@ -176,7 +176,7 @@ async fn figures() {
     for n in [5, 50, 300] {
         let (first, http, seed) = (20_000 + n * 10, free_port(), free_port());
         let (first, count) = (first.to_string(), n.to_string());
-        let mut swarm = chord(&["swarm", "-n", &count, "-p", &first, "--seed", "1"]);
+        let mut swarm = chord(&["swarm", "-n", &count, "-p", &first]);
         let mut swarm = swarm.stdin(Stdio::piped()).spawn().unwrap();
         let (at, join) = (format!("127.0.0.1:{seed}"), format!("127.0.0.1:{first}"));
         let ring = Ring { nodes: Vec::new(), ports: vec![seed], page: format!("http://127.0.0.1:{http}/") };

@@ -33,7 +33,7 @@ export function finger_name(first, last) {
 export const reason_text = (why) => (why ?? "").replace(/^finger (\d+)$/, (_, number) => `finger ${finger(number)}`);
 
 /** Milliseconds with as many digits as matter. */
-export const millis = (time) => `${time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
+export const millis = (time) => `${time < 0.1 ? time.toFixed(2) : time < 10 ? time.toFixed(1) : Math.round(time)} ms`;
 
 /** How long ago, in words. */
 export function ago(seconds) {
