@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
 use rand::RngExt;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Failure, print, print_json, reach};
 use crate::cli::ask::Bench;
@@ -26,6 +26,10 @@ const MAX_UNDER_WAY: usize = 4096;
 
 /// At most this many answers that differ from the first walk are kept to be compared with the second.
 const MAX_DOUBTED: usize = 100_000;
+
+/// The node is asked for the ring after the load for at most this long, if it refuses or is silent.
+const AFTERWARDS: Duration = Duration::from_secs(15);
+const REST: Duration = Duration::from_millis(200);
 
 /// The longest time that is distinguished from longer ones.
 const LONGEST: Duration = Duration::from_secs(100);
@@ -52,7 +56,14 @@ pub(super) async fn run(args: &Bench) -> Result<u8, Failure> {
     tokio::select! { () = load => {}, () = watch => {} }
     let elapsed = began.elapsed();
     progress.end();
-    let after = walk(&client, &[addr], Reports::Of(0), |_, _| {}).await?;
+    // The node may be looking for its ring, which the load may have hurt.
+    let again = Instant::now() + AFTERWARDS;
+    let after = loop {
+        match walk(&client, &[addr], Reports::Of(0), |_, _| {}).await {
+            Err(_) if Instant::now() < again => sleep(REST).await,
+            walked => break walked.unwrap_or_default(),
+        }
+    };
     let counts = bench.counts.into_inner();
     // The ring may have changed meanwhile: an answer is wrong if it is so before and after.
     let wrong = counts.doubted.iter().filter(|(key, owner)| after.owner(*key) != Some(*owner)).count() as u64;
@@ -152,7 +163,7 @@ fn reason(why: &AskError) -> String {
 }
 
 struct Figures {
-    /// Before and after.
+    /// Before and after; none after if the node did not answer any more.
     members: (usize, usize),
     elapsed: Duration,
     wrong: u64,
