@@ -175,7 +175,10 @@ impl Link {
 
     /// A whole valid frame has come.
     fn see(&self) {
-        let now = Instant::now();
+        self.see_at(Instant::now());
+    }
+
+    fn see_at(&self, now: Instant) {
         self.last_seen.set(Some(now));
         self.shared.routes.pool.look(now);
     }
@@ -186,8 +189,9 @@ impl Link {
     }
 
     fn returned(&mut self, reply: Reply) {
-        match (self.pending.returned(reply, self.addr), self.addr) {
-            (Echo::Late, _) => return self.see(),
+        let now = Instant::now();
+        match (self.pending.returned(reply, self.addr, now), self.addr) {
+            (Echo::Late, _) => return self.see_at(now),
             (Echo::Stranger, _) => {
                 // As if nobody were there.
                 self.pending.close(|| CallOutcome::Refused);
@@ -202,7 +206,7 @@ impl Link {
             }
             (Echo::First { .. } | Echo::Nothing, _) => {}
         }
-        self.see();
+        self.see_at(now);
         if self.pending.kind() == Kind::Ours && !matches!(self.origin, Origin::DialedOnce(_)) {
             self.pending.go_on();
             self.close_if_done();

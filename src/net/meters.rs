@@ -49,11 +49,23 @@ impl Durations {
     /// The last is 16.8 seconds.
     const BOUNDS: usize = 20;
 
+    /// Counts one on the only thread that counts.
     fn add(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bound = (u64::BITS - micros.saturating_sub(1).leading_zeros()).saturating_sub(Durations::FIRST);
-        self.counts[(bound as usize).min(Durations::BOUNDS)].add(1);
+        let micros = micros(took);
+        self.counts[Durations::bucket(micros)].add(1);
         self.micros.add(micros);
+    }
+
+    /// Counts one on any thread.
+    fn add_anywhere(&self, took: Duration) {
+        let micros = micros(took);
+        self.counts[Durations::bucket(micros)].add_anywhere(1);
+        self.micros.add_anywhere(micros);
+    }
+
+    fn bucket(micros: u64) -> usize {
+        let bound = (u64::BITS - micros.saturating_sub(1).leading_zeros()).saturating_sub(Durations::FIRST);
+        (bound as usize).min(Durations::BOUNDS)
     }
 
     /// The upper bound of each bucket in seconds and how many are in it, without those of the buckets before; and the
@@ -63,6 +75,10 @@ impl Durations {
         let counts = self.counts.iter().map(Counter::get);
         (bounds.chain([f64::MAX]).zip(counts).collect(), self.micros.get() as f64 / 1e6)
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The calls of one name.
@@ -142,10 +158,10 @@ impl Meters {
         self.calls[usize::from(call)].served[decision].add(1);
     }
 
-    /// A lookup of the node's own program has ended.
+    /// A lookup of the node's own program has ended, on any thread.
     pub(crate) fn looked_up(&self, took: Duration, failed: Option<LookupFailure>) {
         match failed {
-            None => self.lookups.add(took),
+            None => self.lookups.add_anywhere(took),
             Some(why) => self.failures[match why {
                 LookupFailure::NotJoined => 0,
                 LookupFailure::Isolated => 1,
@@ -155,7 +171,7 @@ impl Meters {
                 LookupFailure::Busy => 5,
                 LookupFailure::Unsure => 6,
             }]
-            .add(1),
+            .add_anywhere(1),
         }
     }
 

@@ -213,9 +213,9 @@ impl PendingCalls {
         !inner.asked.is_empty()
     }
 
-    /// A reply has come: hands it to its asker. [`go_on`](Self::go_on) then puts the next questions that wait.
-    pub fn returned(&self, reply: Reply, other_end: Option<Addr>) -> Echo {
-        self.0.borrow_mut().returned(reply, other_end)
+    /// A reply has come just now: hands it to its asker. [`go_on`](Self::go_on) then puts the next questions that wait.
+    pub fn returned(&self, reply: Reply, other_end: Option<Addr>, now: Instant) -> Echo {
+        self.0.borrow_mut().returned(reply, other_end, now)
     }
 
     /// Puts waiting questions, as many as may be in flight.
@@ -353,7 +353,7 @@ impl Inner {
         Some(self.last_call)
     }
 
-    fn returned(&mut self, mut reply: Reply, other_end: Option<Addr>) -> Echo {
+    fn returned(&mut self, mut reply: Reply, other_end: Option<Addr>, now: Instant) -> Echo {
         let asked = match reply.call_id {
             Some(call) => self.asked.remove(&call),
             // A plain peer answers in order, and there is one question in flight.
@@ -364,7 +364,7 @@ impl Inner {
             let late = self.kind == Kind::Ours && reply.call_id.is_some_and(|call| call <= self.last_call);
             return if late { Echo::Late } else { Echo::Nobody };
         };
-        self.ended(call, Some(since.elapsed()), reply.refusal().is_some());
+        self.ended(call, Some(now - since), reply.refusal().is_some());
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);

@@ -136,7 +136,7 @@ impl Channels {
         lock(&channel.waiting).insert(number, answer);
         let _in_flight = InFlight { number, channel: &channel };
         channel.outgoing.send(Outgoing::Call { number, frame }).await.map_err(|_| CallError::Lost)?;
-        self.counters.called.add(1);
+        self.counters.called.add_anywhere(1);
         tokio::select! {
             answer = answered => answer.unwrap_or(Err(CallError::Lost)),
             () = channel.outgoing.closed() => Err(CallError::Lost),

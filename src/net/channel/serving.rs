@@ -141,7 +141,7 @@ impl Serving {
             let _ = answers.send(ChannelFrame::Return { number, answer: Err((Fault::NoService, service)) }).await;
             return;
         };
-        self.counters.served.add(1);
+        self.counters.served.add_anywhere(1);
         let answer = tokio::select! {
             answer = timeout(patience, answering.answer()) => answer,
             _ = cancelled => return,
