@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use actix_rt::System;
 use bytes::BytesMut;
@@ -16,6 +17,7 @@ use chord::protocol::rpc::{Code, Request, Response};
 use chord::sim::tables::Tables;
 use chord::wire::{Frame, FrameCodec, Question, Reply};
 use chord::{Addr, Config, Node};
+use tokio::time::sleep;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::line::{self, Line};
@@ -136,17 +138,35 @@ pub struct Served {
     _nodes: [Node; 2],
 }
 
+/// A node whose own rounds are so far apart that none falls into what is counted.
+fn quiet() -> Config {
+    let period = Duration::from_secs(60);
+    let usual = Config::new(Ipv4Addr::LOCALHOST);
+    Config { stabilize: period, fix_fingers: period, check_predecessor: period, ..usual }
+}
+
+/// Waits until the nodes have found each other and ask nothing more.
+async fn rest(nodes: [&Node; 2]) {
+    let asked = || nodes.map(|node| node.traffic().asked);
+    loop {
+        let before = asked();
+        sleep(Duration::from_millis(500)).await;
+        if asked() == before {
+            return;
+        }
+    }
+}
+
 impl Served {
     /// Starts the nodes and the client.
     pub fn start() -> io::Result<Served> {
         let system = System::new();
         let (line, nodes) = system.block_on(async {
-            let first = Node::start_sharing(Config::new(Ipv4Addr::LOCALHOST), ConnectionPool::default())
-                .await
-                .map_err(io::Error::other)?;
+            let first = Node::start_sharing(quiet(), ConnectionPool::default()).await.map_err(io::Error::other)?;
             let seeds = vec![first.me().addr.into()];
-            let config = Config { seeds, ..Config::new(Ipv4Addr::LOCALHOST) };
-            let second = Node::start_sharing(config, ConnectionPool::default()).await.map_err(io::Error::other)?;
+            let second = Node::start_sharing(Config { seeds, ..quiet() }, ConnectionPool::default());
+            let second = second.await.map_err(io::Error::other)?;
+            rest([&first, &second]).await;
             let (me, call) = (first.me(), line::call(first.me(), false));
             let reply = line::reply(me.addr.into(), &call).await?;
             let line = Line::to(me.addr.into(), &call, reply).await?;
