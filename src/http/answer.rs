@@ -70,15 +70,16 @@ pub(super) struct Fresh<T> {
 
 impl<T> Fresh<T> {
     /// Told again for this long.
-    pub(super) fn for_(lasts: Duration) -> Fresh<T> {
+    pub(super) fn lasting(lasts: Duration) -> Fresh<T> {
         Fresh { lasts, last: Mutex::new(None) }
     }
 
     /// What was found out lately, or else is found out now. A failure is told to one client only.
     pub(super) async fn get<E>(&self, find_out: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, E> {
         let mut last = self.last.lock().await;
-        if let Some((at, found)) = last.as_ref().filter(|(at, _)| at.elapsed() < self.lasts) {
-            let _: &Instant = at;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < self.lasts
+        {
             return Ok(found.clone());
         }
         let found = Arc::new(find_out.await?);

@@ -2,15 +2,14 @@
 //! print with `--json`, asked of the first node of the process.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use futures::future::join_all;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use super::Shown;
 use super::answer::{Answer, data, refuse};
+use super::{NODES_ANSWER_WITHIN, Shown, client};
 use crate::client::check::check as check_ring;
 use crate::client::json;
 use crate::client::trace::trace as trace_key;
@@ -32,9 +31,6 @@ pub(super) const PATHS: [&str; 11] = [
     "/api/v1/events",
     "/api/v1/openapi.json",
 ];
-
-/// The actors of a node answer at once, unless it is very busy.
-const LIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 4096;
@@ -114,14 +110,17 @@ fn no_member() -> Refused {
 /// Whether the process lives and the actors of its nodes answer.
 pub(super) async fn health(shown: &Shown) -> Answer {
     let nodes = shown.all();
-    let states = timeout(LIVES_WITHIN, join_all(nodes.iter().map(Node::state))).await;
-    match states {
+    let asked = async {
+        let _turn = shown.asks_all.lock().await;
+        join_all(nodes.iter().map(Node::state)).await
+    };
+    match timeout(NODES_ANSWER_WITHIN, asked).await {
         Ok(states) if states.iter().all(Option::is_some) => {
             data(StatusCode::OK, &json!({ "healthy": true, "nodes": nodes.len() }))
         }
         Ok(_) => data(StatusCode::SERVICE_UNAVAILABLE, &json!({ "healthy": false, "why": "a node was stopped" })),
         Err(_) => {
-            let why = format!("the actors of a node have not answered within {LIVES_WITHIN:?}");
+            let why = format!("the actors of a node have not answered within {NODES_ANSWER_WITHIN:?}");
             data(StatusCode::SERVICE_UNAVAILABLE, &json!({ "healthy": false, "why": why }))
         }
     }
@@ -154,7 +153,7 @@ async fn state_of(shown: &Shown, query: &Query<'_>) -> Result<Value, Refused> {
     // Whoever asks can't have this process call any other address.
     let nobody = || Refused(StatusCode::NOT_FOUND, "the last walk of the ring has found no such node".into());
     let other = found.ok_or_else(nobody)?;
-    Ok(json::state(&visit_at(&shown.client, other.addr).await.map_err(not_now)?))
+    Ok(json::state(&visit_at(&client(), other.addr).await.map_err(not_now)?))
 }
 
 /// The owner of a key.
@@ -180,22 +179,22 @@ async fn way_of(shown: &Shown, query: &Query<'_>) -> Result<Value, Refused> {
     let (text, key) = query.key()?;
     let (_, at) = shown.first().ok_or_else(no_member)?;
     let _place = shown.lookups.try_acquire().map_err(|_| not_now(MANY_LOOKUPS))?;
-    let traced = trace_key(&shown.client, at, key).await.map_err(not_now)?;
+    let traced = trace_key(&client(), at, key).await.map_err(not_now)?;
     Ok(json::trace(text, &traced))
 }
 
 /// All nodes of the ring.
 pub(super) async fn ring(shown: &Shown) -> Answer {
     let Some((_, at)) = shown.first() else { return not_a_member() };
-    let from = [at];
-    let walk = walk(&shown.client, &from, Reports::Of(REPORTS), |_, _| {});
+    let (client, from) = (client(), [at]);
+    let walk = walk(&client, &from, Reports::Of(REPORTS), |_, _| {});
     said(shown.walk.get(walk).await.map(|walk| json::ring(&walk)).map_err(not_now))
 }
 
 /// What is wrong with the ring.
 pub(super) async fn check(shown: &Shown) -> Answer {
     let Some((_, at)) = shown.first() else { return not_a_member() };
-    let from = [at];
-    let check = check_ring(&shown.client, &from, false, |_, _| {});
+    let (client, from) = (client(), [at]);
+    let check = check_ring(&client, &from, false, |_, _| {});
     said(shown.check.get(check).await.map(|checked| json::check(&checked)).map_err(not_now))
 }

@@ -13,10 +13,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::time::timeout;
 
-use super::Shown;
 use super::answer::{Answer, refuse, whole};
 use super::process::Process;
+use super::{NODES_ANSWER_WITHIN, Shown};
 use crate::net::limits::drops::REASONS;
 use crate::net::meters::{CALLS, CONVERSATIONS, DECISIONS, Durations, FAILURES, Meters, RESULTS};
 use crate::net::traffic::{Counter, Traffic};
@@ -31,7 +32,11 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// All metrics, in the form that the client accepts.
 pub(super) async fn answer(shown: &Shown, accepts: Option<&str>) -> Answer {
     let nodes = shown.all();
-    let reports = join_all(nodes.iter().map(Node::report)).await;
+    let _turn = shown.asks_all.lock().await;
+    let Ok(reports) = timeout(NODES_ANSWER_WITHIN, join_all(nodes.iter().map(Node::report))).await else {
+        let why = format!("the actors of a node have not answered within {NODES_ANSWER_WITHIN:?}");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, why);
+    };
     let mut meters: Vec<Arc<Meters>> = nodes.iter().map(Node::meters).collect();
     meters.sort_by_key(Arc::as_ptr);
     meters.dedup_by(|one, other| Arc::ptr_eq(one, other));

@@ -34,7 +34,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 use crate::client::Client;
 use crate::client::check::Checked;
@@ -54,6 +54,9 @@ const WALK_LASTS: Duration = Duration::from_secs(1);
 /// The same for a check, which looks twice and compares more.
 const CHECK_LASTS: Duration = Duration::from_secs(2);
 
+/// The actors of all nodes answer in this time, unless they are very busy.
+const NODES_ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// At most this many lookups and traces are under way; more are refused.
 const MAX_LOOKUPS: usize = 64;
 
@@ -70,7 +73,8 @@ pub struct Face {
 struct Shown {
     /// The nodes of the process that are members, and where each can be asked from here.
     nodes: RwLock<Vec<(Node, Addr)>>,
-    client: Client,
+    /// Held by whoever asks all nodes of the process: what a thousand of them tell takes some memory.
+    asks_all: Mutex<()>,
     /// Whether the first node is ready.
     readiness: watch::Sender<Readiness>,
     walk: Fresh<Walk>,
@@ -115,10 +119,10 @@ impl Face {
         listener.set_nonblocking(true)?;
         let shown = Arc::new(Shown {
             nodes: RwLock::default(),
-            client: Client::new(PATIENCE),
+            asks_all: Mutex::default(),
             readiness: watch::Sender::new(Readiness::joining()),
-            walk: Fresh::for_(WALK_LASTS),
-            check: Fresh::for_(CHECK_LASTS),
+            walk: Fresh::lasting(WALK_LASTS),
+            check: Fresh::lasting(CHECK_LASTS),
             lookups: Semaphore::new(MAX_LOOKUPS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             is_local: listener.local_addr()?.ip().is_loopback(),
@@ -145,10 +149,17 @@ impl Face {
     }
 
     /// Shows this node from now on, which can be asked at this address from here; the answers about one node are about
-    /// the first.
+    /// the first. The face has a handle of the node, which does not stop before the face is dropped, unless it is told
+    /// to.
     pub fn show(&self, node: Node, at: Addr) {
         self.shown.nodes.write().unwrap_or_else(PoisonError::into_inner).push((node, at));
     }
+}
+
+/// Asks nodes for one request. Its connections end with it: a client that lived as long as the face would have some
+/// with every node that was ever asked.
+fn client() -> Client {
+    Client::new(PATIENCE)
 }
 
 impl Shown {

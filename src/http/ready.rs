@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Shown;
+use super::{Shown, client};
 use crate::client::Client;
 use crate::node::Node;
 use crate::node::state::State;
@@ -38,6 +38,11 @@ impl Readiness {
         Readiness { confirmed: None, why: "the node is not a member of a ring yet".into() }
     }
 
+    fn confirmed() -> Readiness {
+        let why = format!("no other node has confirmed it as a member within {LASTS:?}");
+        Readiness { confirmed: Some(Instant::now()), why }
+    }
+
     /// Why the node is not ready; `None` if it is.
     pub(super) fn why_not(&self) -> Option<&str> {
         let is_fresh = self.confirmed.is_some_and(|at| at.elapsed() < LASTS);
@@ -54,10 +59,10 @@ pub(super) async fn watch(shown: &Shown) {
             continue;
         };
         turn += 1;
-        let found = confirm(&shown.client, &node, &mut seen, turn).await;
+        let found = confirm(&client(), &node, &mut seen, turn).await;
         let rest = if found.is_ok() { ASKS_EVERY } else { ASKS_AGAIN };
         shown.readiness.send_modify(|last| match found {
-            Ok(()) => last.confirmed = Some(Instant::now()),
+            Ok(()) => *last = Readiness::confirmed(),
             Err(why) => last.why = why,
         });
         // Nodes that are ready at the same time don't ask at the same time.

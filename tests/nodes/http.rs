@@ -203,6 +203,7 @@ fn node_that_is_cut_off_is_not_ready_but_lives() {
     eventually(10 * SECOND, || match get(at, "/readyz") {
         got if got.status == 503 => {
             assert_is("Readiness", &got.data());
+            assert!(got.body.contains("no other node"), "it was a member before: {}", got.body);
             Ok(())
         }
         got => Err(got.body),
@@ -361,6 +362,24 @@ fn metrics_count_what_is_done_and_promtool_finds_nothing() {
     assert!(open.head.contains("content-type: application/openmetrics-text"), "{}", open.head);
     assert!(open.body.ends_with("# EOF\n") && open.body.contains("# TYPE chord_lookups counter\n"));
     promtool(&["check", "metrics"], &after);
+}
+
+#[test]
+fn questions_about_other_nodes_leave_no_connections_with_them() {
+    let ring = Ring::start(6);
+    let at = ring.http[0];
+    let files = || metric(&get(at, "/metrics").body, "process_open_fds");
+    let before = files();
+    let nodes = get(at, "/api/v1/ring").data();
+    for node in nodes["nodes"].as_array().unwrap() {
+        assert_eq!(get(at, &format!("/api/v1/state?node={}", node["id"].as_str().unwrap())).status, 200);
+        assert_eq!(get(at, &format!("/api/v1/trace?key={}", node["id"].as_str().unwrap())).status, 200);
+    }
+    // The nodes at the other ends would close them only after a minute.
+    eventually(LIMIT, || match files() {
+        now if now <= before => Ok(()),
+        now => Err(format!("{now} open files, {before} before")),
+    });
 }
 
 /// Runs promtool, if it is installed.

@@ -27,6 +27,9 @@ const MAX_UNDER_WAY: usize = 4096;
 /// At most this many answers that differ from the first walk are kept to be compared with the second.
 const MAX_DOUBTED: usize = 100_000;
 
+/// Lookups that are due but have not begun this long after the end of the load have failed.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+
 /// The node is asked for the ring after the load for at most this long, if it refuses or is silent.
 const AFTERWARDS: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_millis(200);
@@ -121,6 +124,10 @@ impl Running<'_> {
             if due >= until {
                 break;
             }
+            if Instant::now() > until + GIVEN_UP {
+                self.fail("not begun in time");
+                continue;
+            }
             loop {
                 tokio::select! {
                     Some(()) = under_way.next() => {}
@@ -148,6 +155,10 @@ impl Running<'_> {
             }
             Err(why) => *counts.failed.entry(reason(&why)).or_default() += 1,
         }
+    }
+
+    fn fail(&self, why: &'static str) {
+        *self.counts.borrow_mut().failed.entry(why.into()).or_default() += 1;
     }
 }
 
