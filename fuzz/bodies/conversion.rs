@@ -53,7 +53,7 @@ fn check_question(question: Question) {
     }
     let Ok(request) = request else { return };
     match &request {
-        Request::Notify { me } | Request::Nudge { me } | Request::Invite { me } => check_peer(*me),
+        Request::Notify { me } | Request::Nudge { of: me } | Request::Invite { me } => check_peer(*me),
         Request::Meet { node, .. } => check_peer(*node),
         Request::Leave { me, predecessor } => [Some(*me), *predecessor].into_iter().flatten().for_each(check_peer),
         Request::GetSuccessorList { joiner } => joiner.iter().for_each(|joiner| check_peer(*joiner)),
@@ -111,7 +111,7 @@ pub fn requests() -> [Request; 11] {
         Request::CheckPredecessor,
         Request::GetPredecessor,
         Request::GetSuccessorList { joiner: Some(me()) },
-        Request::Nudge { me: me() },
+        Request::Nudge { of: me() },
         Request::Invite { me: me() },
         Request::Meet { node: me(), until: Some(me().id) },
         Request::Leave { me: me(), predecessor: Some(me()) },

@@ -40,6 +40,9 @@ pub struct FixFingers {
     resting: bool,
     /// Lookups, in a row, that did not wait for the period.
     in_a_row: u32,
+    /// Nodes of the table that were found dead, until a pass has taken its time, a lookup per period; the last
+    /// [`MAX_LOST`]. Others may name one of them again, if they don't know yet or can reach it: that is no reason to hurry.
+    lost: Vec<Peer>,
 }
 
 /// The first rest: a ring of some nodes forms in about that time.
@@ -54,6 +57,9 @@ const MERGED_REST: Duration = Duration::from_millis(500);
 /// At most this many lookups follow each other at once: some passes, even if all fingers differ. Then one waits for the period,
 /// whatever happens: answers that are never the same twice keep no node busy.
 const MAX_IN_A_ROW: u32 = 640;
+
+/// A node has few different fingers, and not many die together.
+const MAX_LOST: usize = 16;
 
 /// The rest after this one.
 fn longer(rest: Duration) -> Duration {
@@ -91,6 +97,7 @@ impl FixFingers {
             rest: FIRST_REST,
             resting: false,
             in_a_row: 0,
+            lost: Vec::new(),
         }
     }
 
@@ -137,13 +144,16 @@ impl FixFingers {
         let last = match owner {
             Some(owner) => {
                 let (last, changed) = self.table.set(self.next, owner);
-                self.changed |= changed;
+                self.changed |= changed && !self.lost.contains(&owner);
                 last
             }
             None => self.table.last_of_run(self.next),
         };
         self.next = last + 1;
         if self.table.is_past(self.next) {
+            if !self.hurried {
+                self.lost.clear();
+            }
             self.hurried = !self.paced && (self.changed || self.disturbed || self.restart);
             self.next = 1;
             self.changed = false;
@@ -185,7 +195,11 @@ impl FixFingers {
     /// A node is dead. Says whether it was in the table.
     pub fn forget(&mut self, dead: Peer) -> bool {
         let known = self.table.forget(dead);
-        if known {
+        if known && !self.lost.contains(&dead) {
+            if self.lost.len() == MAX_LOST {
+                self.lost.remove(0);
+            }
+            self.lost.push(dead);
             self.disturb();
         }
         known
@@ -350,5 +364,18 @@ mod tests {
         let key = fingers.key();
         assert_eq!(fingers.digest(Some(owner(key))), Pace::AtOnce);
         assert!(!fingers.forget(peer(32)));
+    }
+
+    #[test]
+    fn a_dead_finger_that_others_name_again_is_no_reason_to_hurry() {
+        let mut fingers = grown();
+        assert!(fingers.forget(peer(14)));
+        assert!(fingers.is_hurried());
+        assert_eq!(pass(&mut fingers).1, Pace::NextPeriod, "14 is there again, and nothing else is new");
+        assert!(fingers.forget(peer(14)));
+        assert!(!fingers.is_hurried());
+        pass(&mut fingers);
+        assert!(fingers.forget(peer(14)));
+        assert!(fingers.is_hurried(), "a pass later it counts as one that lived");
     }
 }

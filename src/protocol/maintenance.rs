@@ -81,6 +81,9 @@ pub struct Maintenance {
     predecessor_dialect: Option<Dialect>,
     /// Whether the first successor is a plain peer that believes itself to be alone.
     lonely_successor: bool,
+    /// Entries of the list that this node had found dead when it adopted the list: another node still takes them for
+    /// alive, or reaches them where this one can't.
+    returned: Vec<Peer>,
     /// Whether this is a ring of two, and the other node has said that it leaves.
     parting: bool,
     /// Checks, in a row, in which a plain predecessor did not tell its list. The count outlasts the pause in which that
@@ -245,6 +248,7 @@ impl Maintenance {
             lapsed: false,
             predecessor_dialect: None,
             lonely_successor: false,
+            returned: Vec::new(),
             parting: false,
             untold: 0,
             mute: None,
@@ -333,6 +337,7 @@ impl Maintenance {
             lapsed: false,
             predecessor_dialect: self.predecessor_dialect,
             lonely_successor: self.lonely_successor,
+            returned: Vec::new(),
             parting: false,
             untold: 0,
             mute: None,
@@ -402,7 +407,8 @@ impl Maintenance {
         match timer {
             Timer::Join => {
                 let former = if self.returning { None } else { self.former.pop_front() };
-                self.returning = former.is_some();
+                // An attempt through the only node that it remembers is one like any other: the next one would go there, too.
+                self.returning = former.is_some_and(|peer| !self.acquaintances.all().eq([peer.addr]));
                 former.inspect(|peer| self.acquaintances.asked(peer.addr));
                 let seed = || self.acquaintances.take_turn().map(Through::Seed);
                 match former.map(Through::Former).or_else(seed) {

@@ -49,11 +49,12 @@ pub enum Request {
         /// The caller if it is about to join; `None` from members and from plain peers, which never say.
         joiner: Option<Peer>,
     },
-    /// I am your successor, and my predecessor or my list has changed: stabilize now. Said to the predecessor, and to
-    /// the predecessor that it has replaced. Comes back: [`Response::Done`].
+    /// Your first successor has changed: stabilize now. Said by that successor if its predecessor or its list is another,
+    /// to its predecessor and to the one that it has replaced; and by a node that has found that successor dead, and
+    /// then found it in a list again. Comes back: [`Response::Done`].
     Nudge {
-        /// The caller. The callee ignores it, unless this is its first successor.
-        me: Peer,
+        /// That successor. The callee ignores the call unless this is its first successor.
+        of: Peer,
     },
     /// You are alone, and I belong to a ring that does not know you: join it through me. Said by a node that finds a
     /// ring of one. Comes back: [`Response::Done`].

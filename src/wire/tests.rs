@@ -43,7 +43,7 @@ fn every_call_comes_back_as_it_was_sent() {
         Request::CheckPredecessor,
         Request::GetPredecessor,
         Request::GetSuccessorList { joiner: Some(me) },
-        Request::Nudge { me },
+        Request::Nudge { of: me },
         Request::Invite { me },
         Request::Meet { node: me, until: None },
         Request::Meet { node: me, until: Some(at(9).id) },

@@ -384,7 +384,7 @@ async fn predecessors_old_and_new_are_nudged() {
     }
     let calls = stage.calls();
     let nudged =
-        |n| count(&calls, |call| call.target == peer(n).into() && call.request == Request::Nudge { me: peer(21) });
+        |n| count(&calls, |call| call.target == peer(n).into() && call.request == Request::Nudge { of: peer(21) });
     assert_eq!((nudged(8), nudged(14)), (2, 1), "when it came, and when another came between");
 }
 

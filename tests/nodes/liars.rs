@@ -276,7 +276,7 @@ async fn liar_brings_in_nobody_who_has_not_answered_and_dials_strangers_no_faste
     let floods = [
         flood(me.addr, move |_| Request::Notify { me: closer() }),
         flood(me.addr, move |_| Request::Invite { me: inviting() }),
-        flood(me.addr, move |_| Request::Nudge { me: nudging }),
+        flood(me.addr, move |_| Request::Nudge { of: nudging }),
         flood(me.addr, move |_| Request::Leave { me: liar, predecessor: Some(leaving()) }),
         flood(me.addr, move |_| Request::GetSuccessorList { joiner: Some(liar) }),
         flood(me.addr, |i| Request::FindSuccessor {
@@ -345,7 +345,7 @@ async fn somebody_with_anothers_identifier_does_not_take_its_place() {
     Liar { me: claimed, socket: twin.socket }.start(as_other);
     let floods = [
         flood(me.addr, move |_| Request::Notify { me: claimed }),
-        flood(me.addr, move |_| Request::Nudge { me: claimed }),
+        flood(me.addr, move |_| Request::Nudge { of: claimed }),
         // A false message that the neighbour leaves, and that another node comes before it, changes nothing.
         flood(me.addr, move |_| Request::Leave { me: other, predecessor: Some(claimed) }),
         // A false message that the neighbour is joining does not make the node forget it.

@@ -1,6 +1,7 @@
 //! Plain peers: programs of the family that take one call per connection and answer in dialects.
 //! Some are well behaved, some break every rule. The node under test is always spoken to over TCP.
 
+mod dead;
 mod hurry;
 mod rightness;
 mod single;

@@ -34,7 +34,7 @@ impl Maintenance {
                 }
                 Ok(Response::Done)
             }
-            Request::Nudge { me: successor } => {
+            Request::Nudge { of: successor } => {
                 self.wishes.stabilize |= self.neighbors.successor() == Some(*successor);
                 Ok(Response::Done)
             }

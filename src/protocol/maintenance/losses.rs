@@ -110,9 +110,11 @@ impl Maintenance {
         if last {
             self.neighbors.doubt_successor();
         }
+        let head = self.neighbors.successor() == Some(dead);
         let successor = !last && self.neighbors.drop_successor(dead);
         let predecessor = self.neighbors.drop_predecessor(dead);
-        self.wishes.stabilize |= successor || last;
+        // The list that named it once more would do so again.
+        self.wishes.stabilize |= head || successor && !self.returned.contains(&dead);
         self.acquaintances.doubt(dead.addr);
         self.effects.push(Effect::Dead(dead));
         if successor || predecessor {

@@ -89,7 +89,7 @@ impl Maintenance {
             self.effects.push(Effect::Tried(Joined::IdTaken(twin)));
             return self.end();
         }
-        let before = self.neighbors.successors().to_vec();
+        let mut before = self.neighbors.successors().to_vec();
         for dead in learned.dead {
             self.mark_dead(dead);
             if self.neighbors.drop_successor(dead) {
@@ -97,6 +97,13 @@ impl Maintenance {
             }
         }
         if let Some(list) = learned.list {
+            self.returned = list.iter().copied().filter(|entry| self.neighbors.has_dropped(*entry)).collect();
+            self.contradict(&list);
+            // It is no news that the head still names nodes that this node has found dead: a round, and a look at all
+            // fingers, would find what the last ones found.
+            if list.iter().filter(|entry| !self.returned.contains(entry)).eq(&before) {
+                before.clone_from(&list);
+            }
             self.adopt(list);
             self.parting = false;
             self.meet_neighbors();
@@ -111,7 +118,7 @@ impl Maintenance {
             // The predecessor's list follows from this one: without a word it would learn of the change in its next
             // round, and the node before it a round later.
             if let Some(predecessor) = self.neighbors.predecessor() {
-                self.effects.push(Effect::Tell(predecessor, Request::Nudge { me: self.setup.me }));
+                self.effects.push(Effect::Tell(predecessor, Request::Nudge { of: self.setup.me }));
             }
         }
         match self.neighbors.successor() {
@@ -124,6 +131,16 @@ impl Maintenance {
         self.wishes.stabilize |= changed;
         if !changed || !self.may(Kind::Stabilize) {
             self.wake(Timer::Stabilize, self.setup.stabilize_every);
+        }
+    }
+
+    /// Tells those that name nodes that this node has found dead: each is the node before the dead one. It keeps no
+    /// connection to a plain peer, whose end would tell it, and asks that peer only once a round.
+    fn contradict(&mut self, list: &[Peer]) {
+        for pair in list.windows(2) {
+            if self.returned.contains(&pair[1]) && !self.returned.contains(&pair[0]) {
+                self.effects.push(Effect::Tell(pair[0], Request::Nudge { of: pair[1] }));
+            }
         }
     }
 
@@ -174,7 +191,7 @@ impl Maintenance {
         // The old predecessor has a new successor. And the list here may have changed since the new one read it, when
         // this node did not know yet that the new one was to be told.
         for nudged in self.neighbors.predecessor().into_iter().chain([notifier]) {
-            self.effects.push(Effect::Tell(nudged, Request::Nudge { me: self.setup.me }));
+            self.effects.push(Effect::Tell(nudged, Request::Nudge { of: self.setup.me }));
         }
         self.neighbors.set_predecessor(notifier);
         self.corrected.iter_mut().for_each(Vec::clear);
@@ -202,7 +219,7 @@ impl Maintenance {
     /// node's until it asks again.
     fn correct(&mut self, notifier: Peer) {
         self.corrected.iter_mut().for_each(|told| told.push(notifier));
-        self.effects.push(Effect::Tell(notifier, Request::Nudge { me: self.setup.me }));
+        self.effects.push(Effect::Tell(notifier, Request::Nudge { of: self.setup.me }));
     }
 
     fn checked(&mut self, checked: Checked) {

@@ -257,7 +257,7 @@ fn stranger(n: u32) -> Peer {
 
 #[test]
 fn others_drive_a_node_no_faster_than_its_allowance() {
-    let nudge = Request::Nudge { me: peer(32) };
+    let nudge = Request::Nudge { of: peer(32) };
     type Provoke = Box<dyn Fn(&mut Maintenance, u32)>;
     let floods: [(&str, Provoke); 4] = [
         ("nudges", Box::new(move |node, _| drop(node.serve(&nudge, false)))),
@@ -406,7 +406,7 @@ fn predecessor_is_taken_only_while_it_is_still_closer() {
     let mut node = member_after(8, &[32, 38]);
     rectify(&mut node, 14);
     assert_eq!(node.neighbors().predecessor(), Some(peer(14)));
-    let nudge = Request::Nudge { me: peer(21) };
+    let nudge = Request::Nudge { of: peer(21) };
     assert_eq!(tells(&mut node), [8, 14].map(|n| (peer(n), nudge.clone())), "both are to look again");
     settle(&mut node, &[32, 38]);
     rectify(&mut node, 9);
@@ -417,7 +417,7 @@ fn predecessor_is_taken_only_while_it_is_still_closer() {
 fn notifier_that_does_not_know_of_a_closer_one_is_told_to_look_again_once() {
     let mut node = member_after(14, &[32, 38]);
     let lost = |notifier, answered| Outcome::Rectify(Rectified { notifier: peer(notifier), answered, dead: None });
-    let told = |notifier| (peer(notifier), Request::Nudge { me: peer(21) });
+    let told = |notifier| (peer(notifier), Request::Nudge { of: peer(21) });
     node.digest(lost(8, false));
     assert_eq!(tells(&mut node), [], "a node that was never reached would not be told");
     node.digest(lost(8, true));
@@ -639,15 +639,41 @@ fn node_whose_list_has_changed_has_its_predecessor_look_at_it() {
     assert_eq!(tells(&mut node), [(peer(32), Request::Notify { me: peer(21) })], "nothing is new");
     stabilize(&mut node, learned(&[32, 38, 41]));
     let told = tells(&mut node);
-    assert!(told.contains(&(peer(8), Request::Nudge { me: peer(21) })), "{told:?}");
+    assert!(told.contains(&(peer(8), Request::Nudge { of: peer(21) })), "{told:?}");
 }
 
 #[test]
 fn nudge_counts_from_the_first_successor_only() {
     let mut node = member(&[32, 38]);
-    node.serve(&Request::Nudge { me: peer(38) }, false).unwrap();
+    node.serve(&Request::Nudge { of: peer(38) }, false).unwrap();
     assert_eq!(node.next_conversation(), None);
-    node.serve(&Request::Nudge { me: peer(32) }, false).unwrap();
+    node.serve(&Request::Nudge { of: peer(32) }, false).unwrap();
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+}
+
+#[test]
+fn list_that_names_a_dead_node_again_is_no_news_and_the_node_before_that_one_is_told() {
+    let mut node = member_after(14, &[32, 38, 42]);
+    node.forget(&[peer(38)]);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    assert!(node.effects().contains(&Effect::Changed));
+    node.digest(learned(&[32, 38, 42]));
+    assert_eq!(node.neighbors().successors(), peers(&[32, 38, 42]), "the head's word counts");
+    let effects = node.effects();
+    assert!(effects.contains(&Effect::Tell(peer(32), Request::Nudge { of: peer(38) })), "{effects:?}");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Tell(to, _) if *to == peer(14))), "{effects:?}");
+    assert!(!effects.contains(&Effect::Changed));
+    assert!(effects.contains(&Effect::Wake(Timer::Stabilize, SECOND)), "the next round is not due at once");
+    node.forget(&[peer(38)]);
+    assert!(node.next_conversation().is_none(), "it would find the same list");
+
+    // The head has found it dead as well; then the head itself is.
+    node.fired(Timer::Stabilize);
+    assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
+    node.digest(learned(&[32, 42, 48]));
+    assert!(node.effects().contains(&Effect::Changed));
+    settle(&mut node, &[32, 42, 48]);
+    node.forget(&[peer(32)]);
     assert!(matches!(node.next_conversation(), Some(Conversation::Stabilize(_))));
 }
 

@@ -1,4 +1,4 @@
-//! `nudge`: the caller's list has changed.
+//! `nudge`: the callee's first successor has changed.
 
 use prost::Message;
 
@@ -16,11 +16,11 @@ impl Call for Nudge {
     }
 
     fn args(&self, request: &Request) -> Option<Args> {
-        let Request::Nudge { me } = request else { return None };
-        Some(Args::of(&proto::NudgeArgs { node: node(*me) }))
+        let Request::Nudge { of } = request else { return None };
+        Some(Args::of(&proto::NudgeArgs { node: node(*of) }))
     }
 
     fn request(&self, call: &proto::Call, ids: Ids) -> Result<Request, WireError> {
-        Ok(Request::Nudge { me: ids.peer(&proto::NudgeArgs::decode(call.args.clone())?.node)? })
+        Ok(Request::Nudge { of: ids.peer(&proto::NudgeArgs::decode(call.args.clone())?.node)? })
     }
 }

@@ -87,7 +87,7 @@ impl Turn {
             Request::GetSuccessorList { joiner } => {
                 Request::GetSuccessorList { joiner: joiner.map(|joiner| self.peer(joiner)) }
             }
-            Request::Nudge { me } => Request::Nudge { me: self.peer(*me) },
+            Request::Nudge { of } => Request::Nudge { of: self.peer(*of) },
             Request::Invite { me } => Request::Invite { me: self.peer(*me) },
             Request::Meet { node, until } => {
                 Request::Meet { node: self.peer(*node), until: until.map(|until| self.id(until)) }
