@@ -1,8 +1,10 @@
 //! A real Chromium for the tests of the page, and the nodes that it looks at.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Lines};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -25,9 +27,17 @@ impl Drop for Process {
     }
 }
 
-/// A port that is free just now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
+/// An address of this machine that no other test uses. A port that is free there stays free: the connections that
+/// programs make on this machine begin at ports of 127.0.0.1.
+pub fn own_host() -> Ipv4Addr {
+    static LAST: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 128 | high & 63, low, LAST.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
+/// A free port there, with it.
+pub fn free_addr(host: Ipv4Addr) -> String {
+    TcpListener::bind((host, 0)).and_then(|socket| socket.local_addr()).expect("a free port").to_string()
 }
 
 /// The `chord` command.
@@ -51,30 +61,33 @@ pub fn start(words: &[&str]) -> Process {
 /// Nodes of one ring. The first shows its page.
 pub struct Ring {
     pub nodes: Vec<Process>,
-    pub ports: Vec<u16>,
+    /// IP and port of each, also of those that are gone.
+    pub addrs: Vec<String>,
     pub page: String,
+    host: Ipv4Addr,
 }
 
 impl Ring {
     pub fn start(n: usize) -> Ring {
-        let (http, first) = (free_port(), free_port());
-        let mut ring = Ring { nodes: Vec::new(), ports: Vec::new(), page: format!("http://127.0.0.1:{http}/") };
-        ring.add(first, &["--http", &http.to_string()]);
+        let host = own_host();
+        let http = free_addr(host);
+        let mut ring = Ring { nodes: Vec::new(), addrs: Vec::new(), page: format!("http://{http}/"), host };
+        ring.add(&["--http", &http]);
         (1..n).for_each(|_| ring.grow());
         ring
     }
 
     /// Another node joins.
     pub fn grow(&mut self) {
-        let seed = format!("127.0.0.1:{}", self.ports[0]);
-        self.add(free_port(), &["--join", &seed]);
+        let seed = self.addrs[0].clone();
+        self.add(&["--join", &seed]);
     }
 
-    fn add(&mut self, port: u16, more: &[&str]) {
-        let at = format!("127.0.0.1:{port}");
+    fn add(&mut self, more: &[&str]) {
+        let at = free_addr(self.host);
         let words = [&["serve", "--profile", "test", "--listen", &at][..], more].concat();
         self.nodes.push(start(&words));
-        self.ports.push(port);
+        self.addrs.push(at);
     }
 }
 
@@ -82,17 +95,15 @@ impl Ring {
 pub struct Browser {
     pub client: Client,
     _driver: Process,
+    /// It may end if its output can't be written; that is little.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Browser {
     pub async fn start() -> Option<Browser> {
-        let port = free_port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let driver = match driver {
+        let driver =
+            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut driver = match driver {
             Ok(driver) => Process(driver),
             Err(why) => {
                 println!("left out: chromedriver does not start ({why}; Debian has it in the package chromium-driver)");
@@ -114,10 +125,16 @@ impl Browser {
             "goog:chromeOptions": { "args": flags }, "goog:loggingPrefs": { "browser": "ALL" },
         });
         let wants: Capabilities = serde_json::from_value(wants).expect("an object");
+        let mut output = BufReader::new(driver.0.stdout.take().expect("its output")).lines();
+        let port = output.by_ref().map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let port = port.expect("chromedriver says on which port it listens");
         let (url, end) = (format!("http://127.0.0.1:{port}"), Instant::now() + LIMIT);
         loop {
             match ClientBuilder::new(HttpConnector::new()).capabilities(wants.clone()).connect(&url).await {
-                Ok(client) => return Some(Browser { client, _driver: driver }),
+                Ok(client) => return Some(Browser { client, _driver: driver, _output: output }),
                 Err(why) => assert!(Instant::now() < end, "no browser: {why}"),
             }
             sleep(Duration::from_millis(200)).await;

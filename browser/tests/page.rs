@@ -4,14 +4,14 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
-use chord_browser::{Browser, Ring, chord, file, free_port, start};
+use chord_browser::{Browser, Ring, chord, file, free_addr, own_host, start};
 use serde_json::Value;
 use tokio::time::sleep;
 
 /// Opens the page of a ring when all of its nodes are members.
 async fn open(browser: &Browser, ring: &Ring) {
-    let (at, nodes) = (format!("127.0.0.1:{}", ring.ports[0]), ring.nodes.len().to_string());
-    let healthy = chord(&["check", "--at", &at, "--nodes", &nodes, "--wait", "60"]).status().unwrap();
+    let nodes = ring.nodes.len().to_string();
+    let healthy = chord(&["check", "--at", &ring.addrs[0], "--nodes", &nodes, "--wait", "60"]).status().unwrap();
     assert!(healthy.success(), "the ring is not healthy");
     browser.client.goto(&ring.page).await.unwrap();
     browser.until(&drawn(ring.nodes.len())).await;
@@ -48,9 +48,9 @@ async fn key_is_looked_up_across_the_ring() {
     let Some(browser) = Browser::start().await else { return };
     let ring = Ring::start(8);
     open(&browser, &ring).await;
-    let at = format!("127.0.0.1:{}", ring.ports[3]);
+    let at = &ring.addrs[3];
     for key in ["Hello", "to be or not <b>", "ключ"] {
-        let printed = chord(&["lookup", "--json", "--at", &at, key]).stdout(Stdio::piped()).output().unwrap();
+        let printed = chord(&["lookup", "--json", "--at", at, key]).stdout(Stdio::piped()).output().unwrap();
         let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
         browser.eval("document.querySelector('#key').value = ''").await;
         browser.type_into("#key", &format!("{key}\n")).await;
@@ -174,20 +174,19 @@ async fn figures() {
     let pictures = std::env::temp_dir().join("chord-page");
     std::fs::create_dir_all(&pictures).unwrap();
     for n in [5, 50, 300] {
-        let (first, http, seed) = (20_000 + n * 10, free_port(), free_port());
-        let (first, count) = (first.to_string(), n.to_string());
+        let host = own_host();
+        let (at, http) = (free_addr(host), free_addr(host));
+        let (first, count) = ((20_000 + n * 10).to_string(), n.to_string());
         let mut swarm = chord(&["swarm", "-n", &count, "-p", &first]);
         let mut swarm = swarm.stdin(Stdio::piped()).spawn().unwrap();
-        let (at, join) = (format!("127.0.0.1:{seed}"), format!("127.0.0.1:{first}"));
-        let ring = Ring { nodes: Vec::new(), ports: vec![seed], page: format!("http://127.0.0.1:{http}/") };
-        let words = ["serve", "--profile", "test", "--listen", &at, "--join", &join, "--http", &http.to_string()];
-        let _node = start(&words);
+        let (join, page) = (format!("127.0.0.1:{first}"), format!("http://{http}/"));
+        let _node = start(&["serve", "--profile", "test", "--listen", &at, "--join", &join, "--http", &http]);
         let all = (n + 1).to_string();
         let healthy = chord(&["check", "--at", &at, "--nodes", &all, "--wait", "60"]).status().unwrap();
         assert!(healthy.code() < Some(2));
         let (mut times, mut rates) = (Vec::new(), Vec::new());
         for _ in 0..5 {
-            browser.client.goto(&ring.page).await.unwrap();
+            browser.client.goto(&page).await.unwrap();
             browser.until(&drawn(n + 1)).await;
             let took = browser.eval("performance.getEntriesByName('drawn')[0].startTime").await;
             times.push(took.as_f64().unwrap());
