@@ -3,6 +3,7 @@
 //! Bytes from a peer are hostile until the files of `call` have checked them: presence, lengths, ranges.
 //! The generated types do not leave this folder.
 
+mod block;
 mod call;
 mod channel;
 mod code;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 
+use super::block::bytes_of;
 use super::error::WireError;
 use super::proto;
 use crate::protocol::addr::{Addr, callable};
@@ -26,7 +27,7 @@ pub(super) const MAX_LIST: usize = 32;
 
 /// An identifier as it travels.
 pub(super) fn id_bytes(id: Id) -> Bytes {
-    Bytes::copy_from_slice(id.as_bytes())
+    bytes_of(id.as_bytes())
 }
 
 /// A received identifier.

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Args, Call, Responder, Said, bytes};
+use super::{Args, Call, Responder, Said};
 use crate::protocol::rpc::{Code, Request, Response};
+use crate::wire::block::serialized;
 use crate::wire::error::WireError;
 use crate::wire::node::Ids;
 use crate::wire::proto;
@@ -26,7 +27,7 @@ impl Call for CheckPredecessor {
 
     fn ret(&self, response: &Response, _: Responder) -> Option<Option<Bytes>> {
         let Response::Alive { alone, .. } = response else { return None };
-        Some(alone.then(|| bytes(&proto::CheckPredecessorRet { alone: Some(true) })))
+        Some(alone.then(|| serialized(&proto::CheckPredecessorRet { alone: Some(true) })))
     }
 
     fn response(&self, _: &Request, said: Said) -> Result<Result<Response, Code>, WireError> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Args, Call, Responder, Said, bytes};
+use super::{Args, Call, Responder, Said};
 use crate::protocol::rpc::{Code, Hop, Request, Response};
+use crate::wire::block::serialized;
 use crate::wire::error::WireError;
 use crate::wire::node::{Ids, id, id_bytes, node};
 use crate::wire::proto;
@@ -54,7 +55,7 @@ impl Call for FindSuccessor {
             Response::Preceding { nodes, path } => (by.me, path, nodes.iter().copied().map(node).collect()),
             _ => return None,
         };
-        Some(Some(bytes(&proto::FindSuccessorRet { node: node(named), path: hops(path), preceding })))
+        Some(Some(serialized(&proto::FindSuccessorRet { node: node(named), path: hops(path), preceding })))
     }
 
     fn response(&self, request: &Request, said: Said) -> Result<Result<Response, Code>, WireError> {

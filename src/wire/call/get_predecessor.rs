@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Args, Call, Responder, Said, bytes};
+use super::{Args, Call, Responder, Said};
 use crate::protocol::rpc::{Code, Memory, Request, Response};
+use crate::wire::block::serialized;
 use crate::wire::error::WireError;
 use crate::wire::node::{Ids, node};
 use crate::wire::proto;
@@ -26,7 +27,7 @@ impl Call for GetPredecessor {
 
     fn ret(&self, response: &Response, by: Responder) -> Option<Option<Bytes>> {
         let Response::Predecessor { predecessor, successors, memory } = response else { return None };
-        Some(Some(bytes(&proto::GetPredecessorRet {
+        Some(Some(serialized(&proto::GetPredecessorRet {
             // The responder itself for none: an empty answer crashes some plain peers.
             node: Some(node(predecessor.unwrap_or(by.me))),
             successors: successors.iter().flatten().copied().map(node).collect(),

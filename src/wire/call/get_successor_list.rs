@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Args, Call, Responder, Said, bytes};
+use super::{Args, Call, Responder, Said};
 use crate::protocol::rpc::{Code, Dialect, Request, Response};
+use crate::wire::block::serialized;
 use crate::wire::error::WireError;
 use crate::wire::node::{Ids, node};
 use crate::wire::proto;
@@ -35,7 +36,7 @@ impl Call for GetSuccessorList {
         // Repeated until there are r entries.
         let padded = first.into_iter().chain(successors.iter().copied()).chain(last).cycle().take(by.r);
         let plain = *dialect != Dialect::Ours;
-        Some(Some(bytes(&proto::GetSuccessorListRet {
+        Some(Some(serialized(&proto::GetSuccessorListRet {
             successors: padded.map(node).collect(),
             known: (!plain).then_some(successors.len() as u32),
             predecessor: predecessor.map(|known| node(known.unwrap_or(by.me))),

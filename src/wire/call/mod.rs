@@ -16,6 +16,7 @@ mod open_channel;
 use bytes::Bytes;
 use prost::Message;
 
+use super::block::serialized;
 use super::error::WireError;
 use super::node::Ids;
 use super::proto;
@@ -84,7 +85,7 @@ struct Args {
 
 impl Args {
     fn of(message: &impl Message) -> Args {
-        Args { message: bytes(message), hops: None }
+        Args { message: serialized(message), hops: None }
     }
 }
 
@@ -112,10 +113,6 @@ impl Said {
     fn is_responder(&self, peer: &Peer) -> bool {
         Some(peer.id) == self.responder
     }
-}
-
-fn bytes(message: &impl Message) -> Bytes {
-    message.encode_to_vec().into()
 }
 
 /// The name, serialized arguments and hops of a request.
