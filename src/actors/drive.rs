@@ -71,6 +71,8 @@ impl<P: Procedure> Started<P> {
 /// The question in flight.
 struct Open {
     answer: Asked,
+    /// When this wait for the answer began.
+    began: Instant,
     /// When the wait for the answer ends.
     until: Instant,
     /// The callee, if the question is a lookup.
@@ -154,6 +156,7 @@ impl Driver {
                     }
                     Step::Wait => {
                         wait = longer(wait, self.rpc_timeout);
+                        open.iter_mut().for_each(|open| open.began = Instant::now());
                         (None, true)
                     }
                     Step::Suspect(target) => (Some(Aside::Suspect(target)), false),
@@ -222,7 +225,7 @@ impl Driver {
         if !request.depends_on_others() {
             let answer = self.call(Call { target, request, way: Way::Kept, patience: None });
             // The target is probed after one timeout, and given up after the second.
-            return Some(Open { answer, until: now + self.rpc_timeout * 3, hop: None, overdue: None });
+            return Some(Open { answer, began: now, until: now + self.rpc_timeout * 3, hop: None, overdue: None });
         }
         let hop = target.addr();
         if !self.thread().admits(hop) {
@@ -231,7 +234,7 @@ impl Driver {
         let until = deadline.unwrap_or(now + self.lookup_timeout);
         let patience = Some(passed_on(until - now));
         let answer = self.call(Call { target, request, way: Way::Kept, patience });
-        Some(Open { answer, until, hop: Some(hop), overdue: None })
+        Some(Open { answer, began: now, until, hop: Some(hop), overdue: None })
     }
 
     fn call(&self, call: Call) -> Asked {
@@ -245,12 +248,11 @@ impl Driver {
     #[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
     fn await_reply<'a>(&'a self, open: &'a mut Option<Open>, wait: Duration) -> impl Future<Output = Answer> + 'a {
         async move {
-            let mut began = Instant::now();
             let mut patience = self.thread().patience(wait);
             loop {
-                let Some(Open { answer, until, hop, overdue }) = open else { return Answer::Silent };
+                let Some(Open { answer, began, until, hop, overdue }) = open else { return Answer::Silent };
                 let until = *until;
-                let over = (began + patience).min(until);
+                let over = (*began + patience).min(until);
                 let answered = timeout_at(over, answer).await;
                 if let (Some(hop), Ok(Answer::Reply(_))) = (*hop, &answered) {
                     self.thread().answered(hop);
@@ -259,7 +261,7 @@ impl Driver {
                     *open = None;
                     return answered.unwrap_or(Answer::Silent);
                 }
-                match self.thread().is_ripe(began, wait) {
+                match self.thread().is_ripe(*began, wait) {
                     Ripe::Yes => {
                         if let (Some(hop), None) = (*hop, &overdue) {
                             *overdue = Some(self.thread().overdue(hop));
@@ -268,7 +270,9 @@ impl Driver {
                     }
                     Ripe::NotYet { more, again } => {
                         patience = more;
-                        began = if again { Instant::now() } else { began };
+                        if again {
+                            *began = Instant::now();
+                        }
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Owns the finger table and keeps it correct.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, WrapFuture,
@@ -89,7 +89,7 @@ impl Handler<FixFingerNow> for FingersActor {
         let found = async move {
             let find = || {
                 let (style, class) = (Style::Recursive, Class::Maintenance);
-                resolve.send(Resolve { query, guess, style, patience, class })
+                resolve.send(Resolve { query, guess, style, asked: Instant::now(), patience, class })
             };
             turns.take(find).await
         };

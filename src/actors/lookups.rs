@@ -12,6 +12,7 @@ use crate::actors::jitter::jittered;
 use crate::actors::messages::{Forget, Resolve, Serve, Severed};
 use crate::actors::snapshot::Snapshot;
 use crate::net::serves::Answered;
+use crate::protocol::admission::Class;
 use crate::protocol::lookup::iterative::Style;
 use crate::protocol::lookup::restarts::{Next, Restarts};
 use crate::protocol::lookup::{Finding, Lookup, LookupFailure, Query, Scope};
@@ -46,7 +47,7 @@ impl Lookups {
     /// The lookup of an embedding program, or of this node's own fingers.
     pub fn resolve(
         &self,
-        Resolve { query, guess, style, patience, class }: Resolve,
+        Resolve { query, guess, style, asked, patience, class }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, LookupFailure>> {
         let thread = self.0.driver.routes.pool.thread();
         let place = match thread.admit_own(class) {
@@ -54,27 +55,35 @@ impl Lookups {
             None => match thread.wait_for_room(class, patience) {
                 Some(room) => Err(Box::pin(room)),
                 // A refused caller tries again: a refusal has to be cheap.
-                None => return Box::pin(async { Err(LookupFailure::Busy) }),
+                None => {
+                    self.0.count(class, asked, Some(LookupFailure::Busy));
+                    return Box::pin(async { Err(LookupFailure::Busy) });
+                }
             },
         };
         let lookups = self.0.clone();
         Box::pin(async move {
-            let (_place, patience) = match place {
-                Ok(place) => (place, patience),
-                Err(room) => {
-                    let asked = Instant::now();
-                    let place = room.await.ok_or(LookupFailure::Busy)?;
-                    (place, patience.saturating_sub(asked.elapsed()))
+            let found = async {
+                let (_place, patience) = match place {
+                    Ok(place) => (place, patience),
+                    Err(room) => {
+                        let waits = Instant::now();
+                        let place = room.await.ok_or(LookupFailure::Busy)?;
+                        (place, patience.saturating_sub(waits.elapsed()))
+                    }
+                };
+                let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
+                match lookups.begin(query, &begin)? {
+                    Begun::Found(finding) => {
+                        lookups.arrived(query);
+                        Ok(finding)
+                    }
+                    Begun::UnderWay(started) => lookups.go_on(query, &begin, started, patience).await,
                 }
             };
-            let begin = |lookup: Lookup| lookup.in_style(style).guessing(guess);
-            match lookups.begin(query, &begin)? {
-                Begun::Found(finding) => {
-                    lookups.arrived(query);
-                    Ok(finding)
-                }
-                Begun::UnderWay(started) => lookups.go_on(query, &begin, started, patience).await,
-            }
+            let found = found.await;
+            lookups.count(class, asked, found.as_ref().err().copied());
+            found
         })
     }
 
@@ -176,6 +185,13 @@ impl Inner {
                     Begun::UnderWay(started) => started,
                 };
             }
+        }
+    }
+
+    /// A lookup has ended that was asked for here. Those of an embedding program are counted.
+    fn count(&self, class: Class, asked: std::time::Instant, failed: Option<LookupFailure>) {
+        if class == Class::Begun {
+            self.driver.counters.meters.looked_up(asked.elapsed(), failed);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Message;
 
@@ -79,6 +79,9 @@ pub struct Resolve {
     /// The expected owner.
     pub guess: Option<Peer>,
     pub style: Style,
+    /// When it was asked for, for the meters: the message may wait for a busy thread. Not of the clock of tokio, which the
+    /// tests of an embedding program may have stopped.
+    pub asked: Instant,
     pub patience: Duration,
     /// Its class for admission: lookups of fingers are maintenance.
     pub class: Class,

@@ -4,11 +4,12 @@
 //! The decisions are values of [`crate::protocol`]; this module gives them a clock and wakes the callers that wait.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 

@@ -56,13 +56,6 @@ impl Durations {
         self.micros.add(micros);
     }
 
-    /// Counts one on any thread.
-    fn add_anywhere(&self, took: Duration) {
-        let micros = micros(took);
-        self.counts[Durations::bucket(micros)].add_anywhere(1);
-        self.micros.add_anywhere(micros);
-    }
-
     fn bucket(micros: u64) -> usize {
         let bound = (u64::BITS - micros.saturating_sub(1).leading_zeros()).saturating_sub(Durations::FIRST);
         (bound as usize).min(Durations::BOUNDS)
@@ -158,10 +151,10 @@ impl Meters {
         self.calls[usize::from(call)].served[decision].add(1);
     }
 
-    /// A lookup of the node's own program has ended, on any thread.
+    /// A lookup of the node's own program has ended.
     pub(crate) fn looked_up(&self, took: Duration, failed: Option<LookupFailure>) {
         match failed {
-            None => self.lookups.add_anywhere(took),
+            None => self.lookups.add(took),
             Some(why) => self.failures[match why {
                 LookupFailure::NotJoined => 0,
                 LookupFailure::Isolated => 1,
@@ -171,7 +164,7 @@ impl Meters {
                 LookupFailure::Busy => 5,
                 LookupFailure::Unsure => 6,
             }]
-            .add_anywhere(1),
+            .add(1),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a node knows of the nodes that it has talked to.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use crate::protocol::addr::Addr;

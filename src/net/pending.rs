@@ -4,13 +4,14 @@
 //! straight to the asker. So a call on a kept connection passes no mailbox.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -42,6 +43,8 @@ struct Inner {
     waiting: VecDeque<Waiting>,
     /// Questions in flight, by the number of the call.
     asked: HashMap<u64, InFlight>,
+    /// From when on the times in `asked` are counted.
+    began: Instant,
     last_call: u64,
     /// Whether this end has named itself and its incarnation.
     introduced: bool,
@@ -56,10 +59,11 @@ pub struct Pending {
     call: Option<u64>,
 }
 
-/// A question that was put.
+/// A question that was put. Thousands may be in flight, so it is small.
 struct InFlight {
     asker: oneshot::Sender<CallOutcome>,
-    since: Instant,
+    /// When it was put, in microseconds of the connection's time. They begin anew after 71 minutes.
+    put: u32,
     /// What it is counted as.
     call: u8,
 }
@@ -149,7 +153,8 @@ impl PendingCalls {
             outbox: None,
             closed: false,
             waiting: VecDeque::new(),
-            asked: HashMap::new(),
+            asked: HashMap::default(),
+            began: Instant::now(),
             last_call: 0,
             introduced: false,
         })))
@@ -291,6 +296,10 @@ impl Inner {
         self.resident.counters.meters.ended(call, took, refused);
     }
 
+    fn micros(&self, at: Instant) -> u32 {
+        at.saturating_duration_since(self.began).as_micros() as u32
+    }
+
     fn may_put(&self) -> bool {
         self.outbox.is_some() && (self.kind == Kind::Ours || self.asked.is_empty())
     }
@@ -349,7 +358,8 @@ impl Inner {
         let Counters { asked, meters, .. } = &*self.resident.counters;
         asked.add(1);
         meters.calls[usize::from(call)].asked.add(1);
-        self.asked.insert(self.last_call, InFlight { asker, since: Instant::now(), call });
+        let put = self.micros(Instant::now());
+        self.asked.insert(self.last_call, InFlight { asker, put, call });
         Some(self.last_call)
     }
 
@@ -360,11 +370,12 @@ impl Inner {
             None if self.kind != Kind::Ours => self.asked.drain().next().map(|(_, asked)| asked),
             None => None,
         };
-        let Some(InFlight { asker, since, call }) = asked else {
+        let Some(InFlight { asker, put, call }) = asked else {
             let late = self.kind == Kind::Ours && reply.call_id.is_some_and(|call| call <= self.last_call);
             return if late { Echo::Late } else { Echo::Nobody };
         };
-        self.ended(call, Some(now - since), reply.refusal().is_some());
+        let took = Duration::from_micros(self.micros(now).wrapping_sub(put).into());
+        self.ended(call, Some(took), reply.refusal().is_some());
         let first = self.kind == Kind::Unknown && other_end.is_some();
         let incarnation = reply.call_id.and(reply.responder).map(|(_, incarnation)| incarnation);
         let front = incarnation.and(reply.front);

@@ -13,11 +13,11 @@
 //! actor: most calls do, and each hop of a lookup is a call.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 use crate::actors::messages::{Severed, Slept};

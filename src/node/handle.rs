@@ -170,11 +170,9 @@ impl Node {
 
     async fn resolve(&self, query: Query) -> Result<Found, LookupError> {
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
-        let resolve = Resolve { query, guess: None, style, patience, class: Class::Begun };
-        let began = Instant::now();
-        let found = self.handle.node.send(resolve).await?;
-        self.handle.common.counters.meters.looked_up(began.elapsed(), found.as_ref().err().copied());
-        Ok(found?)
+        let resolve =
+            Resolve { query, guess: None, style, asked: std::time::Instant::now(), patience, class: Class::Begun };
+        Ok(self.handle.node.send(resolve).await??)
     }
 
     /// Makes one ring of this node's and that of another node, which this node asks at once, and from then on as it
