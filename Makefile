@@ -2,7 +2,8 @@
 
 CARGO_TARGET_DIR ?= target
 
-.PHONY: chord ring test test-browser test-library figures-browser check check-chaos check-model check-sim pictures fuzz paper bench growth storm instructions lessons clean
+.PHONY: chord ring test test-browser test-library figures-browser check check-chaos check-model check-sim pictures \
+	fuzz paper bench growth storm instructions instructions-built lessons clean
 
 # An optimised ./chord.
 chord:
@@ -97,9 +98,13 @@ storm:
 # for them. The runner only starts valgrind, so that it need not be fast itself.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
-instructions:
+INSTRUCTIONS = cargo bench --locked --no-default-features --features sim --bench instructions
+instructions: instructions-built
+	PATH="$(TOOLS)/bin:$$PATH" $(INSTRUCTIONS)
+
+instructions-built:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
-	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --features sim --bench instructions
+	$(INSTRUCTIONS) --no-run
 
 # The pictures in docs/ that need no measurement: rings, simulations that are determined by their seed, and the paper's
 # experiments from the data beside them.

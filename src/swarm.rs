@@ -308,6 +308,7 @@ impl Swarm {
             asked: sum.asked + one.asked,
             answered: sum.answered + one.answered,
             written: sum.written + one.written,
+            read: sum.read + one.read,
             dialed: sum.dialed + one.dialed,
             open: sum.open + one.open,
             dead: sum.dead + one.dead,

@@ -249,9 +249,13 @@ impl Scrape {
             metric.encode_family(&[("kind", kind)])?.encode_gauge(&(n as f64))?;
         }
         told.one("chord_dials", "Connections that were made or tried", self.traffic(|t| t.dialed))?;
-        let mut metric =
-            told.of("chord_written", "Frames written to nodes", Some(&Unit::Bytes), MetricType::Counter)?;
-        metric.encode_counter::<[(&str, &str); 0], u64, f64>(&self.traffic(|t| t.written), None)?;
+        for (name, help, bytes) in [
+            ("chord_written", "Frames written to nodes", self.traffic(|t| t.written)),
+            ("chord_read", "Frames read from nodes", self.traffic(|t| t.read)),
+        ] {
+            let mut metric = told.of(name, help, Some(&Unit::Bytes), MetricType::Counter)?;
+            metric.encode_counter::<[(&str, &str); 0], u64, f64>(&bytes, None)?;
+        }
         let mut metric = told.of("chord_build_info", "The program that runs", None, MetricType::Gauge)?;
         metric.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?.encode_gauge(&1.0)
     }

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::Decoder;
 
 use crate::net::outbox::Outgoing;
+use crate::net::traffic::Counters;
 
 use crate::wire::{FrameCodec, WireError};
 
@@ -46,8 +48,14 @@ impl Stream {
 
     /// The reading and the writing end.
     pub fn split(self, codec: FrameCodec) -> (Reader, Writer) {
-        let reader =
-            Reader { reading: self.reading, codec, buffer: BytesMut::new(), patience: FRAME_TIMEOUT, deadline: None };
+        let reader = Reader {
+            reading: self.reading,
+            codec,
+            buffer: BytesMut::new(),
+            patience: FRAME_TIMEOUT,
+            deadline: None,
+            counters: None,
+        };
         (reader, Writer { writing: self.writing })
     }
 }
@@ -73,12 +81,19 @@ pub struct Reader<C = FrameCodec> {
     /// When the frame that was begun must be complete. Kept here, since a caller may drop [`next`](Reader::next) and
     /// call it again.
     deadline: Option<Instant>,
+    /// Where the bytes are counted.
+    counters: Option<Arc<Counters>>,
 }
 
 impl<C: Decoder<Error = WireError>> Reader<C> {
     /// Reads the frames of another codec from now on.
     pub fn then<D>(self, codec: D, patience: Duration) -> Reader<D> {
-        Reader { reading: self.reading, codec, buffer: self.buffer, patience, deadline: None }
+        Reader { reading: self.reading, codec, buffer: self.buffer, patience, deadline: None, counters: None }
+    }
+
+    /// Counts the bytes of the frames, but not of those of another codec.
+    pub fn counted(self, counters: Arc<Counters>) -> Reader<C> {
+        Reader { counters: Some(counters), ..self }
     }
 
     /// The next frame; `None` at the end of the stream. Nothing can be read after an error.
@@ -107,7 +122,7 @@ impl<C: Decoder<Error = WireError>> Reader<C> {
             match (count, deadline) {
                 (0, None) => return Ok(None),
                 (0, Some(_)) => return Err(cut_off().into()),
-                _ => {}
+                _ => self.counters.iter().for_each(|counters| counters.read.add(count as u64)),
             }
         }
     }

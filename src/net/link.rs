@@ -145,6 +145,7 @@ impl Link {
         let codec = FrameCodec::new(self.shared.ids);
         let (outbox, outgoing) = outbox(codec.clone(), self.shared.resident.counters.clone());
         let (reader, writer) = stream.split(codec);
+        let reader = reader.counted(self.shared.resident.counters.clone());
         let reading = Box::new(Reading::new(reader, outbox.backlog()));
         ctx.add_stream(stream::unfold(Some(reading), async |reading| reading?.next().await));
         let link = ctx.address();

@@ -14,6 +14,8 @@ pub struct Traffic {
     pub answered: u64,
     /// Bytes of frames written.
     pub written: u64,
+    /// Bytes read.
+    pub read: u64,
     /// Connections that it made or tried to make.
     pub dialed: u64,
     /// Connections open now, dialled and accepted.
@@ -32,6 +34,7 @@ pub struct Counters {
     pub asked: Counter,
     pub answered: Counter,
     pub written: Counter,
+    pub read: Counter,
     pub dialed: Counter,
     pub open: Counter,
     pub dead: Counter,
@@ -51,6 +54,7 @@ impl Counters {
             asked: counter(),
             answered: counter(),
             written: counter(),
+            read: counter(),
             dialed: counter(),
             open: counter(),
             dead: counter(),
@@ -63,11 +67,12 @@ impl Counters {
 
     /// The current values.
     pub fn read(&self) -> Traffic {
-        let Counters { asked, answered, written, dialed, open, dead, called, served, .. } = self;
+        let Counters { asked, answered, written, read, dialed, open, dead, called, served, .. } = self;
         Traffic {
             asked: asked.get(),
             answered: answered.get(),
             written: written.get(),
+            read: read.get(),
             dialed: dialed.get(),
             open: open.get(),
             dead: dead.get(),

@@ -48,7 +48,7 @@ impl Report {
         let Report { state, version, uptime, run, traffic } = self;
         let fingers = state.fingers.chunk_by(|one, next| one == next);
         let fingers = fingers.map(|equal| proto::FingerRun { node: equal[0].to_string(), count: equal.len() as u32 });
-        let Traffic { asked, answered, written, dialed, open, dead, called, served } = *traffic;
+        let Traffic { asked, answered, written, read, dialed, open, dead, called, served } = *traffic;
         let message = proto::Report {
             me: state.me.to_string(),
             r: state.r as u32,
@@ -62,6 +62,7 @@ impl Report {
                 asked: Some(asked),
                 answered: Some(answered),
                 written: Some(written),
+                read: Some(read),
                 dialed: Some(dialed),
                 open: Some(open),
                 dead: Some(dead),
@@ -105,6 +106,7 @@ impl Report {
                 asked: traffic.asked(),
                 answered: traffic.answered(),
                 written: traffic.written(),
+                read: traffic.read(),
                 dialed: traffic.dialed(),
                 open: traffic.open(),
                 dead: traffic.dead(),
@@ -142,7 +144,17 @@ mod tests {
             version: "1.2.3".into(),
             uptime: Duration::from_millis(1234),
             run: u64::MAX,
-            traffic: Traffic { asked: 1, answered: 2, written: 3, dialed: 4, open: 5, dead: 6, called: 7, served: 8 },
+            traffic: Traffic {
+                asked: 1,
+                answered: 2,
+                written: 3,
+                read: 9,
+                dialed: 4,
+                open: 5,
+                dead: 6,
+                called: 7,
+                served: 8,
+            },
         }
     }
 

@@ -29,6 +29,25 @@ pub async fn settle(one: &Node, other: &Node) {
     }
 }
 
+/// Each byte that a node writes is read by the other.
+#[tokio::test]
+async fn bytes_are_counted_where_they_are_written_and_where_they_are_read() {
+    let calm = || Config { stabilize: LIMIT, fix_fingers: LIMIT, check_predecessor: LIMIT, ..alone() };
+    let first = Node::start(calm()).await.unwrap();
+    let second = Node::start(Config { seeds: vec![first.me().addr.into()], ..calm() }).await.unwrap();
+    settle(&first, &second).await;
+    let counted = async {
+        loop {
+            let (one, other) = (first.traffic(), second.traffic());
+            if one.written > 0 && (one.written, one.read) == (other.read, other.written) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LIMIT, counted).await.expect("the same on both sides");
+}
+
 /// Waits until no program listens there any more.
 fn ends(addr: Addr) {
     let began = Instant::now();

@@ -16,6 +16,7 @@ export function show_banner(text) {
 }
 
 const percent = (share) => `${(share * 100).toFixed(share < 0.1 ? 2 : 1)} %`;
+const bytes = (n) => `${n.toLocaleString("en")} bytes`;
 
 const instance = (template) => element(template).content.firstElementChild.cloneNode(true);
 
@@ -134,7 +135,8 @@ function facts_of(node, at, { version, millis: trip, plain }, state) {
     ["Uptime", state?.uptime_seconds === undefined ? null : ago(state.uptime_seconds)],
     ["Questions", traffic && `${traffic.asked} asked, ${traffic.answered} answered`],
     ["Connections", traffic && `${traffic.open} open, ${traffic.dialed} dialed, ${traffic.dead} dead`],
-    ["Written", traffic && `${traffic.written_bytes.toLocaleString("en")} bytes`],
+    ["Written", traffic && bytes(traffic.written_bytes)],
+    ["Read", traffic && bytes(traffic.read_bytes)],
   ];
 }
 
