@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 
+use super::block::append;
 use super::error::WireError;
 use super::node::Ids;
 use super::proto;
@@ -99,13 +100,14 @@ impl Encoder<Frame> for FrameCodec {
 }
 
 fn write(message: &impl Message, bytes: &mut BytesMut) -> Result<(), WireError> {
-    let length = PREFIX + message.encoded_len();
+    let payload = message.encoded_len();
+    let length = PREFIX + payload;
     if length > MAX_FRAME {
         return Err(WireError::Length);
     }
     bytes.reserve(length);
     bytes.put_u64(length as u64);
-    message.encode_raw(bytes);
+    append(message, payload, bytes);
     Ok(())
 }
 
