@@ -1,5 +1,5 @@
-//! Draws cells on a terminal by the control sequences of ECMA-48, which all terminals of today understand. It is all that
-//! a screen needs from a library of terminals; ten crates fewer are compiled for it.
+//! Draws cells on a terminal by the control sequences of ECMA-48, which all terminals of today understand. A library of
+//! terminals would be eleven crates for these few sequences.
 
 use std::io::{self, Write};
 
