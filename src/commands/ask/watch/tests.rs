@@ -173,6 +173,7 @@ fn percentiles_are_of_the_last_minute() {
     for (part, expected) in [(0.5, 50), (0.9, 90), (0.99, 99), (1.0, 100)] {
         assert_eq!(quantile(&times, part), Some(ms(expected)), "{part}");
     }
+    assert_eq!([0.5, 0.9].map(|part| quantile(&times[..3], part)), [Some(ms(2)), Some(ms(3))], "ranks are rounded up");
     assert_eq!((probes.failed()["busy"], probes.per_second(10 * SECOND)), (1, 10.0));
     assert_eq!(probes.slowest(10 * SECOND)[..2], [Some(100_000), Some(90_000)]);
     probes.forget(65 * SECOND);
