@@ -76,12 +76,14 @@ fn screen_shows_who_dies_and_goes_on_without_the_node_that_was_asked() {
     assert!(written.ends_with(LEFT), "{:?}", written.chars().rev().take(60).collect::<String>());
 }
 
+type WayOut = fn(&mut Screen);
+
 #[test]
 fn terminal_is_restored_on_every_way_out() {
     let _alone = alone();
     let addr = free_addrs(1)[0];
     let _node = ring(&[addr]);
-    let ways: [(&str, fn(&mut Screen)); 6] = [
+    let ways: [(&str, WayOut); 6] = [
         ("q", |screen| screen.press("q")),
         ("Esc", |screen| screen.press("\x1b")),
         ("Ctrl-C", |screen| screen.press("\x03")),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use chord::client::walk::Unreached;
 use chord::{Addr, Peer};
 
-use super::model::{Health, Member};
+use super::member::Member;
+use super::model::Health;
 
 /// Something that happened, and when it was seen.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::model::Member;
+use super::member::Member;
 
 /// Figures are about the last minute.
 pub const WINDOW: Duration = Duration::from_secs(60);

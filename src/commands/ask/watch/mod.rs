@@ -9,6 +9,7 @@ mod events;
 mod figures;
 mod keys;
 mod lines;
+mod member;
 mod model;
 mod rates;
 mod render;

@@ -39,7 +39,7 @@ fn areas(area: Rect) -> Areas {
     let rates = match height {
         ..14 => 0,
         _ if !is_wide => 4,
-        ..36 => 5,
+        14..36 => 5,
         _ => 6,
     };
     let footer = u16::from(height >= 5);
@@ -175,7 +175,7 @@ const COLUMNS: [Column; 7] = [
     ("", true, 6, 0),
     ("address", false, 21, 0),
     ("id", false, 9, 78),
-    ("keys", true, 7, 0),
+    ("keys", true, 8, 0),
     ("round trip", true, 10, 0),
     ("calls/s", true, 8, 68),
     ("", false, 9, 0),

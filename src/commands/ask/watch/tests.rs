@@ -210,6 +210,7 @@ fn keys_that_the_watch_does_not_handle_itself_are_wishes() {
     for (key, wish) in [(Key::Quit, Wish::Quit), (Key::Interrupt, Wish::Quit), (Key::Check, Wish::Check)] {
         assert_eq!(watch.press(key), Some(wish));
     }
+    assert!(drawn(&mut watch, 80, 24).contains(" 100.00 % "), "one member owns all keys");
     assert_eq!((watch.press(Key::Help), watch.help), (None, true));
     assert!(drawn(&mut watch, 80, 24).contains("The ring is asked from outside"));
     assert_eq!((watch.press(Key::Escape), watch.help), (None, false));
@@ -240,10 +241,10 @@ fn wide_screen_shows_everything() {
         "▲ degraded  3 members, 1 silent │ 127.0.0.1:9001 │ 0:05 │ walked 2 s ago in 3.00 ms",
         "┌ ring ─",
         "3 members  ",
-        "●   1 127.0.0.1:9001 01010101  21.96 %    1.00 ms     30.0",
-        "○   3 127.0.0.1:9100 64646464                              gone 4 s",
-        "✖   4 127.0.0.1:9150 96969696                              silent",
-        "◆   5 127.0.0.1:9200 c8c8c8c8  58.82 %    1.00 ms     30.0 plain",
+        "●   1 127.0.0.1:9001 01010101   21.96 %    1.00 ms     30.0",
+        "○   3 127.0.0.1:9100 64646464                               gone 4 s",
+        "✖   4 127.0.0.1:9150 96969696                               silent",
+        "◆   5 127.0.0.1:9200 c8c8c8c8   58.82 %    1.00 ms     30.0 plain",
         "p50 5.00 p90 9.00 p99 10.0 max 10.0 ms",
         "2.0/s answered, 1 failed: 1 can't be reached",
         "90 calls/s by all members",
