@@ -101,8 +101,8 @@ struct Args {
 
 const AFTER_HELP: &str = "\
 Without --ja and --jp the node creates a ring.
-chord help serve describes a node with settings that work, chord help check, lookup, trace, state and ring how to ask a
-running ring, chord help swarm many nodes in one process, chord help sim rings on a virtual clock.
+chord help serve describes a node with settings that work, chord help check, lookup, trace, state, ring and watch how to
+ask a running ring, chord help swarm many nodes in one process, chord help sim rings on a virtual clock.
 It answers Lookup <key>, PrintState, Help and Quit on standard input, each answer line with \"< \" in front.
 Logs go to standard error; RUST_LOG=info shows more of them.
 Exit status: 0 ended as asked, 1 could not run, 2 bad arguments.";

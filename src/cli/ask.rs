@@ -160,6 +160,34 @@ Each lookup is of a random key and asked of a random member. An owner is wrong i
 the members, both before and after the load.
 Exit status: 0 all lookups were right, 1 some were wrong or failed, 2 bad arguments, 3 no node answered.";
 
+/// Shows the ring on this terminal as it changes: members, events, lookups, and what check says
+#[derive(Clone, Debug, Args)]
+#[command(after_help = WATCH_HELP)]
+pub struct Watch {
+    /// How often to walk the ring at most, 200ms to 60s; with --json also how often to print figures
+    #[arg(long, value_name = "TIME", value_parser = every, default_value = "1s", allow_hyphen_values = true)]
+    pub every: Duration,
+
+    /// End after this many seconds, 1 to 86400 [default: when it is told to]
+    #[arg(long, value_name = "SECS", value_parser = whole_seconds, allow_hyphen_values = true)]
+    pub seconds: Option<u64>,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const WATCH_HELP: &str = "\
+Keys: q or Esc ends, arrows and PageUp and PageDown scroll the members, c checks now, ? explains what is shown.
+Events are what changed from one walk to the next. Four lookups a second, of random keys by random members, give the
+percentiles. In rings of more than 100 members walks are rarer, a hundred members a second in all, and checks twice as
+rare. When the nodes of --at are silent, the ring is watched through other members, until they answer again.
+With --json it prints lines of JSON: figures with \"members\", and events with \"event\". NO_COLOR turns colours off.
+Exit status: 0 ended as asked, 1 the terminal is gone, 2 bad arguments or no terminal, 3 no node answered at the start.";
+
+fn every(text: &str) -> Result<Duration, NotAccepted> {
+    timeout(text).ok().filter(|time| *time >= Duration::from_millis(200)).ok_or(NotAccepted)
+}
+
 fn rate(text: &str) -> Result<u32, NotAccepted> {
     number(text, 1..=1_000_000)
 }
@@ -190,6 +218,7 @@ pub const ACCEPTED: Accepted = &[
     ("--clients", "a number from 1 to 4096"),
     ("--rate", "a number of lookups a second from 1 to 1000000"),
     ("--seconds", "a number of seconds from 1 to 86400"),
+    ("--every", "a time from 200ms to 60s"),
     ("--draw", "the path of a file"),
     ("--dot", "no value"),
     ("--thorough", "no value"),
@@ -208,10 +237,11 @@ pub enum Ask {
     Ring(Ring),
     Check(Check),
     Bench(Bench),
+    Watch(Watch),
 }
 
 /// The names of these commands.
-pub const NAMES: [&str; 6] = ["lookup", "trace", "state", "ring", "check", "bench"];
+pub const NAMES: [&str; 7] = ["lookup", "trace", "state", "ring", "check", "bench", "watch"];
 
 /// Adds them to the command line.
 pub fn augment(command: clap::Command) -> clap::Command {
@@ -222,6 +252,7 @@ pub fn augment(command: clap::Command) -> clap::Command {
         .subcommand(Ring::augment_args(clap::Command::new("ring")))
         .subcommand(Check::augment_args(clap::Command::new("check")))
         .subcommand(Bench::augment_args(clap::Command::new("bench")))
+        .subcommand(Watch::augment_args(clap::Command::new("watch")))
 }
 
 /// Reads the arguments of one of them.
@@ -233,7 +264,8 @@ pub fn read(name: &str, matches: &clap::ArgMatches) -> Result<Ask, clap::Error> 
         "state" => Ask::State(State::from_arg_matches(matches)?),
         "ring" => Ask::Ring(Ring::from_arg_matches(matches)?),
         "check" => Ask::Check(Check::from_arg_matches(matches)?),
-        _ => Ask::Bench(Bench::from_arg_matches(matches)?),
+        "bench" => Ask::Bench(Bench::from_arg_matches(matches)?),
+        _ => Ask::Watch(Watch::from_arg_matches(matches)?),
     })
 }
 

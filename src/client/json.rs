@@ -130,14 +130,16 @@ pub fn ring(walk: &Walk) -> Value {
     })
 }
 
+/// One thing that is wrong with a ring.
+pub fn finding(finding: &Finding) -> Value {
+    json!({
+        "severity": finding.kind.severity().to_string(), "kind": finding.kind.name(),
+        "node": finding.node.map(peer), "what": finding.what, "advice": finding.kind.advice(),
+    })
+}
+
 /// What is wrong with a ring.
 pub fn check(checked: &Checked) -> Value {
-    let finding = |finding: &Finding| {
-        json!({
-            "severity": finding.kind.severity().to_string(), "kind": finding.kind.name(),
-            "node": finding.node.map(peer), "what": finding.what, "advice": finding.kind.advice(),
-        })
-    };
     json!({
         "health": health(checked), "nodes": checked.walk.nodes.len(), "unreached": checked.walk.unreached.len(),
         "fingers": checked.fingers, "lookups": checked.lookups, "millis": millis(checked.walk.took),

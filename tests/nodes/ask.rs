@@ -276,7 +276,7 @@ fn plain_peers_are_asked_as_far_as_they_answer() {
 fn node_that_can_not_be_reached_is_said_with_what_was_tried() {
     let _alone = alone();
     let [nobody, at] = free_addrs(2)[..] else { unreachable!("two") };
-    for command in [&["lookup", "x"][..], &["trace", "x"], &["state"], &["ring"], &["check"]] {
+    for command in [&["lookup", "x"][..], &["trace", "x"], &["state"], &["ring"], &["check"], &["watch", "--json"]] {
         let output = ask(command, nobody);
         let why = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), why.lines().count()), (Some(3), 1), "{command:?}: {why}");
@@ -303,6 +303,8 @@ fn arguments_of_questions_are_refused_in_one_line() {
         ("check --wait 0", "--wait"),
         ("check --nodes 0", "--nodes"),
         ("lookup x --in-flight 0", "--in-flight"),
+        ("watch --every 100ms", "--every"),
+        ("watch --seconds 0", "--seconds"),
         ("completions tcsh", "zsh"),
     ] {
         let output = Command::new(CHORD).args(line.split(' ')).output().unwrap();
@@ -318,7 +320,7 @@ fn completions_and_manual_name_all_commands() {
     for line in ["completions bash", "completions zsh", "completions fish", "man"] {
         let output = Command::new(CHORD).args(line.split(' ')).output().unwrap();
         let printed = text(&output, 0);
-        for command in ["lookup", "trace", "state", "ring", "check", "swarm", "sim"] {
+        for command in ["lookup", "trace", "state", "ring", "check", "watch", "swarm", "sim"] {
             assert!(printed.contains(command), "{line}: {command}");
         }
     }

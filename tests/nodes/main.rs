@@ -33,3 +33,4 @@ mod sharing;
 mod support;
 mod swarm;
 mod tcp;
+mod watch;

@@ -163,7 +163,7 @@ impl Running<'_> {
 }
 
 /// What happened, without the node to which it happened.
-fn reason(why: &AskError) -> String {
+pub(super) fn reason(why: &AskError) -> String {
     match why {
         AskError::Unreachable(..) => "can't be reached".into(),
         AskError::Silent(..) => "no answer in time".into(),

@@ -10,6 +10,7 @@ mod lookup;
 pub(super) mod ring;
 mod state;
 pub(super) mod trace;
+mod watch;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ async fn answer(ask: Ask) -> Result<u8, Failure> {
         Ask::Ring(ring) => ring::run(&ring).await,
         Ask::Check(check) => check::run(&check).await,
         Ask::Bench(bench) => bench::run(&bench).await,
+        Ask::Watch(watch) => watch::run(&watch).await,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod network;
 pub mod plain;
 pub mod process;
 pub mod schema;
+pub mod screen;
 pub mod service;
 pub mod shell;
 #[cfg(target_os = "linux")]
