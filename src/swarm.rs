@@ -309,6 +309,7 @@ impl Swarm {
             answered: sum.answered + one.answered,
             written: sum.written + one.written,
             read: sum.read + one.read,
+            lookups: sum.lookups + one.lookups,
             dialed: sum.dialed + one.dialed,
             open: sum.open + one.open,
             dead: sum.dead + one.dead,

@@ -198,6 +198,7 @@ impl Inner {
     /// A lookup has ended here at once.
     fn arrived(&self, query: Query) {
         if let Scope::Ring { hops } = query.scope {
+            self.driver.counters.lookups.add(1);
             self.driver.counters.meters.arrived(hops);
         }
     }

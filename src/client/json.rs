@@ -80,9 +80,10 @@ pub fn state(node: &Visited) -> Value {
         data["version"] = json!(version);
         data["uptime_seconds"] = json!(uptime.as_secs_f64());
         data["run"] = json!(format!("{run:016x}"));
-        let Traffic { asked, answered, written, read, dialed, open, dead, called, served } = traffic;
+        let Traffic { asked, answered, written, read, lookups, dialed, open, dead, called, served } = traffic;
         data["traffic"] = json!({
-            "asked": asked, "answered": answered, "written_bytes": written, "read_bytes": read, "dialed": dialed, "open": open,
+            "asked": asked, "answered": answered, "written_bytes": written, "read_bytes": read, "lookups": lookups,
+            "dialed": dialed, "open": open,
             "dead": dead, "called": called, "served": served,
         });
     }

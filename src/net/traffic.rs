@@ -16,6 +16,8 @@ pub struct Traffic {
     pub written: u64,
     /// Bytes read.
     pub read: u64,
+    /// Lookups, of any node or program, that ended here: this node knew the owner. Those of fingers are among them.
+    pub lookups: u64,
     /// Connections that it made or tried to make.
     pub dialed: u64,
     /// Connections open now, dialled and accepted.
@@ -35,6 +37,7 @@ pub struct Counters {
     pub answered: Counter,
     pub written: Counter,
     pub read: Counter,
+    pub lookups: Counter,
     pub dialed: Counter,
     pub open: Counter,
     pub dead: Counter,
@@ -55,6 +58,7 @@ impl Counters {
             answered: counter(),
             written: counter(),
             read: counter(),
+            lookups: counter(),
             dialed: counter(),
             open: counter(),
             dead: counter(),
@@ -67,12 +71,13 @@ impl Counters {
 
     /// The current values.
     pub fn read(&self) -> Traffic {
-        let Counters { asked, answered, written, read, dialed, open, dead, called, served, .. } = self;
+        let Counters { asked, answered, written, read, lookups, dialed, open, dead, called, served, .. } = self;
         Traffic {
             asked: asked.get(),
             answered: answered.get(),
             written: written.get(),
             read: read.get(),
+            lookups: lookups.get(),
             dialed: dialed.get(),
             open: open.get(),
             dead: dead.get(),

@@ -48,7 +48,7 @@ impl Report {
         let Report { state, version, uptime, run, traffic } = self;
         let fingers = state.fingers.chunk_by(|one, next| one == next);
         let fingers = fingers.map(|equal| proto::FingerRun { node: equal[0].to_string(), count: equal.len() as u32 });
-        let Traffic { asked, answered, written, read, dialed, open, dead, called, served } = *traffic;
+        let Traffic { asked, answered, written, read, lookups, dialed, open, dead, called, served } = *traffic;
         let message = proto::Report {
             me: state.me.to_string(),
             r: state.r as u32,
@@ -63,6 +63,7 @@ impl Report {
                 answered: Some(answered),
                 written: Some(written),
                 read: Some(read),
+                lookups: Some(lookups),
                 dialed: Some(dialed),
                 open: Some(open),
                 dead: Some(dead),
@@ -107,6 +108,7 @@ impl Report {
                 answered: traffic.answered(),
                 written: traffic.written(),
                 read: traffic.read(),
+                lookups: traffic.lookups(),
                 dialed: traffic.dialed(),
                 open: traffic.open(),
                 dead: traffic.dead(),
@@ -149,6 +151,7 @@ mod tests {
                 answered: 2,
                 written: 3,
                 read: 9,
+                lookups: 10,
                 dialed: 4,
                 open: 5,
                 dead: 6,

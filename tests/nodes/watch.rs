@@ -57,7 +57,7 @@ fn screen_shows_who_dies_and_goes_on_without_the_node_that_was_asked() {
         "check: healthy",
         "3 members found",
         "p50 ",
-        "calls/s by all members",
+        "lookups/s end at all members",
     ]);
     screen.shows(&[&first, &second, &third]);
     drop(nodes.pop());
@@ -134,8 +134,8 @@ fn lines_of_json_are_as_described() {
     until("figures", &|line| {
         line["members"] == 3
             && line["health"] == "healthy"
-            && line["millis"].is_object()
-            && line["calls_per_second"].is_f64()
+            && line["probes"]["millis"].is_object()
+            && line["lookups_per_second"].as_f64() > Some(0.0)
     });
     drop(nodes.pop());
     let gone = addrs[2].to_string();

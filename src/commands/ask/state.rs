@@ -37,9 +37,10 @@ fn text(node: &Visited) -> String {
     match &node.report {
         Some(Report { version, uptime, run, traffic, state }) => {
             let uptime = humantime::format_duration(std::time::Duration::from_secs(uptime.as_secs()));
-            let Traffic { asked, answered, written, read, dialed, open, dead, called, served } = traffic;
+            let Traffic { asked, answered, written, read, lookups, dialed, open, dead, called, served } = traffic;
             text += &format!("version {version}, up for {uptime}, run {run:016x}, r = {}\n", state.r);
             text += &format!("{open} connections open, {dialed} dialled; {asked} calls asked, {answered} answered, ");
+            text += &format!("{lookups} lookups ended here, ");
             text += &format!("{written} bytes written, {read} read; {dead} peers found dead\n");
             text += &format!("services: {called} calls made, {served} served\n");
         }

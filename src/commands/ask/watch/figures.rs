@@ -1,4 +1,4 @@
-//! The figures of the last minute: lookups of the watch itself, and calls that the members answered.
+//! The figures of the last minute: lookups of the watch itself, and those that ended at the members.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -74,16 +74,16 @@ pub fn quantile(times: &[Duration], part: f64) -> Option<Duration> {
     times.get(rank.saturating_sub(1)).copied()
 }
 
-/// Calls that the members answered, a second, as their reports tell.
+/// Lookups that ended at the members, a second, as their reports tell.
 #[derive(Debug, Default)]
-pub struct Calls {
+pub struct Lookups {
     /// The latest first, one for each walk after the first.
     pub rates: VecDeque<f64>,
     /// How many members the last is about: the others don't report, or did not before.
     pub members: usize,
 }
 
-impl Calls {
+impl Lookups {
     pub fn add(&mut self, members: &[Member]) {
         let rates: Vec<f64> = members.iter().filter_map(|member| member.rate).collect();
         self.members = rates.len();

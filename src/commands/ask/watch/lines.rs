@@ -50,11 +50,13 @@ fn figures(at: f64, watch: &Watch) -> Value {
         "silent": watch.silent.len(),
         "health": watch.health().map(Health::word),
         "findings": watch.verdict.iter().flat_map(|verdict| &verdict.findings).map(finding).collect::<Value>(),
-        "lookups_per_second": watch.probes.per_second(watch.now),
-        "failed": watch.probes.failed(),
-        "millis": times,
-        "calls_per_second": watch.calls.now(),
-        "reporting": watch.calls.members,
+        "lookups_per_second": watch.lookups.now(),
+        "reporting": watch.lookups.members,
+        "probes": {
+            "per_second": watch.probes.per_second(watch.now),
+            "failed": watch.probes.failed(),
+            "millis": times,
+        },
     })
 }
 

@@ -17,18 +17,18 @@ pub struct Member {
     pub share: f64,
     pub predecessor: Option<Peer>,
     pub successors: Vec<Peer>,
-    /// When it reported, and how many calls it had answered until then.
-    pub answered: Option<(Duration, u64)>,
-    /// Calls a second that it answered since the walk before.
+    /// When it reported, and how many lookups had ended there until then.
+    pub lookups: Option<(Duration, u64)>,
+    /// Lookups a second that ended there since the walk before.
     pub rate: Option<f64>,
 }
 
 impl Member {
     /// As it was visited by a walk that began then; `before` is what the walk before found there.
     pub fn of(visited: &Visited, share: f64, began: Duration, before: Option<&Member>) -> Member {
-        let answered = visited.report.as_ref().map(|report| (began + visited.at, report.traffic.answered));
-        let earlier = before.filter(|before| before.run == visited.run).and_then(|before| before.answered);
-        let rate = match (earlier, answered) {
+        let lookups = visited.report.as_ref().map(|report| (began + visited.at, report.traffic.lookups));
+        let earlier = before.filter(|before| before.run == visited.run).and_then(|before| before.lookups);
+        let rate = match (earlier, lookups) {
             (Some((at, few)), Some((now, many))) if now > at => {
                 Some(many.saturating_sub(few) as f64 / (now - at).as_secs_f64())
             }
@@ -42,7 +42,7 @@ impl Member {
             share,
             predecessor: visited.predecessor,
             successors: visited.successors.clone(),
-            answered,
+            lookups,
             rate,
         }
     }

@@ -10,7 +10,7 @@ use chord::client::walk::{Unreached, Visited, Walk};
 use chord::{Addr, Peer};
 
 use super::events::{Event, What, differences};
-use super::figures::{Calls, Probes};
+use super::figures::{Lookups, Probes};
 use super::keys::Key;
 use super::member::Member;
 
@@ -120,7 +120,7 @@ pub struct Watch {
     /// The latest first.
     pub events: VecDeque<Event>,
     pub probes: Probes,
-    pub calls: Calls,
+    pub lookups: Lookups,
     /// The first row of the table that is shown.
     pub scroll: usize,
     /// How many rows the table has room for.
@@ -143,7 +143,7 @@ impl Watch {
             checking: false,
             events: VecDeque::new(),
             probes: Probes::default(),
-            calls: Calls::default(),
+            lookups: Lookups::default(),
             scroll: 0,
             page: 0,
             help: false,
@@ -186,7 +186,7 @@ impl Watch {
                 }
                 self.lost = Some(why);
                 // What was true before may not be when members answer again.
-                self.calls.members = 0;
+                self.lookups.members = 0;
                 self.verdict = None;
             }
             News::Checking => self.checking = true,
@@ -231,7 +231,7 @@ impl Watch {
         self.gone.retain(|(gone, _)| walk.unreached.iter().all(|silent| silent.peer != *gone));
         (self.members, self.silent) = (members, walk.unreached);
         self.walked = Some((now, walk.took));
-        self.calls.add(&self.members);
+        self.lookups.add(&self.members);
         happened
     }
 

@@ -1,4 +1,4 @@
-//! Draws lookups and calls of the last minute.
+//! Draws the lookups of the last minute: those of the watch, and all.
 
 use ratatui_core::layout::{Constraint, Layout, Rect};
 use ratatui_core::style::{Color, Style, Stylize};
@@ -14,23 +14,23 @@ use super::render::{WIDE, millis};
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, watch: &Watch) {
     if area.width < WIDE {
-        let lines = vec![times(watch), answered(watch), calls(watch)];
+        let lines = vec![times(watch), answered(watch), all(watch)];
         // The failures are what a narrow screen should not lose.
-        let [times, answered, calls] = <[Line<'_>; 3]>::try_from(lines).unwrap_or_default();
+        let [times, answered, all] = <[Line<'_>; 3]>::try_from(lines).unwrap_or_default();
         let mut second = answered.spans;
         second.push("  ".into());
-        second.extend(calls.spans);
+        second.extend(all.spans);
         let text = Paragraph::new(vec![times, Line::from(second)]);
-        frame.render_widget(text.block(Block::bordered().title(" lookups of this watch, calls ")), area);
+        frame.render_widget(text.block(Block::bordered().title(" lookups of this watch, and all ")), area);
         return;
     }
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
     let slowest = watch.probes.slowest(watch.now).into_iter().map(SparklineBar::from);
     let lookups = (" lookups of this watch, last minute ", [times(watch), answered(watch)]);
     panel(frame, left, lookups, slowest, Color::Cyan);
-    let about = Line::from("of lookups, upkeep and this watch").dim();
-    let rates = watch.calls.rates.iter().map(|rate| SparklineBar::from((rate * 10.0) as u64));
-    panel(frame, right, (" calls that members answered ", [calls(watch), about]), rates, Color::Magenta);
+    let about = Line::from("by anybody, those of fingers among them").dim();
+    let rates = watch.lookups.rates.iter().map(|rate| SparklineBar::from((rate * 10.0) as u64));
+    panel(frame, right, (" lookups of the ring ", [all(watch), about]), rates, Color::Magenta);
 }
 
 type Described<'a> = (&'static str, [Line<'a>; 2]);
@@ -76,10 +76,12 @@ fn answered(watch: &Watch) -> Line<'static> {
     line.into()
 }
 
-fn calls(watch: &Watch) -> Line<'static> {
-    match (watch.calls.now(), watch.members.len()) {
-        (None, _) => "calls: not known".into(),
-        (Some(rate), n) if n == watch.calls.members => format!("{rate:.0} calls/s by all members").into(),
-        (Some(rate), n) => format!("{rate:.0} calls/s by the {} of {n} that report", watch.calls.members).into(),
+fn all(watch: &Watch) -> Line<'static> {
+    match (watch.lookups.now(), watch.members.len()) {
+        (None, _) => "all: not known".into(),
+        (Some(rate), n) if n == watch.lookups.members => format!("{rate:.0} lookups/s end at all members").into(),
+        (Some(rate), n) => {
+            format!("{rate:.0} lookups/s end at the {} of {n} that report", watch.lookups.members).into()
+        }
     }
 }

@@ -174,10 +174,10 @@ type Column = (&'static str, bool, u16, u16);
 const COLUMNS: [Column; 7] = [
     ("", true, 6, 0),
     ("address", false, 21, 0),
-    ("id", false, 9, 78),
+    ("id", false, 9, 79),
     ("keys", true, 8, 0),
     ("round trip", true, 10, 0),
-    ("calls/s", true, 8, 68),
+    ("lookups/s", true, 9, 69),
     ("", false, 9, 0),
 ];
 
@@ -277,11 +277,10 @@ Ctrl-Z        suspend; fg goes on
 
 The ring is asked from outside, and not joined. Events are what
 differs from one walk to the next; what comes and goes between
-two walks is not seen. Lookups are those of this watch: four a
-second, of random keys by random members, without connecting;
-a bar is the slowest of its second. Calls are all that members
-answer to anybody: steps of lookups, upkeep of the ring, and the
-questions of this watch; a bar is a walk.";
+two walks is not seen. This watch looks up four random keys a
+second at random members: their times are without connecting, a
+bar is the slowest of its second. The lookups of the ring are all
+that end at its members; a bar is a walk.";
 
 fn help(frame: &mut Frame<'_>) {
     let area = frame.area();

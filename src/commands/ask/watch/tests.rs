@@ -30,15 +30,15 @@ fn peer(n: u8) -> Peer {
     Peer { id: Id::from_bytes([n; 20]), addr: Addr::new([127, 0, 0, 1], 9000 + u16::from(n)) }
 }
 
-/// A right ring of these, which have answered so many calls each.
-fn ring(members: &[u8], answered: u64) -> Walk {
+/// A right ring of these, at each of which this many lookups have ended.
+fn ring(members: &[u8], lookups: u64) -> Walk {
     let n = members.len();
     let node = |(at, member): (usize, &u8)| {
         let me = peer(*member);
         let successors: Vec<_> = (1..n).map(|step| peer(members[(at + step) % n])).take(3).collect();
         let predecessor = (n > 1).then(|| peer(members[(at + n - 1) % n]));
         let state = State { me, r: 3, successors: successors.clone(), predecessor, fingers: Vec::new() };
-        let traffic = Traffic { answered, ..Traffic::default() };
+        let traffic = Traffic { lookups, ..Traffic::default() };
         let report = Report { state, version: "1".into(), uptime: SECOND, run: 1, traffic };
         let (took, at) = (ms(1), Duration::ZERO);
         Visited { peer: me, run: Some(1), plain: false, took, at, predecessor, successors, report: Some(report) }
@@ -117,7 +117,7 @@ fn another_run_at_the_same_address_is_a_restart_and_counts_from_zero() {
     again.nodes[1].run = Some(2);
     assert_eq!(watch.learn(SECOND, walked(SECOND, again)), [What::Restarted(peer(50))]);
     assert_eq!(watch.members.iter().map(|member| member.rate).collect::<Vec<_>>(), [Some(100.0), None]);
-    assert_eq!((watch.calls.now(), watch.calls.members), (Some(100.0), 1));
+    assert_eq!((watch.lookups.now(), watch.lookups.members), (Some(100.0), 1));
 }
 
 #[test]
@@ -241,13 +241,13 @@ fn wide_screen_shows_everything() {
         "▲ degraded  3 members, 1 silent │ 127.0.0.1:9001 │ 0:05 │ walked 2 s ago in 3.00 ms",
         "┌ ring ─",
         "3 members  ",
-        "●   1 127.0.0.1:9001 01010101   21.96 %    1.00 ms     30.0",
-        "○   3 127.0.0.1:9100 64646464                               gone 4 s",
-        "✖   4 127.0.0.1:9150 96969696                               silent",
-        "◆   5 127.0.0.1:9200 c8c8c8c8   58.82 %    1.00 ms     30.0 plain",
+        "●   1 127.0.0.1:9001 01010101   21.96 %    1.00 ms      30.0",
+        "○   3 127.0.0.1:9100 64646464                                gone 4 s",
+        "✖   4 127.0.0.1:9150 96969696                                silent",
+        "◆   5 127.0.0.1:9200 c8c8c8c8   58.82 %    1.00 ms      30.0 plain",
         "p50 5.00 p90 9.00 p99 10.0 max 10.0 ms",
         "2.0/s answered, 1 failed: 1 can't be reached",
-        "90 calls/s by all members",
+        "90 lookups/s end at all members",
         "check: degraded, 2 s ago",
         "degraded: unreached is found",
         "  -> if it has died, the others drop it",
@@ -280,7 +280,7 @@ fn narrow_screen_drops_the_circle_first() {
     ];
     assert!(shown.iter().all(|text| screen.contains(text)), "{screen}");
     let screen = drawn(&mut eventful(), 80, 24);
-    assert!(screen.contains("calls/s") && screen.contains("150 did not answer"), "{screen}");
+    assert!(screen.contains("lookups/s") && screen.contains("150 did not answer"), "{screen}");
 }
 
 #[test]
