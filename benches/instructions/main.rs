@@ -41,7 +41,7 @@ fn with_block(frame: Frame) -> Frame {
     frame
 }
 
-#[library_benchmark(config = counted(2417))]
+#[library_benchmark(config = counted(1590))]
 #[bench::frame(with_block(question()))]
 fn encode_call(frame: Frame) -> BytesMut {
     black_box(encode(black_box(frame)))
@@ -108,7 +108,7 @@ fn served() -> Served {
     served
 }
 
-#[library_benchmark(config = counted(1_510_000))]
+#[library_benchmark(config = counted(1_530_000))]
 #[bench::served(served())]
 fn hundred_calls(mut served: Served) -> Served {
     served.call(black_box(100)).expect("answers");
