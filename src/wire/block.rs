@@ -56,6 +56,8 @@ mod tests {
 
     #[test]
     fn pieces_do_not_change_each_other_and_the_block_is_used_again() {
+        let (one, next) = (bytes_of(&[1; 20]), bytes_of(&[2; 20]));
+        assert_eq!(next.as_ptr() as usize, one.as_ptr() as usize + 20, "they are of one block");
         let pieces: Vec<Bytes> = (0..255u8).map(|n| bytes_of(&[n; 20])).collect();
         assert!(pieces.iter().zip(0..).all(|(piece, n)| piece[..] == [n; 20]));
         assert_eq!(bytes_of(&[7; BLOCK]), [7; BLOCK][..]);

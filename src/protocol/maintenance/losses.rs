@@ -71,6 +71,7 @@ impl Maintenance {
 
     /// Takes the list that a conversation has learned. What its head has answered before it came into doubt is no news.
     pub(super) fn adopt(&mut self, list: Vec<Peer>) {
+        self.returned = list.iter().copied().filter(|entry| self.neighbors.has_dropped(*entry)).collect();
         self.neighbors.adopt(list);
         if self.neighbors.successor().is_some_and(|head| self.doubts.is_of(head.addr)) {
             self.neighbors.doubt_successor();

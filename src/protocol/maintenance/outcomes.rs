@@ -89,22 +89,20 @@ impl Maintenance {
             self.effects.push(Effect::Tried(Joined::IdTaken(twin)));
             return self.end();
         }
-        let mut before = self.neighbors.successors().to_vec();
+        let before = self.neighbors.successors().to_vec();
         for dead in learned.dead {
             self.mark_dead(dead);
             if self.neighbors.drop_successor(dead) {
                 self.miss(dead);
             }
         }
+        let mut is_news = true;
         if let Some(list) = learned.list {
-            self.returned = list.iter().copied().filter(|entry| self.neighbors.has_dropped(*entry)).collect();
-            self.contradict(&list);
-            // It is no news that the head still names nodes that this node has found dead: a round, and a look at all
-            // fingers, would find what the last ones found.
-            if list.iter().filter(|entry| !self.returned.contains(entry)).eq(&before) {
-                before.clone_from(&list);
-            }
+            // That the head still names nodes that this node has found dead is none: a round, and a look at all fingers,
+            // would find what the last ones found.
+            is_news = list.iter().filter(|entry| !self.neighbors.has_dropped(**entry)).ne(&before);
             self.adopt(list);
+            self.contradict();
             self.parting = false;
             self.meet_neighbors();
             self.lonely_successor = learned.plain && learned.alone;
@@ -112,7 +110,7 @@ impl Maintenance {
                 self.wake(Timer::Unheard, UNHEARD_ROUNDS * self.setup.stabilize_every);
             }
         }
-        let changed = self.neighbors.successors() != before;
+        let changed = is_news && self.neighbors.successors() != before;
         if changed {
             self.changed();
             // The predecessor's list follows from this one: without a word it would learn of the change in its next
@@ -136,8 +134,8 @@ impl Maintenance {
 
     /// Tells those that name nodes that this node has found dead: each is the node before the dead one. It keeps no
     /// connection to a plain peer, whose end would tell it, and asks that peer only once a round.
-    fn contradict(&mut self, list: &[Peer]) {
-        for pair in list.windows(2) {
+    fn contradict(&mut self) {
+        for pair in self.neighbors.successors().windows(2) {
             if self.returned.contains(&pair[1]) && !self.returned.contains(&pair[0]) {
                 self.effects.push(Effect::Tell(pair[0], Request::Nudge { of: pair[1] }));
             }
