@@ -1,6 +1,7 @@
 //! Owns the successor list and the predecessor and keeps them correct.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
@@ -8,7 +9,7 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use futures::future::join_all;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{SetOnce, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::actors::drive::Driver;
@@ -69,7 +70,7 @@ pub struct Joining {
     /// What it does when they are over.
     if_alone: IfAlone,
     /// Told which node has the identifier, if another one does.
-    ousted: watch::Sender<Option<Peer>>,
+    ousted: Arc<SetOnce<Peer>>,
     /// Resolves the seeds.
     names: Rc<Names>,
 }
@@ -80,7 +81,7 @@ impl Joining {
         report: oneshot::Sender<Result<(), JoinFailure>>,
         limit: Duration,
         if_alone: IfAlone,
-        ousted: watch::Sender<Option<Peer>>,
+        ousted: Arc<SetOnce<Peer>>,
         names: Names,
     ) -> Joining {
         let attempts = Attempts::new(Duration::ZERO, limit);
@@ -94,7 +95,8 @@ impl Joining {
         match joined {
             Joined::Member(_) => self.report(Ok(())),
             Joined::IdTaken(taken) => {
-                self.ousted.send_replace(Some(*taken));
+                // An error means that it was told before.
+                let _ = self.ousted.set(*taken);
                 self.report(Err(JoinFailure::IdTaken(*taken)));
             }
             _ if !gives_up => {}

@@ -15,8 +15,9 @@ pub struct PeerCache(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// Nodes that know the extensions, with the incarnation that was reached last.
-    ours: HashMap<Addr, u64>,
+    /// Nodes that know the extensions, with the incarnation that was reached last, as bytes: each node has such a table,
+    /// and an aligned number would make its entries larger by a quarter.
+    ours: HashMap<Addr, [u8; 8]>,
     /// Plain peers, and when they last proved to be plain.
     plain: HashMap<Addr, Instant>,
 }
@@ -36,7 +37,7 @@ impl PeerCache {
 
     /// The incarnation that was reached last, if the node is of our own kind.
     pub fn incarnation(&self, addr: Addr) -> Option<u64> {
-        self.0.borrow().ours.get(&addr).copied()
+        self.0.borrow().ours.get(&addr).copied().map(u64::from_ne_bytes)
     }
 
     /// Whether the node is a plain peer.
@@ -53,7 +54,7 @@ impl PeerCache {
     pub fn learn_ours(&self, addr: Addr, incarnation: u64) {
         let Inner { ours, plain } = &mut *self.0.borrow_mut();
         plain.remove(&addr);
-        remember(ours, addr, incarnation);
+        remember(ours, addr, incarnation.to_ne_bytes());
     }
 
     /// The node is a plain peer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{SetOnce, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{JoinError, LookupError, ServeError, StartError};
@@ -55,7 +55,7 @@ struct Handle {
     node: actix::Addr<NodeActor>,
     common: Common,
     channels: Channels,
-    ousted: watch::Receiver<Option<Peer>>,
+    ousted: Arc<SetOnce<Peer>>,
 }
 
 impl Drop for Handle {
@@ -113,9 +113,9 @@ impl Node {
             services: Arc::default(),
             incarnation: rand::random(),
         };
-        let (oust, ousted) = watch::channel(None);
+        let ousted = Arc::<SetOnce<Peer>>::default();
         let names = Names::new(&config.seeds, config.rpc_timeout);
-        let joining = Joining::new(report, config.join_timeout, config.if_alone, oust, names);
+        let joining = Joining::new(report, config.join_timeout, config.if_alone, ousted.clone(), names);
         let node = wire(&config, pool, me, socket, joining, common.clone());
         let ids = if config.strict_ids { Ids::OfAddress } else { Ids::Any };
         let ring = config.ring.as_deref().map(Arc::from);
@@ -370,12 +370,7 @@ impl Node {
     /// Waits until another node turns out to have this node's identifier, because the ring accepted it while this node
     /// was away. Returns that node; this one is then no longer a member.
     pub async fn ousted(&self) -> Peer {
-        let mut ousted = self.handle.ousted.clone();
-        match ousted.wait_for(Option::is_some).await.ok().and_then(|taken| *taken) {
-            Some(taken) => taken,
-            // The node was stopped.
-            None => std::future::pending().await,
-        }
+        *self.handle.ousted.wait().await
     }
 
     /// What the node has done on the network since it started; also works after it was stopped.

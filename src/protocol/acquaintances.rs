@@ -3,7 +3,7 @@
 //! Stabilization can't join two rings that have forgotten each other, so every node remembers its
 //! seeds and the peers that it met, and asks one of them now and then.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::addr::Addr;
 
@@ -12,16 +12,28 @@ use super::addr::Addr;
 pub struct Acquaintances {
     me: Addr,
     /// Given by the user; never forgotten.
-    seeds: Vec<Addr>,
+    seeds: Vec<Known>,
     /// At most [`Acquaintances::MAX_MET`], next to be asked first; no seed, and never `me`.
-    met: VecDeque<Addr>,
+    met: VecDeque<Known>,
     /// Whose turn it is among the seeds, and whether it is a seed's turn at all.
     next_seed: usize,
     seeds_turn: bool,
-    /// Known to be members of this ring when they were asked last; all others are asked more often.
-    confirmed: BTreeSet<Addr>,
     /// Those that are still to be asked before the next rest.
     round: VecDeque<Addr>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Known {
+    addr: Addr,
+    /// Whether it was a member of this ring when it was asked last; all others are asked more often.
+    confirmed: bool,
+}
+
+impl Known {
+    fn unconfirmed(addr: Addr) -> Known {
+        Known { addr, confirmed: false }
+    }
 }
 
 impl Acquaintances {
@@ -35,90 +47,76 @@ impl Acquaintances {
 
     /// Of the node at `me`, with these seeds.
     pub fn new(me: Addr, seeds: Vec<Addr>) -> Acquaintances {
-        let seeds = seeds.into_iter().filter(|seed| *seed != me).collect();
-        Acquaintances {
-            me,
-            seeds,
-            met: VecDeque::new(),
-            next_seed: 0,
-            seeds_turn: true,
-            confirmed: BTreeSet::new(),
-            round: VecDeque::new(),
-        }
+        let seeds = seeds.into_iter().filter(|seed| *seed != me).map(Known::unconfirmed).collect();
+        Acquaintances { me, seeds, met: VecDeque::new(), next_seed: 0, seeds_turn: true, round: VecDeque::new() }
     }
 
     /// Replaces the seeds: their names have other addresses now.
     pub fn know_seeds(&mut self, seeds: Vec<Addr>) {
-        self.seeds = seeds.into_iter().filter(|seed| *seed != self.me).collect();
+        let seeds = seeds.into_iter().filter(|seed| *seed != self.me);
+        let is_confirmed = |addr| self.known().any(|known| known.addr == addr && known.confirmed);
+        self.seeds = seeds.map(|addr| Known { addr, confirmed: is_confirmed(addr) }).collect();
         self.next_seed = self.next_seed.min(self.seeds.len().saturating_sub(1));
-        self.met.retain(|known| !self.seeds.contains(known));
-        self.confirmed.retain(|known| self.seeds.contains(known) || self.met.contains(known));
+        self.met.retain(|met| self.seeds.iter().all(|seed| seed.addr != met.addr));
     }
 
     /// Remembers a peer that is or was alive; the one that waits longest for its turn makes room.
     pub fn meet(&mut self, addr: Addr) {
-        if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
+        if addr == self.me || self.all().any(|known| known == addr) {
             return;
         }
         if self.met.len() == Self::MAX_MET {
             // Members of this ring are met again, others may not be.
-            let last = self.met.iter().rposition(|known| self.confirmed.contains(known));
-            if let Some(gone) = self.met.remove(last.unwrap_or(self.met.len() - 1)) {
-                self.confirmed.remove(&gone);
-            }
+            let last = self.met.iter().rposition(|known| known.confirmed);
+            self.met.remove(last.unwrap_or(self.met.len() - 1));
         }
-        self.met.push_front(addr);
+        self.met.push_front(Known::unconfirmed(addr));
     }
 
     /// Remembers a peer that has just been lost: it is the next to be asked, as it may be back
     /// soon.
     pub fn lose(&mut self, addr: Addr) {
-        let seed = self.seeds.iter().position(|seed| *seed == addr);
+        let seed = self.seeds.iter().position(|seed| seed.addr == addr);
         self.seeds_turn = seed.is_some();
         self.next_seed = seed.unwrap_or(self.next_seed);
-        self.met.retain(|known| *known != addr);
+        self.met.retain(|known| known.addr != addr);
         self.meet(addr);
-        self.confirmed.remove(&addr);
+        self.doubt(addr);
         self.round.clear();
     }
 
     /// Remembers a peer that may know where the ring is, after some were lost: it is asked right after the one that was
     /// lost last. The one that waits longest for its turn makes room.
     pub fn recall(&mut self, addr: Addr) {
-        if addr == self.me || self.seeds.contains(&addr) || self.met.contains(&addr) {
+        if addr == self.me || self.all().any(|known| known == addr) {
             return;
         }
-        if self.met.len() == Self::MAX_MET
-            && let Some(gone) = self.met.pop_back()
-        {
-            self.confirmed.remove(&gone);
+        if self.met.len() == Self::MAX_MET {
+            self.met.pop_back();
         }
-        self.met.insert(self.met.len().min(1), addr);
+        self.met.insert(self.met.len().min(1), Known::unconfirmed(addr));
     }
 
     /// A peer is asked: all others are asked before it is again.
     pub fn asked(&mut self, addr: Addr) {
-        if let Some(at) = self.met.iter().position(|known| *known == addr) {
-            self.met.remove(at);
-            self.met.push_back(addr);
+        if let Some(known) = self.met.iter().position(|known| known.addr == addr).and_then(|at| self.met.remove(at)) {
+            self.met.push_back(known);
         }
     }
 
     /// A peer has shown that it is a member of this ring.
     pub fn confirm(&mut self, addr: Addr) {
-        if self.seeds.contains(&addr) || self.met.contains(&addr) {
-            self.confirmed.insert(addr);
-        }
+        self.set_confirmed(|known| known == addr, true);
     }
 
     /// A peer may no longer be a member of this ring.
     pub fn doubt(&mut self, addr: Addr) {
-        self.confirmed.remove(&addr);
+        self.set_confirmed(|known| known == addr, false);
     }
 
     /// The same for all: this node has lost its ring.
     pub fn doubt_all(&mut self) {
-        self.confirmed.clear();
+        self.set_confirmed(|_| true, false);
     }
 
     /// The next one to ask about its ring: each round asks the one whose turn it is, and some that are not known to be
@@ -126,10 +124,10 @@ impl Acquaintances {
     pub fn next_of_round(&mut self) -> Option<Addr> {
         if self.round.is_empty() {
             let turn = self.take_turn();
-            let doubtful = |known: &&Addr| !self.confirmed.contains(*known) && Some(**known) != turn;
+            let doubtful = |known: &&Known| !known.confirmed && Some(known.addr) != turn;
             let seeds = self.seeds.iter().filter(doubtful).take(Self::ROUND);
             let met = self.met.iter().filter(doubtful).take(Self::ROUND);
-            self.round = turn.into_iter().chain(seeds.copied()).chain(met.copied()).collect();
+            self.round = turn.into_iter().chain(seeds.chain(met).map(|known| known.addr)).collect();
         }
         let next = self.round.pop_front()?;
         // Only now: the round may be cut short, and whoever is last is forgotten first.
@@ -155,7 +153,7 @@ impl Acquaintances {
 
     /// All that are known.
     pub fn all(&self) -> impl Iterator<Item = Addr> + '_ {
-        self.seeds.iter().chain(&self.met).copied()
+        self.known().map(|known| known.addr)
     }
 
     /// How many nodes are known.
@@ -163,14 +161,23 @@ impl Acquaintances {
         self.seeds.len() + self.met.len()
     }
 
+    fn known(&self) -> impl Iterator<Item = &Known> {
+        self.seeds.iter().chain(&self.met)
+    }
+
+    fn set_confirmed(&mut self, which: impl Fn(Addr) -> bool, confirmed: bool) {
+        let known = self.seeds.iter_mut().chain(&mut self.met);
+        known.filter(|known| which(known.addr)).for_each(|known| known.confirmed = confirmed);
+    }
+
     fn next_seed(&mut self) -> Option<Addr> {
-        let seed = *self.seeds.get(self.next_seed % self.seeds.len().max(1))?;
+        let seed = self.seeds.get(self.next_seed % self.seeds.len().max(1))?.addr;
         self.next_seed = (self.next_seed + 1) % self.seeds.len();
         Some(seed)
     }
 
     fn next_met(&mut self) -> Option<Addr> {
-        let next = *self.met.front()?;
+        let next = self.met.front()?.addr;
         self.met.rotate_left(1);
         Some(next)
     }

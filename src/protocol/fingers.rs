@@ -1,5 +1,7 @@
 //! The finger table: shortcuts that make lookups O(log N). Never needed for correctness.
 
+use std::sync::Arc;
+
 use super::id::{Bits, Id};
 use super::peer::Peer;
 
@@ -9,8 +11,9 @@ pub struct FingerTable {
     me: Peer,
     bits: Bits,
     /// The m fingers as runs of one node, since they are some log2 N distinct nodes. The first run
-    /// begins with finger 1; beginnings ascend; neighbouring runs differ in their node.
-    runs: Vec<Run>,
+    /// begins with finger 1; beginnings ascend; neighbouring runs differ in their node. Clones share them: lookups
+    /// begin from a copy of the table.
+    runs: Arc<[Run]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +25,7 @@ struct Run {
 impl FingerTable {
     /// The table of a ring of one: every finger is the node itself.
     pub fn alone(me: Peer, bits: Bits) -> FingerTable {
-        FingerTable { me, bits, runs: vec![Run { first: 1, node: me }] }
+        FingerTable { me, bits, runs: Arc::new([Run { first: 1, node: me }]) }
     }
 
     /// The node whose table this is.
@@ -82,7 +85,7 @@ impl FingerTable {
     /// guess until they are fixed. Says whether the node was there.
     pub fn forget(&mut self, dead: Peer) -> bool {
         let mut next = self.me;
-        let mut runs = self.runs.clone();
+        let mut runs = self.runs.to_vec();
         for run in runs.iter_mut().rev() {
             if run.node == dead {
                 run.node = next;
@@ -107,8 +110,10 @@ impl FingerTable {
 
     fn replace(&mut self, mut runs: Vec<Run>) -> bool {
         runs.dedup_by_key(|run| run.node);
-        let changed = self.runs != runs;
-        self.runs = runs;
+        let changed = *self.runs != *runs;
+        if changed {
+            self.runs = runs.into();
+        }
         changed
     }
 }

@@ -469,6 +469,8 @@ impl Maintenance {
             (_, Standing::Joining | Standing::Left) => None,
             (Kind::Rectify, _) => {
                 let notifier = self.wishes.rectify.pop_front().or_else(|| self.wishes.overtaken.pop())?;
+                // There is one a round: memory for four would be held at each node for nothing.
+                self.wishes.rectify.shrink_to_fit();
                 let tells = self.may_correct(notifier);
                 Some(Conversation::Rectify(Rectify::new(&self.neighbors, notifier).telling(tells)))
             }
