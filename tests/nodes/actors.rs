@@ -23,7 +23,7 @@ use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::{Answer, Target};
 use chord::protocol::rpc::{Code, Dialect, Memory, Request, Response};
 use chord::{Addr, IfAlone, Peer};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -111,8 +111,7 @@ fn stage(behaviour: impl Fn(&Call) -> Option<(Duration, Answer)> + 'static) -> S
     };
     let nobody = Nobody.start();
     let (report, joined) = oneshot::channel();
-    let (ousted, _) = watch::channel(None);
-    let joining = Joining::new(report, 10 * SECOND, IfAlone::GiveUp, ousted, Names::new(&[], SECOND));
+    let joining = Joining::new(report, 10 * SECOND, IfAlone::GiveUp, Arc::default(), Names::new(&[], SECOND));
     let view = Snapshot::new(FingerTable::alone(setup.me, SIX));
     let neighbors = NeighborsActor::new(
         setup,
