@@ -18,7 +18,6 @@ use bytes::BytesMut;
 use chord::Peer;
 use chord::protocol::fingers::FingerTable;
 use chord::protocol::lookup::Finding;
-use chord::protocol::neighbors::Neighbors;
 use chord::protocol::procedure::Step;
 use chord::protocol::rpc::{Code, Response};
 use chord::wire::Frame;
@@ -95,7 +94,7 @@ fn fill_fingers(member: Member, owners: FingerTable) -> (FingerTable, FingerTabl
 
 #[library_benchmark(config = counted(297))]
 #[bench::member(Member::settled(), Member::settled().neighbors.successors().to_vec())]
-fn adopt_list(member: Member, list: Vec<Peer>) -> Neighbors {
+fn adopt_list(member: Member, list: Vec<Peer>) -> Member {
     black_box(member.adopt(black_box(list)))
 }
 

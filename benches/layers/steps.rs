@@ -125,9 +125,9 @@ impl Member {
     }
 
     /// Adopts the list of its successor.
-    pub fn adopt(mut self, list: Vec<Peer>) -> Neighbors {
+    pub fn adopt(mut self, list: Vec<Peer>) -> Member {
         self.neighbors.adopt(list);
-        self.neighbors
+        self
     }
 }
 

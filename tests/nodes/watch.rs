@@ -38,8 +38,11 @@ fn ring(addrs: &[Addr]) -> Vec<Service> {
 }
 
 fn watch(at: Addr, flags: &[&str]) -> Command {
-    let mut command = Command::new(CHORD);
-    command.args(["watch", "--every", "200ms", "--timeout", "1s", "--at", &at.to_string()]).args(flags);
+    // Does not ignore SIGHUP, even where these tests run under nohup.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=HUP", CHORD, "watch", "--every", "200ms", "--timeout", "1s", "--at", &at.to_string()])
+        .args(flags);
     command.env_remove("NO_COLOR");
     command
 }

@@ -12,7 +12,7 @@ use chord::console::terminal::{await_foreground, in_foreground};
 use ratatui_core::terminal::Terminal;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::ansi::Ansi;
 use super::keys::{Key, is_whole, keys};
@@ -93,6 +93,8 @@ pub struct Keyboard {
     typed: Option<mpsc::Receiver<Vec<u8>>>,
     /// The beginning of a sequence, perhaps.
     begun: Vec<u8>,
+    /// When it is taken for the whole: also if `next` is dropped and called again meanwhile, at each news of the ring.
+    until: Instant,
 }
 
 /// What is typed faster than it is read waits in the terminal.
@@ -101,7 +103,7 @@ const AHEAD: usize = 16;
 impl Keyboard {
     pub fn open() -> io::Result<Keyboard> {
         if !stdin().is_terminal() {
-            return Ok(Keyboard { typed: None, begun: Vec::new() });
+            return Ok(Keyboard::of(None));
         }
         let (tell, typed) = mpsc::channel(AHEAD);
         // A read that has begun can't be cancelled: it has a thread, which ends with the program.
@@ -110,16 +112,26 @@ impl Keyboard {
                 && tell.blocking_send(bytes).is_ok()
             {}
         })?;
-        Ok(Keyboard { typed: Some(typed), begun: Vec::new() })
+        Ok(Keyboard::of(Some(typed)))
+    }
+
+    fn of(typed: Option<mpsc::Receiver<Vec<u8>>>) -> Keyboard {
+        Keyboard { typed, begun: Vec::new(), until: Instant::now() }
     }
 
     /// The next keys; nothing is lost if this is dropped before it ends. An error means that the terminal is gone.
     pub async fn next(&mut self) -> io::Result<Vec<Key>> {
         let Some(typed) = &mut self.typed else { return pending().await };
         while self.begun.is_empty() || !is_whole(&self.begun) {
-            let limit = if self.begun.is_empty() { Duration::MAX } else { REST };
-            match timeout(limit, typed.recv()).await {
-                Ok(Some(more)) => self.begun.extend(more),
+            let more = match self.begun.is_empty() {
+                true => Ok(typed.recv().await),
+                false => timeout_at(self.until, typed.recv()).await,
+            };
+            match more {
+                Ok(Some(more)) => {
+                    self.begun.extend(more);
+                    self.until = Instant::now() + REST;
+                }
                 Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Err(_) => break,
             }
@@ -139,5 +151,28 @@ fn read() -> io::Result<Vec<u8>> {
             Err(_) if !in_foreground() => {}
             Err(why) => return Err(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{interval, pause};
+
+    use super::*;
+
+    /// Esc begins sequences, too, so that it is waited for more; each news of the ring began that wait anew.
+    #[tokio::test]
+    async fn escape_is_heard_however_often_news_comes() {
+        pause();
+        let (tell, typed) = mpsc::channel(1);
+        tell.send(vec![0x1b]).await.unwrap();
+        let (mut keyboard, mut news) = (Keyboard::of(Some(typed)), interval(REST / 3));
+        for _ in 0..10 {
+            tokio::select! {
+                keys = keyboard.next() => return assert_eq!(keys.unwrap(), [Key::Escape]),
+                _ = news.tick() => {}
+            }
+        }
+        panic!("not heard");
     }
 }
