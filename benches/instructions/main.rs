@@ -85,14 +85,14 @@ fn pass_on(member: Member) -> (Member, Step<Finding>) {
     (member, step)
 }
 
-#[library_benchmark(config = counted(38_000))]
+#[library_benchmark(config = counted(36_000))]
 #[bench::member(Member::young(), Member::settled().fingers)]
 fn fill_fingers(member: Member, owners: FingerTable) -> (FingerTable, FingerTable) {
     let filled = black_box(member.fill(black_box(&owners)));
     (filled, owners)
 }
 
-#[library_benchmark(config = counted(297))]
+#[library_benchmark(config = counted(240))]
 #[bench::member(Member::settled(), Member::settled().neighbors.successors().to_vec())]
 fn adopt_list(member: Member, list: Vec<Peer>) -> Member {
     black_box(member.adopt(black_box(list)))
@@ -107,7 +107,7 @@ fn served() -> Served {
     served
 }
 
-#[library_benchmark(config = counted(1_530_000))]
+#[library_benchmark(config = counted(1_500_000))]
 #[bench::served(served())]
 fn hundred_calls(mut served: Served) -> Served {
     served.call(black_box(100)).expect("answers");

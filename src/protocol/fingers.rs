@@ -72,7 +72,8 @@ impl FingerTable {
         let reach = owner.id.clockwise_from(self.start(i));
         let last = (i..=m).take_while(|k| self.start(*k).clockwise_from(self.start(i)) <= reach).last().unwrap_or(i);
 
-        let mut runs: Vec<Run> = self.runs.iter().copied().filter(|run| run.first < i).collect();
+        let mut runs = Vec::with_capacity(self.runs.len() + 2);
+        runs.extend(self.runs.iter().filter(|run| run.first < i));
         runs.push(Run { first: i, node: owner });
         if last < m {
             runs.push(Run { first: last + 1, node: self.node(last + 1) });
