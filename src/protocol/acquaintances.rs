@@ -22,7 +22,7 @@ pub struct Acquaintances {
     round: VecDeque<Addr>,
 }
 
-/// One of them.
+/// An acquaintance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Known {
     addr: Addr,
@@ -199,6 +199,14 @@ mod tests {
         (0..n).filter_map(|_| acquaintances.take_turn()).map(|addr| addr.port()).collect()
     }
 
+    fn round(acquaintances: &mut Acquaintances) -> Vec<u16> {
+        let mut asked = Vec::from_iter(acquaintances.next_of_round());
+        while acquaintances.is_in_round() {
+            asked.extend(acquaintances.next_of_round());
+        }
+        asked.iter().map(|addr| addr.port()).collect()
+    }
+
     #[test]
     fn nobody_knows_nobody() {
         assert_eq!(of(&[]).take_turn(), None);
@@ -238,6 +246,24 @@ mod tests {
         assert_eq!(turns(&mut known, 3), [3, 10, 3]);
         known.know_seeds(Vec::new());
         assert_eq!(turns(&mut known, 2), [10, 10]);
+    }
+
+    #[test]
+    fn confirmed_ones_are_asked_in_their_turns_only_whatever_becomes_of_the_lists() {
+        let mut known = of(&[2, 3]);
+        (4..=5).for_each(|port| known.meet(addr(port)));
+        assert_eq!(round(&mut known), [2, 3, 5, 4]);
+        (2..=5).for_each(|port| known.confirm(addr(port)));
+        assert_eq!(round(&mut known), [5]);
+        known.know_seeds([3, 4].map(addr).to_vec());
+        assert_eq!([round(&mut known), round(&mut known), round(&mut known)], [[4], [5], [3]]);
+        known.lose(addr(5));
+        assert_eq!([round(&mut known), round(&mut known)], [vec![5], vec![4, 5]]);
+        known.confirm(addr(5));
+        known.doubt(addr(3));
+        assert_eq!(round(&mut known), [5, 3]);
+        known.doubt_all();
+        assert_eq!(round(&mut known), [3, 4, 5]);
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub fn is_usable() -> bool {
 /// The rest of a sequence that a slow line has cut follows within this time.
 const REST: Duration = Duration::from_millis(50);
 
+/// No key has a longer sequence, in bytes: what goes on is none.
+const LONGEST: usize = 32;
+
 /// The keys that are pressed; none if standard input is no terminal.
 pub struct Keyboard {
     typed: Option<mpsc::Receiver<Vec<u8>>>,
@@ -122,7 +125,7 @@ impl Keyboard {
     /// The next keys; nothing is lost if this is dropped before it ends. An error means that the terminal is gone.
     pub async fn next(&mut self) -> io::Result<Vec<Key>> {
         let Some(typed) = &mut self.typed else { return pending().await };
-        while self.begun.is_empty() || !is_whole(&self.begun) {
+        while self.begun.is_empty() || !is_whole(&self.begun) && self.begun.len() < LONGEST {
             let more = match self.begun.is_empty() {
                 true => Ok(typed.recv().await),
                 false => timeout_at(self.until, typed.recv()).await,
@@ -174,5 +177,20 @@ mod tests {
             }
         }
         panic!("not heard");
+    }
+
+    /// Digits after the beginning of a sequence were kept for as long as more of them came, and the key after them was lost.
+    #[tokio::test]
+    async fn sequence_without_end_is_no_key_and_is_not_kept() {
+        let (tell, typed) = mpsc::channel(2 * LONGEST);
+        tell.send(b"\x1b[".to_vec()).await.unwrap();
+        for _ in 0..LONGEST {
+            tell.send(vec![b'1']).await.unwrap();
+        }
+        tell.send(vec![b'q']).await.unwrap();
+        drop(tell);
+        let mut keyboard = Keyboard::of(Some(typed));
+        assert_eq!(keyboard.next().await.unwrap(), []);
+        while keyboard.next().await.expect("it is heard") != [Key::Quit] {}
     }
 }
