@@ -264,6 +264,9 @@ mod tests {
         assert_eq!(round(&mut known), [5, 3]);
         known.doubt_all();
         assert_eq!(round(&mut known), [3, 4, 5]);
+        (3..=5).for_each(|port| known.confirm(addr(port)));
+        known.lose(addr(3));
+        assert_eq!([round(&mut known), round(&mut known)], [vec![3], vec![5, 3]]);
     }
 
     #[test]
