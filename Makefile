@@ -46,6 +46,8 @@ check-chaos:
 # Formatting, lints and docs, all warnings denied; the library also as a dependency: alone, and with each feature.
 check:
 	cargo fmt --check
+	cargo fmt --check --manifest-path browser/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --all-targets --no-default-features -- --deny warnings
 	cargo clippy --locked --lib --no-default-features -- --deny warnings

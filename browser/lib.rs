@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
@@ -27,17 +27,20 @@ impl Drop for Process {
     }
 }
 
-/// An address of this machine that no other test uses. A port that is free there stays free: the connections that
-/// programs make on this machine begin at ports of 127.0.0.1.
+/// An address of this machine that no other test uses.
 pub fn own_host() -> Ipv4Addr {
     static LAST: AtomicU8 = AtomicU8::new(0);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 128 | high & 63, low, LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
-/// A free port there, with it.
+/// A free port there, with it. Each is given once: a node that was started may not listen yet when the next one asks for
+/// a port.
 pub fn free_addr(host: Ipv4Addr) -> String {
-    TcpListener::bind((host, 0)).and_then(|socket| socket.local_addr()).expect("a free port").to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    let mut ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take(1000);
+    let free = ports.find(|port| TcpListener::bind((host, *port)).is_ok());
+    format!("{host}:{}", free.expect("a free port"))
 }
 
 /// The `chord` command.
@@ -101,8 +104,7 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start() -> Option<Browser> {
-        let driver =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut driver = match driver {
             Ok(driver) => Process(driver),
             Err(why) => {

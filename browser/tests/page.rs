@@ -11,8 +11,10 @@ use tokio::time::sleep;
 /// Opens the page of a ring when all of its nodes are members.
 async fn open(browser: &Browser, ring: &Ring) {
     let nodes = ring.nodes.len().to_string();
-    let healthy = chord(&["check", "--at", &ring.addrs[0], "--nodes", &nodes, "--wait", "60"]).status().unwrap();
-    assert!(healthy.success(), "the ring is not healthy");
+    let mut check = chord(&["check", "--at", &ring.addrs[0], "--nodes", &nodes, "--wait", "60"]);
+    let checked = check.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success(), "the ring is not healthy: {}", String::from_utf8_lossy(&said));
     browser.client.goto(&ring.page).await.unwrap();
     browser.until(&drawn(ring.nodes.len())).await;
 }

@@ -23,6 +23,7 @@ use tracing::subscriber::NoSubscriber;
 use crate::support::plain::{
     self, Caller, Dialect, HOME, Manner, Message, Nobody, Plain, Setup, ask, call, frame, key, lying_frame, notifier,
 };
+use crate::support::process::free_range_at;
 
 /// A condition must hold within this time even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -518,8 +519,7 @@ async fn caller_that_never_reads_is_dropped() {
 async fn node_that_is_still_joining_refuses_instead_of_keeping_silent() {
     let seed = Plain::start(Setup::default());
     seed.behaves(Manner::Stalls);
-    let port = std::net::TcpListener::bind((ELSEWHERE, 0)).unwrap().local_addr().unwrap().port();
-    let me = Addr::new(ELSEWHERE, port);
+    let me = free_range_at(ELSEWHERE, 1);
     let config = Config { listen: me, join_timeout: LIMIT, ..through(seed.me(), config()) };
     let starting = actix_rt::spawn(start(config));
     eventually("the seed is called", async || !seed.connections().is_empty()).await;

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -280,23 +281,33 @@ fn peer(text: &str) -> Peer {
     Peer { id: id.parse().expect(text), addr: Addr::new(ip.parse::<IpAddr>().expect(text), port.parse().expect(text)) }
 }
 
-/// Addresses on this machine that were free a moment ago.
+/// Free addresses on this machine.
 pub fn free_addrs(n: usize) -> Vec<Addr> {
     free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
 }
 
-/// The first of `n` consecutive ports on this machine that were free a moment ago; below the range of outgoing
-/// ports.
+/// The first of `n` consecutive free ports on this machine.
 pub fn free_range(n: u16) -> Addr {
     free_range_at(Ipv4Addr::LOCALHOST, n)
 }
 
-/// The same at another IP address.
+/// The ports that are given to tests: below those of outgoing connections.
+const PORTS: Range<u16> = 10_000..32_000;
+
+/// The same at another IP address. Each port is given once, until all were: a node that was started may not listen yet
+/// when the next one asks for a port.
 pub fn free_range_at(ip: impl Into<IpAddr>, n: u16) -> Addr {
+    // Another run of the tests begins elsewhere.
+    static NEXT: LazyLock<Mutex<u16>> = LazyLock::new(|| Mutex::new(rand::random_range(PORTS)));
     let ip = ip.into();
-    let held = |first: u16| (first..first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
-    let first = std::iter::repeat_with(|| rand::random_range(10_000..32_000 - n)).take(1000).find(|first| held(*first));
-    Addr::new(ip, first.expect("free ports"))
+    let mut next = NEXT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let firsts = std::iter::repeat_with(|| {
+        let first = if *next + n > PORTS.end { PORTS.start } else { *next };
+        *next = first + n;
+        first
+    });
+    let is_free = |first: &u16| (*first..*first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
+    Addr::new(ip, firsts.take(1000).find(is_free).expect("free ports"))
 }
 
 /// The virtual nodes of a process whose first is at `first`.
@@ -317,12 +328,7 @@ pub fn addresses(n: usize) -> impl Iterator<Item = Ipv4Addr> {
 
 /// A free port at each of these addresses.
 pub fn free_addrs_at(ips: impl IntoIterator<Item = impl Into<IpAddr>>) -> Vec<Addr> {
-    let held: Vec<_> = ips
-        .into_iter()
-        .map(Into::into)
-        .map(|ip: IpAddr| (ip, TcpListener::bind((ip, 0)).expect("a free port")))
-        .collect();
-    held.iter().map(|(ip, socket)| Addr::new(*ip, socket.local_addr().unwrap().port())).collect()
+    ips.into_iter().map(|ip| free_range_at(ip, 1)).collect()
 }
 
 /// Waits until the condition holds; how long that took. Fails with its last reason after `limit`.
