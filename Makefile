@@ -3,7 +3,7 @@
 CARGO_TARGET_DIR ?= target
 
 .PHONY: chord ring test test-browser test-library figures-browser check check-chaos check-model check-sim pictures \
-	fuzz paper bench growth storm instructions instructions-built lessons clean
+	fuzz paper bench growth storm instructions lessons clean
 
 # An optimised ./chord.
 chord:
@@ -100,13 +100,9 @@ storm:
 # for them. The runner only starts valgrind, so that it need not be fast itself.
 GUNGRAUN = $(shell cargo pkgid gungraun | sed 's/.*@//')
 TOOLS = $(abspath $(CARGO_TARGET_DIR))/tools
-INSTRUCTIONS = cargo bench --locked --no-default-features --features sim --bench instructions
-instructions: instructions-built
-	PATH="$(TOOLS)/bin:$$PATH" $(INSTRUCTIONS)
-
-instructions-built:
+instructions:
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --locked --quiet --root $(TOOLS) gungraun-runner --version $(GUNGRAUN)
-	$(INSTRUCTIONS) --no-run
+	PATH="$(TOOLS)/bin:$$PATH" cargo bench --locked --no-default-features --features sim --bench instructions
 
 # The pictures in docs/ that need no measurement: rings, simulations that are determined by their seed, and the paper's
 # experiments from the data beside them.
