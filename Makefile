@@ -14,10 +14,9 @@ chord:
 ring: chord
 	@PORT="$(PORT)" sh scripts/ring.sh
 
-# Every test. Rings of processes run one at a time, and each test that waits for its turn takes a thread: so there are
-# four.
+# Every test.
 test:
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked
+	bash scripts/test.sh
 
 # The library's own tests as other programs build it: alone. (`make test` runs those of its features, too, and `make check`
 # builds it with each.)

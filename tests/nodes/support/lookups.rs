@@ -35,7 +35,7 @@ pub struct Tally {
     /// Answers that were right at no moment.
     wrong: Vec<Complaint>,
     /// Errors of nodes that were members all the time, while a silent node was not noticed yet.
-    excused: BTreeMap<String, usize>,
+    excused: Vec<Complaint>,
     /// The same while no node was silent.
     unexcused: Vec<Complaint>,
     /// Complaints about a time in which the rules were broken.
@@ -138,7 +138,7 @@ impl Tally {
         if !census.was_sure(of, asked, answered) {
             self.interrupted += 1;
         } else if census.was_silence(asked, answered) {
-            *self.excused.entry(why.into()).or_default() += 1;
+            self.excused.push(Complaint { asked, answered, what: why.into() });
         } else {
             let (at, took) = (census.time(answered), answered - asked);
             let what = format!("{at:8.3?}  {of:?} fails for {key} after {took:?}: {why}");
@@ -150,7 +150,7 @@ impl Tally {
     pub fn add(&mut self, other: Tally) {
         self.took.extend(other.took);
         self.wrong.extend(other.wrong);
-        other.excused.into_iter().for_each(|(why, n)| *self.excused.entry(why).or_default() += n);
+        self.excused.extend(other.excused);
         self.unexcused.extend(other.unexcused);
         self.unjudged += other.unjudged;
         self.interrupted += other.interrupted;
@@ -158,11 +158,11 @@ impl Tally {
 
     /// Withdraws complaints about the time between these two instants, in which the rules were broken.
     pub fn take_back(&mut self, from: Instant, to: Instant) {
-        let before = self.wrong.len() + self.unexcused.len();
-        for complaints in [&mut self.wrong, &mut self.unexcused] {
+        for complaints in [&mut self.wrong, &mut self.excused, &mut self.unexcused] {
+            let before = complaints.len();
             complaints.retain(|complaint| complaint.answered < from || complaint.asked > to);
+            self.unjudged += before - complaints.len();
         }
-        self.unjudged += before - self.wrong.len() - self.unexcused.len();
     }
 
     /// How many were answered.
@@ -180,7 +180,7 @@ impl Tally {
     /// Whether at most the allowed part failed while some node was silent and not noticed yet: each silent node
     /// on the way costs 1.25 s of the 5 s that a lookup has, and three that can't answer end it.
     pub fn check_excused(&self) -> Result<(), String> {
-        let excused = self.excused.values().sum::<usize>();
+        let excused = self.excused.len();
         if excused * 100 <= self.took.len() { Ok(()) } else { Err(format!("{excused} lookups failed")) }
     }
 
@@ -193,14 +193,16 @@ impl Tally {
     pub fn describe(&self) -> String {
         let mut took = self.took.clone();
         took.sort();
+        let mut excused = BTreeMap::<&str, usize>::new();
+        self.excused.iter().for_each(|complaint| *excused.entry(&complaint.what).or_default() += 1);
         let rank = |part: usize| took.get(took.len() * part / 1000).copied().unwrap_or_default();
         format!(
             "lookups: {} right, {} wrong, {} failed while a silent node was not noticed yet {:?}, {} failed otherwise, \
              {} complaints not judged, {} put to a node that was dying, stopped or starting; median {:?}, 99.9 % within {:?}, slowest {:?}",
             took.len(),
             self.wrong.len(),
-            self.excused.values().sum::<usize>(),
-            self.excused,
+            self.excused.len(),
+            excused,
             self.unexcused.len(),
             self.unjudged,
             self.interrupted,

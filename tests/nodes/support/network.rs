@@ -41,7 +41,7 @@ impl Network {
             ip(&format!("netns add {name}"))?;
             network.hosts.push(name.clone());
             network.at_switch(&format!("link add {} type veth peer name eth0 netns {name}", port(host)))?;
-            network.connect(host, 0)?;
+            network.connect(&[host], 0)?;
             network.plug(host)?;
             ip(&format!("-n {name} addr add {}/24 dev eth0", address.ip()))?;
             ip(&format!("-n {name} link set lo up"))?;
@@ -79,9 +79,10 @@ impl Network {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("it can be entered");
     }
 
-    /// Connects a host to one of the two halves of the switch, which do not reach each other.
-    pub fn connect(&self, host: usize, half: usize) -> Result<(), String> {
-        self.at_switch(&format!("link set {} master {}", port(host), BRIDGES[half]))
+    /// Connects hosts to one of the two halves of the switch, which do not reach each other.
+    pub fn connect(&self, hosts: &[usize], half: usize) -> Result<(), String> {
+        let each = |host: &usize| format!("link set {} master {}\n", port(*host), BRIDGES[half]);
+        self.at_switch(&hosts.iter().map(each).collect::<String>())
     }
 
     /// From now on a host reaches only those that are not isolated.
