@@ -37,7 +37,8 @@ async fn nodes_appear_and_a_killed_one_becomes_a_ghost_and_goes() {
     ring.grow();
     browser.until(&drawn(5)).await;
     browser.until("document.querySelectorAll('.node[data-state=ghost]').length === 0").await;
-    browser.until("document.querySelector('#log').innerText.includes('dead')").await;
+    // Whether this node finds the other dead itself, or is told a list without it, is chance.
+    browser.until("document.querySelector('#log').innerText.includes('3 in all')").await;
     assert_eq!(browser.console().await, [] as [String; 0]);
     // The node that shows the page goes: the page says so, and keeps what it has.
     drop(ring.nodes.remove(0));
