@@ -1,5 +1,6 @@
 //! Lines typed at a terminal: a prompt, editing, Tab, and the lines of earlier sessions.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,8 @@ pub struct Editor {
     editor: rustyline::Editor<Commands, MemHistory>,
     history: Option<History>,
     suspended: Suspended,
+    /// What was read and not returned yet: a text that is pasted may have many lines.
+    lines: VecDeque<String>,
 }
 
 /// The result of waiting for a line.
@@ -61,7 +64,7 @@ impl Editor {
         let handler = EventHandler::Conditional(Box::new(suspended.clone()));
         editor.bind_sequence(Event::from(KeyEvent::ctrl('Z')), handler);
         watch_stops()?;
-        Ok(Editor { editor, history: None, suspended })
+        Ok(Editor { editor, history: None, suspended, lines: VecDeque::new() })
     }
 
     /// A printer for texts above the prompt; `None` if the prompt is not on a terminal.
@@ -71,11 +74,16 @@ impl Editor {
 
     /// Reads the next line. An error means that the terminal is gone.
     pub fn read(&mut self) -> io::Result<Input> {
-        let input = self.ask("> ")?;
-        if let Input::Line(line) = &input {
-            self.keep(line);
+        if self.lines.is_empty() {
+            match self.ask("> ")? {
+                Input::Line(text) => self.lines.extend(text.split('\n').map(Into::into)),
+                other => return Ok(other),
+            }
         }
-        Ok(input)
+        // There is one: a text without a newline is a line.
+        let line = self.lines.pop_front().unwrap_or_default();
+        self.keep(&line);
+        Ok(Input::Line(line))
     }
 
     /// Reads the answer to a question, which is shown before it.

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
-use crate::support::process::{Process, ask, eventually, free_addrs, free_range};
+use crate::support::process::{CHORD, Process, ask, eventually, free_addrs, free_range};
 use crate::support::shell::{Shell, scratch};
 
 /// A peer in the notation of the console.
@@ -534,6 +534,23 @@ fn assert_serves(addr: Addr, number: u32) {
         assert_ne!(state_of(number), Some('T'), "it was stopped");
         ask(of, &Request::GetPredecessor, 5 * SECOND).expect("it answers").expect("it has a predecessor or none");
     }
+}
+
+/// Of lines that came together only the first was answered: the others were in a buffer that ended with it. A text that
+/// was pasted was one line.
+#[test]
+fn lines_that_are_typed_ahead_or_pasted_are_answered_each() {
+    let mut shell = Shell::start("ahead");
+    shell.enter(&format!("{CHORD} {}\r", flags(free_addrs(1)[0]).join(" ")));
+    shell.until("> ");
+    let answered =
+        |shell: &mut Shell, keys: &[&str]| keys.iter().for_each(|key| drop(shell.until(&format!("< {key} "))));
+    shell.enter("Lookup one\rLookup two\rLookup three\r");
+    answered(&mut shell, &["one", "two", "three"]);
+    shell.until("> ");
+    shell.enter("\x1b[200~Lookup four\rLookup five\r\nlookup\x1b[201~ six\rQuit\r");
+    answered(&mut shell, &["four", "five", "six"]);
+    shell.until("shell$ ");
 }
 
 /// `chord … &` was stopped at once, since it changed the modes of a terminal that belonged to the shell.

@@ -1,7 +1,5 @@
 //! Rings of both kinds whose members join faster than they stabilize.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-
 use super::*;
 use crate::support::process::address;
 use chord::Addr;
@@ -25,13 +23,6 @@ fn draw(seed: u64, n: u8) -> u8 {
 /// The host number of these tests' address, beyond those of the tests that run alone.
 const HURRIED: u8 = 254;
 
-/// An address that no other node uses, not even in another run of these tests: others join through it before
-/// the test knows that it listens there.
-fn free_address() -> Addr {
-    static LAST: AtomicU16 = AtomicU16::new(10_000);
-    Addr::new(address(HURRIED), LAST.fetch_add(1, Ordering::Relaxed))
-}
-
 /// Members join 0.6 periods apart, each through a random earlier one, and every second one on average is a plain
 /// peer of this kind. Returns the time that the ring then takes to be ideal, or its flaws.
 async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, Vec<String>> {
@@ -49,7 +40,7 @@ async fn ring_that_grows_in_a_hurry(seed: u64, kind: Setup) -> Result<Duration, 
             addrs.push(peer.me().addr);
             peers.push(peer);
         } else {
-            let addr = free_address();
+            let addr = free_range_at(address(HURRIED), 1);
             let paced = Config { stabilize: period, fix_fingers: period, check_predecessor: period, ..calm() };
             let at = Config { id: id(n), listen: addr, ..paced };
             ours.push(actix_rt::spawn(start(Config { seeds: through.into_iter().map(Into::into).collect(), ..at })));

@@ -281,6 +281,9 @@ fn peer(text: &str) -> Peer {
     Peer { id: id.parse().expect(text), addr: Addr::new(ip.parse::<IpAddr>().expect(text), port.parse().expect(text)) }
 }
 
+/// The ports that are given to tests: below those of outgoing connections.
+const PORTS: Range<u16> = 10_000..32_000;
+
 /// Free addresses on this machine.
 pub fn free_addrs(n: usize) -> Vec<Addr> {
     free_addrs_at(std::iter::repeat_n(Ipv4Addr::LOCALHOST, n))
@@ -290,9 +293,6 @@ pub fn free_addrs(n: usize) -> Vec<Addr> {
 pub fn free_range(n: u16) -> Addr {
     free_range_at(Ipv4Addr::LOCALHOST, n)
 }
-
-/// The ports that are given to tests: below those of outgoing connections.
-const PORTS: Range<u16> = 10_000..32_000;
 
 /// The same at another IP address. Each port is given once, until all were: a node that was started may not listen yet
 /// when the next one asks for a port.
