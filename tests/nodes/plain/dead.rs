@@ -27,14 +27,16 @@ async fn dies_beside(ours: usize) {
     let nodes: Vec<&Node> = nodes.iter().collect();
     becomes_ideal(&nodes, &[&peer]).await;
     let dialed = || nodes.iter().map(|node| node.traffic().dialed).collect::<Vec<_>>();
-    let before = dialed();
+    let (before, began) = (dialed(), Instant::now());
     peer.dies();
     if ours > 1 {
         becomes_ideal(&nodes, &[]).await;
     }
     sleep(3 * second).await;
     let more: Vec<u64> = dialed().iter().zip(before).map(|(now, before)| now - before).collect();
-    // Each node may find out by itself, by what it does in that time; a lone one also looks for its ring. (Some calls
-    // are to each other.)
-    assert!(more.iter().all(|dialed| *dialed <= 10), "{more:?}");
+    // Until the node before it asks, a young finger table has it named, and finds it dead, after rests that grow by a
+    // quarter: 16 times in the first second. A lone node looks for its ring, and some calls are to each other: one or two a
+    // second.
+    let most = 40 + 3 * began.elapsed().as_secs();
+    assert!(more.iter().all(|dialed| *dialed <= most), "{more:?}, at most {most}");
 }
