@@ -89,7 +89,7 @@ impl Handler<FixFingerNow> for FingersActor {
         let found = async move {
             let find = || {
                 let (style, class) = (Style::Recursive, Class::Maintenance);
-                resolve.send(Resolve { query, guess, style, asked: Instant::now(), patience, class })
+                resolve.send(Resolve { query, guess, style, asked: Instant::now(), patience, class, pass: None })
             };
             turns.take(find).await
         };

@@ -47,7 +47,7 @@ impl Lookups {
     /// The lookup of an embedding program, or of this node's own fingers.
     pub fn resolve(
         &self,
-        Resolve { query, guess, style, asked, patience, class }: Resolve,
+        Resolve { query, guess, style, asked, patience, class, pass }: Resolve,
     ) -> LocalBoxFuture<'static, Result<Finding, LookupFailure>> {
         let thread = self.0.driver.routes.pool.thread();
         let place = match thread.admit_own(class) {
@@ -61,6 +61,7 @@ impl Lookups {
                 }
             },
         };
+        drop(pass);
         let lookups = self.0.clone();
         Box::pin(async move {
             let found = async {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::Message;
 
+use crate::net::gate::Pass;
 use crate::net::seed::Seed;
 use crate::node::events::Watched;
 use crate::protocol::addr::Addr;
@@ -72,7 +73,7 @@ impl From<LookupFailure> for CallRefusal {
 }
 
 /// Find the owner of a key.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "Result<Found, LookupFailure>")]
 pub struct Resolve {
     pub query: Query,
@@ -85,6 +86,8 @@ pub struct Resolve {
     pub patience: Duration,
     /// Its class for admission: lookups of fingers are maintenance.
     pub class: Class,
+    /// If it had to pass the [gate](crate::net::gate): given back once it is admitted or refused.
+    pub pass: Option<Pass>,
 }
 
 /// These nodes are dead. Both tables hear of it.

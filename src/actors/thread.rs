@@ -7,12 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::HashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::net::meters::Meters;
 use crate::protocol::addr::Addr;
 use crate::protocol::admission::{Admission, Burst, Class};
 use crate::protocol::bulkhead::Bulkhead;
@@ -41,6 +43,7 @@ struct Inner {
     burst: RefCell<Burst>,
     /// Lookups of its own program that wait for room, first come first served.
     waiting: RefCell<VecDeque<(Class, oneshot::Sender<Place>)>>,
+    meters: Arc<Meters>,
 }
 
 /// At most this many lookups of the thread's own program wait for room: about what the thread completes in a sixtieth
@@ -102,6 +105,7 @@ impl Default for Thread {
             own: Client::default(),
             burst: RefCell::default(),
             waiting: RefCell::default(),
+            meters: Arc::default(),
         }))
     }
 }
@@ -235,10 +239,24 @@ impl Thread {
     /// Takes a question on for a client, if there is room.
     pub fn admit(&self, class: Class, client: &Client) -> Option<Place> {
         let held = client.held(class);
-        self.0.admission.borrow_mut().admit(class, held.get()).then(|| {
+        let admitted = self.0.admission.borrow_mut().admit(class, held.get());
+        if admitted {
             held.set(held.get() + 1);
-            Place { thread: self.clone(), client: client.clone(), class }
-        })
+            self.guard();
+        }
+        admitted.then(|| Place { thread: self.clone(), client: client.clone(), class })
+    }
+
+    /// Says at the gate how many more lookups of its own program it would take on.
+    fn guard(&self) {
+        let held = self.0.own.held(Class::Begun).get();
+        let room = self.0.admission.borrow().room(Class::Begun, held);
+        self.0.meters.gate.guard(self.0.burst.borrow().refuses(self.seen()), room);
+    }
+
+    /// What its nodes do, counted; and its gate.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.0.meters
     }
 
     /// Takes on a lookup of the thread's own program, if there is room.
@@ -258,8 +276,11 @@ impl Thread {
         while waiting.front().is_some_and(|(_, first)| first.is_closed()) {
             waiting.pop_front();
         }
-        if class == Class::Maintenance || waiting.len() >= MAX_WAITING || !self.0.burst.borrow_mut().waits(self.seen())
-        {
+        if class == Class::Maintenance || waiting.len() >= MAX_WAITING {
+            return None;
+        }
+        if !self.0.burst.borrow_mut().waits(self.seen()) {
+            self.guard();
             return None;
         }
         let (place, given) = oneshot::channel();
@@ -305,6 +326,7 @@ async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
         drop(health);
         thread.0.detector.borrow_mut().fade(now_since);
         thread.0.excuses.borrow_mut().fade(now_since);
+        thread.guard();
         if let Some(length) = length {
             slept(length);
         }
@@ -340,6 +362,7 @@ impl Drop for Place {
         if self.class != Class::Maintenance {
             self.thread.0.admission.borrow_mut().done();
             self.thread.give_room();
+            self.thread.guard();
         }
     }
 }
@@ -360,8 +383,11 @@ impl Drop for Overdue {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use tokio::task::LocalSet;
+    use tokio::time::sleep;
 
     use super::*;
+    use crate::net::gate::TurnedAway;
 
     const BEGUN: Class = Class::Begun;
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -393,6 +419,37 @@ mod tests {
         drop(places);
         assert!(thread.admit_own(BEGUN).is_some(), "nothing is held any more");
         assert_eq!(thread.0.admission.borrow().taken(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gate_is_guarded_while_lookups_are_refused() {
+        let guarded = async {
+            let (thread, mut places) = full();
+            let gate = thread.meters().gate.clone();
+            thread.beat(|_| ());
+            for _ in 0..2 {
+                assert!(thread.wait_for_room(BEGUN, PATIENCE).is_some(), "it is a burst");
+                assert!(gate.enter().is_ok_and(|pass| pass.is_none()));
+                sleep(Duration::from_millis(601)).await;
+            }
+            assert!(thread.wait_for_room(BEGUN, PATIENCE).is_none());
+            assert_eq!(gate.enter().unwrap_err(), TurnedAway);
+            drop(places.pop());
+            let pass = gate.enter().expect("there is room for one");
+            assert_eq!(gate.enter().unwrap_err(), TurnedAway, "and it is taken");
+            let place = thread.admit_own(BEGUN);
+            drop(pass);
+            assert!(place.is_some());
+            assert_eq!(gate.enter().unwrap_err(), TurnedAway);
+
+            sleep(2 * BEAT).await;
+            assert!(gate.enter().is_ok_and(|pass| pass.is_none()), "the thread may find that it is a burst");
+            assert!(thread.wait_for_room(BEGUN, PATIENCE).is_none(), "it is not");
+            assert_eq!(gate.enter().unwrap_err(), TurnedAway);
+            drop(places);
+            assert!(gate.enter().is_ok_and(|pass| pass.is_some()));
+        };
+        LocalSet::new().run_until(guarded).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -171,7 +171,7 @@ impl Scrape {
         let mut metric = told.counter("chord_lookups", "Lookups of the program, by what came of them")?;
         count(&mut metric, &[("result", "found")], took.counts.values().map(|(_, n)| n).sum())?;
         for (at, why) in FAILURES.into_iter().enumerate() {
-            count(&mut metric, &[("result", why)], self.sum(|meters| &meters.failures[at]))?;
+            count(&mut metric, &[("result", why)], self.meters.iter().map(|meters| meters.failed(at)).sum())?;
         }
         let help = "Whole lookups of the program that found an owner";
         let mut metric = told.histogram("chord_lookup_duration", help, Some(&Unit::Seconds))?;

@@ -1,8 +1,10 @@
 //! What the nodes of one thread do, counted call by call, for monitoring: the nodes share the counts, since a thousand
 //! of them would otherwise take megabytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::gate::Gate;
 use crate::net::limits::drops::REASONS;
 use crate::net::traffic::Counter;
 use crate::protocol::conversation::Conversation;
@@ -87,15 +89,15 @@ pub struct Call {
     pub served: [Counter; DECISIONS.len()],
 }
 
-/// All counts of one thread; they only grow.
+/// All counts of one thread, which only grow, and its gate.
 #[derive(Debug, Default)]
 pub struct Meters {
     /// By [`CALLS`].
     pub calls: [Call; CALLS.len()],
     /// How long the lookups of the nodes' own programs took that found an owner.
     pub lookups: Durations,
-    /// The others, by [`FAILURES`].
-    pub failures: [Counter; FAILURES.len()],
+    /// The others, by [`FAILURES`], without those that were turned away at the gate.
+    failures: [Counter; FAILURES.len()],
     /// The hops of lookups that ended at a node here, by their number; the last counts all longer ones.
     pub hops: [Counter; 32],
     /// The sum of these hops.
@@ -108,6 +110,8 @@ pub struct Meters {
     pub suspected: Counter,
     /// By [`REASONS`].
     pub dropped: [Counter; REASONS.len()],
+    /// Where callers of the nodes' own programs turn away.
+    pub gate: Arc<Gate>,
 }
 
 impl Meters {
@@ -155,17 +159,14 @@ impl Meters {
     pub(crate) fn looked_up(&self, took: Duration, failed: Option<LookupFailure>) {
         match failed {
             None => self.lookups.add(took),
-            Some(why) => self.failures[match why {
-                LookupFailure::NotJoined => 0,
-                LookupFailure::Isolated => 1,
-                LookupFailure::NoRoute => 2,
-                LookupFailure::TooManyHops => 3,
-                LookupFailure::Timeout => 4,
-                LookupFailure::Busy => 5,
-                LookupFailure::Unsure => 6,
-            }]
-            .add(1),
+            Some(why) => self.failures[failure(why)].add(1),
         }
+    }
+
+    /// How many lookups of the nodes' own programs failed for that reason of [`FAILURES`].
+    pub fn failed(&self, at: usize) -> u64 {
+        let turned_away = if at == failure(LookupFailure::Busy) { self.gate.turned_away.get() } else { 0 };
+        self.failures[at].get() + turned_away
     }
 
     /// A lookup that had made this many hops has ended here.
@@ -188,9 +189,33 @@ impl Meters {
     }
 }
 
+/// The place in [`FAILURES`].
+fn failure(why: LookupFailure) -> usize {
+    match why {
+        LookupFailure::NotJoined => 0,
+        LookupFailure::Isolated => 1,
+        LookupFailure::NoRoute => 2,
+        LookupFailure::TooManyHops => 3,
+        LookupFailure::Timeout => 4,
+        LookupFailure::Busy => 5,
+        LookupFailure::Unsure => 6,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lookups_that_were_turned_away_have_failed_since_the_thread_was_busy() {
+        let meters = Meters::default();
+        meters.looked_up(Duration::ZERO, Some(LookupFailure::Busy));
+        meters.looked_up(Duration::ZERO, Some(LookupFailure::Unsure));
+        meters.gate.guard(true, 0);
+        assert!(meters.gate.enter().is_err() && meters.gate.enter().is_err());
+        let failed = |why| meters.failed(FAILURES.iter().position(|name| *name == why).unwrap());
+        assert_eq!(["busy", "unsure", "timeout"].map(failed), [3, 1, 0]);
+    }
 
     #[test]
     fn durations_are_counted_below_the_next_power_of_two() {

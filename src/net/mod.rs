@@ -5,11 +5,13 @@
 //! Calls find kept connections in the [`pool`], which all nodes of a thread may share, through [`routes`], which
 //! consult the [`peer_cache`] about their targets. Calls of applications have connections of their own, [`channel`]s.
 //! Connections run over a [`transport`]; [`limits`] say how many there may be. A [`seed`] may have a name, which
-//! [`names`] resolve.
+//! [`names`] resolve. An overloaded thread guards its [`gate`] against
+//! lookups of its own program.
 
 pub mod channel;
 pub mod events;
 pub mod frames;
+pub mod gate;
 pub mod limits;
 pub mod link;
 pub mod listener;

@@ -41,8 +41,6 @@ struct Inner {
     fronts: RefCell<Fronts>,
     /// What the nodes of this thread decide together.
     thread: Thread,
-    /// What the nodes of this thread do, counted.
-    meters: Arc<Meters>,
     /// The nodes of this thread.
     nodes: RefCell<HashMap<Addr, Weak<Resident>>>,
     /// The name of their ring, once there is a node.
@@ -178,7 +176,7 @@ impl ConnectionPool {
 
     /// What the nodes of this thread do, counted.
     pub(crate) fn meters(&self) -> Arc<Meters> {
-        self.0.meters.clone()
+        self.0.thread.meters().clone()
     }
 
     /// A frame was read: the thread looks at the clock.

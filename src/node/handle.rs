@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use tokio::sync::{SetOnce, oneshot, watch};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::error::{JoinError, LookupError, ServeError, StartError};
@@ -15,6 +16,7 @@ use crate::actors::messages::{Join, Leave, Resolve, Stop};
 use crate::actors::neighbors::{JoinFailure, Joining};
 use crate::actors::node::{Common, NodeActor, Ping, Show, WatchNode, wire};
 use crate::net::channel::calling::{Asking, Channels};
+use crate::net::gate::TurnedAway;
 #[cfg(feature = "http")]
 use crate::net::meters::Meters;
 use crate::net::names::Names;
@@ -27,7 +29,7 @@ use crate::node::worker::Worker;
 use crate::protocol::admission::Class;
 use crate::protocol::id::{Bits, Id};
 use crate::protocol::lookup::iterative::Style;
-use crate::protocol::lookup::{Found, Query};
+use crate::protocol::lookup::{Found, LookupFailure, Query};
 use crate::protocol::ownership::{Event, Ownership};
 use crate::protocol::peer::Peer;
 use crate::protocol::procedure::Answer;
@@ -145,7 +147,7 @@ impl Node {
     /// # Errors
     ///
     /// No node could name the owner, or this node was stopped.
-    /// [`LookupFailure`](crate::protocol::lookup::LookupFailure) says when to try again.
+    /// [`LookupFailure`] says when to try again.
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Peer, LookupError> {
         self.lookup_id(Id::of_key(key.as_ref(), Bits::FULL)).await
     }
@@ -169,9 +171,25 @@ impl Node {
     }
 
     async fn resolve(&self, query: Query) -> Result<Found, LookupError> {
+        let pass = match self.handle.common.counters.meters.gate.enter() {
+            Ok(pass) => pass,
+            Err(TurnedAway) if self.handle.node.connected() => {
+                // A caller on the node's own thread that asks again and again would keep it from all other work.
+                consume_budget().await;
+                return Err(LookupFailure::Busy.into());
+            }
+            Err(TurnedAway) => return Err(LookupError::Stopped),
+        };
         let (style, patience) = (self.handle.lookup_style, self.handle.lookup_timeout);
-        let resolve =
-            Resolve { query, guess: None, style, asked: std::time::Instant::now(), patience, class: Class::Begun };
+        let resolve = Resolve {
+            query,
+            guess: None,
+            style,
+            asked: std::time::Instant::now(),
+            patience,
+            class: Class::Begun,
+            pass,
+        };
         Ok(self.handle.node.send(resolve).await??)
     }
 

@@ -81,10 +81,16 @@ impl Admission {
         if class == Class::Maintenance {
             return held < MAX_MAINTENANCE;
         }
-        let free = self.most - self.taken;
-        let admitted = held < free / class.divisor();
+        let admitted = self.room(class, held) > 0;
         self.taken += usize::from(admitted);
         admitted
+    }
+
+    /// How many more lookups of a client that holds this many would be taken on.
+    pub fn room(&self, class: Class, held: usize) -> usize {
+        // Each leaves one less free, of which the client may hold its share.
+        let (free, share) = (self.most - self.taken, class.divisor());
+        free.checked_sub((held + 1) * share).map_or(0, |more| more / (share + 1) + 1)
     }
 
     /// A lookup has ended.
@@ -112,6 +118,9 @@ pub struct Burst {
 const BURST: Duration = Duration::from_secs(1);
 const CALM: Duration = Duration::from_secs(1);
 
+/// Shorter than [`CALM`], so that a calm is not mistaken for one while all callers are turned away without a question.
+const MOMENT: Duration = Duration::from_millis(100);
+
 impl Burst {
     /// There is no room for a lookup now. Returns whether it waits.
     pub fn waits(&mut self, now: Duration) -> bool {
@@ -121,6 +130,12 @@ impl Burst {
         };
         self.span = Some((began, now));
         now.saturating_sub(began) <= BURST
+    }
+
+    /// Whether a lookup was refused a moment ago: then the next one would be, too, while there is no room.
+    pub fn refuses(&self, now: Duration) -> bool {
+        let refused = |(began, last): (Duration, Duration)| last.saturating_sub(began) > BURST;
+        self.span.is_some_and(|span| refused(span) && now.saturating_sub(span.1) <= MOMENT)
     }
 }
 
@@ -138,6 +153,19 @@ mod tests {
         }
         assert!(!burst.waits(ms(5999)));
         assert!(burst.waits(ms(7000)), "a second with room");
+    }
+
+    #[test]
+    fn what_was_refused_a_moment_ago_would_be_refused_now() {
+        let ms = Duration::from_millis;
+        let mut burst = Burst::default();
+        assert!(!burst.refuses(ms(0)));
+        for n in [700, 1400, 1700] {
+            assert!(burst.waits(ms(n)) && !burst.refuses(ms(n)));
+        }
+        assert!(!burst.waits(ms(2000)) && burst.refuses(ms(2000)) && burst.refuses(ms(2100)));
+        assert!(!burst.refuses(ms(2101)), "the next one is asked for");
+        assert!(!burst.waits(ms(3000)) && burst.refuses(ms(3000)), "and refused, since it is no burst");
     }
 
     /// How many a client that wants everything gets.
@@ -164,6 +192,21 @@ mod tests {
         let begun = fill(&mut admission, Class::Begun);
         assert_eq!(begun, 400);
         assert!(admission.admit(Class::Forwarded, begun));
+    }
+
+    #[test]
+    fn as_many_are_taken_on_as_there_is_room_for() {
+        for class in [Class::Begun, Class::Forwarded] {
+            for (most, others) in (0..40).flat_map(|most| (0..=most).map(move |others| (most, others))) {
+                let mut admission = Admission::new(most);
+                admission.taken = others;
+                for held in 0..=most + 1 {
+                    let mut filled = admission.clone();
+                    let taken_on = (held..).take_while(|held| filled.admit(class, *held)).count();
+                    assert_eq!(admission.room(class, held), taken_on, "{held} of {others} of {most}, {class:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use hdrhistogram::Histogram;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +20,6 @@ use super::timeline::{Fate, Timeline};
 use crate::node::LookupError;
 use crate::protocol::id::Id;
 use crate::protocol::lookup::LookupFailure;
-use crate::protocol::peer::Peer;
 
 /// How lookups are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,17 +127,17 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// An answer, and the owner that it should have named.
-type Answered = (Result<Peer, LookupError>, Peer);
+/// Whether an answer named the right owner.
+type Answered = Result<bool, LookupError>;
 
 impl Answers {
     /// A lookup has ended, at this time after the load began.
-    fn add(&mut self, at: Duration, took: Duration, (found, owner): Answered) {
+    fn add(&mut self, at: Duration, took: Duration, found: Answered) {
         self.lookups += 1;
-        self.timeline.add(at, Fate::of(found.ok().map(|found| found == owner)));
+        self.timeline.add(at, Fate::of(found.ok()));
         match found {
-            Ok(found) => {
-                self.wrong += u64::from(found != owner);
+            Ok(right) => {
+                self.wrong += u64::from(!right);
                 self.latency.saturating_record(nanos(took).max(1));
             }
             Err(_) => self.errors += 1,
@@ -193,7 +192,7 @@ async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, a
         }
         let (took, answered) = lookup(nodes, nodes.draw(&mut rng), begin).await;
         answers.borrow_mut().add(time.start.elapsed(), took, answered);
-        match answered.0 {
+        match answered {
             // A node that has stopped would answer at once, again and again.
             Err(LookupError::Stopped) => return,
             Err(LookupError::Failed(LookupFailure::Busy)) => {
@@ -210,7 +209,11 @@ async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, a
 async fn lookup(nodes: &LocalNodes, (local, key): (&LocalNode, Id), begin: Instant) -> (Duration, Answered) {
     let found = local.node.lookup_id(key).await;
     let took = begin.elapsed();
-    (took, (found, nodes.owner(&local.node, key, found.ok()).await))
+    let right = match found {
+        Ok(named) => Ok(nodes.is_right(&local.node, key, named).await),
+        Err(why) => Err(why),
+    };
+    (took, right)
 }
 
 /// Lookups that arrive at random times, `gap` seconds apart on average. If a lookup begins late because the thread is
@@ -239,11 +242,15 @@ async fn arrivals(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>,
         }
         let now = Instant::now();
         let begin = if now - due > TIMER { due } else { now };
-        let lookup = lookup(nodes, nodes.draw(&mut rng), begin);
-        if under_way.len() < MAX_UNDER_WAY {
-            under_way.push(lookup);
-        } else {
+        if under_way.len() >= MAX_UNDER_WAY {
             answers.refuse(began.elapsed());
+            continue;
+        }
+        let mut lookup = Box::pin(lookup(nodes, nodes.draw(&mut rng), begin));
+        // Beyond capacity most are refused at once.
+        match lookup.as_mut().now_or_never() {
+            Some((took, answered)) => answers.add(began.elapsed(), took, answered),
+            None => under_way.push(lookup),
         }
     }
     while let Some((took, answered)) = under_way.next().await {
@@ -288,7 +295,7 @@ pub async fn trace(nodes: LocalNodes, share: Share) -> Traced {
         traced.lookups += 1;
         traced.calls += found.path.len() as u64;
         traced.ideal += walk.path.len() as u64;
-        traced.wrong += u64::from(found.owner != nodes.owner(&local.node, key, Some(found.owner)).await);
+        traced.wrong += u64::from(!nodes.is_right(&local.node, key, found.owner).await);
     }
     traced
 }
@@ -296,7 +303,6 @@ pub async fn trace(nodes: LocalNodes, share: Share) -> Traced {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::id::Bits;
     use crate::protocol::lookup::LookupFailure;
 
     const LOAD: Load = Load { demand: Demand::Clients(7), duration: Duration::ZERO, seed: 1 };
@@ -320,12 +326,10 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart_and_add_up() {
-        let right = Peer::at("127.0.0.1:1".parse().unwrap(), Bits::FULL);
-        let other = Peer::at("127.0.0.1:2".parse().unwrap(), Bits::FULL);
         let mut answers = Answers::default();
-        answers.add(Duration::ZERO, Duration::from_micros(10), (Ok(right), right));
-        answers.add(Duration::ZERO, Duration::from_secs(1000), (Ok(other), right));
-        answers.add(Duration::ZERO, Duration::ZERO, (Err(LookupFailure::Timeout.into()), right));
+        answers.add(Duration::ZERO, Duration::from_micros(10), Ok(true));
+        answers.add(Duration::ZERO, Duration::from_secs(1000), Ok(false));
+        answers.add(Duration::ZERO, Duration::ZERO, Err(LookupFailure::Timeout.into()));
         let sum = Answers::sum([answers.clone(), answers]);
         assert_eq!((sum.lookups, sum.errors, sum.wrong, sum.latency.len()), (6, 2, 2, 4));
         let p50 = sum.latency.value_at_quantile(0.5);

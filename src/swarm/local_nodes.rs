@@ -38,14 +38,14 @@ impl LocalNodes {
         LocalNodes { locals: nodes.into_iter().filter_map(local).collect(), tables, judge: others.then(Arc::default) }
     }
 
-    /// The owner of a key that this node's answer is compared with: that of the tables, or the one named if that may be
-    /// right in the present ring.
-    pub async fn owner(&self, node: &Node, key: Id, named: Option<Peer>) -> Peer {
-        let owner = self.tables.owner(key);
-        match (named, &self.judge) {
-            (Some(named), Some(judge)) if named != owner && !judge.is_wrong(node, key, named).await => named,
-            _ => owner,
-        }
+    /// Whether this node has named the right owner of a key: that of the tables, or one that may be right in the present
+    /// ring.
+    pub async fn is_right(&self, node: &Node, key: Id, named: Peer) -> bool {
+        named == self.tables.owner(key)
+            || match &self.judge {
+                Some(judge) => !judge.is_wrong(node, key, named).await,
+                None => false,
+            }
     }
 
     /// At least one, in the order in which they were given to [`new`](Self::new).

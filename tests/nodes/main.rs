@@ -23,6 +23,7 @@ mod hostile;
 mod http;
 mod liars;
 mod link;
+mod overload;
 mod plain;
 mod ring;
 mod rings;
