@@ -242,16 +242,23 @@ impl Thread {
         let admitted = self.0.admission.borrow_mut().admit(class, held.get());
         if admitted {
             held.set(held.get() + 1);
-            self.guard();
+            self.guard_on();
         }
         admitted.then(|| Place { thread: self.clone(), client: client.clone(), class })
     }
 
-    /// Says at the gate how many more lookups of its own program it would take on.
+    /// Says at the gate how many more lookups of its own program it would take on, if it has refused one a moment ago.
     fn guard(&self) {
         let held = self.0.own.held(Class::Begun).get();
         let room = self.0.admission.borrow().room(Class::Begun, held);
         self.0.meters.gate.guard(self.0.burst.borrow().refuses(self.seen()), room);
+    }
+
+    /// The same, if it has said so before: it begins when a lookup is refused.
+    fn guard_on(&self) {
+        if self.0.meters.gate.is_guarded() {
+            self.guard();
+        }
     }
 
     /// What its nodes do, counted; and its gate.
@@ -326,7 +333,7 @@ async fn beat(thread: Weak<Inner>, slept: impl Fn(Duration)) {
         drop(health);
         thread.0.detector.borrow_mut().fade(now_since);
         thread.0.excuses.borrow_mut().fade(now_since);
-        thread.guard();
+        thread.guard_on();
         if let Some(length) = length {
             slept(length);
         }
@@ -362,7 +369,7 @@ impl Drop for Place {
         if self.class != Class::Maintenance {
             self.thread.0.admission.borrow_mut().done();
             self.thread.give_room();
-            self.thread.guard();
+            self.thread.guard_on();
         }
     }
 }

@@ -30,20 +30,25 @@ pub struct Pass(Arc<Gate>);
 pub struct TurnedAway;
 
 impl Gate {
+    /// Whether the thread refuses lookups.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed)
+    }
+
     /// Whether the thread refuses lookups, and how many it would take on now. Only the thread says so.
     pub fn guard(&self, guarded: bool, room: usize) {
         if guarded {
             self.room.store(room, Ordering::Relaxed);
         }
         // Callers on all threads read it: it is not written without need.
-        if self.guarded.load(Ordering::Relaxed) != guarded {
+        if self.is_guarded() != guarded {
             self.guarded.store(guarded, Ordering::Relaxed);
         }
     }
 
     /// A caller asks to pass. Where the gate is not guarded, it needs no pass.
     pub fn enter(self: &Arc<Gate>) -> Result<Option<Pass>, TurnedAway> {
-        if !self.guarded.load(Ordering::Relaxed) {
+        if !self.is_guarded() {
             return Ok(None);
         }
         // Callers that do so at once may all pass: the thread itself refuses those for which there is no room.

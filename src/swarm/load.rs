@@ -183,24 +183,33 @@ pub async fn run(nodes: LocalNodes, share: Share, began: Instant) -> Answers {
     }
 }
 
-async fn client(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>, answers: &RefCell<Answers>) {
-    let mut pause = REFUSED;
-    loop {
-        let begin = Instant::now();
-        if begin >= time.end {
-            return;
-        }
-        let (took, answered) = lookup(nodes, nodes.draw(&mut rng), begin).await;
-        answers.borrow_mut().add(time.start.elapsed(), took, answered);
-        match answered {
-            // A node that has stopped would answer at once, again and again.
-            Err(LookupError::Stopped) => return,
-            Err(LookupError::Failed(LookupFailure::Busy)) => {
-                let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
-                sleep_until(again.min(time.end)).await;
-                pause = (pause * 2).min(MOST_REFUSED);
+/// One client. Thousands of them share the caches with the nodes.
+#[expect(clippy::manual_async_fn, reason = "an async function holds its arguments twice")]
+fn client<'a>(
+    nodes: &'a LocalNodes,
+    mut rng: ChaCha8Rng,
+    time: Range<Instant>,
+    answers: &'a RefCell<Answers>,
+) -> impl Future<Output = ()> + 'a {
+    async move {
+        let mut pause = REFUSED;
+        loop {
+            let begin = Instant::now();
+            if begin >= time.end {
+                return;
             }
-            _ => pause = (pause * 9 / 10).max(REFUSED),
+            let (took, answered) = lookup(nodes, nodes.draw(&mut rng), begin).await;
+            answers.borrow_mut().add(time.start.elapsed(), took, answered);
+            match answered {
+                // A node that has stopped would answer at once, again and again.
+                Err(LookupError::Stopped) => return,
+                Err(LookupError::Failed(LookupFailure::Busy)) => {
+                    let again = Instant::now() + pause.mul_f64(rng.random_range(0.5..1.5));
+                    sleep_until(again.min(time.end)).await;
+                    pause = (pause * 2).min(MOST_REFUSED);
+                }
+                _ => pause = (pause * 9 / 10).max(REFUSED),
+            }
         }
     }
 }
