@@ -7,9 +7,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use hdrhistogram::Histogram;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -251,15 +251,11 @@ async fn arrivals(nodes: &LocalNodes, mut rng: ChaCha8Rng, time: Range<Instant>,
         }
         let now = Instant::now();
         let begin = if now - due > TIMER { due } else { now };
-        if under_way.len() >= MAX_UNDER_WAY {
+        let lookup = lookup(nodes, nodes.draw(&mut rng), begin);
+        if under_way.len() < MAX_UNDER_WAY {
+            under_way.push(lookup);
+        } else {
             answers.refuse(began.elapsed());
-            continue;
-        }
-        let mut lookup = Box::pin(lookup(nodes, nodes.draw(&mut rng), begin));
-        // Beyond capacity most are refused at once.
-        match lookup.as_mut().now_or_never() {
-            Some((took, answered)) => answers.add(began.elapsed(), took, answered),
-            None => under_way.push(lookup),
         }
     }
     while let Some((took, answered)) = under_way.next().await {
