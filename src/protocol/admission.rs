@@ -118,7 +118,8 @@ pub struct Burst {
 const BURST: Duration = Duration::from_secs(1);
 const CALM: Duration = Duration::from_secs(1);
 
-/// Shorter than [`CALM`], so that a calm is not mistaken for one while all callers are turned away without a question.
+/// For how long a refusal holds for others. Then one is asked for again: if all were turned away unasked for [`CALM`],
+/// that would look like a time with room.
 const MOMENT: Duration = Duration::from_millis(100);
 
 impl Burst {
