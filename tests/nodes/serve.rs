@@ -185,8 +185,10 @@ fn node_finds_its_ring_though_its_seeds_are_gone() {
     assert!(kept.contains(&addrs[1].to_string()) && !kept.contains(&addrs[2].to_string()), "{kept}");
     seed.signal(Signal::TERM);
     assert_eq!(seed.end().0, Some(0));
-    let _again = Service::start(addrs[2], &[&join[..], &remember].concat());
+    let again = Service::start(addrs[2], &[&join[..], &remember].concat());
     await_ring(&addrs[1..]);
+    // It writes there as long as it runs.
+    drop(again);
     fs::remove_dir_all(memory).unwrap();
 }
 

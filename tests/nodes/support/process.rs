@@ -15,6 +15,7 @@ use chord::protocol::rpc::{Code, Request, Response};
 use chord::wire::{Frame, FrameCodec, Question};
 use chord::{Addr, Id, Peer};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpSocket;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// How long an answer of the console may take before the test fails: longer than any timeout of
@@ -306,8 +307,25 @@ pub fn free_range_at(ip: impl Into<IpAddr>, n: u16) -> Addr {
         *next = first + n;
         first
     });
-    let is_free = |first: &u16| (*first..*first + n).all(|port| TcpListener::bind((ip, port)).is_ok());
+    let is_free = |first: &u16| (*first..*first + n).all(|port| hold(Addr::new(ip, port)).is_ok());
     Addr::new(ip, firsts.take(1000).find(is_free).expect("free ports"))
+}
+
+/// Takes an address if nobody listens there. It does not listen, so that others still can: a process that is begun at
+/// this moment has a copy of the socket for some milliseconds.
+fn hold(addr: Addr) -> io::Result<TcpSocket> {
+    let socket = if addr.ip().is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr.into())?;
+    Ok(socket)
+}
+
+#[test]
+fn address_that_was_found_free_can_be_listened_at_though_a_copy_of_the_socket_is_left() {
+    let addr = free_range(1);
+    let _copy = hold(addr).unwrap();
+    let _listens = TcpListener::bind(addr).unwrap();
+    assert_eq!(hold(addr).unwrap_err().kind(), io::ErrorKind::AddrInUse);
 }
 
 /// The virtual nodes of a process whose first is at `first`.

@@ -60,6 +60,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         // Errors mean that it has ended already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let (status, said) = self.end();
+        if thread::panicking() {
+            eprintln!("--- a service said, and ended with {status:?}:\n{said}");
+        }
     }
 }
