@@ -119,6 +119,7 @@ pub async fn walk(
     told: impl Fn(usize, usize),
 ) -> Result<Walk, AskError> {
     let began = Instant::now();
+    // What happened first with a node that did not answer.
     let mut failed = None;
     let mut known = HashSet::new();
     let mut waiting = Vec::new();
@@ -126,13 +127,8 @@ pub async fn walk(
         match name(client, *addr).await {
             Ok(peer) if known.insert(peer) => waiting.push(peer),
             Ok(_) => {}
-            Err(error) => {
-                failed.get_or_insert(error);
-            }
+            Err(error) => _ = failed.get_or_insert(error),
         }
-    }
-    if let (true, Some(error)) = (waiting.is_empty(), failed) {
-        return Err(error);
     }
     let mut named_by = HashMap::<Peer, Vec<Peer>>::new();
     let mut nodes = BTreeMap::new();
@@ -164,9 +160,16 @@ pub async fn walk(
                 }
                 nodes.insert(peer, visited);
             }
-            Err(why) => failures.push((peer, why)),
+            Err(error) => {
+                failures.push((peer, error.to_string()));
+                failed.get_or_insert(error);
+            }
         }
         told(nodes.len() + failures.len(), known.len());
+    }
+    // The nodes to begin with may have died since they told their names.
+    if let (true, Some(error)) = (nodes.is_empty(), failed) {
+        return Err(error);
     }
     let nodes = once_each(nodes.into_values().collect(), |peer| named_by.contains_key(peer));
     let mut unreached: Vec<_> = failures
@@ -220,11 +223,11 @@ pub(super) async fn name(client: &Client, addr: Addr) -> Result<Peer, AskError> 
     Ok(owner.ok().filter(|owner| owner.id == asked.id).unwrap_or(asked))
 }
 
-async fn visit(client: &Client, peer: Peer, wants_report: bool, began: Instant) -> Result<Visited, String> {
+async fn visit(client: &Client, peer: Peer, wants_report: bool, began: Instant) -> Result<Visited, AskError> {
     let visited = ask(client, peer, wants_report, began).await;
     // A ring may have more nodes than this program may have open files.
     client.forget(peer);
-    visited.map_err(|why| why.to_string())
+    visited
 }
 
 async fn ask(client: &Client, peer: Peer, wants_report: bool, began: Instant) -> Result<Visited, AskError> {

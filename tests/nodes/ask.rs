@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::alone;
 use crate::support::ideal::{Ideal, await_ideal};
-use crate::support::plain::{Plain, Setup};
+use crate::support::plain::{Manner, Plain, Setup};
 use crate::support::process::{CHORD, Process, addresses, eventually, free_addrs, free_addrs_at};
 
 const R: usize = 3;
@@ -270,6 +270,19 @@ fn plain_peers_are_asked_as_far_as_they_answer() {
     let traced = data(&ask(&["trace", "Hello", "--json"], peer_of_theirs.me().addr), 0);
     assert!(traced["steps"][0]["plain"] == true, "{traced}");
     assert_eq!(peer_of_theirs.complaints(), [""; 0], "it was sent what its kind does not know");
+}
+
+#[test]
+fn node_that_dies_while_it_is_walked_is_no_ring_without_members() {
+    let peer_of_theirs = Plain::alive(Setup { r: R, ..Setup::default() });
+    // It is asked for its predecessor before.
+    peer_of_theirs.behaves_in("get_successor_list", Manner::ClosesOnTheCall);
+    for command in ["ring", "check", "watch"] {
+        let output = ask(&[command, "--json"], peer_of_theirs.me().addr);
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout), (Some(3), Vec::new()), "{command}: {why}");
+        assert!(why.contains("closed the connection without an answer"), "{command}: {why}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::alone;
+use crate::support::plain::{Manner, Plain, Setup};
 use crate::support::process::{CHORD, eventually, free_addrs};
 use crate::support::schema::assert_is;
 use crate::support::screen::Screen;
@@ -153,6 +154,30 @@ fn lines_of_json_are_as_described() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     // In any order: one walk may find the dead node silent and the next gone.
     assert!(["predecessor", "successor"].iter().all(|name| events.iter().any(|event| event == name)), "{events:?}");
+}
+
+#[test]
+fn ring_is_found_again_through_a_node_that_was_silent() {
+    let _alone = alone();
+    let silent = Plain::alive(Setup::default());
+    let (addr, join) = (free_addrs(1)[0], silent.me().addr.to_string());
+    let asked = Service::start(addr, &["--join", &join]);
+    let names_it = || {
+        let output = Command::new(CHORD).args(["state", "--at", &addr.to_string()]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).contains(&join).then_some(()).ok_or(format!("{output:?}"))
+    };
+    eventually(LIMIT, names_it);
+    silent.behaves_in("get_successor_list", Manner::Stalls);
+    let mut child = watch(addr, &["--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().take(LINES).map(Result::unwrap);
+    let mut until = |what: &str| assert!(lines.any(|line| line.contains(what)), "no line has {what}");
+    until(r#""members":1,"#);
+    drop(asked);
+    until(r#""event":"unreachable""#);
+    silent.behaves(Manner::Well);
+    until(&format!(r#""through":"{join}""#));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -47,8 +47,18 @@ const OTHERS: usize = 64;
 #[derive(Clone, Debug)]
 struct Known {
     members: Arc<Vec<Peer>>,
+    /// Nodes that members name, and that did not answer.
+    silent: Arc<Vec<Peer>>,
     /// Where walks and checks begin; empty if nobody answers.
     from: Vec<Addr>,
+}
+
+impl Known {
+    fn from_walk(walk: &Walk, from: Vec<Addr>) -> Known {
+        let members = Arc::new(walk.nodes.iter().map(|node| node.peer).collect());
+        let silent = Arc::new(walk.unreached.iter().map(|unreached| unreached.peer).collect());
+        Known { members, silent, from }
+    }
 }
 
 /// What is watched, and how.
@@ -73,8 +83,7 @@ impl Sources {
     pub fn start(client: Client, setting: Setting, walk: &Walk) -> Sources {
         let (tell, news) = mpsc::channel(QUEUE);
         let check = Arc::new(Notify::new());
-        let members = Arc::new(walk.nodes.iter().map(|node| node.peer).collect());
-        let (known, knows) = watch::channel(Known { members, from: vec![setting.asked[0]] });
+        let (known, knows) = watch::channel(Known::from_walk(walk, vec![setting.asked[0]]));
         let probes = probe(Client::new(setting.patience), knows.clone(), tell.clone());
         let walks = Walks { client: client.clone(), setting, known, tell: tell.clone() };
         let tasks = vec![
@@ -151,9 +160,9 @@ impl Walks {
                 walk(&self.client, &from, Reports::All, |_, _| {}).await?
             }
         };
-        let members = Arc::new(walked.nodes.iter().map(|node| node.peer).collect());
-        self.known.send_replace(Known { members, from: from.clone() });
-        Ok((from[0], walked))
+        let through = from[0];
+        self.known.send_replace(Known::from_walk(&walked, from));
+        Ok((through, walked))
     }
 
     /// Those of the nodes that answer soon, in their order.
@@ -165,16 +174,19 @@ impl Walks {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// Where the last walk began, or the first member that answers, of some; or what happened with a node that was named.
+    /// Where the last walk began, or the first member that answers, of some, be it one that was silent then; or what
+    /// happened with a node that was named.
     async fn other(&self) -> Result<Addr, AskError> {
-        let Known { members, from } = self.known.borrow().clone();
+        let Known { members, silent, from } = self.known.borrow().clone();
         let others: Vec<_> = from.into_iter().filter(|addr| !self.setting.asked.contains(addr)).collect();
         if let Some(addr) = self.answering(&others).await.first() {
             return Ok(*addr);
         }
         let first = rand::rng().random_range(0..members.len().max(1));
-        let some = members.iter().cycle().skip(first).take(members.len().min(OTHERS));
+        let some = members.iter().cycle().skip(first).take(members.len());
         let mut asked: FuturesUnordered<_> = some
+            .chain(&*silent)
+            .take(OTHERS)
             .map(|peer| async { self.client.ask(peer.addr, None, Request::CheckPredecessor).await.map(|_| peer.addr) })
             .collect();
         while let Some(answer) = asked.next().await {
@@ -189,7 +201,7 @@ impl Walks {
 /// Checks the ring, one check after the other.
 async fn checks(client: Client, known: watch::Receiver<Known>, now: Arc<Notify>, tell: mpsc::Sender<News>) {
     loop {
-        let Known { from, members } = known.borrow().clone();
+        let Known { from, members, .. } = known.borrow().clone();
         if !from.is_empty() {
             let _ = tell.send(News::Checking).await;
             let checked = check(&client, &from, false, |_, _| {}).await.ok();
