@@ -497,7 +497,7 @@ async fn callers_that_stall_or_leave_early_keep_nobody_waiting() {
     }
     let begin = Instant::now();
     assert_eq!(ask(node.me().addr, "get_predecessor", &[]).await.node(), node.me());
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(3));
     assert_eq!(predecessor(&node).await, None);
 }
 
